@@ -1,0 +1,46 @@
+"""Random numbers that belong to an image, not to a batch.
+
+A counter-based generator: each number is a hash of (seed, image index, position). So a random start is the same on
+every device, for every batch size, on every process that shares the work, and after a resume; no state is kept.
+The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014), applied twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# 64-bit constants of SplitMix64 as the signed integers torch has; products wrap around as unsigned ones would.
+_GOLDEN, _MIX_1, _MIX_2 = (c - (1 << 64) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def _mix(z: Tensor) -> Tensor:
+    # torch shifts signed integers arithmetically; the masks make the shifts logical.
+    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * _MIX_1
+    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * _MIX_2
+    return z ^ ((z >> 31) & ((1 << 33) - 1))
+
+
+def per_image_uniform(shape: Sequence[int], index: Tensor, seed: int, device: torch.device | str = "cpu") -> Tensor:
+    """Uniform numbers in [0,1), float32.
+
+    Args:
+        shape: (B, ...) of the result.
+        index: (B,) integers; row b is a function of seed and index[b] alone.
+        seed: any Python integer that fits 63 bits; different seeds give independent numbers.
+    """
+    positions = math.prod(shape[1:])
+    index = index.to(device=device, dtype=torch.int64)
+    keys = _mix(index * _GOLDEN + _mix(torch.tensor(seed, dtype=torch.int64, device=device) + _GOLDEN))
+    counters = torch.arange(1, positions + 1, dtype=torch.int64, device=device) * _GOLDEN
+    bits = _mix(keys[:, None] + counters[None, :]) >> 40  # the 24 highest bits: as many as a float32 can hold
+    return ((bits & ((1 << 24) - 1)).float() * 2.0**-24).view(*shape)
+
+
+def per_image_normal(shape: Sequence[int], index: Tensor, seed: int, device: torch.device | str = "cpu") -> Tensor:
+    """Standard normal numbers, float32, drawn like `per_image_uniform`."""
+    uniform = per_image_uniform(shape, index, seed, device).double()
+    return torch.special.ndtri(uniform + 2.0**-25).float()

@@ -1,0 +1,35 @@
+"""Projected gradient ascent (Madry et al. 2018; Chen et al. 2020, section 3.1 and appendix settings)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from advss_zoo.attacks.threat import Loss, ThreatModel
+
+
+def input_gradient(loss: Loss, x: Tensor) -> Tensor:
+    """Gradient of `loss` with respect to the images alone: weights get none, so none is computed for them."""
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        return torch.autograd.grad(loss(x), x)[0]
+
+
+def ascend(loss: Loss, z: Tensor, x: Tensor, threat: ThreatModel, step_size: float) -> Tensor:
+    """One step from z: along the steepest direction, back into the ball around x, into the box."""
+    return threat.project(z + step_size * threat.direction(input_gradient(loss, z)), x).detach()
+
+
+def pgd(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int, step_size: float) -> Tensor:
+    """The last iterate of `steps` steps from `start`.
+
+    Args:
+        loss: what is maximised; the model it closes over is in the mode (eval) the caller chose.
+        x: clean images (B,3,H,W) in [0,1], the centres of the balls.
+        start: where to begin, usually `threat.random_start(...)`.
+        step_size: in units of pixel values; 2/255 in the paper.
+    """
+    z = start
+    for _ in range(steps):
+        z = ascend(loss, z, x, threat, step_size)
+    return z

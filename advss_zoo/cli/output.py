@@ -1,0 +1,199 @@
+"""Everything the commands print goes through `out`: data on stdout, all else on stderr.
+
+Data is shown as a table or text on a terminal, as tab-separated lines in a pipe, and as exactly one JSON document
+with --json. Rich is imported only for a terminal: it is slow to import, and guesses 80 columns in a pipe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+if TYPE_CHECKING:
+    import rich.progress
+
+LINE_EVERY = 10.0  # seconds between lines of progress in a log
+BOLD, RED, YELLOW, PLAIN = "\033[1m", "\033[1;31m", "\033[1;33m", "\033[0m"
+
+
+class Output:
+    """Where a command sends what it has to say; `json` is set by commands that take --json."""
+
+    def __init__(self) -> None:
+        self.json = False
+
+    # --- data, on stdout --------------------------------------------------------------------------------------------
+
+    def table(self, rows: Sequence[Mapping[str, str]], document: Any) -> None:
+        """Rows of ready-made cells under their keys for people; `document` for machines."""
+        if self.json:
+            self._document(document)
+        elif rows and sys.stdout.isatty():
+            _rich_table(rows)
+        elif rows:
+            for cells in ([*rows[0]], *([*row.values()] for row in rows)):
+                print("\t".join(" ".join(cell.split()) for cell in cells))
+
+    def record(self, pairs: Mapping[str, str], document: Any) -> None:
+        """One thing, a key and its value a line."""
+        if self.json:
+            self._document(document)
+            return
+        width = max(map(len, pairs), default=0) if sys.stdout.isatty() else 0
+        for key, value in pairs.items():
+            print(f"{key:<{width}}  {value}" if width else f"{key}\t{value}")
+
+    def line(self, text: str, document: Any = None) -> None:
+        """One line of data; with --json `document` in its place, or nothing."""
+        if not self.json:
+            print(text)
+        elif document is not None:
+            self._document(document)
+
+    def markdown(self, text: str) -> None:
+        """Rendered on a terminal, as it is in a pipe."""
+        if not sys.stdout.isatty():
+            print(text)
+            return
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(text))
+
+    def _document(self, document: Any) -> None:
+        print(json.dumps(document, indent=1, allow_nan=False))
+
+    # --- everything else, on stderr -----------------------------------------------------------------------------------
+
+    def hint(self, text: str) -> None:
+        """Something worth knowing: how to go on, what was assumed."""
+        _say(text)
+
+    def warning(self, text: str) -> None:
+        _say(f"{_coloured('Warning:', YELLOW)} {text}")
+
+    def error(self, text: str, hint: str | None = None) -> None:
+        _say(f"{_coloured('Error:', RED)} {text}")
+        if hint:
+            _say(hint)
+
+    def progress(self, label: str, unit: str) -> Progress:
+        """A context manager to be called with (done, total) as the work goes on."""
+        return Progress(label, unit)
+
+
+class Progress:
+    """A bar with the time left on a terminal; in a log a line at most every 10 seconds, and a last one.
+
+    The first call tells where the work starts, so that a resumed run is not taken for a fast one.
+    """
+
+    def __init__(self, label: str, unit: str) -> None:
+        self._label, self._unit = label, unit
+        self._start: tuple[float, int] | None = None
+        self._pending: str | None = None
+        self._printed = time.monotonic()
+        self._bar: rich.progress.Progress | None = None
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if self._start is None:
+            self._start = (now, done)
+        status = self._status(now, done, total, note)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total, status=status)
+            return
+        self._pending = f"{self._label}: {status}"
+        if now - self._printed >= LINE_EVERY:
+            self._print_line(now)
+
+    def _status(self, now: float, done: int, total: int, note: str) -> str:
+        parts = [f"{done:,}/{total:,} {self._unit}"]
+        began, first = self._start or (now, done)
+        if done > first and now > began:
+            rate = (done - first) / (now - began)
+            parts.append(f"{rate:.3g}/s" if rate < 100 else f"{rate:,.0f}/s")
+            if done < total:
+                parts.append(f"{duration((total - done) / rate)} left")
+        return ", ".join([*parts, note] if note else parts)
+
+    def _print_line(self, now: float) -> None:
+        _say(self._pending or "")
+        self._pending, self._printed = None, now
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}")
+            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._bar.add_task(self._label, total=None, status="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif self._pending is not None:
+            self._print_line(time.monotonic())
+
+
+def percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def size(count: int | None, unit: str = "") -> str:
+    """2,814,000 as 2.8 M: for bytes (unit "B") and for parameters."""
+    if count is None:
+        return ""
+    value, prefixes = float(count), ["", "k", "M", "G", "T"]
+    while value >= 999.5 and len(prefixes) > 1:
+        value /= 1000
+        prefixes.pop(0)
+    return f"{value:.3g} {prefixes[0]}{unit}".strip()
+
+
+def duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _rich_table(rows: Sequence[Mapping[str, str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for position, heading in enumerate(rows[0]):
+        numeric = all(row[heading][:1].isdigit() for row in rows if row[heading])
+        # The first column is what the next command takes as its NAME: it is shown whole, however narrow the terminal.
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=position == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row.values()))
+    Console().print(table)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
+    plain = "NO_COLOR" in os.environ or not (stream or sys.stderr).isatty()
+    return text if plain else f"{colour}{text}{PLAIN}"
+
+
+out = Output()

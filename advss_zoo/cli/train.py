@@ -1,0 +1,61 @@
+"""`advss train RECIPE`: make a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples, pick_device
+from advss_zoo.cli.output import out
+
+if TYPE_CHECKING:
+    from advss_zoo.training.recipe import Recipe
+
+EXAMPLES = examples(
+    "advss train p1f4.mini",
+    "advss train p1f4.mini --resume",
+    "advss train my.yaml epochs=10 seed=21 --out runs/my",
+    "advss train p1f4.mini adversary.0.eps=4/255 --dry-run",
+)
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe: dotted keys, values in YAML."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and print the recipe; train nothing.")] = False,
+    device: DeviceOption = "auto",
+    folder: OutOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a checkpoint by a recipe.
+
+    Pretraining or fine-tuning, standard or adversarial. A run is a folder, runs/NAME.TAG unless --out says otherwise,
+    with its log, curves, weights and all that --resume needs. Prints the folder of the finished checkpoint.
+    """
+    out.json = json
+    from advss_zoo.training.recipe import load
+
+    resolved = load(recipe, overrides or [])
+    if dry_run:
+        out.line(resolved.to_yaml().rstrip(), document=resolved.model_dump(mode="json"))
+        return
+    folder = folder or Path("runs") / resolved.full_name
+    checkpoint = _train(resolved, folder, resume, pick_device(device))
+    document = {"name": resolved.full_name, "path": str(checkpoint), "run": str(folder)}
+    out.line(str(checkpoint), document=document)
+
+
+def _train(recipe: Recipe, folder: Path, resume: bool, device: str) -> Path:
+    from advss_zoo.training.trainer import train
+
+    try:
+        with out.progress(recipe.full_name, "steps") as progress:
+            return train(recipe, folder, resume=resume, device=device, progress=progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Run the same command with --resume to go on.") from None

@@ -1,0 +1,42 @@
+"""`advss verify NAME`: is a checkpoint what its card says?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from advss_zoo.cli.errors import FAILURE
+from advss_zoo.cli.options import DeviceOption, Name, examples, pick_device
+from advss_zoo.cli.output import out
+from advss_zoo.errors import UsageError
+
+EXAMPLES = examples("advss verify p1f4", "advss verify p1f4 --limit 200", "advss verify p1f4 --full")
+
+
+def command(
+    name: Name,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Images to evaluate again; left out: 100.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Evaluate all images of the card's results.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Check a checkpoint against its card.
+
+    Its files, the recorded verdicts, and verdicts made anew on some images. Exit status 1 if anything differs.
+    """
+    if full and limit is not None:
+        raise UsageError("--limit and --full exclude each other.", "Give one of them.")
+    from advss_zoo.zoo import index
+    from advss_zoo.zoo.verify import verify
+
+    index.find(name)
+    passed = True
+    with out.progress(f"Verifying {name}", "images") as progress:
+        for check in verify(name, limit=None if full else limit or 100, device=pick_device(device), progress=progress):
+            out.line(f"{'ok' if check.passed else 'FAILED'}\t{check.name}\t{check.detail}")
+            passed &= check.passed
+    if not passed:
+        out.error(f"{name} is not what its card says.")
+        raise typer.Exit(FAILURE)

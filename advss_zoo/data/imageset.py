@@ -1,0 +1,83 @@
+"""Labelled images in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advss_zoo.errors import DataError, UsageError
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of one split, or a part of them.
+
+    `images` is uint8 (N, 3, H, W), `labels` int64 (N,), `index` int64 (N,): the position of each image in the
+    official split, which stays with it through `first` and `take`. `classes[label]` is the name of a label.
+
+    Raises:
+        DataError: the three arrays do not fit together, or a label has no class.
+    """
+
+    name: str
+    split: Split
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    index: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:
+            raise DataError(f"{self.name}: images are {_described(self.images)}, expected uint8 (N, 3, H, W).")
+        for what in ("labels", "index"):
+            array = getattr(self, what)
+            if array.dtype != np.int64 or array.shape != (n,):
+                raise DataError(f"{self.name}: {what} are {_described(array)}, expected int64 ({n},).")
+        if n and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            found = f"{self.labels.min()} to {self.labels.max()}"
+            raise DataError(f"{self.name}: labels go from {found}, but there are {len(self.classes)} classes.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def content_sha256(self) -> str:
+        """sha256 over the raw bytes of the images (uint8, C order), then of the labels (int64, little-endian)."""
+        content = hashlib.sha256(np.ascontiguousarray(self.images).data)
+        content.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        return content.hexdigest()
+
+    def first(self, n: int) -> ImageSet:
+        """The first `n` images, or all where there are fewer.
+
+        Raises:
+            UsageError: `n` is less than 1.
+        """
+        if n < 1:
+            raise UsageError(f"At least one image is needed, but {n} were asked for.")
+        return self.take(np.arange(min(n, len(self))))
+
+    def take(self, positions: Sequence[int] | NDArray[np.int64]) -> ImageSet:
+        """The images at `positions` in this set, in that order.
+
+        Raises:
+            UsageError: a position lies outside this set.
+        """
+        chosen = np.asarray(positions, dtype=np.int64)
+        outside = chosen[(chosen < 0) | (chosen >= len(self))]
+        if len(outside):
+            raise UsageError(f"{self.name} ({self.split}) has {len(self):,} images, so none at position {outside[0]}.")
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], index=self.index[chosen])
+
+
+def _described(array: np.ndarray) -> str:
+    return f"{array.dtype} {array.shape}"

@@ -1,0 +1,24 @@
+"""The one split of the training images that every stage shares."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advss_zoo.errors import UsageError
+
+Index = NDArray[np.int64]
+
+
+def train_validation_split(count: int = 50_000, validation: int = 5_000, seed: int = 20) -> tuple[Index, Index]:
+    """(train, validation) positions out of `count`, in the order of one seeded permutation.
+
+    RandomState's stream is frozen by numpy, so the split stays the same from version to version.
+
+    Raises:
+        UsageError: `validation` does not lie between 0 and `count`.
+    """
+    if not 0 <= validation <= count:
+        raise UsageError(f"Cannot keep {validation:,} of {count:,} images for validation.")
+    order = np.random.RandomState(seed).permutation(count).astype(np.int64)
+    return order[validation:], order[:validation]

@@ -1,0 +1,90 @@
+"""Files: written whole or not at all, compared by sha256, kept in one cache folder."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from advss_zoo.errors import AdvssError
+
+
+def cache_folder() -> Path:
+    """Where data sets and pulled checkpoints are kept: $ADVSS_CACHE, else ~/.cache/advss-zoo (XDG respected)."""
+    if folder := os.environ.get("ADVSS_CACHE"):
+        return Path(folder).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "advss-zoo"
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def explained(action: str, path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals (full disk, read-only folder, ...) into a sentence naming `path`."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "Free some space and run the same command again.",
+            errno.EROFS: "Choose another folder; set ADVSS_CACHE to move the cache.",
+            errno.EACCES: "Choose another folder; set ADVSS_CACHE to move the cache.",
+        }
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise AdvssError(f"Cannot {action} {path}: {reason}.", hints.get(error.errno or 0)) from error
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to disk and put it in place in one rename.
+
+    A reader, or a run resumed after a kill, finds the old file or the new one, never a part.
+
+    Raises:
+        AdvssError: the disk is full or the folder cannot be written to; `path` is then as it was.
+    """
+    with explained("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes files private; what we publish is as readable as any new file.
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> Any:
+    """
+    Raises:
+        AdvssError: the file cannot be read, or is not JSON.
+    """
+    with explained("read", path):
+        content = path.read_bytes()
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise AdvssError(f"{path} is not valid JSON: {error}.") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,184 @@
+"""A checkpoint: a folder with model.safetensors, config.json and, once released, its card, results and recipe.
+
+Loading is strict. Weights are compared with the architecture name by name and shape by shape before any memory is
+taken, and nothing but safetensors and JSON is ever read: a pickle could run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor
+
+from advss_zoo.errors import CheckpointError
+from advss_zoo.files import explained, read_json, sha256_of, write_atomically, write_json
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+MENTIONED = 3  # how many names an error lists before it says how many more there are
+
+
+class Provenance(BaseModel):
+    """How the weights were made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str
+    recipe_sha256: str
+    profile: Literal["paper", "fast"]
+    data: str
+    split: str
+    picked: str = Field(description="which weights of the run these are: average, best-ta, best-ra, last")
+    epochs: float
+    parent: str | None = None
+
+
+class Config(BaseModel):
+    """config.json: all that is needed to build the model and to know what it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    name: str
+    tag: str
+    kind: Literal["classifier"] = "classifier"
+    task: str | None = None
+    scenario: str
+    architecture: Architecture
+    classes: tuple[str, ...] = Field(description="in the order of the logits")
+    image_size: int = Field(32, ge=8, le=4096)
+    sha256: str | None = Field(None, description=f"of {WEIGHTS}; written by `save`")
+    provenance: Provenance | None = None
+
+    @model_validator(mode="after")
+    def _one_logit_a_class(self) -> Config:
+        if len(self.classes) != self.architecture.num_classes:
+            raise ValueError(f"{len(self.classes)} classes are named but the model has {self.architecture.num_classes}")
+        return self
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.name}.{self.tag}"
+
+
+def save(folder: Path, state: Mapping[str, Tensor], config: Config) -> Config:
+    """Write weights and configuration; returns the configuration with the sha256 of the weights in it.
+
+    Convolutions and linear maps are stored in half precision, biases and batch norm in full: half the download, and
+    what is evaluated and published is what is stored, so no number depends on the rounding.
+    """
+    stored = {
+        name: (tensor.half() if tensor.ndim >= 2 else tensor).detach().cpu().contiguous()
+        for name, tensor in state.items()
+    }
+    content = safetensors.torch.save(stored, metadata={"format": "pt"})
+    config = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
+    write_atomically(folder / WEIGHTS, lambda file: file.write(content))
+    write_json(folder / CONFIG, config.model_dump(mode="json"))
+    return config
+
+
+def read_config(folder: Path) -> Config:
+    """
+    Raises:
+        CheckpointError: there is none, or it does not describe a model.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no {CONFIG}.")
+    try:
+        return Config.model_validate(read_json(path))
+    except ValidationError as error:
+        mistakes = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise CheckpointError(f"{path} does not describe a checkpoint: {mistakes}.") from error
+
+
+def load(folder: Path) -> tuple[ResNetV2, Config]:
+    """The model of a checkpoint folder, on the CPU, in float32 and evaluation mode.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or a tensor is missing, extra, misshapen or not finite.
+    """
+    config = read_config(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no {WEIGHTS}.")
+    with explained("read", path):
+        found = sha256_of(path)
+    if config.sha256 is not None and found != config.sha256:
+        raise CheckpointError(
+            f"{path} has been changed or damaged: its sha256 is {found}, {CONFIG} says {config.sha256}."
+        )
+    model = build(config.architecture, read_weights(path))
+    return model, config.model_copy(update={"sha256": found})
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        CheckpointError: it is not a whole safetensors file.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file ({error}).",
+            "Pickled weights (.pt, .pth, .bin) are never loaded." if _is_pickle(path) else None,
+        ) from error
+
+
+def build(architecture: Architecture, state: Mapping[str, Tensor]) -> ResNetV2:
+    """The network with exactly these weights, in evaluation mode.
+
+    Raises:
+        CheckpointError: a tensor is missing, extra, misshapen or not finite; it is named.
+    """
+    with torch.device("meta"):
+        expected = ResNetV2(architecture).state_dict()
+    check_tensors(expected, state)
+    model = ResNetV2(architecture)
+    model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in expected.items()}, strict=True)
+    return model.eval()
+
+
+def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """
+    Raises:
+        CheckpointError: the two do not hold the same names and shapes, or a found value is not finite.
+    """
+    problems = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "misshapen": [
+            f"{name} {tuple(found[name].shape)} instead of {tuple(tensor.shape)}"
+            for name, tensor in expected.items()
+            if name in found and found[name].shape != tensor.shape
+        ],
+        "not finite": [name for name, tensor in found.items() if not torch.isfinite(tensor).all()],
+    }
+    complaints = [f"{what}: {_some(names)}" for what, names in problems.items() if names]
+    if complaints:
+        raise CheckpointError(f"The weights do not fit the model; {'; '.join(complaints)}.")
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - MENTIONED
+    return ", ".join(names[:MENTIONED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _is_pickle(path: Path) -> bool:
+    """Does the file begin like a pickle or like the zip archive that torch.save makes?"""
+    with path.open("rb") as file:
+        start: Any = file.read(2)
+    return start[:1] == b"\x80" or start == b"PK"

@@ -1,0 +1,110 @@
+"""Models, ready to use: by name from the zoo, from a folder, or from a factory of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.zoo import checkpoint, names, sources
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in evaluation mode and what is known about it; `classes` is None for a model that is not ours."""
+
+    model: nn.Module
+    full_name: str
+    sha256: str
+    classes: tuple[str, ...] | None
+
+
+def load_model(name: str, device: str | torch.device = "cpu") -> nn.Module:
+    """A classifier or an ensemble of the zoo.
+
+    Args:
+        name: NAME or NAME.TAG (see `list_models`), or several joined by + for the ensemble of them.
+
+    Returns:
+        A module in evaluation mode on `device`: images (B,3,H,W) in [0,1] to logits (B,K), normalisation inside.
+
+    Raises:
+        UsageError: there is no such checkpoint.
+        CheckpointError: its weights cannot be had, or are not what the index says.
+    """
+    return resolve(name, device=device).model
+
+
+def resolve(name: str, *, device: str | torch.device = "cpu") -> Loaded:
+    """`load_model` with the full name, the sha256 and the classes."""
+    loaded = [from_path(sources.fetch(str(member)).path, device=device) for member in names.members(name)]
+    return loaded[0] if len(loaded) == 1 else _ensemble(loaded)
+
+
+def _ensemble(members: list[Loaded]) -> Loaded:
+    if len({member.classes for member in members}) > 1:
+        described = "; ".join(f"{member.full_name} {', '.join(member.classes or ())}" for member in members)
+        raise UsageError(f"These models know different classes, so they make no ensemble: {described}.")
+    return Loaded(
+        model=Ensemble([member.model for member in members]).eval(),
+        full_name="+".join(member.full_name for member in members),
+        sha256=hashlib.sha256("+".join(member.sha256 for member in members).encode()).hexdigest(),
+        classes=members[0].classes,
+    )
+
+
+def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:
+    """A checkpoint folder, or its model.safetensors.
+
+    Raises:
+        CheckpointError: it is not a whole checkpoint.
+    """
+    if not path.exists():
+        raise CheckpointError(f"There is no {path}.", "For a checkpoint of the zoo give its NAME, see `advss list`.")
+    if path.is_file() and path.name != checkpoint.WEIGHTS:
+        checkpoint.read_weights(path)  # says what is wrong with a file that is no safetensors at all
+        raise CheckpointError(
+            f"{path} alone does not say what model it belongs to.",
+            f"Name it {checkpoint.WEIGHTS}, put a {checkpoint.CONFIG} beside it and give the folder.",
+        )
+    folder = path.parent if path.is_file() else path
+    model, config = checkpoint.load(folder)
+    assert config.sha256 is not None
+    return Loaded(model.to(device), config.full_name, config.sha256, config.classes)
+
+
+def from_factory(reference: str, *, device: str | torch.device = "cpu") -> Loaded:
+    """A model of the user's own: `package.module:factory`, called without arguments.
+
+    The folder one stands in is searched first, as with `python -m`. Its sha256 is that of its state dict.
+
+    Raises:
+        UsageError: there is no such function, or it does not return a torch module.
+    """
+    module_name, _, function_name = reference.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        factory = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"Cannot import {reference!r}: {error}.", "Write --model package.module:factory.") from error
+    model = factory()
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"{reference} returned {type(model).__name__}, not a torch.nn.Module.")
+    return Loaded(model.to(device).eval(), reference, _state_sha256(model), None)
+
+
+def _state_sha256(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

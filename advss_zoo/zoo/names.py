@@ -1,0 +1,46 @@
+"""Checkpoint names: NAME, NAME.TAG, and A+B for an ensemble put together on the spot. Never a path."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from advss_zoo.errors import UsageError
+
+_PATTERN = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)(?:\.(?P<tag>[a-z0-9]+))?")
+MAX_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Name:
+    """`p1f4.mini` taken apart; the tag is None where the default one is meant."""
+
+    name: str
+    tag: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.tag is None else f"{self.name}.{self.tag}"
+
+
+def parse(text: str) -> Name:
+    """
+    Raises:
+        UsageError: this is not a name; in particular it is a path.
+    """
+    match = _PATTERN.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    if match is None:
+        shown = text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + "..."
+        raise UsageError(
+            f"{shown!r} is not a checkpoint name.",
+            "Names look like p1f4 or p1f4.mini; for a file or folder use --model.",
+        )
+    return Name(match["name"], match["tag"])
+
+
+def members(text: str) -> list[Name]:
+    """The parts of `a+b+c`; of a plain name, that name alone.
+
+    Raises:
+        UsageError: a part is not a name.
+    """
+    return [parse(part) for part in text.split("+")]

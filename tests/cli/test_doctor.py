@@ -1,0 +1,72 @@
+"""`advss doctor`: what it finds, and what it says to do."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from advss_zoo.cli.errors import TORCHVISION_MISMATCH
+
+Advss = Callable[..., Any]
+
+
+def _checks(outcome: Any) -> dict[str, Any]:
+    return {check["name"]: check for check in outcome.json["checks"]}
+
+
+def test_a_healthy_machine(advss: Advss, tmp_path: Path) -> None:
+    outcome = advss("doctor", "--json")
+    assert outcome.status == 0
+    assert outcome.json["ok"] is True
+    checks = _checks(outcome)
+    assert {"python", "torch", "torchvision", "cpu", "safetensors", "cache", "cifar10", "cifar100", "npm"} <= set(
+        checks
+    )
+    assert str(tmp_path / "cache") in checks["cache"]["found"]
+    assert checks["cifar10"]["found"] == "not here"
+    assert "advss data get cifar10" in checks["cifar10"]["fix"]
+    assert list(tmp_path.iterdir()) == []  # looking changes nothing
+
+
+def test_a_torchvision_that_does_not_fit_torch(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
+    def import_module(name: str) -> ModuleType:
+        if name == "torchvision":
+            raise RuntimeError(TORCHVISION_MISMATCH)
+        return genuine(name)
+
+    genuine = importlib.import_module
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    outcome = advss("doctor", "--json")
+    assert outcome.status == 1
+    check = _checks(outcome)["torchvision"]
+    assert not check["ok"]
+    assert "pip install" in check["fix"]
+    assert "from one index" in check["fix"]
+
+
+def test_a_missing_package(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "accelerate":
+            raise metadata.PackageNotFoundError(name)
+        return genuine(name)
+
+    genuine = metadata.version
+    monkeypatch.setattr(metadata, "version", version)
+    status, stdout, _ = advss("doctor")
+    assert status == 1
+    assert "accelerate\tBROKEN\tnot installed. Run `pip install accelerate`." in stdout.splitlines()
+
+
+def test_a_cache_that_cannot_be_written(advss: Advss, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("ADVSS_CACHE", str(blocked / "cache"))
+    outcome = advss("doctor", "--json")
+    assert outcome.status == 1
+    assert "ADVSS_CACHE" in _checks(outcome)["cache"]["fix"]

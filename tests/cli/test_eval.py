@@ -1,0 +1,121 @@
+"""`advss eval`: what it refuses before any work, what it prints, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Advss = Callable[..., Any]
+
+MODEL = """
+import torch
+
+def build():
+    print("this model is talkative")
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 10, 8, 8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "talkative_model.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "talkative_model", raising=False)
+    return "talkative_model:build"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--attack", "pdg20"], "pdg20"),
+        (["--attack", "pgd0"], "pgd0"),
+        (["--attack", " , "], "--attack"),
+        (["--eps", "8/0"], "8/0"),
+        (["--eps", "nan"], "nan"),
+        (["--eps", "-1/255"], "-1/255"),
+        (["--eps", "2"], "2"),
+        (["--step-size", "abc"], "abc"),
+        (["--data", "cifar11"], "cifar11"),
+        (["--limit", "1001"], "1,000"),
+        (["p1f4", "--model", "some:thing"], "--model"),
+        (["p1f4+no-such-thing"], "no-such-thing"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_model_is_loaded(
+    arguments: list[str], says: str, advss: Advss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from advss_zoo.cli import eval
+
+    monkeypatch.setattr(eval, "_load", lambda *_: pytest.fail("a model was loaded"))
+    status, stdout, stderr = advss("eval", *arguments)
+    assert (status, stdout) == (2, "")
+    assert says in stderr
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["no_such_module:build", "json:no_such_function", "json:dumps", "no-such-folder", "nowhere.safetensors", "a.pt"],
+)
+def test_a_model_that_cannot_be_had_is_a_sentence(model: str, advss: Advss) -> None:
+    status, stdout, stderr = advss("eval", "--model", model, "--limit", "8")
+    assert status in (1, 2)
+    assert stdout == ""
+    assert "Unexpected" not in stderr
+
+
+def test_json_is_one_document_whatever_the_model_prints(model: str, advss: Advss) -> None:
+    outcome = advss("eval", "--model", model, "--attack", "clean, pgd2", "--limit", "16", "--json")
+    assert outcome.status == 0
+    assert "this model is talkative" in outcome.stderr
+    document = outcome.json
+    assert set(document) == {"model", "data", "results", "out"}
+    assert document["data"]["name"] == "cifar10-1k"
+    assert (document["data"]["n"], document["data"]["split"]) == (16, "test")
+    clean, attacked = document["results"]
+    assert (clean["protocol"]["name"], attacked["protocol"]["name"]) == ("clean", "pgd2")
+    assert clean["ra"] is None
+    assert 0 <= attacked["ra"] <= attacked["ta"] <= 1
+    assert attacked["ra_ci95"][0] <= attacked["ra"] <= attacked["ra_ci95"][1]
+    for result in document["results"]:
+        assert {"result.json", "verdicts.npz"} <= {path.name for path in Path(result["out"]).iterdir()}
+        assert Path(result["out"]).parent == Path(document["out"])
+
+
+def test_in_a_pipe_the_table_is_all_there_is_on_stdout(model: str, advss: Advss) -> None:
+    status, stdout, stderr = advss("eval", "--model", model, "--attack", "clean", "--limit", "16", "--out", "mine")
+    assert status == 0
+    heading, row = (line.split("\t") for line in stdout.splitlines())
+    assert heading[:3] == ["model", "data", "protocol"]
+    assert row[1:3] == ["cifar10-1k (n = 16)", "clean"]
+    assert "n = 16" in stderr
+    assert "--data cifar10`" in stderr
+    assert Path("mine/clean/result.json").exists()
+
+
+def test_the_same_command_again_gives_the_same_result_at_once(model: str, advss: Advss) -> None:
+    arguments = ["eval", "--model", model, "--attack", "pgd2", "--limit", "16", "--json"]
+    assert advss(*arguments).json == advss(*arguments).json
+
+
+def test_other_constants_go_to_another_folder(model: str, advss: Advss) -> None:
+    places = {
+        advss("eval", "--model", model, "--attack", "pgd1", "--limit", "8", *more, "--json").json["results"][0]["out"]
+        for more in ([], ["--eps", "4/255"], ["--norm", "l2"], ["--restarts", "2"], ["--seed", "1"])
+    }
+    assert len(places) == 5
+    assert all(Path(place).is_dir() for place in places)
+
+
+def test_every_look_at_test_images_is_logged(model: str, advss: Advss) -> None:
+    for attack in ("clean", "pgd1"):
+        assert advss("eval", "--model", model, "--attack", attack, "--limit", "8").status == 0
+    first, second = map(json.loads, Path("runs/test-evaluations.jsonl").read_text().splitlines())
+    assert (first["data"], first["split"], first["n"], first["protocol"]) == ("cifar10-1k", "test", 8, "clean")
+    assert second["protocol"] == "pgd1"

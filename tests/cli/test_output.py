@@ -1,0 +1,175 @@
+"""The modes of `out` side by side."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from advss_zoo.cli import output
+from advss_zoo.cli.output import Output, Progress, duration, percent, size
+
+ROWS = [{"name": "p1f4.mini", "TA": "70.10"}, {"name": "a\tb", "TA": ""}]
+
+
+class Terminal:
+    """A stream that claims to be a terminal."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        monkeypatch.setattr(getattr(sys, name), "isatty", lambda: True)
+
+
+@pytest.fixture
+def out() -> Output:
+    return Output()
+
+
+def test_a_table_is_tab_separated_in_a_pipe(out: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    out.table(ROWS, document=None)
+    assert capsys.readouterr() == ("name\tTA\np1f4.mini\t70.10\na b\t\n", "")
+
+
+def test_a_table_is_one_json_document_with_json(out: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    out.json = True
+    out.table(ROWS, document=[{"name": "p1f4.mini", "ta": 0.701}])
+    assert json.loads(capsys.readouterr().out) == [{"name": "p1f4.mini", "ta": 0.701}]
+
+
+@pytest.mark.parametrize("columns", ["60", "100"])
+def test_a_table_shows_names_whole_on_a_narrow_terminal(
+    columns: str, out: Output, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    Terminal(monkeypatch, "stdout")
+    name = "ensemble-selfie-rotation-jigsaw-p3f4.mini"
+    out.table([{"name": name, "TA": "70.10", "licence": "some very long licence " * 3}], document=None)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(name in line for line in lines)
+    assert all(len(line) <= int(columns) for line in lines if "\033" not in line)
+
+
+def test_an_empty_table_is_nothing_or_an_empty_list(out: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    out.table([], document=[])
+    assert capsys.readouterr().out == ""
+    out.json = True
+    out.table([], document=[])
+    assert capsys.readouterr().out == "[]\n"
+
+
+def test_a_line_gives_way_to_its_document(out: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    out.line("/some/folder", document={"path": "/some/folder"})
+    assert capsys.readouterr().out == "/some/folder\n"
+    out.json = True
+    out.line("/some/folder", document={"path": "/some/folder"})
+    out.line("only for people")
+    assert json.loads(capsys.readouterr().out) == {"path": "/some/folder"}
+
+
+def test_json_never_holds_nan(out: Output) -> None:
+    out.json = True
+    with pytest.raises(ValueError, match="JSON"):
+        out.line("", document={"ra": float("nan")})
+
+
+def test_all_but_data_goes_to_stderr(out: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    out.hint("a hint")
+    out.warning("mind this")
+    out.error("it broke", "mend it")
+    assert capsys.readouterr() == ("", "a hint\nWarning: mind this\nError: it broke\nmend it\n")
+
+
+def test_colours_only_on_a_terminal_that_wants_them(
+    out: Output, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Terminal(monkeypatch, "stderr")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    out.error("it broke")
+    assert "\033[" in capsys.readouterr().err
+    monkeypatch.setenv("NO_COLOR", "1")
+    out.error("it broke")
+    assert "\033[" not in capsys.readouterr().err
+
+
+class Clock:
+    """time.monotonic under the test's control."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(output.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_progress_in_a_log_is_a_line_every_ten_seconds_and_a_last_one(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress("pgd20", "images") as progress:
+        for done in range(0, 2501, 100):  # 100 images a second
+            progress(done, 2500)
+            clock.now += 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "pgd20: 1,000/2,500 images, 100/s, 15 s left",
+        "pgd20: 2,000/2,500 images, 100/s, 5 s left",
+        "pgd20: 2,500/2,500 images, 100/s",
+    ]
+
+
+def test_progress_of_a_resumed_run_counts_only_what_this_run_did(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress("pgd20", "images") as progress:
+        progress(9000, 10_000)
+        clock.now += 20
+        progress(9020, 10_000, "TA 70.1")
+    assert capsys.readouterr().err == "pgd20: 9,020/10,000 images, 1/s, 16 min 20 s left, TA 70.1\n"
+
+
+def test_progress_that_never_began_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("pgd20", "images"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_on_a_terminal_is_a_bar_on_stderr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Terminal(monkeypatch, "stderr")
+    with Progress("pgd20", "images") as progress:
+        progress(0, 10)
+        progress(10, 10)
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert "━" in stderr
+    assert "10/10 images" in stderr
+
+
+@pytest.mark.parametrize(
+    ("count", "unit", "text"),
+    [
+        (None, "", ""),
+        (0, "", "0"),
+        (999, "B", "999 B"),
+        (999_600, "", "1 M"),
+        (2_814_000, "", "2.81 M"),
+        (23_500_000, "", "23.5 M"),
+        (5e16, "B", "5e+04 TB"),
+    ],
+)
+def test_sizes(count: int | None, unit: str, text: str) -> None:
+    assert size(count, unit) == text
+
+
+def test_percents_and_durations() -> None:
+    assert [percent(0.7013), percent(1), percent(None)] == ["70.13", "100.00", ""]
+    assert [duration(s) for s in (0.4, 59.4, 59.6, 3599, 7325)] == [
+        "0 s",
+        "59 s",
+        "1 min 00 s",
+        "59 min 59 s",
+        "2 h 02 min",
+    ]

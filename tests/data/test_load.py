@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from advss_zoo.data import subset
+from advss_zoo.data.load import load, names
+from advss_zoo.errors import DataError, UsageError
+
+
+def test_the_bundled_images_are_the_first_1000_of_the_test_split() -> None:
+    """The sums were taken from the official arrays: test_images[:1000] and test_labels[:1000] as uint8."""
+    bundled = load("cifar10-1k", "test")
+    assert hashlib.sha256(bundled.images.tobytes()).hexdigest() == (
+        "f167149948fc8fe0b9a76ba86421e987817f98b63761ba9415c5d42664d51f03"
+    )
+    assert hashlib.sha256(bundled.labels.astype(np.uint8).tobytes()).hexdigest() == (
+        "636a087e604331a0b9dafc94b6e9ade0c9cec72c4400d12473ccdb3e264474c1"
+    )
+    assert bundled.images.shape == (1000, 3, 32, 32)
+    assert bundled.index.tolist() == list(range(1000))
+    assert [bundled.classes[label] for label in bundled.labels[:4]] == ["cat", "ship", "ship", "airplane"]
+
+
+@pytest.mark.parametrize("spoil", ["images", "labels", "no images", "a label"])
+def test_a_damaged_installation_is_named(spoil: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = subset.path().read_bytes(), subset.path().with_suffix(".json").read_text()
+    (tmp_path / "x.webp").write_bytes(images[:1000] if spoil == "images" else images)
+    (tmp_path / "x.json").write_text({"labels": "[1, 2", "a label": labels.replace("3", "4", 1)}.get(spoil, labels))
+    if spoil == "no images":
+        (tmp_path / "x.webp").unlink()
+    monkeypatch.setattr(subset, "path", lambda: tmp_path / "x.webp")
+    with pytest.raises(DataError, match=r"The cifar10-1k inside this installation is damaged: .* Reinstall"):
+        load("cifar10-1k", "test")
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_what_was_never_fetched_says_how_to_get_it(name: str) -> None:
+    with pytest.raises(DataError, match=f"is not on this machine: .* Run `advss data get {name}`"):
+        load(name, "test")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("cifar-10", "Did you mean cifar10"), ("CIFAR100", "Known: cifar10, "), ("", "Known: cifar10, ")]
+)
+def test_unknown_names_bring_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        load(name, "test")
+
+
+@pytest.mark.parametrize(("name", "split"), [("cifar10-1k", "train"), ("cifar10", "validation")])
+def test_unknown_splits(name: str, split: Any) -> None:
+    with pytest.raises(UsageError, match=f"{name} has no '{split}' split. It has: "):
+        load(name, split)
+
+
+def test_names() -> None:
+    assert names() == ["cifar10", "cifar10-1k", "cifar100"]
+
+
+def test_loading_needs_no_torch() -> None:
+    code = (
+        "import sys; from advss_zoo.data import cifar, load, splits; load.load('cifar10-1k', 'test'); "
+        "sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
