@@ -66,6 +66,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             raise
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete what `write_atomically` had begun below `folder` when it was killed."""
+    for leftover in folder.rglob(".*.part"):
+        leftover.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))

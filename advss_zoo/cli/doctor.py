@@ -17,14 +17,12 @@ from advss_zoo.cli.output import out, size
 from advss_zoo.files import cache_folder
 
 EXAMPLES = examples("advss doctor", "advss doctor --json")
+# What pyproject.toml requires beside torch and torchvision, which are tried out.
 REQUIRED = (
-    "accelerate",
-    "huggingface-hub",
     "jinja2",
     "matplotlib",
     "numpy",
     "pillow",
-    "pyautoattack",
     "pydantic",
     "pyyaml",
     "rich",

@@ -105,7 +105,7 @@ def _checked_name(name: str | None) -> str:
     """The name to load; a name the zoo does not know is refused before torch is imported."""
     from advss_zoo.zoo import index
 
-    name = name or index.default_name()
+    name = index.default_name() if name is None else name
     for member in name.split("+"):
         index.find(member)
     return name

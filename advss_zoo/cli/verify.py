@@ -29,9 +29,10 @@ def command(
     if full and limit is not None:
         raise UsageError("--limit and --full exclude each other.", "Give one of them.")
     from advss_zoo.zoo import index
+
+    index.find(name)  # a name the zoo does not know is refused before torch is imported
     from advss_zoo.zoo.verify import verify
 
-    index.find(name)
     passed = True
     with out.progress(f"Verifying {name}", "images") as progress:
         for check in verify(name, limit=None if full else limit or 100, device=pick_device(device), progress=progress):

@@ -131,9 +131,9 @@ def load(source: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Rec
     """
     path = _find(source)
     with explained("read", path):
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     try:
-        values = yaml.safe_load(text)
+        values = yaml.safe_load(content)
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict):

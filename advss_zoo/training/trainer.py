@@ -24,7 +24,7 @@ from advss_zoo.attacks.threat import Loss
 from advss_zoo.data import load as data
 from advss_zoo.data.splits import train_validation_split
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.files import write_atomically
+from advss_zoo.files import remove_leftovers, write_atomically
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.base import Batch
@@ -77,6 +77,7 @@ def _claim(out: Path, recipe: Recipe, resume: bool) -> None:
             raise UsageError(
                 f"{out} already holds this run.", "Add --resume to go on with it, or choose another --out."
             )
+    remove_leftovers(out)
     write_atomically(kept, lambda file: file.write(recipe.to_yaml().encode()))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+import tomllib
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -11,13 +13,21 @@ from typing import Any
 
 import pytest
 
+from advss_zoo.cli.doctor import REQUIRED
 from advss_zoo.cli.errors import TORCHVISION_MISMATCH
+from advss_zoo.resources import CHECKOUT
 
 Advss = Callable[..., Any]
 
 
 def _checks(outcome: Any) -> dict[str, Any]:
     return {check["name"]: check for check in outcome.json["checks"]}
+
+
+def test_every_dependency_is_looked_at() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in project["dependencies"]}
+    assert names == {*REQUIRED, "torch", "torchvision"}
 
 
 def test_a_healthy_machine(advss: Advss, tmp_path: Path) -> None:
@@ -52,7 +62,7 @@ def test_a_torchvision_that_does_not_fit_torch(advss: Advss, monkeypatch: pytest
 
 def test_a_missing_package(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
     def version(name: str) -> str:
-        if name == "accelerate":
+        if name == "scipy":
             raise metadata.PackageNotFoundError(name)
         return genuine(name)
 
@@ -60,7 +70,7 @@ def test_a_missing_package(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(metadata, "version", version)
     status, stdout, _ = advss("doctor")
     assert status == 1
-    assert "accelerate\tBROKEN\tnot installed. Run `pip install accelerate`." in stdout.splitlines()
+    assert "scipy\tBROKEN\tnot installed. Run `pip install scipy`." in stdout.splitlines()
 
 
 def test_a_cache_that_cannot_be_written(advss: Advss, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

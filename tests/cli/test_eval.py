@@ -61,7 +61,7 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
 
 @pytest.mark.parametrize(
     "model",
-    ["no_such_module:build", "json:no_such_function", "json:dumps", "no-such-folder", "nowhere.safetensors", "a.pt"],
+    ["no_such_module:build", "json:no_such_function", "os:getcwd", "no-such-folder", "nowhere.safetensors", "a.pt"],
 )
 def test_a_model_that_cannot_be_had_is_a_sentence(model: str, advss: Advss) -> None:
     status, stdout, stderr = advss("eval", "--model", model, "--limit", "8")

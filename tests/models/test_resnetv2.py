@@ -1,0 +1,96 @@
+"""The network is the paper's: counted parameters, shapes, and what its blocks compute."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import BasicBlock, Bottleneck, Normalize, ResNetV2, Trunk
+
+
+def parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def meta(**options: object) -> ResNetV2:
+    with torch.device("meta"):
+        return ResNetV2(Architecture.model_validate(options))
+
+
+@pytest.mark.parametrize(
+    ("classes", "total"), [(4, 23_504_580), (10, 23_516_874), (31, 23_559_903), (100, 23_701_284)]
+)
+def test_resnet50v2_has_the_papers_parameters(classes, total):
+    model = meta(num_classes=classes)
+    assert parameters(model) == total
+    assert parameters(model.trunk) == 8_533_696
+    assert parameters(model.head.layer4) == 14_962_688
+
+
+def test_state_entries_match_the_authors_files():
+    model = meta()
+    assert len(model.state_dict()) == 320
+    assert len(model.trunk.state_dict()) == 258
+    statistics = [t for name, t in model.state_dict().items() if name.endswith(("running_mean", "running_var"))]
+    assert sum(map(torch.Tensor.numel, statistics)) == 49_152
+
+
+def test_the_first_version_without_stem_and_shortcut_norm():
+    model = meta(stem_bn=False, shortcut_bn=False)
+    assert parameters(model) == 23_509_066
+    assert parameters(model.trunk) == 8_529_984
+
+
+@pytest.mark.parametrize(("layer", "sizes"), [("layer1", [74_624, 70_400, 70_400]), ("layer3", [1_511_424] + 5 * [1_117_184])])
+def test_parameters_of_each_block(layer, sizes):
+    assert [parameters(block) for block in getattr(meta().trunk, layer)] == sizes
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize(("side", "features"), [(32, 8), (8, 2), (224, 56), (33, 9)])
+def test_any_input_size(depth, side, features):
+    model = ResNetV2(Architecture(depth=depth, width=4, num_classes=7)).eval()
+    images = torch.rand(2, 3, side, side)
+    assert model.trunk(images).shape == (2, model.trunk.out_channels, features, features)
+    if side > 8:
+        assert model(images).shape == (2, 7)
+
+
+def test_full_size_trunk_gives_1024_channels():
+    with torch.device("meta"):
+        trunk = Trunk(Architecture())
+        assert trunk(torch.empty(2, 3, 32, 32)).shape == (2, 1024, 8, 8)
+        assert trunk(torch.empty(2, 3, 8, 8)).shape == (2, 1024, 2, 2)
+
+
+def test_normalisation_is_inside_and_holds_no_weights():
+    normalize = Normalize((0.5, 0.5, 0.5), (0.25, 0.5, 1.0))
+    assert normalize(torch.ones(1, 3, 1, 1)).flatten().tolist() == [2.0, 1.0, 0.5]
+    assert not normalize.state_dict()
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_identity_shortcut_is_raw_and_projection_reads_the_activated_input(block):
+    x = torch.randn(2, 8 * block.expansion, 4, 4)
+    same = block(8 * block.expansion, 8, 1, shortcut_bn=True).eval()
+    last = same.conv2 if block is BasicBlock else same.conv3
+    torch.nn.init.zeros_(last.weight)
+    assert torch.equal(same(x), x)
+    halved = block(8 * block.expansion, 8, 2, shortcut_bn=False).eval()
+    torch.nn.init.zeros_((halved.conv2 if block is BasicBlock else halved.conv3).weight)
+    assert torch.equal(halved(x), halved.shortcut(torch.relu(halved.bn1(x))))
+
+
+def test_no_norm_between_the_last_stage_and_the_pooling():
+    model = ResNetV2(Architecture(depth=18, width=4)).eval()
+    images = torch.rand(2, 3, 32, 32)
+    features = model.head.layer4(model.trunk(model.normalize(images)))
+    assert torch.allclose(model(images), model.head.linear(features.mean(dim=(2, 3))))
+
+
+@pytest.mark.parametrize("wrong", [{"depth": 34}, {"width": 0}, {"num_classes": 1}, {"wdith": 16}])
+def test_impossible_architectures_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        Architecture.model_validate(wrong)

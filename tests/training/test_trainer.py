@@ -1,0 +1,171 @@
+"""The trainer: same recipe, same weights, whatever happens on the way; frozen parts stay; test images stay unread."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.training import log, recipe, state, trainer
+from advss_zoo.training.trainer import Trainer
+from advss_zoo.zoo import checkpoint
+
+PICKED = ("average", "last", "best-ta", "best-ra")
+
+
+def weights(run):
+    return {picked: (run / picked / "model.safetensors").read_bytes() for picked in PICKED}
+
+
+@pytest.fixture(scope="module")
+def unbroken(small_cache, recipe_file, tmp_path_factory):
+    """The run that all others are compared with."""
+    out = tmp_path_factory.mktemp("unbroken")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADVSS_CACHE", str(small_cache))
+        trainer.train(recipe.load(recipe_file), out)
+    return out
+
+
+def test_a_run_leaves_everything_a_person_looks_for(unbroken):
+    assert {path.name for path in unbroken.iterdir()} == {
+        "recipe.yaml", "log.jsonl", "curves.png", "state.safetensors", *PICKED,
+    }  # fmt: skip
+    records = log.read(unbroken / "log.jsonl")
+    assert [r["epoch"] for r in records if "validation" in r] == [2, 4]
+    assert (unbroken / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for picked in PICKED:
+        model, config = checkpoint.load(unbroken / picked)
+        assert model(torch.rand(2, 3, 32, 32)).shape == (2, 100)
+        assert config.provenance.recipe_sha256 == recipe.load(unbroken / "recipe.yaml").sha256
+        assert config.provenance.picked == picked
+
+
+def test_training_lowers_the_loss(cache, recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
+    options = ["epochs=12", "schedule.peak=0.3", "adversary=[{name: none}]", "validation.every=12", "data=cifar100"]
+    trainer.train(recipe.load(recipe_file, options), tmp_path / "run")
+    losses = [r["loss"] for r in log.read(tmp_path / "run" / "log.jsonl") if "loss" in r]
+    assert sum(losses[-3:]) < sum(losses[:3])
+
+
+@pytest.mark.parametrize("stop", [1, 5, 6, 11])
+def test_a_run_stopped_after_any_step_ends_with_the_same_weights(cache, unbroken, recipe_file, tmp_path, monkeypatch, stop):
+    """Steps 1 and 5 lie in the middle of an epoch, 6 at a validation, 11 just before the end."""
+
+    class Stop(Exception):
+        pass
+
+    def stopping(done, total, note):
+        if done == stop:
+            raise Stop
+
+    monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
+    loaded = recipe.load(recipe_file)
+    with pytest.raises(Stop):
+        trainer.train(loaded, tmp_path / "run", progress=stopping)
+    trainer.train(loaded, tmp_path / "run", resume=True)
+    assert weights(tmp_path / "run") == weights(unbroken)
+    timeless = [{k: v for k, v in r.items() if k != "seconds"} for r in log.read(tmp_path / "run" / "log.jsonl")]
+    assert timeless == [{k: v for k, v in r.items() if k != "seconds"} for r in log.read(unbroken / "log.jsonl")]
+
+
+RUN = """
+import sys
+from pathlib import Path
+from advss_zoo.training import recipe, trainer
+trainer.SAVE_EVERY = -1.0  # the state is written after every step, so kills land in the middle of writing it
+trainer.train(recipe.load(sys.argv[1]), Path(sys.argv[2]), resume=True, progress=lambda *what: print(*what, flush=True))
+"""
+
+
+def test_kill_9_at_random_moments_mid_write_included(cache, unbroken, recipe_file, tmp_path):
+    command = [sys.executable, "-c", RUN, str(recipe_file), str(tmp_path / "run")]
+    moments = random.Random(0)
+    kills = 0
+    for _ in range(40):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+            assert process.stdout is not None
+            if kills < 4 and process.stdout.readline():  # at least one step of progress
+                time.sleep(moments.uniform(0, 0.15))
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+            else:
+                process.communicate()
+        if process.returncode == 0:
+            break
+    assert process.returncode == 0
+    assert kills >= 2
+    assert not list((tmp_path / "run").rglob("*.part")), "what killed writes left is swept away"
+    assert weights(tmp_path / "run") == weights(unbroken)
+
+
+def test_a_finished_run_is_not_trained_again(unbroken, cache, recipe_file):
+    before = weights(unbroken)
+    trainer.train(recipe.load(recipe_file), unbroken, resume=True, progress=lambda *_: pytest.fail("trained again"))
+    assert weights(unbroken) == before
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(unbroken, cache, recipe_file):
+    with pytest.raises(UsageError, match="already holds"):
+        trainer.train(recipe.load(recipe_file), unbroken)
+    with pytest.raises(UsageError, match="another recipe"):
+        trainer.train(recipe.load(recipe_file, ["epochs=9"]), unbroken, resume=True)
+
+
+def test_head_only_training_leaves_the_trunk_bit_for_bit(cache, recipe_file, tmp_path):
+    loaded = recipe.load(recipe_file, ["trains=head", "epochs=1"])
+    started = Trainer(loaded, tmp_path / "other", torch.device("cpu"))
+    trunk = {name: tensor.clone() for name, tensor in started.model.trunk.state_dict().items()}
+    head = {name: tensor.clone() for name, tensor in started.model.head.state_dict().items()}
+    trainer.train(loaded, tmp_path / "run")
+    groups, _ = state.load(tmp_path / "run" / "state.safetensors")
+    trained = groups["model"]
+    assert all(torch.equal(trained[f"trunk.{name}"], tensor) for name, tensor in trunk.items())
+    assert not all(torch.equal(trained[f"head.{name}"], tensor) for name, tensor in head.items())
+
+
+def test_without_averaging_the_average_is_the_last(cache, recipe_file, tmp_path):
+    trainer.train(recipe.load(recipe_file, ["epochs=1", "averaging={}"]), tmp_path / "run")
+    average, last = (load_file(tmp_path / "run" / picked / "model.safetensors") for picked in ("average", "last"))
+    assert all(torch.equal(average[name], last[name]) for name in last)
+
+
+def test_validation_images_are_not_trained_on(cache, recipe_file, tmp_path):
+    made = Trainer(recipe.load(recipe_file), tmp_path, torch.device("cpu"))
+    training = {image.numpy().tobytes() for image in made.images}
+    assert len(made.images) == 120
+    assert not training & {image.numpy().tobytes() for image in made.validation_images}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(cache, recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
+    with pytest.raises(AdvssError, match="loss is nan"):
+        trainer.train(recipe.load(recipe_file, ["schedule.peak=1e30"]), tmp_path / "run")
+
+
+def test_a_full_disk_loses_nothing(cache, recipe_file, tmp_path, monkeypatch, unbroken):
+    monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
+    loaded = recipe.load(recipe_file)
+    real, written = os.fsync, []
+
+    def full(descriptor):
+        written.append(descriptor)
+        if len(written) > 4:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(AdvssError, match="No space left"):
+            trainer.train(loaded, tmp_path / "run")
+    trainer.train(loaded, tmp_path / "run", resume=True)
+    assert weights(tmp_path / "run") == weights(unbroken)
