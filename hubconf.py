@@ -1,6 +1,6 @@
 """torch.hub entry points: one a checkpoint of the zoo, dashes written as underscores.
 
-    model = torch.hub.load("ORG/advss-zoo", "p1f4", trust_repo=True)
+model = torch.hub.load("ORG/advss-zoo", "p1f4", trust_repo=True)
 """
 
 from functools import partial as _partial

@@ -1,4 +1,4 @@
-"""Errors that a person caused or can mend: one sentence, and what to type next. The command line prints them as such."""
+"""Errors that a person caused or can mend: one sentence, and what to type next."""
 
 from __future__ import annotations
 

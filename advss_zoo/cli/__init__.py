@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
 from typing import NoReturn
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
+def main() -> NoReturn:
     """Run one command; exit status 0, 1 for a failure, 2 for a wrong request, 130 after Ctrl-C."""
     status = 0
     try:
         from advss_zoo.cli.app import run
 
-        run(sys.argv[1:] if arguments is None else arguments)
+        run(sys.argv[1:])
     except SystemExit:
         raise
     except BaseException as error:

@@ -53,7 +53,7 @@ def _explain_runtime(error: RuntimeError) -> Explanation:
 
 
 def _explain_memory(error: BaseException) -> Explanation:
-    return Explanation("Out of memory.", "Try a smaller --batch-size.")
+    return Explanation("Out of memory.", "Free some memory, or choose another --device.")
 
 
 def _explain_unexpected(error: BaseException) -> Explanation:

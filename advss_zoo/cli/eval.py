@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import re
+import shlex
 import sys
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
@@ -162,9 +163,11 @@ def _load(name: str | None, model: str | None, device: str) -> Loaded:
 def _evaluate(
     loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path, *, batch_size: int, device: str
 ) -> Result:
+    from advss_zoo.evaluation.results import RESULT_FILE
     from advss_zoo.evaluation.runner import Subject, evaluate
 
-    _log(loaded, images, protocol, place)
+    if not (place / RESULT_FILE).exists():
+        _log(loaded, images, protocol, place)
     with out.progress(protocol.label(), "images") as progress:
         return evaluate(
             loaded.model,
@@ -175,6 +178,7 @@ def _evaluate(
             device=device,
             progress=progress,
             subject=Subject(loaded.full_name, loaded.sha256),
+            command=shlex.join(["advss", *sys.argv[1:]]),
         )
 
 
@@ -210,12 +214,17 @@ def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
         }
         for result in results.values()
     ]
-    documents = [{**result.to_json(), "out": str(place)} for place, result in results.items()]
-    shared = {key: documents[0][key] for key in ("model", "data")}
-    own = [{key: value for key, value in document.items() if key not in shared} for document in documents]
-    out.table(rows, document={**shared, "results": own, "out": str(base)})
+    first = next(iter(results.values()))
+    documents = [_document(result, place) for place, result in results.items()]
+    out.table(rows, document={"model": first.model, "data": first.data, "results": documents, "out": str(base)})
     for place in results:
         out.hint(f"Result: {place / 'result.json'}")
+
+
+def _document(result: Result, place: Path) -> dict[str, Any]:
+    """A result without what all results of this command share, and its protocol by name."""
+    facts = {key: value for key, value in result.to_json().items() if key not in ("model", "data", "protocol")}
+    return {"protocol": result.protocol["name"], "constants": result.protocol, **facts, "out": str(place)}
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

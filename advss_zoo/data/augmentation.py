@@ -27,7 +27,7 @@ class Augmentation(BaseModel):
         Returns:
             float32 (B,3,H,W) in [0,1], in channels-last memory order.
         """
-        count, channels, height, width = images.shape
+        count, _, height, width = images.shape
         device = images.device
         draws = per_image_uniform((count, 3), index, seed, device)
         offsets = (draws[:, :2] * (2 * self.crop_padding + 1)).long()

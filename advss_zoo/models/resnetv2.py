@@ -28,7 +28,11 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
+        normalized = (x - self.mean) / self.std
+        if normalized.requires_grad:
+            # Weights may be in channels-last order, and their gradients then are; attacks of others call `grad.view`.
+            normalized.register_hook(Tensor.contiguous)
+        return normalized
 
 
 def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:

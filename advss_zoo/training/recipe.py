@@ -8,7 +8,7 @@ import json
 import operator
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
@@ -27,11 +27,19 @@ from advss_zoo.registry import subclasses
 from advss_zoo.training.schedules import OneCycle
 
 
-def _any_of(package: ModuleType, base: type) -> Any:
+def _any_of(package: ModuleType, base: type[Any]) -> Any:
     """A field that takes any of the classes that `package` defines, told apart by their `name`."""
     kinds = subclasses(package, base)
     union = functools.reduce(operator.or_, kinds)
     return Annotated[union, Field(discriminator="name")] if len(kinds) > 1 else union
+
+
+if TYPE_CHECKING:
+    AnyObjective: TypeAlias = Objective
+    AnyAdversary: TypeAlias = Adversary
+else:
+    AnyObjective = SerializeAsAny[_any_of(advss_zoo.objectives, Objective)]
+    AnyAdversary = SerializeAsAny[_any_of(advss_zoo.adversaries, Adversary)]
 
 
 class _Part(BaseModel):
@@ -75,8 +83,8 @@ class Recipe(_Part):
     architecture: Architecture
     data: str = "cifar10"
     augmentation: Augmentation = Augmentation()
-    objective: SerializeAsAny[_any_of(advss_zoo.objectives, Objective)]  # type: ignore[valid-type]
-    adversary: list[SerializeAsAny[_any_of(advss_zoo.adversaries, Adversary)]] = Field(min_length=1)  # type: ignore[valid-type]
+    objective: AnyObjective
+    adversary: list[AnyAdversary] = Field(min_length=1)
     trains: Literal["all", "head"] = Field("all", description="head: the trunk is frozen, statistics included (F1, F2)")
     epochs: int = Field(ge=1)
     batch_size: int = Field(128, ge=2)
@@ -109,7 +117,8 @@ class Recipe(_Part):
         return phase, (progress - begin) / (phase.until - begin)
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return text
 
     @property
     def sha256(self) -> str:

@@ -88,7 +88,7 @@ class Trainer:
         self.recipe, self.out, self.device = recipe, out, device
         self._load_data()
         torch.manual_seed(recipe.seed)
-        self.model = ResNetV2(recipe.architecture).to(device, memory_format=torch.channels_last)
+        self.model = ResNetV2(recipe.architecture).to(device).to(memory_format=torch.channels_last)
         self.optimizer = self._make_optimizer()
         self.average = AveragedModel(
             self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging.decay), use_buffers=True

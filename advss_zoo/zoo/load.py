@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +89,9 @@ def from_factory(reference: str, *, device: str | torch.device = "cpu") -> Loade
         UsageError: there is no such function, or it does not return a torch module.
     """
     module_name, _, function_name = reference.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     try:
         factory = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -48,4 +48,3 @@ def test_normal_numbers(seed):
     draws = per_image_normal((16, 4096), torch.arange(16), seed)
     assert torch.isfinite(draws).all()
     assert stats.kstest(draws.numpy().ravel(), "norm").pvalue > 1e-3
-

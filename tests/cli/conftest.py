@@ -44,13 +44,14 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 @pytest.fixture
-def advss(capsys: pytest.CaptureFixture[str]) -> Advss:
+def advss(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Advss:
     """Run a command in this process."""
 
     def run(*arguments: str) -> Outcome:
         capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["advss", *arguments])
         with pytest.raises(SystemExit) as exit_:
-            main(arguments)
+            main()
         assert isinstance(exit_.value.code, int)
         return Outcome(exit_.value.code, *capsys.readouterr())
 

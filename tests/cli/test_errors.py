@@ -21,7 +21,7 @@ from advss_zoo.errors import AdvssError, DataError, UsageError
         (KeyboardInterrupt(), "Interrupted. Run the same command again to go on.", None, 130),
         (KeyboardInterrupt("Add --resume."), "Interrupted. Add --resume.", None, 130),
         (typer.Abort(), "Interrupted. Run the same command again to go on.", None, 130),
-        (MemoryError(), "Out of memory.", "Try a smaller --batch-size.", 1),
+        (MemoryError(), "Out of memory.", "Free some memory, or choose another --device.", 1),
         (PermissionError(errno.EACCES, "Permission denied", "a.json"), "Permission denied: a.json.", None, 1),
         (OSError("odd"), "odd.", None, 1),
         (typer.Exit(3), None, None, 3),

@@ -86,7 +86,7 @@ def test_pull_prints_the_folder(advss: Advss, monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.parametrize("command", ["show", "pull", "eval", "verify"])
-@pytest.mark.parametrize("name", ["no-such-thing", "../../etc/passwd", "", "p1f4.nosuchtag"])
+@pytest.mark.parametrize("name", ["no-such-thing", "../../etc/passwd", "", "p1f4.nosuchtag", "a+b"])
 def test_unknown_names_are_a_sentence(command: str, name: str, advss: Advss) -> None:
     status, stdout, stderr = advss(command, name)
     assert (status, stdout) == (UsageError.exit_code, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,8 +25,9 @@ def _modules_after(*arguments: str) -> set[str]:
     code = f"""
 import sys
 from advss_zoo.cli import main
+sys.argv[1:] = {arguments!r}
 try:
-    main({arguments!r})
+    main()
 finally:
     print(*sys.modules, file=sys.stderr)
 """
@@ -42,38 +44,46 @@ def test_what_must_be_quick_imports_nothing_slow(arguments: tuple[str, ...]) -> 
 @pytest.mark.parametrize(("arguments", "limit"), [(("--help",), 0.3), (("list",), 0.5)])
 def test_what_must_be_quick_is(arguments: tuple[str, ...], limit: float, advss_process: Advss) -> None:
     def seconds() -> float:
-        began = time.perf_counter()
+        """Of processor time: what else the machine is busy with does not count."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert advss_process(*arguments).status == 0
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds() for _ in range(5)) < limit  # the best of five: other processes may keep the machine busy
+    assert min(seconds() for _ in range(3)) < limit
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.2, 0.6, 1.2])
-def test_ctrl_c_while_torch_is_imported(delay: float, start: Start, tmp_path: Path) -> None:
-    model = tmp_path / "slow_model.py"
-    model.write_text(
-        "print('importing', flush=True)\nimport torch, torchvision, scipy.stats\nimport time\ntime.sleep(60)"
-    )
-    process = start("eval", "--model", "slow_model:build", "--limit", "8", PYTHONPATH=f"{ROOT}:{tmp_path}")
+def _wait_for(process: subprocess.Popen[str], text: str, times: int = 1) -> None:
+    """Until `text` has come up on stderr so many times."""
     assert process.stderr is not None
-    time.sleep(0.5 + delay)
+    while times:
+        line = process.stderr.readline()
+        assert line, "the process ended first"
+        times -= text in line
+
+
+@pytest.mark.parametrize("imported", [1, 300])
+def test_ctrl_c_while_torch_is_imported(imported: int, start: Start) -> None:
+    process = start("eval", "--model", "some:thing", PYTHONPROFILEIMPORTTIME="1")  # a line on stderr for every import
+    _wait_for(process, " torch.", times=imported)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert "Traceback" not in stderr
-    assert stderr.endswith("Interrupted. Run the same command again to go on.\n")
+    assert "\nInterrupted. Run the same command again to go on.\n" in stderr
     assert (process.returncode, stdout) == (130, "")
 
 
-def test_ctrl_c_twice_is_as_quiet(start: Start) -> None:
-    process = start("eval", "--limit", "8")
-    time.sleep(0.5)
-    for _ in range(5):
+def test_ctrl_c_while_a_command_works(start: Start, tmp_path: Path) -> None:
+    model = tmp_path / "slow_model.py"
+    model.write_text("import time\ndef build():\n    print('building', flush=True)\n    time.sleep(60)\n")
+    process = start("eval", "--model", "slow_model:build", PYTHONPATH=f"{ROOT}:{tmp_path}")
+    _wait_for(process, "building")
+    for _ in range(5):  # an impatient person
         process.send_signal(signal.SIGINT)
         time.sleep(0.01)
-    _, stderr = process.communicate(timeout=60)
-    assert "Traceback" not in stderr
-    assert process.returncode == 130
+    stdout, stderr = process.communicate(timeout=60)
+    assert stderr == "\nInterrupted. Run the same command again to go on.\n"
+    assert (process.returncode, stdout) == (130, "")
 
 
 def test_a_reader_that_has_gone_is_no_failure_to_speak_of(tmp_path: Path) -> None:

@@ -19,9 +19,7 @@ def meta(**options: object) -> ResNetV2:
         return ResNetV2(Architecture.model_validate(options))
 
 
-@pytest.mark.parametrize(
-    ("classes", "total"), [(4, 23_504_580), (10, 23_516_874), (31, 23_559_903), (100, 23_701_284)]
-)
+@pytest.mark.parametrize(("classes", "total"), [(4, 23_504_580), (10, 23_516_874), (31, 23_559_903), (100, 23_701_284)])
 def test_resnet50v2_has_the_papers_parameters(classes, total):
     model = meta(num_classes=classes)
     assert parameters(model) == total
@@ -43,7 +41,9 @@ def test_the_first_version_without_stem_and_shortcut_norm():
     assert parameters(model.trunk) == 8_529_984
 
 
-@pytest.mark.parametrize(("layer", "sizes"), [("layer1", [74_624, 70_400, 70_400]), ("layer3", [1_511_424] + 5 * [1_117_184])])
+@pytest.mark.parametrize(
+    ("layer", "sizes"), [("layer1", [74_624, 70_400, 70_400]), ("layer3", [1_511_424] + 5 * [1_117_184])]
+)
 def test_parameters_of_each_block(layer, sizes):
     assert [parameters(block) for block in getattr(meta().trunk, layer)] == sizes
 
@@ -69,6 +69,12 @@ def test_normalisation_is_inside_and_holds_no_weights():
     normalize = Normalize((0.5, 0.5, 0.5), (0.25, 0.5, 1.0))
     assert normalize(torch.ones(1, 3, 1, 1)).flatten().tolist() == [2.0, 1.0, 0.5]
     assert not normalize.state_dict()
+
+
+def test_image_gradients_are_contiguous_even_of_channels_last_weights():
+    model = ResNetV2(Architecture(depth=18, width=8)).eval().to(memory_format=torch.channels_last)
+    images = torch.rand(4, 3, 32, 32, requires_grad=True)
+    assert torch.autograd.grad(model(images).sum(), images)[0].is_contiguous()
 
 
 @pytest.mark.parametrize("block", [BasicBlock, Bottleneck])

@@ -42,15 +42,15 @@ def test_all_mistakes_are_named_at_once(recipe_file):
         assert place in caught.value.message
 
 
-@pytest.mark.parametrize("override", ["epochs", "=3", "adversary.9.steps=1", "epochs.deep=1", "epochs=[", "adversary.x=1"])
+@pytest.mark.parametrize(
+    "override", ["epochs", "=3", "adversary.9.steps=1", "epochs.deep=1", "epochs=[", "adversary.x=1"]
+)
 def test_overrides_that_fit_nowhere(recipe_file, override):
     with pytest.raises(UsageError):
         recipe.load(recipe_file, [override])
 
 
-@pytest.mark.parametrize(
-    "text", ["", "- a", "name: [", "!!python/object/apply:os.system ['true']", "name: tiny"]
-)
+@pytest.mark.parametrize("text", ["", "- a", "name: [", "!!python/object/apply:os.system ['true']", "name: tiny"])
 def test_files_that_are_no_recipes(tmp_path, text):
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
@@ -72,7 +72,7 @@ def test_a_binary_file_is_a_sentence(tmp_path):
 
 def test_phases_must_rise_to_the_end(recipe_file):
     for wrong in ("adversary.1.until=0.9", "adversary.0.until=1.0"):
-        with pytest.raises(UsageError, match="until|phases"):
+        with pytest.raises(UsageError, match=r"until|phases"):
             recipe.load(recipe_file, [wrong])
 
 

@@ -58,19 +58,21 @@ def test_training_lowers_the_loss(cache, recipe_file, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("stop", [1, 5, 6, 11])
-def test_a_run_stopped_after_any_step_ends_with_the_same_weights(cache, unbroken, recipe_file, tmp_path, monkeypatch, stop):
+def test_a_run_stopped_after_any_step_ends_with_the_same_weights(
+    cache, unbroken, recipe_file, tmp_path, monkeypatch, stop
+):
     """Steps 1 and 5 lie in the middle of an epoch, 6 at a validation, 11 just before the end."""
 
-    class Stop(Exception):
+    class StoppedError(Exception):
         pass
 
     def stopping(done, total, note):
         if done == stop:
-            raise Stop
+            raise StoppedError
 
     monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
     loaded = recipe.load(recipe_file)
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         trainer.train(loaded, tmp_path / "run", progress=stopping)
     trainer.train(loaded, tmp_path / "run", resume=True)
     assert weights(tmp_path / "run") == weights(unbroken)

@@ -1,0 +1,46 @@
+"""Sizes of perturbations, read and written the way papers do: 8/255."""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+
+from advss_zoo.errors import UsageError
+
+# No more digits than a person would type: Fraction("1e999999999") would fill the memory.
+_NUMBER = r"(?:[0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?"
+_SIZE = re.compile(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER})\s*)?")
+
+
+def parse_eps(text: str, norm: str = "linf") -> float:
+    """A size in pixel values in [0,1] from "8/255", "0.03" or "3e-2".
+
+    Raises:
+        UsageError: it is not a positive number, or larger than a norm of "linf" allows.
+    """
+    match = _SIZE.fullmatch(text)
+    divisor = Fraction(match[2] or 1) if match else Fraction(0)
+    if match is None or not divisor:
+        raise UsageError(f"{text!r} is not a positive size.", "Write a number such as 8/255 or 0.03.")
+    return check_eps(float(Fraction(match[1]) / divisor), norm)
+
+
+def check_eps(eps: float, norm: str) -> float:
+    """`eps` itself, if there are perturbations of that size.
+
+    Raises:
+        UsageError: it is not positive and finite, or larger than 1 in the norm "linf".
+    """
+    if not (math.isfinite(eps) and eps > 0):
+        raise UsageError(f"A perturbation of size {eps:g} is none.", "Write a positive number such as 8/255 or 0.03.")
+    if norm == "linf" and eps > 1:
+        hint = f"Did you mean {eps:g}/255?" if eps < 255 else "Write a number such as 8/255 or 0.03."
+        raise UsageError(f"A perturbation of {eps:g} is more than all of a pixel's range, which is 0 to 1.", hint)
+    return eps
+
+
+def format_eps(eps: float) -> str:
+    """ "8/255" where it is exactly that, else all digits: 0.031 is not 8/255."""
+    levels = round(eps * 255)
+    return f"{levels}/255" if 0 < levels < 255 and levels / 255 == eps else repr(eps)

@@ -1,0 +1,102 @@
+"""What is evaluated: an ImageSet, or a user's own arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from advss_zoo.data.imageset import ImageSet
+from advss_zoo.errors import DataError
+from advss_zoo.evaluation.passes import padded
+
+# (images, labels): uint8 or float in [0,1] of shape (N,C,H,W), and integers of shape (N,).
+Arrays: TypeAlias = tuple[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images (N,C,H,W), uint8 or float32 in [0,1], with labels and index, int64 (N,).
+
+    `classes` is None where their number is not known.
+    """
+
+    name: str
+    split: str | None
+    pixels: NDArray[Any]
+    labels: NDArray[np.int64]
+    index: NDArray[np.int64]
+    classes: int | None
+    content_sha256: str
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def batch(self, rows: range, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """x float32 (B,C,H,W) in [0,1], y (B,), index (B,) of the images at `rows`, padded to a multiple of 8."""
+        chosen = padded(torch.tensor(rows)).numpy()
+        x = torch.from_numpy(self.pixels[chosen]).to(device)
+        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        y, index = (torch.from_numpy(array[chosen]).to(device) for array in (self.labels, self.index))
+        return x, y, index
+
+
+def as_images(data: ImageSet | Arrays) -> Images:
+    """
+    Raises:
+        DataError: there is nothing to evaluate, or arrays are not what `Arrays` says.
+    """
+    if isinstance(data, ImageSet):
+        images = Images(
+            data.name, data.split, data.images, data.labels, data.index, len(data.classes), data.content_sha256
+        )
+    else:
+        pixels, labels = _pixels(data[0]), _labels(data[1])
+        if len(pixels) != len(labels):
+            raise DataError(f"There are {len(pixels):,} images but {len(labels):,} labels.")
+        index = np.arange(len(pixels), dtype=np.int64)
+        images = Images("arrays", None, pixels, labels, index, None, _sha256(pixels, labels))
+    if not len(images):
+        raise DataError(f"{images.name} holds no images.", "At least one is needed.")
+    return images
+
+
+def _pixels(images: Any) -> NDArray[Any]:
+    """uint8 as it is; any float as float32, whose values need not be those of an 8-bit image."""
+    array = torch.as_tensor(images).detach().cpu()
+    if array.ndim != 4 or (array.shape[1] not in (1, 3) and array.shape[-1] in (1, 3)):
+        raise DataError(f"Images have shape {tuple(array.shape)}, expected (N, channels, height, width).")
+    if array.dtype == torch.uint8:
+        return np.ascontiguousarray(array.numpy())
+    if not array.is_floating_point():
+        raise DataError(f"Images are {array.dtype}, expected uint8 or float in [0, 1].", "Convert them to uint8.")
+    array = array.float()
+    low, high = (array.min().item(), array.max().item()) if array.numel() else (0.0, 0.0)
+    if not 0 <= low <= high <= 1:
+        eight_bit = low >= 0 and 2 < high <= 255
+        normalised = "Give them as they were before normalisation; the model does that."
+        hint = "Divide them by 255." if eight_bit else normalised
+        raise DataError(f"Images hold values from {low:.4g} to {high:.4g}, expected [0, 1].", hint)
+    return np.ascontiguousarray(array.numpy())
+
+
+def _labels(labels: Any) -> NDArray[np.int64]:
+    array = torch.as_tensor(labels).detach().cpu()
+    if array.ndim != 1 or array.is_floating_point() or array.is_complex() or array.dtype == torch.bool:
+        raise DataError(
+            f"Labels are {array.dtype} of shape {tuple(array.shape)}, expected integers of shape (N,).",
+            "One class number an image.",
+        )
+    return array.to(torch.int64).numpy()
+
+
+def _sha256(pixels: NDArray[Any], labels: NDArray[np.int64]) -> str:
+    """As ImageSet.content_sha256: the bytes of the images, then those of the labels."""
+    content = hashlib.sha256(pixels.data)
+    content.update(labels.astype("<i8").data)
+    return content.hexdigest()

@@ -1,0 +1,49 @@
+"""Protocols by name. A new family is one new file here with a subclass of `Protocol`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from typing import Any, get_args
+
+from advss_zoo.attacks.threat import Norm
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.eps import check_eps
+from advss_zoo.evaluation.protocols.base import Protocol, Settings
+from advss_zoo.registry import subclasses
+
+__all__ = ["Protocol", "Settings", "parse"]
+
+
+def parse(name: str, **settings: Any) -> Protocol:
+    """The protocol called `name`, for example "clean", "pgd20" or "pgd50-any".
+
+    Args:
+        settings: norm, eps, step_size, restarts and seed, see `Settings`.
+
+    Raises:
+        UsageError: there is no such protocol, or a constant makes no sense.
+    """
+    checked = _checked(Settings(**settings))
+    families = subclasses(sys.modules[__name__], Protocol)  # type: ignore[type-abstract]
+    for family in families:
+        if re.fullmatch(family.pattern, name):
+            return family.create(name, checked)
+    examples = [example for family in families for example in family.examples]
+    near = difflib.get_close_matches(name.lower(), examples, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"There are, for example: {', '.join(examples)}."
+    raise UsageError(f"There is no protocol {name!r}; known are {', '.join(examples)}.", hint)
+
+
+def _checked(settings: Settings) -> Settings:
+    if settings.norm not in get_args(Norm):
+        raise UsageError(f"There is no norm {settings.norm!r}.", f"Choose {' or '.join(get_args(Norm))}.")
+    for size in (settings.eps, settings.step_size):
+        if size is not None:
+            check_eps(size, settings.norm)
+    if settings.restarts < 1:
+        raise UsageError(f"{settings.restarts} restarts are no attack.", "At least 1 is needed.")
+    if not 0 <= settings.seed < 2**62:
+        raise UsageError(f"The seed {settings.seed} cannot be used.", "Choose one from 0 to 2**62 - 1.")
+    return settings

@@ -1,0 +1,31 @@
+"""`clean`: accuracy on the images as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+from advss_zoo.evaluation.protocols.base import Protocol, Settings
+
+
+@dataclass(frozen=True)
+class Clean(Protocol):
+    pattern: ClassVar[str] = "clean"
+    examples: ClassVar[tuple[str, ...]] = ("clean",)
+    needs_gradient: ClassVar[bool] = False
+
+    name: str = "clean"
+    seed: int = 0
+    threat: None = None
+
+    @classmethod
+    def create(cls, name: str, settings: Settings) -> Self:
+        return cls()
+
+    def constants(self) -> dict[str, Any]:
+        return {"name": self.name, "label": self.label(), "version": 1}
+
+    def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> None:
+        return None

@@ -1,0 +1,132 @@
+"""The result file: what was measured on what, and numbers that anyone can derive again from the verdicts."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+import advss_zoo
+from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.files import read_json, write_json
+
+RESULT_SCHEMA = 1
+RESULT_FILE = "result.json"
+VERDICTS_FILE = "verdicts.npz"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One protocol on one model and data set; accuracies and their Wilson intervals are fractions."""
+
+    model: dict[str, Any]  # name, sha256 (of the file), weights_sha256 (of what was evaluated)
+    data: dict[str, Any]  # name, split, n, indices, content_sha256
+    protocol: dict[str, Any]  # name, label, version and every constant
+    seed: int
+    n: int
+    ta: float
+    ra: float | None  # None where nothing was attacked
+    ta_ci95: tuple[float, float]
+    ra_ci95: tuple[float, float] | None
+    images_per_second: float
+    seconds: float  # spent on the n images, over all processes if the work was resumed
+    device: str
+    versions: dict[str, str]
+    command: str
+    date: str
+    verdicts: dict[str, str]  # file, sha256
+    fingerprint: str  # of all that determines the verdicts
+    schema: int = RESULT_SCHEMA
+
+    @classmethod
+    def from_verdicts(cls, verdicts: Verdicts, *, seconds: float, **facts: Any) -> Self:
+        """A result whose numbers come from `verdicts`; `facts` are the fields that they do not determine."""
+        return cls(
+            n=len(verdicts),
+            images_per_second=len(verdicts) / seconds,
+            seconds=seconds,
+            verdicts={"file": VERDICTS_FILE, "sha256": verdicts.sha256},
+            **verdicts.scores(),
+            **facts,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": self.schema, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """
+        Raises:
+            AdvssError: it is not a result of this schema.
+        """
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if schema != RESULT_SCHEMA:
+            raise AdvssError(
+                f"This is no result of schema {RESULT_SCHEMA} (found {schema!r}).",
+                "Upgrade advss-zoo, or evaluate again.",
+            )
+        names = {field.name for field in fields(cls)}
+        if set(value) != names:
+            raise AdvssError(f"A result has other fields than it should: {', '.join(sorted(set(value) ^ names))}.")
+        intervals = {name: value[name] and tuple(value[name]) for name in ("ta_ci95", "ra_ci95")}
+        return cls(**{**value, **intervals})
+
+    def write(self, path: Path) -> None:
+        write_json(path, self.to_json())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """
+        Raises:
+            AdvssError: the file is missing, damaged or of another schema.
+        """
+        try:
+            return cls.from_json(read_json(path))
+        except AdvssError as error:
+            message = error.message if str(path) in error.message else f"{path}: {error.message}"
+            raise AdvssError(message, error.hint) from error
+
+
+def check(path: Path) -> Result:
+    """The result at `path`, its numbers derived again from the verdicts beside it.
+
+    Raises:
+        AdvssError: the verdicts are not those of this result, or give other numbers.
+    """
+    result = Result.read(path)
+    # The name in the file is not followed: a result of someone else's must not choose what is read.
+    verdicts = Verdicts.read(path.with_name(VERDICTS_FILE))
+    if verdicts.sha256 != result.verdicts["sha256"]:
+        raise AdvssError(f"The verdicts beside {path} are not those it was made from (sha256 {verdicts.sha256}).")
+    for name, derived in {"n": len(verdicts), **verdicts.scores()}.items():
+        if not _same(getattr(result, name), derived):
+            raise AdvssError(f"{path} says {name} = {getattr(result, name)}, but its verdicts give {derived}.")
+    return result
+
+
+def _same(written: Any, derived: Any) -> bool:
+    if written is None or derived is None:
+        return written is derived
+    # Versions of scipy may differ in the last digits of an interval; a verdict more or less is at least 1e-8.
+    return bool(np.allclose(written, derived, rtol=0, atol=1e-9))
+
+
+def versions() -> dict[str, str]:
+    return {
+        "advss_zoo": advss_zoo.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def describe_device(device: torch.device) -> str:
+    """For example "cuda (NVIDIA H100)" or "cpu (2 threads)": on the number of threads the rounding can depend."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type

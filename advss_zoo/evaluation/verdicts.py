@@ -1,0 +1,112 @@
+"""What the model said about each image: the evidence that every number of a result is derived from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation.statistics import wilson_interval
+from advss_zoo.files import explained, write_atomically
+
+Integers = NDArray[np.int32]
+_ALWAYS = ("index", "label", "clean_prediction")
+_ATTACKED = "attacked_prediction"
+
+
+class Scores(TypedDict):
+    """Accuracy on clean and on attacked images with 95% intervals, as fractions; None where nothing was attacked."""
+
+    ta: float
+    ra: float | None
+    ta_ci95: tuple[float, float]
+    ra_ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """Four int32 arrays (n,), in the order of the data; `attacked_prediction` is None where nothing was attacked."""
+
+    index: Integers
+    label: Integers
+    clean_prediction: Integers
+    attacked_prediction: Integers | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __add__(self, more: Verdicts) -> Verdicts:
+        """These, then `more` of the same evaluation."""
+        joined: list[Any] = [
+            None if mine is None or theirs is None else np.concatenate([mine, theirs])
+            for mine, theirs in zip(self._all, more._all, strict=True)
+        ]
+        return Verdicts(*joined)
+
+    @property
+    def _all(self) -> tuple[Integers | None, ...]:
+        return self.index, self.label, self.clean_prediction, self.attacked_prediction
+
+    @property
+    def ta_hits(self) -> int:
+        return int(self._right.sum())
+
+    @property
+    def ra_hits(self) -> int | None:
+        """Images right both before and after the attack: a mistake that needs no attack is not robustness."""
+        if self.attacked_prediction is None:
+            return None
+        return int((self._right & (self.attacked_prediction == self.label)).sum())
+
+    @property
+    def _right(self) -> NDArray[np.bool_]:
+        right: NDArray[np.bool_] = self.clean_prediction == self.label
+        return right
+
+    def to_bytes(self) -> bytes:
+        """The .npz file; equal verdicts give equal bytes, for it holds no dates and is not compressed."""
+        arrays: dict[str, Any] = dict(zip((*_ALWAYS, _ATTACKED), self._all, strict=True))
+        file = io.BytesIO()
+        np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
+        return file.getvalue()
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def write(self, path: Path) -> None:
+        write_atomically(path, lambda file: file.write(self.to_bytes()))
+
+    @classmethod
+    def read(cls, path: Path) -> Verdicts:
+        """
+        Raises:
+            AdvssError: the file is missing or damaged.
+        """
+        with explained("read", path):
+            content = path.read_bytes()
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                index, label, clean = (file[name].astype(np.int32) for name in _ALWAYS)
+                attacked = file[_ATTACKED].astype(np.int32) if _ATTACKED in file else None
+        except Exception as error:  # numpy and zipfile have many ways to say that a file is damaged
+            raise AdvssError(f"{path} holds no verdicts ({error}).", "Delete it and evaluate again.") from error
+        verdicts = cls(index, label, clean, attacked)
+        if {array.shape for array in verdicts._all if array is not None} != {(len(verdicts),)}:
+            raise AdvssError(f"{path} holds arrays of different lengths.", "Delete it and evaluate again.")
+        return verdicts
+
+    def scores(self) -> Scores:
+        ta, ra, n = self.ta_hits, self.ra_hits, len(self)
+        return {
+            "ta": ta / n,
+            "ra": None if ra is None else ra / n,
+            "ta_ci95": wilson_interval(ta, n),
+            "ra_ci95": None if ra is None else wilson_interval(ra, n),
+        }

@@ -1,0 +1,51 @@
+"""Cards: what a person reads about a checkpoint, rendered from the JSON that the index is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from advss_zoo import resources
+from advss_zoo.files import read_json
+from advss_zoo.zoo import index
+
+TEMPLATE = "card.md.j2"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The values of a card, with every key a template may ask for."""
+    values: dict[str, Any] = read_json(path)
+    return values
+
+
+def render(values: dict[str, Any]) -> str:
+    """A card in Markdown; a value that the template asks for and the JSON lacks is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(resources.folder("cards")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {"percent": percent, "interval": interval}
+    return environment.get_template(TEMPLATE).render(**values)
+
+
+def table() -> str:
+    """The zoo as the table of the README."""
+    lines = ["| checkpoint | TA | RA | parameters | size |", "|---|---|---|---|---|"]
+    for entry in index.entries():
+        cells = [f"`{entry.full_name}`", percent(entry.ta), percent(entry.ra), f"{entry.parameters:,}"]
+        lines.append(f"| {' | '.join(cells)} | {entry.bytes / 1e6:.1f} MB |")
+    return "\n".join(lines)
+
+
+def percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    return f"{percent(bounds[0])} to {percent(bounds[1])}"

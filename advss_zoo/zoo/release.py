@@ -1,0 +1,91 @@
+"""For maintainers: put a trained and evaluated checkpoint into the zoo.
+
+python -m advss_zoo.zoo.release runs/p1f4.mini/average --result runs/results/p1f4.mini/pgd20 ...
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from advss_zoo import resources
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation import results
+from advss_zoo.files import write_atomically, write_json
+from advss_zoo.training import log, recipe
+from advss_zoo.zoo import cards, checkpoint
+from advss_zoo.zoo.checkpoint import Config, Provenance
+
+
+def release(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint folder inside its run's folder.")],
+    result: Annotated[list[Path], typer.Option(help="A result folder of `advss eval`; may be repeated.")],
+    summary: Annotated[str, typer.Option(help="One sentence for the card: what it is.")],
+    limits: Annotated[str, typer.Option(help="One sentence for the card: what it is not for.")],
+    machine: Annotated[str, typer.Option(help="What it was trained on.")],
+    stored: Annotated[Literal["bundled", "checkout"], typer.Option(help="In the wheel, or in weights/.")] = "checkout",
+    paper: Annotated[tuple[float, float] | None, typer.Option(help="TA and RA in percent, as in the paper.")] = None,
+    default: Annotated[bool, typer.Option(help="Is this what the name without a tag means?")] = True,
+) -> None:
+    """Copy weights, recipe and results to their place, and write the card."""
+    model, config = checkpoint.load(folder)
+    recorded = [results.check(path / results.RESULT_FILE) for path in result]
+    for found in recorded:
+        if found.model["sha256"] != config.sha256:
+            raise UsageError(f"The result {found.protocol['label']} is of other weights: {found.model['sha256']}.")
+    place = {"bundled": resources.PACKAGE / "bundled", "checkout": resources.CHECKOUT / "weights"}[stored]
+    target = place / config.full_name
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(folder, target)
+    documents = [found.to_json() for found in recorded]
+    for path, document in zip(result, documents, strict=True):
+        shutil.copytree(path, target / "results" / results.slug(document))
+    values = {
+        "name": config.name,
+        "tag": config.tag,
+        "default": default,
+        "kind": config.kind,
+        "task": config.task,
+        "scenario": config.scenario,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "bytes": (target / checkpoint.WEIGHTS).stat().st_size,
+        "sha256": config.sha256,
+        "stored": stored,
+        "licence": "MIT",
+        "summary": summary,
+        "limits": limits,
+        "classes": config.classes,
+        "training": _training(folder, config) | {"machine": machine},
+        "paper": dict(zip(("ta", "ra"), paper, strict=True)) if paper else None,
+        "results": documents,
+    }
+    _write_card(values, target)
+
+
+def _training(folder: Path, config: Config) -> dict[str, Any]:
+    """What the run's log says about these weights; `best` ones were measured when they were kept."""
+    assert config.provenance is not None
+    provenance: Provenance = config.provenance
+    records = log.read(folder.parent / "log.jsonl")
+    measured = [record for record in records if "validation" in record and record["epoch"] <= provenance.epochs]
+    watched = recipe.load(folder / "recipe.yaml").validation
+    return provenance.model_dump(mode="json") | {
+        "minutes": round(records[-1]["seconds"] / 60, 1),
+        "validation": measured[-1]["validation"],
+        "validation_protocol": f"PGD-{watched.attack.steps} on {watched.images:,} images",
+    }
+
+
+def _write_card(values: dict[str, Any], target: Path) -> None:
+    place = resources.folder("cards") / f"{values['name']}.{values['tag']}.json"
+    write_json(place, values)
+    card = cards.render(cards.read(place)).encode()
+    for path in (place.with_suffix(".md"), target / "README.md"):
+        write_atomically(path, lambda file: file.write(card))
+
+
+if __name__ == "__main__":
+    typer.run(release)

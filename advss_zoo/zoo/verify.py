@@ -1,0 +1,109 @@
+"""Is a checkpoint what its card says? Its files, its recorded verdicts, and verdicts made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from advss_zoo import resources
+from advss_zoo.data.catalogue import CIFAR10, SUBSET
+from advss_zoo.data.imageset import ImageSet
+from advss_zoo.data.load import load as load_data
+from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation import protocols, results
+from advss_zoo.evaluation.runner import Progress, Subject, evaluate
+from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.zoo import cards, index, load, sources
+
+SETTINGS = {"name", *(field.name for field in fields(protocols.Settings))}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def verify(name: str, *, limit: int | None, device: str, progress: Progress | None = None) -> Iterator[Check]:
+    """Check after check, the quick ones first.
+
+    Args:
+        limit: how many of the first images of each result are evaluated again; None: all of them.
+
+    Raises:
+        UsageError: there is no such checkpoint.
+        DataError: a result is to be made again on images that are not on this machine.
+    """
+    entry = index.find(name)
+    try:
+        fetched = sources.fetch(entry.full_name)
+        loaded = load.from_path(fetched.path, device=device)
+    except AdvssError as error:
+        yield Check("weights", False, error.message)
+        return
+    yield Check("weights", True, f"sha256 {fetched.sha256}")
+    rendered = cards.render(cards.read(resources.folder("cards") / f"{entry.full_name}.json"))
+    yield Check("card", rendered == index.card(entry.full_name), "is what its JSON gives")
+    for recorded in entry.results:
+        yield _recorded(fetched.path, recorded)
+        yield _again(loaded, fetched.path, recorded, limit, device, progress)
+
+
+def _recorded(folder: Path, recorded: dict[str, Any]) -> Check:
+    """Do the stored verdicts give the numbers of the card?"""
+    label = _label(recorded)
+    try:
+        result = results.check(_place(folder, recorded) / results.RESULT_FILE)
+    except AdvssError as error:
+        return Check(label, False, error.message)
+    same = result == results.Result.from_json(recorded)
+    return Check(label, same, "the stored verdicts give the card's numbers" if same else "the card has other numbers")
+
+
+def _again(
+    loaded: load.Loaded,
+    folder: Path,
+    recorded: dict[str, Any],
+    limit: int | None,
+    device: str,
+    progress: Progress | None,
+) -> Check:
+    """Does attacking the model again give the stored verdicts?"""
+    images = _images(recorded, limit)
+    settings = {key: value for key, value in recorded["protocol"].items() if key in SETTINGS}
+    subject = Subject(loaded.full_name, loaded.sha256)
+    with TemporaryDirectory() as scratch:
+        evaluate(
+            loaded.model,
+            images,
+            protocols.parse(**settings),
+            out=Path(scratch),
+            device=device,
+            progress=progress,
+            subject=subject,
+        )
+        fresh = Verdicts.read(Path(scratch) / results.VERDICTS_FILE)
+    same = fresh.agreement(Verdicts.read(_place(folder, recorded) / results.VERDICTS_FILE))
+    return Check(_label(recorded), same == len(images), f"{same:,} of {len(images):,} verdicts made again agree")
+
+
+def _images(recorded: dict[str, Any], limit: int | None) -> ImageSet:
+    """The first images of a result; those of CIFAR-10 up to the thousandth ship with the package."""
+    data, count = recorded["data"], recorded["data"]["n"]
+    count = count if limit is None else min(limit, count)
+    bundled = data["name"] == CIFAR10.name and data["split"] == "test" and count <= 1000
+    return load_data(SUBSET if bundled else data["name"], data["split"]).first(count)
+
+
+def _place(folder: Path, recorded: dict[str, Any]) -> Path:
+    return folder / "results" / results.slug(recorded)
+
+
+def _label(recorded: dict[str, Any]) -> str:
+    return f"{recorded['protocol']['label']} on {recorded['data']['name']}"

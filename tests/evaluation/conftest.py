@@ -1,0 +1,39 @@
+"""Small models and images that make evaluations take milliseconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from advss_zoo.data.imageset import ImageSet
+
+
+def patches(seed: int = 0) -> nn.Module:
+    """A classifier of 8x8 patches: fast, deterministic, easily attacked."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 16, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10)).eval()
+
+
+def pictures(n: int, size: int = 32) -> ImageSet:
+    """Smooth random images whose labels are mostly what `patches()` says, so that attacks have something to break."""
+    random = np.random.RandomState(0)
+    coarse = random.randint(0, 256, (n, 3, 4, 4), dtype=np.uint8)
+    images = coarse.repeat(size // 4, axis=2).repeat(size // 4, axis=3)
+    labels = random.randint(0, 10, n)
+    if size == 32:
+        with torch.no_grad():
+            predicted = patches()(torch.from_numpy(images).float() / 255).argmax(dim=1).numpy()
+        labels = np.where(random.rand(n) < 0.9, predicted, labels)
+    return ImageSet("made-up", "test", images, labels.astype(np.int64), np.arange(n), tuple("abcdefghij"))
+
+
+@pytest.fixture(name="patches")
+def _patches() -> nn.Module:
+    return patches()
+
+
+@pytest.fixture(name="pictures", scope="session")
+def _pictures() -> ImageSet:
+    return pictures(150)

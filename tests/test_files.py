@@ -1,0 +1,68 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from advss_zoo import files
+from advss_zoo.errors import AdvssError
+
+
+def test_a_new_file_is_whole_and_as_readable_as_any(tmp_path):
+    files.write_json(tmp_path / "deep" / "a.json", {"é": [1, 2]})
+    assert files.read_json(tmp_path / "deep" / "a.json") == {"é": [1, 2]}
+    (tmp_path / "plain").touch()
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("deep/a.json", "plain")}
+    assert len(modes) == 1
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    files.write_json(path, 1)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(AdvssError, match="No space left") as caught:
+        files.write_json(path, 2)
+    assert "Free some space" in caught.value.hint
+    assert files.read_json(path) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    def interrupted(file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        files.write_atomically(tmp_path / "a", interrupted)
+    assert not list(tmp_path.iterdir())
+
+
+def test_leftovers_of_a_kill_are_swept(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".state.abc.part").touch()
+    (tmp_path / "kept.part").touch()
+    files.remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*.part")] == ["kept.part"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_what_is_not_json_is_a_sentence(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(AdvssError, match="not valid JSON"):
+        files.read_json(path)
+
+
+def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("ADVSS_CACHE", str(tmp_path))
+    assert files.cache_folder() == tmp_path
+    monkeypatch.delenv("ADVSS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert files.cache_folder() == tmp_path / "advss-zoo"

@@ -1,0 +1,84 @@
+"""Every checkpoint of the zoo, by being listed: loads, is what its card says, and predicts."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from advss_zoo import resources
+from advss_zoo.data.load import load as load_data
+from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.zoo import cards, checkpoint, index, load, sources
+
+ENTRIES = index.entries()
+CLASSIFIERS = [entry for entry in ENTRIES if entry.kind == "classifier"]
+HERE = [entry for entry in ENTRIES if entry.stored == "bundled" or (resources.CHECKOUT / "weights").is_dir()]
+
+
+def test_the_first_checkpoints_are_there():
+    assert {"p1f3.mini", "p1f4.mini"} <= {entry.full_name for entry in ENTRIES}
+    assert index.find(index.default_name()).kind == "classifier"
+
+
+def test_each_name_has_one_default_tag():
+    names = [entry.name for entry in ENTRIES]
+    assert sorted(entry.name for entry in ENTRIES if entry.default) == sorted(set(names))
+
+
+@pytest.mark.parametrize("entry", HERE, ids=lambda entry: entry.full_name)
+def test_weights_are_what_the_index_says(entry):
+    fetched = sources.fetch(entry.full_name)
+    model, config = checkpoint.load(fetched.path)
+    assert (config.full_name, config.sha256) == (entry.full_name, entry.sha256)
+    assert (fetched.path / checkpoint.WEIGHTS).stat().st_size == entry.bytes
+    assert sum(parameter.numel() for parameter in model.parameters()) == entry.parameters
+
+
+@pytest.mark.parametrize("entry", CLASSIFIERS, ids=lambda entry: entry.full_name)
+def test_classifiers_get_most_real_images_right(entry):
+    images = load_data("cifar10-1k", "test").first(100)
+    model = load.load_model(entry.full_name)
+    predictions = model(torch.from_numpy(images.images).float() / 255).argmax(1).numpy()
+    assert not model.training
+    assert (predictions == images.labels).mean() > 0.5
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.full_name)
+def test_cards_are_rendered_from_their_json(entry):
+    path = resources.folder("cards") / f"{entry.full_name}.json"
+    assert cards.render(cards.read(path)) == index.card(entry.full_name)
+
+
+def test_an_ensemble_on_the_spot_averages_probabilities():
+    names = [entry.full_name for entry in CLASSIFIERS[:2]]
+    x = torch.rand(4, 3, 32, 32)
+    together = load.resolve("+".join(names))
+    mean = torch.stack([load.load_model(name)(x).softmax(1) for name in names]).mean(0)
+    assert torch.allclose(together.model(x).exp(), mean, atol=1e-6)
+    assert together.full_name == "+".join(names)
+    assert len(together.sha256) == 64
+
+
+def test_unknown_names_bring_the_nearest():
+    with pytest.raises(UsageError, match=r"Did you mean p1f4\.mini"):
+        index.find("p1f44")
+    with pytest.raises(UsageError, match="The zoo has"):
+        index.find("zebra")
+
+
+def test_damaged_weights_are_refused(tmp_path, monkeypatch):
+    entry = CLASSIFIERS[0]
+    folder = tmp_path / entry.full_name
+    shutil.copytree(sources.fetch(entry.full_name).path, folder)
+    weights = folder / checkpoint.WEIGHTS
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    monkeypatch.setattr(sources, "SOURCES", {"test": lambda entry: folder})
+    with pytest.raises(CheckpointError, match="damaged"):
+        sources.fetch(entry.full_name)
+    shutil.rmtree(folder)
+    with pytest.raises(CheckpointError, match="not part of this installation"):
+        sources.fetch(entry.full_name)
