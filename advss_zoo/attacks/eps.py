@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
+import re
 from fractions import Fraction
+
+# No more digits than a person would type: Fraction("1e999999999") would fill the memory.
+_NUMBER = r"(?:[0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?"
+_SIZE = re.compile(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER})\s*)?")
 
 
 def parse_pixels(value: object) -> float:
-    """A finite number from 0.03, "0.03" or "8/255".
+    """A number from 0.03, "0.03", "3e-2" or "8/255".
 
     Raises:
-        ValueError: it is no number, infinite, or divides by zero.
+        ValueError: it is no number without a sign, or divides by zero.
     """
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError(f"{value!r} is not a number such as 8/255 or 0.03")
-    try:
-        number = float(Fraction(value.replace(" ", "")) if isinstance(value, str) else value)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise ValueError(f"{value!r} is not a number such as 8/255 or 0.03") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{value!r} is not a finite number")
-    return number
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    divisor = Fraction(match[2] or 1) if match else Fraction(0)
+    if match is None or not divisor:
+        raise ValueError(f"{value!r} is not a size such as 8/255 or 0.03")
+    return float(Fraction(match[1]) / divisor)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import NoReturn
 
+INTERRUPTED = 130
+
 
 def main() -> NoReturn:
-    """Run one command; exit status 0, 1 for a failure, 2 for a wrong request, 130 after Ctrl-C."""
-    status = 0
+    """Run the command of `sys.argv` and end the process: status 0, 1 failure, 2 wrong usage, 130 Ctrl-C."""
+    status = execute()
+    if status == INTERRUPTED:
+        # Not sys.exit: Python kills itself with SIGINT there if Ctrl-C fell into an exec(), which importing torch is
+        # full of (dataclasses, namedtuples). Nor is there any thread or exit handler that it would be right to wait for.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def execute() -> int:
+    """Run the command of `sys.argv`; returns the exit status."""
     try:
         from advss_zoo.cli.app import run
 
@@ -21,5 +35,5 @@ def main() -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         from advss_zoo.cli.errors import report
 
-        status = report(error)
-    sys.exit(status)
+        return report(error)
+    return 0

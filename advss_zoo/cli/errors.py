@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import typer
 
+from advss_zoo.cli import INTERRUPTED
 from advss_zoo.cli.output import out
 from advss_zoo.errors import AdvssError
 
-FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+FAILURE = 1
 TORCHVISION_MISMATCH = "operator torchvision::nms does not exist"
 TORCHVISION_FIX = "Install both from one index: `pip install --force-reinstall torch torchvision`."
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
-from fractions import Fraction
 
+from advss_zoo.attacks.eps import parse_pixels
 from advss_zoo.errors import UsageError
-
-# No more digits than a person would type: Fraction("1e999999999") would fill the memory.
-_NUMBER = r"(?:[0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?"
-_SIZE = re.compile(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER})\s*)?")
 
 
 def parse_eps(text: str, norm: str = "linf") -> float:
@@ -19,11 +14,11 @@ def parse_eps(text: str, norm: str = "linf") -> float:
     Raises:
         UsageError: it is not a positive number, or larger than a norm of "linf" allows.
     """
-    match = _SIZE.fullmatch(text)
-    divisor = Fraction(match[2] or 1) if match else Fraction(0)
-    if match is None or not divisor:
-        raise UsageError(f"{text!r} is not a positive size.", "Write a number such as 8/255 or 0.03.")
-    return check_eps(float(Fraction(match[1]) / divisor), norm)
+    try:
+        size = parse_pixels(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a positive size.", "Write a number such as 8/255 or 0.03.") from None
+    return check_eps(size, norm)
 
 
 def check_eps(eps: float, norm: str) -> float:

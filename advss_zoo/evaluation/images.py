@@ -68,7 +68,7 @@ def as_images(data: ImageSet | Arrays) -> Images:
 
 def _pixels(images: Any) -> NDArray[Any]:
     """uint8 as it is; any float as float32, whose values need not be those of an 8-bit image."""
-    array = torch.as_tensor(images).detach().cpu()
+    array = _tensor(images, "Images")
     if array.ndim != 4 or (array.shape[1] not in (1, 3) and array.shape[-1] in (1, 3)):
         raise DataError(f"Images have shape {tuple(array.shape)}, expected (N, channels, height, width).")
     if array.dtype == torch.uint8:
@@ -86,13 +86,21 @@ def _pixels(images: Any) -> NDArray[Any]:
 
 
 def _labels(labels: Any) -> NDArray[np.int64]:
-    array = torch.as_tensor(labels).detach().cpu()
+    array = _tensor(labels, "Labels")
     if array.ndim != 1 or array.is_floating_point() or array.is_complex() or array.dtype == torch.bool:
         raise DataError(
             f"Labels are {array.dtype} of shape {tuple(array.shape)}, expected integers of shape (N,).",
             "One class number an image.",
         )
     return array.to(torch.int64).numpy()
+
+
+def _tensor(values: Any, what: str) -> Tensor:
+    try:
+        # A copy: torch takes no numpy arrays with negative strides, and warns of read-only ones.
+        return torch.as_tensor(values if isinstance(values, Tensor) else np.array(values)).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{what} are no array of numbers: {error}", "Give numpy arrays or torch tensors.") from error
 
 
 def _sha256(pixels: NDArray[Any], labels: NDArray[np.int64]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -75,6 +76,10 @@ class Result:
             raise AdvssError(f"A result has other fields than it should: {', '.join(sorted(set(value) ^ names))}.")
         intervals = {name: value[name] and tuple(value[name]) for name in ("ta_ci95", "ra_ci95")}
         return cls(**{**value, **intervals})
+
+    def slug(self) -> str:
+        """A name for its folder among the results of one checkpoint: cifar10-pgd20."""
+        return re.sub(r"[^a-z0-9.]+", "-", f"{self.data['name']}-{self.protocol['label']}".lower()).strip("-")
 
     def write(self, path: Path) -> None:
         write_json(path, self.to_json())

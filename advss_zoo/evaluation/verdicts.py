@@ -69,6 +69,14 @@ class Verdicts:
         right: NDArray[np.bool_] = self.clean_prediction == self.label
         return right
 
+    def agreement(self, recorded: Verdicts) -> int:
+        """On how many of these images `recorded`, which begins with the same images, says the same."""
+        same = np.ones(len(self), dtype=np.bool_)
+        for mine, theirs in zip(self._all, recorded._all, strict=True):
+            if mine is not None and theirs is not None:
+                same &= mine == theirs[: len(self)]
+        return int(same.sum())
+
     def to_bytes(self) -> bytes:
         """The .npz file; equal verdicts give equal bytes, for it holds no dates and is not compressed."""
         arrays: dict[str, Any] = dict(zip((*_ALWAYS, _ATTACKED), self._all, strict=True))

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from advss_zoo import resources
 from advss_zoo.data.catalogue import CIFAR10, SUBSET
@@ -14,6 +13,7 @@ from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import load as load_data
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation import protocols, results
+from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import Progress, Subject, evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.zoo import cards, index, load, sources
@@ -50,34 +50,30 @@ def verify(name: str, *, limit: int | None, device: str, progress: Progress | No
     yield Check("weights", True, f"sha256 {fetched.sha256}")
     rendered = cards.render(cards.read(resources.folder("cards") / f"{entry.full_name}.json"))
     yield Check("card", rendered == index.card(entry.full_name), "is what its JSON gives")
-    for recorded in entry.results:
-        yield _recorded(fetched.path, recorded)
-        yield _again(loaded, fetched.path, recorded, limit, device, progress)
+    for document in entry.results:
+        recorded = Result.from_json(document)
+        folder = fetched.path / "results" / recorded.slug()
+        yield _recorded(folder, recorded)
+        yield _again(loaded, folder, recorded, limit, device, progress)
 
 
-def _recorded(folder: Path, recorded: dict[str, Any]) -> Check:
+def _recorded(folder: Path, recorded: Result) -> Check:
     """Do the stored verdicts give the numbers of the card?"""
-    label = _label(recorded)
     try:
-        result = results.check(_place(folder, recorded) / results.RESULT_FILE)
+        same = results.check(folder / results.RESULT_FILE) == recorded
     except AdvssError as error:
-        return Check(label, False, error.message)
-    same = result == results.Result.from_json(recorded)
-    return Check(label, same, "the stored verdicts give the card's numbers" if same else "the card has other numbers")
+        return Check(_label(recorded), False, error.message)
+    return Check(
+        _label(recorded), same, "the stored verdicts give the card's numbers" if same else "the card has other numbers"
+    )
 
 
 def _again(
-    loaded: load.Loaded,
-    folder: Path,
-    recorded: dict[str, Any],
-    limit: int | None,
-    device: str,
-    progress: Progress | None,
+    loaded: load.Loaded, folder: Path, recorded: Result, limit: int | None, device: str, progress: Progress | None
 ) -> Check:
     """Does attacking the model again give the stored verdicts?"""
     images = _images(recorded, limit)
-    settings = {key: value for key, value in recorded["protocol"].items() if key in SETTINGS}
-    subject = Subject(loaded.full_name, loaded.sha256)
+    settings = {key: value for key, value in recorded.protocol.items() if key in SETTINGS}
     with TemporaryDirectory() as scratch:
         evaluate(
             loaded.model,
@@ -86,24 +82,20 @@ def _again(
             out=Path(scratch),
             device=device,
             progress=progress,
-            subject=subject,
+            subject=Subject(loaded.full_name, loaded.sha256),
         )
         fresh = Verdicts.read(Path(scratch) / results.VERDICTS_FILE)
-    same = fresh.agreement(Verdicts.read(_place(folder, recorded) / results.VERDICTS_FILE))
+    same = fresh.agreement(Verdicts.read(folder / results.VERDICTS_FILE))
     return Check(_label(recorded), same == len(images), f"{same:,} of {len(images):,} verdicts made again agree")
 
 
-def _images(recorded: dict[str, Any], limit: int | None) -> ImageSet:
+def _images(recorded: Result, limit: int | None) -> ImageSet:
     """The first images of a result; those of CIFAR-10 up to the thousandth ship with the package."""
-    data, count = recorded["data"], recorded["data"]["n"]
-    count = count if limit is None else min(limit, count)
-    bundled = data["name"] == CIFAR10.name and data["split"] == "test" and count <= 1000
-    return load_data(SUBSET if bundled else data["name"], data["split"]).first(count)
+    count = recorded.n if limit is None else min(limit, recorded.n)
+    name, split = recorded.data["name"], recorded.data["split"]
+    bundled = name == CIFAR10.name and split == "test" and count <= 1000
+    return load_data(SUBSET if bundled else name, split).first(count)
 
 
-def _place(folder: Path, recorded: dict[str, Any]) -> Path:
-    return folder / "results" / results.slug(recorded)
-
-
-def _label(recorded: dict[str, Any]) -> str:
-    return f"{recorded['protocol']['label']} on {recorded['data']['name']}"
+def _label(recorded: Result) -> str:
+    return f"{recorded.protocol['label']} on {recorded.data['name']}"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from advss_zoo.cli import main
+from advss_zoo.cli import execute
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,7 @@ Advss = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every test has its own working folder and its own cache; `main` may change how Ctrl-C is taken."""
+    """Every test has its own working folder and its own cache; `execute` may change how Ctrl-C is taken."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ADVSS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ADVSS_DEBUG", raising=False)
@@ -50,10 +50,7 @@ def advss(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     def run(*arguments: str) -> Outcome:
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["advss", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        assert isinstance(exit_.value.code, int)
-        return Outcome(exit_.value.code, *capsys.readouterr())
+        return Outcome(execute(), *capsys.readouterr())
 
     return run
 

@@ -1,6 +1,6 @@
 """For maintainers: put a trained and evaluated checkpoint into the zoo.
 
-python -m advss_zoo.zoo.release runs/p1f4.mini/average --result runs/results/p1f4.mini/pgd20 ...
+python -m advss_zoo.training.release runs/p1f4.mini/average --result runs/results/p1f4.mini/pgd20 ...
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ def release(
     target = place / config.full_name
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(folder, target)
-    documents = [found.to_json() for found in recorded]
-    for path, document in zip(result, documents, strict=True):
-        shutil.copytree(path, target / "results" / results.slug(document))
+    for path, found in zip(result, recorded, strict=True):
+        shutil.copytree(path, target / "results" / found.slug())
     values = {
         "name": config.name,
         "tag": config.tag,
@@ -60,7 +59,7 @@ def release(
         "classes": config.classes,
         "training": _training(folder, config) | {"machine": machine},
         "paper": dict(zip(("ta", "ra"), paper, strict=True)) if paper else None,
-        "results": documents,
+        "results": [found.to_json() for found in recorded],
     }
     _write_card(values, target)
 

@@ -1,0 +1,91 @@
+"""Protocols by name: every family that is listed, and what is no protocol."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.protocols import Protocol, parse
+from advss_zoo.registry import subclasses
+
+FAMILIES = subclasses(sys.modules[protocols.__name__], Protocol)
+EXAMPLES = [example for family in FAMILIES for example in family.examples]
+
+
+def test_the_families():
+    assert set(EXAMPLES) >= {"clean", "pgd20", "pgd20-any"}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_family_is_found_under_its_name_alone(name):
+    protocol = parse(name)
+    assert protocol.name == protocol.label() == protocol.slug() == name
+    assert sum(type(parse(name)) is family for family in FAMILIES) == 1
+    constants = protocol.constants()
+    assert json.loads(json.dumps(constants)) == constants
+    assert (constants["name"], constants["label"]) == (name, name)
+    assert constants["version"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("pdg20", "pgd20"), ("PGD20", "pgd20"), ("pgd-20", "pgd20"), ("pgd20_any", "pgd20-any"), ("claen", "clean"), ("pgd0", "pgd")],
+)  # fmt: skip
+def test_a_slip_is_met_with_the_nearest(name, near):
+    with pytest.raises(UsageError, match=f"Did you mean {near}") as raised:
+        parse(name)
+    assert all(example in raised.value.message for example in EXAMPLES)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "pgd", "pgd020", "pgd20-last", "pgd20\n", "clean ", "xyz", "pgd9999999", "../pgd20"]
+)
+def test_what_is_no_protocol_is_refused(name):
+    with pytest.raises(UsageError, match="There is no protocol"):
+        parse(name)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"norm": "l1"}, {"eps": 0.0}, {"eps": 2.0}, {"eps": float("nan")}, {"step_size": -1.0}, {"restarts": 0}, {"seed": -1}],
+)  # fmt: skip
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_constants_that_make_no_sense_are_refused(name, settings):
+    with pytest.raises(UsageError):
+        parse(name, **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "label"),
+    [
+        ("pgd20", {"eps": 8 / 255, "norm": "linf", "step_size": 2 / 255}, "pgd20"),
+        ("pgd20", {"norm": "l2"}, "pgd20 (l2, eps 0.5)"),
+        ("pgd20", {"eps": 4 / 255}, "pgd20 (linf, eps 4/255)"),
+        ("pgd20", {"eps": 0.031}, "pgd20 (linf, eps 0.031)"),
+        ("pgd50-any", {"restarts": 5}, "pgd50-any (5 restarts)"),
+        ("pgd20", {"step_size": 1 / 255, "restarts": 2}, "pgd20 (step 1/255, 2 restarts)"),
+        ("pgd20", {"seed": 7}, "pgd20"),
+    ],
+)
+def test_labels_say_what_differs_from_the_default(name, settings, label):
+    assert parse(name, **settings).label() == label
+
+
+def test_different_measurements_have_different_folders():
+    variants = [{}, {"norm": "l2"}, {"eps": 4 / 255}, {"step_size": 1 / 255}, {"restarts": 2}, {"seed": 1}]
+    slugs = [parse(name, **variant).slug() for name in ("pgd20", "pgd20-any", "pgd2") for variant in variants]
+    assert len(set(slugs)) == len(slugs)
+    assert all(set(slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-") for slug in slugs)
+
+
+def test_default_constants():
+    constants = parse("pgd20").constants()
+    assert (constants["norm"], constants["eps"], constants["step_size"]) == ("linf", 8 / 255, 2 / 255)
+    assert (constants["steps"], constants["restarts"], constants["iterate"]) == (20, 1, "last")
+    constants = parse("pgd50-any", norm="l2").constants()
+    assert (constants["norm"], constants["eps"], constants["step_size"]) == ("l2", 0.5, 0.025)
+    assert constants["iterate"] == "any"

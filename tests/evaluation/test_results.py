@@ -1,0 +1,94 @@
+"""Result files: whole, and no number that does not follow from the verdicts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation.results import Result, check
+from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.verdicts import Verdicts
+
+
+@pytest.fixture(params=["pgd2", "clean"])
+def folder(request, tmp_path, patches, pictures):
+    evaluate(
+        patches, pictures, request.param, out=tmp_path / "a", subject=Subject("mine", "00ff"), command="advss eval mine"
+    )
+    return tmp_path / "a"
+
+
+def test_read_back(folder):
+    result = Result.read(folder / "result.json")
+    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+    assert check(folder / "result.json") == result
+
+
+def test_the_file_says_what_was_measured_and_how(folder, pictures):
+    value = json.loads((folder / "result.json").read_text())
+    attacked = value["protocol"]["name"] == "pgd2"
+    assert (value["schema"], value["n"], value["seed"], value["command"]) == (1, 150, 0, "advss eval mine")
+    assert (value["model"]["name"], value["model"]["sha256"]) == ("mine", "00ff")
+    assert value["data"] == {
+        "name": "made-up",
+        "split": "test",
+        "n": 150,
+        "indices": "first 150",
+        "content_sha256": pictures.content_sha256,
+    }
+    assert value["device"].startswith("cpu")
+    assert set(value["versions"]) == {"advss_zoo", "torch", "python", "numpy"}
+    assert value["verdicts"]["file"] == "verdicts.npz"
+    assert value["images_per_second"] == pytest.approx(150 / value["seconds"])
+    assert value["ta_ci95"][0] < value["ta"] < value["ta_ci95"][1]
+    assert (value["ra"] is not None) == (value["ra_ci95"] is not None) == attacked
+    assert not attacked or 0 < value["ra"] < value["ta"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("ta", lambda ta: ta + 1 / 150),
+        ("ra", lambda ra: 0.5 if ra is None else ra + 1 / 150),
+        ("ta_ci95", lambda interval: [interval[0] + 1e-6, interval[1]]),
+        ("ra_ci95", lambda interval: [0.1, 0.2]),
+        ("n", lambda n: n + 1),
+        ("verdicts", lambda verdicts: {**verdicts, "sha256": "0" * 64}),
+        ("schema", lambda schema: schema + 1),
+    ],
+)
+def test_a_number_that_does_not_follow_is_found(folder, name, change):
+    path = folder / "result.json"
+    value = json.loads(path.read_text())
+    path.write_text(json.dumps({**value, name: change(value[name])}))
+    with pytest.raises(AdvssError, match=rf"{name}|sha256"):
+        check(path)
+
+
+def test_verdicts_of_another_run_are_found(folder):
+    verdicts = Verdicts.read(folder / "verdicts.npz")
+    verdicts.clean_prediction[:2] = (verdicts.clean_prediction[:2] + 1) % 10
+    verdicts.write(folder / "verdicts.npz")
+    with pytest.raises(AdvssError, match="not those it was made from"):
+        check(folder / "result.json")
+
+
+def test_a_result_does_not_choose_which_file_is_read(folder, tmp_path):
+    path = folder / "result.json"
+    value = json.loads(path.read_text())
+    shutil.move(folder / "verdicts.npz", tmp_path / "elsewhere.npz")
+    value["verdicts"]["file"] = "../elsewhere.npz"
+    path.write_text(json.dumps(value))
+    with pytest.raises(AdvssError, match="Cannot read"):
+        check(path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"schema": 1}', '{"schema": 1, "ta": 1}'])
+def test_what_is_no_result_is_a_sentence(content, tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(AdvssError, match=r"result\.json"):
+        Result.read(path)

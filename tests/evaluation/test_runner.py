@@ -1,0 +1,267 @@
+"""Evaluation as a whole: verdicts, what they do not depend on, and what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.evaluation.protocols import parse
+from advss_zoo.evaluation.protocols.pgd import Pgd
+from advss_zoo.evaluation.runner import evaluate, weights_sha256
+from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.models.resnetv2 import ResNetV2
+
+
+class Spy(nn.Module):
+    """Hands images on and notes what it saw."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        self.shapes = []
+        self.modes = set()
+
+    def forward(self, x):
+        self.shapes.append(tuple(x.shape))
+        self.modes.add((self.training, self.model.training, any(p.requires_grad for p in self.parameters())))
+        return self.model(x)
+
+
+def resnet():
+    torch.manual_seed(0)
+    return ResNetV2(Architecture(depth=18, width=4)).eval()
+
+
+def test_accuracies_are_those_of_the_definitions(patches, pictures, tmp_path):
+    result = evaluate(patches, pictures, "pgd3", out=tmp_path)
+    x = torch.from_numpy(pictures.images).float() / 255
+    y, index = torch.from_numpy(pictures.labels), torch.from_numpy(pictures.index)
+    clean = patches(x).argmax(dim=1)
+    attacked = patches(parse("pgd3").attack(patches, x, y, index)).argmax(dim=1)
+    verdicts = Verdicts.read(tmp_path / "verdicts.npz")
+    assert verdicts.clean_prediction.tolist() == clean.tolist()
+    assert verdicts.attacked_prediction.tolist() == attacked.tolist()
+    assert verdicts.label.tolist() == pictures.labels.tolist()
+    assert verdicts.index.tolist() == pictures.index.tolist()
+    assert result.ta == (clean == y).double().mean().item()
+    assert result.ra == ((clean == y) & (attacked == y)).double().mean().item()
+
+
+def test_clean_makes_no_attack(patches, pictures):
+    spy = Spy(patches)
+    result = evaluate(spy, pictures, "clean")
+    assert (result.ra, result.ra_ci95) == (None, None)
+    assert len(spy.shapes) == 2 + 3, "two for the check, one a pass"
+
+
+@pytest.mark.parametrize("protocol", ["pgd2", "pgd2-any"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_verdicts_do_not_depend_on_the_batch_size(protocol, layout, pictures):
+    model = resnet().to(memory_format=layout)
+    results = [evaluate(model, pictures, protocol, batch_size=size) for size in (1, 64, 100, 256)]
+    assert len({result.verdicts["sha256"] for result in results}) == 1
+
+
+def test_the_batch_size_never_reaches_the_network(patches, pictures):
+    """The reason for the above on every machine: the shapes that the network sees are the same."""
+    seen = []
+    for size in (1, 7, 64, 256, 10_000):
+        spy = Spy(patches)
+        evaluate(spy, pictures, "pgd2", batch_size=size)
+        seen.append(spy.shapes)
+    assert all(shapes == seen[0] for shapes in seen)
+    # 150 images are passes of 64, 64 and 22; the last is padded to 24. Each: clean, 2 steps, attacked; 2 for the check.
+    assert [shape[0] for shape in seen[0]] == [64] * 2 + [64] * 8 + [24] * 4
+
+
+def test_the_same_call_gives_the_same_verdicts_and_another_seed_others(pictures):
+    model = resnet()
+    first, again, other = (evaluate(model, pictures, parse("pgd2", seed=seed)).verdicts["sha256"] for seed in (0, 0, 1))
+    assert first == again
+    assert evaluate(model, pictures, parse("pgd2", seed=1)).seed == 1
+    assert first != other
+
+
+def test_a_part_of_the_data_keeps_its_starts(patches, pictures, tmp_path):
+    """Random starts follow the index of an image, not its place in the evaluation."""
+    evaluate(patches, pictures, parse("pgd1", eps=4 / 255), out=tmp_path / "all")
+    chosen = np.array([100, 3, 77, 149, 12, 5, 6, 8, 90])
+    evaluate(patches, pictures.take(chosen), parse("pgd1", eps=4 / 255), out=tmp_path / "part")
+    every, part = (Verdicts.read(tmp_path / name / "verdicts.npz") for name in ("all", "part"))
+    assert part.index.tolist() == chosen.tolist()
+    assert part.attacked_prediction.tolist() == every.attacked_prediction[chosen].tolist()
+
+
+def test_arrays_give_what_the_image_set_gives(patches, pictures):
+    expected = evaluate(patches, pictures, "pgd2")
+    for images in (pictures.images, torch.from_numpy(pictures.images).float() / 255):
+        result = evaluate(patches, (images, pictures.labels), "pgd2")
+        assert result.verdicts == expected.verdicts
+    assert result.data["name"] == "arrays"
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_attacked_in_eval_mode_and_left_as_it_was(training, pictures):
+    model = resnet()
+    model.trunk.conv1.weight.requires_grad_(False)
+    model.train(training)
+    model.head.eval()
+    modes = [module.training for module in model.modules()]
+    spy = Spy(model)
+    before = weights_sha256(model)
+    evaluate(spy, pictures.first(16), "pgd2")
+    assert spy.modes == {(False, False, False)}
+    assert [module.training for module in model.modules()] == modes
+    assert [p.requires_grad for p in model.parameters()].count(False) == 1
+    assert all(p.grad is None for p in model.parameters())
+    assert weights_sha256(model) == before, "running statistics did not move"
+
+
+def test_a_caller_without_gradients_gets_the_same(patches, pictures):
+    expected = evaluate(patches, pictures.first(64), "pgd2").verdicts
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert evaluate(patches, pictures.first(64), "pgd2").verdicts == expected
+
+
+def test_progress_counts_images(patches, pictures):
+    calls = []
+    evaluate(patches, pictures, "clean", progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(0, 150), (64, 150), (128, 150), (150, 150)]
+
+
+def test_the_command_is_the_one_typed(patches, pictures, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/usr/bin/advss", "eval", "--out", "my folder"])
+    assert evaluate(patches, pictures.first(8), "clean").command == "advss eval --out 'my folder'"
+    assert evaluate(patches, pictures.first(8), "clean", command="advss x").command == "advss x"
+
+
+def test_an_ensemble_is_attacked_as_one_model(pictures):
+    torch.manual_seed(1)
+    members = [ResNetV2(Architecture(depth=18, width=4)).eval() for _ in range(2)]
+    assert evaluate(Ensemble(members), pictures.first(16), "pgd2").ra is not None
+
+
+# What is refused.
+
+
+class Noisy(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x + 0.1 * torch.rand_like(x))
+
+
+class Detached(nn.Sequential):
+    def forward(self, x):
+        with torch.no_grad():
+            return super().forward(x)
+
+
+class Probabilities(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x), "and more"
+
+
+def with_layers(*layers):
+    torch.manual_seed(0)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (Noisy(nn.Flatten(), nn.Linear(3072, 10)), "random"),
+        (with_layers(nn.BatchNorm2d(3, track_running_stats=False)), "mixes the images"),
+        (Detached(nn.Flatten(), nn.Linear(3072, 10)), "no gradient"),
+        (Probabilities(nn.Flatten(), nn.Linear(3072, 10)), "tuple"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(3072, 10), nn.Flatten(0)), r"shape \(160,\)"),
+        (nn.Conv2d(4, 10, 3), "fails on images of shape"),
+        (with_layers(nn.Conv2d(3, 3, 1)).double(), "fails on images of shape"),
+    ],
+    ids=["noise", "batch statistics", "no gradient", "tuple", "flat", "channels", "double"],
+)
+def test_models_that_cannot_be_measured(model, says, pictures):
+    with pytest.raises(AdvssError, match=says):
+        evaluate(model, pictures.first(16), "pgd2")
+
+
+def test_dropout_that_forgets_eval_mode_is_found(patches, pictures):
+    patches[1].register_forward_hook(lambda _, __, output: nn.functional.dropout(output, 0.1))
+    with pytest.raises(AdvssError, match="random"):
+        evaluate(patches, pictures, "clean")
+
+
+def test_a_model_without_gradient_can_be_measured_on_clean_images(pictures):
+    assert evaluate(Detached(nn.Flatten(), nn.Linear(3072, 10)), pictures, "clean").ra is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite(value, patches, pictures):
+    with torch.no_grad():
+        patches[3].weight[2, 2] = value
+    with pytest.raises(AdvssError, match="NaN or infinite"):
+        evaluate(patches, pictures, "clean")
+
+
+def test_output_that_is_not_finite_for_a_later_image(patches, pictures):
+    images = torch.from_numpy(pictures.images).float() / 255
+    images[100] = 0
+
+    class Brittle(nn.Module):
+        def forward(self, x):
+            return patches(x) / (x.amax(dim=(1, 2, 3)) > 0).float()[:, None]
+
+    with pytest.raises(AdvssError, match="NaN or infinite"):
+        evaluate(Brittle(), (images, pictures.labels), "clean")
+
+
+def test_class_counts_that_differ(pictures):
+    with pytest.raises(UsageError, match="knows 7 classes, but made-up has 10"):
+        evaluate(nn.Sequential(nn.Flatten(), nn.Linear(3072, 7)), pictures, "clean")
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_labels_outside_the_models_classes(label, patches, pictures):
+    labels = pictures.labels.copy()
+    labels[3] = label
+    with pytest.raises(UsageError, match="the model's 10 classes are 0 to 9"):
+        evaluate(patches, (pictures.images, labels), "clean")
+
+
+def test_batch_sizes_and_protocols_that_are_none(patches, pictures):
+    with pytest.raises(UsageError, match="batch size"):
+        evaluate(patches, pictures, "clean", batch_size=0)
+    with pytest.raises(UsageError, match="pdg20"):
+        evaluate(patches, pictures, "pdg20")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda z, x: x + 2 * (z - x), "far, but eps is"),
+        (lambda z, x: x + (z - x) + 1.1e-6 * (z - x).sign(), "far, but eps is"),
+        (lambda z, x: torch.where(x == 0, x - 1e-3, z), r"left the range of pixel values"),
+        (lambda z, x: z / 0 * 0, "nan far"),
+    ],
+    ids=["twice", "a little", "box", "nan"],
+)
+def test_an_attack_that_leaves_its_threat_model_is_found(change, says, patches, pictures):
+    class Broken(Pgd):
+        def attack(self, model, x, y, index):
+            return change(super().attack(model, x, y, index), x)
+
+    protocol = Broken.create("pgd4", parse_settings())
+    images = torch.from_numpy(pictures.images).float() / 255
+    with pytest.raises(AdvssError, match=says):
+        evaluate(patches, (images.clamp_min(0.02) * (images > 0.1), pictures.labels), protocol)
+
+
+def parse_settings():
+    from advss_zoo.evaluation.protocols import Settings
+
+    return Settings()

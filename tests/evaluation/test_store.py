@@ -1,0 +1,255 @@
+"""Interruptions: the same verdicts in the end, nothing done twice, no folder mixed up with another's."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.protocols import Settings, parse
+from advss_zoo.evaluation.protocols.pgd import Pgd
+from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.verdicts import Verdicts
+
+ROOT = Path(__file__).parents[2]
+
+
+class Recorded(Pgd):
+    """pgd2, and a note of every image that it was run on."""
+
+    def attack(self, model, x, y, index):
+        seen.extend(index.tolist())
+        return super().attack(model, x, y, index)
+
+
+seen: list[int] = []
+
+
+@pytest.fixture
+def recorded():
+    seen.clear()
+    return Recorded.create("pgd2", Settings())
+
+
+def interrupted(patches, pictures, out, after, batch_size=64):
+    """An evaluation that stops once `after` images are done."""
+
+    def stop(done, total):
+        if done >= after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(patches, pictures, "pgd2", out=out, batch_size=batch_size, progress=stop)
+
+
+@pytest.mark.parametrize(("after", "batch_size", "kept"), [(64, 1, 64), (128, 64, 128), (128, 100, 128), (64, 256, 0)])
+def test_what_was_written_is_not_done_again(after, batch_size, kept, patches, pictures, recorded, tmp_path):
+    interrupted(patches, pictures, tmp_path / "cut", after, batch_size)
+    assert not (tmp_path / "cut" / "result.json").exists()
+    result = evaluate(patches, pictures, recorded, out=tmp_path / "cut")
+    assert sorted(set(seen)) == list(range(kept, 150))
+    assert result.verdicts == evaluate(patches, pictures, "pgd2").verdicts
+    assert {path.name for path in (tmp_path / "cut").iterdir()} == {"result.json", "verdicts.npz"}
+
+
+def test_the_model_does_not_see_finished_images_again(patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, after=128)
+    sizes = []
+    patches.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    evaluate(patches, pictures, "pgd2", out=tmp_path)
+    assert set(sizes) == {24}
+
+
+def test_a_finished_run_returns_at_once(patches, pictures, recorded, tmp_path):
+    first = evaluate(patches, pictures, "pgd2", out=tmp_path)
+    calls = []
+    again = evaluate(patches, pictures, recorded, out=tmp_path, progress=lambda *call: calls.append(call))
+    assert again == first
+    assert not seen
+    assert calls == [(150, 150)]
+
+
+def test_a_kill_between_the_last_verdict_and_the_result(patches, pictures, recorded, tmp_path, monkeypatch):
+    from advss_zoo.evaluation.results import Result
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Result, "write", raises(KeyboardInterrupt))
+        evaluate(patches, pictures, "pgd2", out=tmp_path)
+    result = evaluate(patches, pictures, recorded, out=tmp_path)
+    assert not seen
+    assert result.n == 150
+    assert result.images_per_second > 0
+
+
+def test_a_kill_between_the_two_files_of_a_save(patches, pictures, recorded, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Verdicts, "write", raises(KeyboardInterrupt))
+        evaluate(patches, pictures, "pgd2", out=tmp_path)
+    assert evaluate(patches, pictures, recorded, out=tmp_path).verdicts == evaluate(patches, pictures, "pgd2").verdicts
+
+
+def raises(error):
+    def raise_(*_):
+        raise error
+
+    return raise_
+
+
+def test_seconds_add_up_over_processes(patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, after=128)
+    before = json.loads((tmp_path / "progress.json").read_text())["seconds"]
+    result = evaluate(patches, pictures, "pgd2", out=tmp_path)
+    assert result.seconds > before > 0
+    assert result.images_per_second == pytest.approx(150 / result.seconds)
+
+
+CHILD = """
+import sys, time
+import torch
+from torch import nn
+from advss_zoo.evaluation.runner import evaluate
+
+class Slow(nn.Module):
+    pause = 0.0
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(192, 10)
+    def forward(self, x):
+        time.sleep(self.pause)
+        return self.linear(x.flatten(1))
+
+torch.manual_seed(1)
+data = torch.rand(400, 3, 8, 8), torch.arange(400) % 10
+if __name__ == "__main__":
+    Slow.pause = 0.05
+    evaluate(Slow(), data, "pgd2", out=sys.argv[1], batch_size=64)
+"""
+
+
+def test_kill_dash_nine(recorded, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / "out")], env=environment)
+    verdicts = tmp_path / "out" / "verdicts.npz"
+    deadline = time.monotonic() + 60
+    while not (verdicts.exists() and len(Verdicts.read(verdicts)) >= 128):
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    kept = len(Verdicts.read(verdicts))
+    assert kept < 400
+    scope: dict[str, object] = {"__name__": "child"}
+    exec(CHILD, scope)
+    model, data = scope["Slow"](), scope["data"]
+    result = evaluate(model, data, recorded, out=tmp_path / "out")
+    assert sorted(set(seen)) == list(range(kept, 400))
+    assert result.verdicts == evaluate(model, data, "pgd2").verdicts
+
+
+# Folders that belong to others.
+
+
+@pytest.mark.parametrize("after", [64, None], ids=["unfinished", "finished"])
+@pytest.mark.parametrize("other", ["weights", "file", "data", "labels", "order", "eps", "seed", "protocol"])
+def test_a_folder_of_another_run_is_refused_and_left_alone(other, after, patches, pictures, tmp_path):
+    if after:
+        interrupted(patches, pictures, tmp_path, after)
+    else:
+        evaluate(patches, pictures, "pgd2", out=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    protocol, subject = parse("pgd2"), Subject("other")
+    images, labels = pictures.images.copy(), pictures.labels.copy()
+    if other == "weights":
+        with torch.no_grad():
+            patches[0].bias[0] += 1e-3
+    elif other == "file":
+        subject = Subject("Sequential", "00")
+    elif other == "data":
+        images[149, 0, 0, 0] ^= 1
+    elif other == "labels":
+        labels[149] = (labels[149] + 1) % 10
+    elif other == "order":
+        pictures = pictures.take([*range(148), 149, 148])
+        images, labels = pictures.images, pictures.labels
+    else:
+        changed = {"eps": {"eps": 4 / 255}, "seed": {"seed": 1}, "protocol": {}}[other]
+        protocol = parse("pgd2-any" if other == "protocol" else "pgd2", **changed)
+    from dataclasses import replace
+
+    data = replace(pictures, images=images, labels=labels)
+    with pytest.raises(UsageError, match="holds results of another run: pgd2 for Sequential on made-up"):
+        evaluate(patches, data, protocol, out=tmp_path, subject=subject)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_name_of_a_model_is_not_what_it_is(patches, pictures, tmp_path):
+    first = evaluate(patches, pictures, "pgd2", out=tmp_path, subject=Subject("a"))
+    assert evaluate(patches, pictures, "pgd2", out=tmp_path, subject=Subject("b")) == first
+
+
+def test_verdicts_without_an_owner_are_refused(patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, 64)
+    (tmp_path / "progress.json").unlink()
+    with pytest.raises(UsageError, match="does not say what it was measured on"):
+        evaluate(patches, pictures, "pgd2", out=tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK damaged"])
+def test_damaged_verdicts_are_a_sentence(content, patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, 64)
+    (tmp_path / "verdicts.npz").write_bytes(content)
+    with pytest.raises(AdvssError, match="holds no verdicts"):
+        evaluate(patches, pictures, "pgd2", out=tmp_path)
+
+
+def test_verdicts_on_other_images_are_a_sentence(patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, 64)
+    verdicts = Verdicts.read(tmp_path / "verdicts.npz")
+    verdicts.index[5] = 99
+    verdicts.write(tmp_path / "verdicts.npz")
+    with pytest.raises(AdvssError, match="not about the images"):
+        evaluate(patches, pictures, "pgd2", out=tmp_path)
+
+
+def test_a_result_that_was_tampered_with_is_not_returned(patches, pictures, tmp_path):
+    evaluate(patches, pictures, "pgd2", out=tmp_path)
+    value = json.loads((tmp_path / "result.json").read_text())
+    (tmp_path / "result.json").write_text(json.dumps({**value, "ra": 0.99}))
+    with pytest.raises(AdvssError, match=r"says ra = 0\.99"):
+        evaluate(patches, pictures, "pgd2", out=tmp_path)
+
+
+def test_a_file_where_the_folder_should_be_is_a_sentence(patches, pictures, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(AdvssError, match="Cannot write"):
+        evaluate(patches, pictures, "pgd2", out=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_every_family_resumes(patches, pictures, tmp_path):
+    from advss_zoo.evaluation.protocols import Protocol
+    from advss_zoo.registry import subclasses
+
+    for family in subclasses(protocols, Protocol):
+        name = family.examples[0].replace("20", "2")
+        out = tmp_path / name
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(patches, pictures, name, out=out, batch_size=1, progress=lambda done, _: stop_at(done, 64))
+        result = evaluate(patches, pictures, name, out=out)
+        assert result.verdicts == evaluate(patches, pictures, name).verdicts
+
+
+def stop_at(done, limit):
+    if done >= limit:
+        raise KeyboardInterrupt

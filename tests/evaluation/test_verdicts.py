@@ -1,0 +1,84 @@
+"""Verdicts: their file, and the numbers they give."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation.statistics import wilson_interval
+from advss_zoo.evaluation.verdicts import Verdicts
+
+
+def verdicts(attacked=(0, 1, 5, 3)):
+    arrays = [(4, 5, 6, 7), (0, 1, 2, 3), (0, 1, 9, 3), attacked]
+    return Verdicts(*(None if array is None else np.array(array, np.int32) for array in arrays))
+
+
+def test_an_image_that_only_the_attack_gets_right_is_not_robust():
+    scores = verdicts(attacked=(0, 7, 2, 3)).scores()
+    assert (scores["ta"], scores["ra"]) == (0.75, 0.5)
+    assert scores["ra_ci95"] == wilson_interval(2, 4)
+
+
+def test_without_an_attack_there_is_no_robust_accuracy():
+    scores = verdicts(attacked=None).scores()
+    assert scores["ta"] == 0.75
+    assert scores["ra"] is scores["ra_ci95"] is None
+
+
+def test_the_file_is_what_the_documentation_says(tmp_path):
+    verdicts().write(tmp_path / "verdicts.npz")
+    with np.load(tmp_path / "verdicts.npz") as file:
+        assert file.files == ["index", "label", "clean_prediction", "attacked_prediction"]
+        assert file["index"].tolist() == [4, 5, 6, 7]
+    verdicts(attacked=None).write(tmp_path / "clean.npz")
+    with np.load(tmp_path / "clean.npz") as file:
+        assert file.files == ["index", "label", "clean_prediction"]
+
+
+@pytest.mark.parametrize("attacked", [(0, 1, 5, 3), None])
+def test_read_back_and_joined(attacked, tmp_path):
+    whole = verdicts(attacked)
+    parts = [Verdicts(*(None if a is None else a[cut] for a in whole._all)) for cut in (slice(1), slice(1, None))]
+    (parts[0] + parts[1]).write(tmp_path / "verdicts.npz")
+    assert Verdicts.read(tmp_path / "verdicts.npz").sha256 == whole.sha256
+
+
+def test_equal_verdicts_are_equal_bytes_at_any_time(monkeypatch):
+    import time
+
+    before = verdicts().to_bytes()
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    assert verdicts().to_bytes() == before
+    assert verdicts((0, 1, 5, 2)).sha256 != verdicts().sha256
+
+
+def _npz(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+ONE = np.zeros(1, np.int32)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a zip",
+        verdicts().to_bytes()[:-30],
+        _npz(index=ONE),
+        _npz(index=ONE, label=np.zeros(2), clean_prediction=ONE),
+        _npz(index=ONE, label=np.array(["x"]), clean_prediction=ONE),
+        _npz(index=np.array([{}], dtype=object), label=ONE, clean_prediction=ONE),
+    ],
+)
+def test_a_damaged_file_is_a_sentence(content, tmp_path):
+    path = tmp_path / "verdicts.npz"
+    path.write_bytes(content)
+    with pytest.raises(AdvssError, match=r"verdicts\.npz holds"):
+        Verdicts.read(path)
