@@ -7,15 +7,15 @@ import signal
 import sys
 from typing import NoReturn
 
-INTERRUPTED = 130
+from advss_zoo.cli.interrupts import INTERRUPTED
 
 
 def main() -> NoReturn:
     """Run the command of `sys.argv` and end the process: status 0, 1 failure, 2 wrong usage, 130 Ctrl-C."""
     status = execute()
     if status == INTERRUPTED:
-        # Not sys.exit: Python kills itself with SIGINT there if Ctrl-C fell into an exec(), which importing torch is
-        # full of (dataclasses, namedtuples). Nor is there any thread or exit handler that it would be right to wait for.
+        # Not sys.exit: there Python kills itself with SIGINT if Ctrl-C fell into an exec(), as dataclasses use it.
+        # Nor is there a thread that it would be right to wait for.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

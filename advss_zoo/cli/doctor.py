@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import typer
 
 from advss_zoo.cli.errors import FAILURE, TORCHVISION_FIX, TORCHVISION_MISMATCH
+from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples
 from advss_zoo.cli.output import out, size
 from advss_zoo.files import cache_folder
@@ -74,6 +75,8 @@ def _software() -> Iterator[Check]:
 def _importable(package: str) -> Check:
     """Import it: a package may be installed and yet not work on this machine."""
     try:
+        if package == "torch":
+            import_torch()
         return Check(package, True, str(importlib.import_module(package).__version__))
     except ModuleNotFoundError:
         return Check(package, False, "not installed", "Run `pip install torch torchvision`.")

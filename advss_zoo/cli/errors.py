@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import typer
 
-from advss_zoo.cli import INTERRUPTED
+from advss_zoo.cli.interrupts import GO_ON, INTERRUPTED
 from advss_zoo.cli.output import out
 from advss_zoo.errors import AdvssError
 
@@ -80,11 +80,19 @@ EXPLANATIONS: tuple[tuple[type[BaseException], Callable[[Any], Explanation]], ..
 
 
 def _interrupted(hint: str) -> Explanation:
-    return Explanation(f"Interrupted. {hint or 'Run the same command again to go on.'}", status=INTERRUPTED)
+    return Explanation(f"Interrupted. {hint or GO_ON}", status=INTERRUPTED)
 
 
 def explain(error: BaseException) -> Explanation:
+    # Libraries, and Python itself, wrap a KeyboardInterrupt in errors of their own.
+    error = next((cause for cause in _causes(error) if isinstance(cause, KeyboardInterrupt)), error)
     return next(explanation(error) for kind, explanation in EXPLANATIONS if isinstance(error, kind))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def report(error: BaseException) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import (
     BatchSizeOption,
     DeviceOption,
@@ -22,7 +23,7 @@ from advss_zoo.cli.options import (
     examples,
     pick_device,
 )
-from advss_zoo.cli.output import out, percent
+from advss_zoo.cli.output import out, percent, rate_text
 from advss_zoo.errors import UsageError
 from advss_zoo.files import explained
 
@@ -121,7 +122,6 @@ def _check_data(data: str) -> None:
 
 def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
     """Names given one by one, or several in one value, each once."""
-    from advss_zoo.evaluation import protocols
     from advss_zoo.evaluation.eps import parse_eps
 
     names = [name for value in attacks for name in re.split(r"[,\s]+", value) if name]
@@ -130,6 +130,9 @@ def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
     for key in ("eps", "step_size"):
         if constants[key] is not None:
             constants[key] = parse_eps(constants[key], constants["norm"])
+    import_torch()
+    from advss_zoo.evaluation import protocols
+
     return [protocols.parse(name, **constants) for name in dict.fromkeys(names)]
 
 
@@ -205,12 +208,13 @@ def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
     rows = [
         {
             "model": result.model["name"],
-            "data": f"{images.name} (n = {len(images):,})",
+            "data": images.name,
+            "n": f"{len(images):,}",
             "protocol": result.protocol["label"],
             "TA": percent(result.ta),
             "RA": percent(result.ra),
             "RA 95%": _interval(result.ra_ci95),
-            "images/s": f"{result.images_per_second:.3g}",
+            "images/s": rate_text(result.images_per_second),
         }
         for result in results.values()
     ]

@@ -29,12 +29,12 @@ def command(json: JsonOption = False) -> None:
 def _row(entry: Entry) -> dict[str, str]:
     return {
         "name": entry.full_name,
-        "default": "*" if entry.default else "",
+        "*": "*" if entry.default else "",
         "kind": entry.kind,
         "TA": percent(entry.ta),
         "RA": percent(entry.ra),
         "AA": percent(entry.aa),
-        "parameters": size(entry.parameters),
+        "params": size(entry.parameters),
         "size": size(entry.bytes, "B"),
         "licence": entry.licence or "",
     }

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -29,6 +30,7 @@ def pick_device(device: Device) -> str:
     Raises:
         UsageError: a GPU was asked for and torch sees none.
     """
+    import_torch()
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():

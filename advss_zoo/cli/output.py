@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 if TYPE_CHECKING:
     import rich.progress
 
+GAP = 2  # blanks between the columns of a table
+NARROWEST = 20  # characters that the last column of a table must have
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
 BOLD, RED, YELLOW, PLAIN = "\033[1m", "\033[1;31m", "\033[1;33m", "\033[0m"
 
@@ -34,7 +36,7 @@ class Output:
         if self.json:
             self._document(document)
         elif rows and sys.stdout.isatty():
-            _rich_table(rows)
+            _terminal_table(rows)
         elif rows:
             for cells in ([*rows[0]], *([*row.values()] for row in rows)):
                 print("\t".join(" ".join(cell.split()) for cell in cells))
@@ -43,10 +45,11 @@ class Output:
         """One thing, a key and its value a line."""
         if self.json:
             self._document(document)
-            return
-        width = max(map(len, pairs), default=0) if sys.stdout.isatty() else 0
-        for key, value in pairs.items():
-            print(f"{key:<{width}}  {value}" if width else f"{key}\t{value}")
+        elif sys.stdout.isatty():
+            _print_aligned(pairs)
+        else:
+            for key, value in pairs.items():
+                print(f"{key}\t{value}")
 
     def line(self, text: str, document: Any = None) -> None:
         """One line of data; with --json `document` in its place, or nothing."""
@@ -90,26 +93,30 @@ class Output:
 class Progress:
     """A bar with the time left on a terminal; in a log a line at most every 10 seconds, and a last one.
 
-    The first call tells where the work starts, so that a resumed run is not taken for a fast one.
+    The first call, and any with less done than before, tells where the work starts: a resumed run is not taken for a
+    fast one.
     """
 
     def __init__(self, label: str, unit: str) -> None:
         self._label, self._unit = label, unit
         self._start: tuple[float, int] | None = None
+        self._done = 0
         self._pending: str | None = None
         self._printed = time.monotonic()
         self._bar: rich.progress.Progress | None = None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
-        if self._start is None:
+        if self._start is None or done < self._done:
             self._start = (now, done)
+        self._done = done
         status = self._status(now, done, total, note)
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=done, total=total, status=status)
             return
-        self._pending = f"{self._label}: {status}"
-        if now - self._printed >= LINE_EVERY:
+        if done == total or done > self._start[1]:
+            self._pending = f"{self._label}: {status}"
+        if self._pending and now - self._printed >= LINE_EVERY:
             self._print_line(now)
 
     def _status(self, now: float, done: int, total: int, note: str) -> str:
@@ -117,13 +124,14 @@ class Progress:
         began, first = self._start or (now, done)
         if done > first and now > began:
             rate = (done - first) / (now - began)
-            parts.append(f"{rate:.3g}/s" if rate < 100 else f"{rate:,.0f}/s")
+            parts.append(f"{rate_text(rate)}/s")
             if done < total:
                 parts.append(f"{duration((total - done) / rate)} left")
         return ", ".join([*parts, note] if note else parts)
 
     def _print_line(self, now: float) -> None:
-        _say(self._pending or "")
+        assert self._pending is not None
+        _say(self._pending)
         self._pending, self._printed = None, now
 
     def __enter__(self) -> Self:
@@ -133,7 +141,7 @@ class Progress:
             from rich.progress import Progress as Bar
 
             columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[status]}")
-            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._bar = Bar(*columns, console=Console(stderr=True), refresh_per_second=4)
             self._bar.add_task(self._label, total=None, status="")
             self._bar.start()
         return self
@@ -162,6 +170,10 @@ def size(count: int | None, unit: str = "") -> str:
     return f"{value:.3g} {prefixes[0]}{unit}".strip()
 
 
+def rate_text(per_second: float) -> str:
+    return f"{per_second:.3g}" if per_second < 100 else f"{per_second:,.0f}"
+
+
 def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
@@ -171,20 +183,33 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def _rich_table(rows: Sequence[Mapping[str, str]]) -> None:
-    from rich.box import SIMPLE_HEAD
+def _terminal_table(rows: Sequence[Mapping[str, str]]) -> None:
+    """Columns where they fit, only the last of them wrapped; else row after row, a line a cell."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    console = Console()
+    *fixed, last = (max(len(heading), *(len(row[heading]) for row in rows)) for heading in rows[0])
+    if sum(fixed) + GAP * len(fixed) + min(last, NARROWEST) > console.width:
+        for row in rows:
+            _print_aligned(row)
+            print()
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for position, heading in enumerate(rows[0]):
         numeric = all(row[heading][:1].isdigit() for row in rows if row[heading])
-        # The first column is what the next command takes as its NAME: it is shown whole, however narrow the terminal.
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=position == 0, overflow="fold")
+        wraps = position == len(fixed)
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=not wraps, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row.values()))
-    Console().print(table)
+    console.print(table)
+
+
+def _print_aligned(pairs: Mapping[str, str]) -> None:
+    width = max(map(len, pairs), default=0)
+    for key, value in pairs.items():
+        print(f"{key:<{width}}  {value}")
 
 
 def _say(text: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples, pick_device
 from advss_zoo.cli.output import out
 
@@ -39,6 +40,7 @@ def command(
     with its log, curves, weights and all that --resume needs. Prints the folder of the finished checkpoint.
     """
     out.json = json
+    import_torch()
     from advss_zoo.training.recipe import load
 
     resolved = load(recipe, overrides or [])

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from advss_zoo.cli.errors import FAILURE
+from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, Name, examples, pick_device
 from advss_zoo.cli.output import out
 from advss_zoo.errors import UsageError
@@ -31,6 +32,7 @@ def command(
     from advss_zoo.zoo import index
 
     index.find(name)  # a name the zoo does not know is refused before torch is imported
+    import_torch()
     from advss_zoo.zoo.verify import verify
 
     passed = True

@@ -30,7 +30,7 @@ def render(values: dict[str, Any]) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"percent": percent, "interval": interval}
+    environment.filters |= {"percent": percent, "accuracy": accuracy}
     return environment.get_template(TEMPLATE).render(**values)
 
 
@@ -47,5 +47,6 @@ def percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
-def interval(bounds: tuple[float, float]) -> str:
-    return f"{percent(bounds[0])} to {percent(bounds[1])}"
+def accuracy(fraction: float | None, bounds: tuple[float, float] | None) -> str:
+    """In percent with its interval: "72.10 (71.21 to 72.97)"."""
+    return percent(fraction) + (f" ({percent(bounds[0])} to {percent(bounds[1])})" if bounds else "")

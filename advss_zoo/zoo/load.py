@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.zoo import checkpoint, names, sources
 
@@ -87,6 +87,7 @@ def from_factory(reference: str, *, device: str | torch.device = "cpu") -> Loade
 
     Raises:
         UsageError: there is no such function, or it does not return a torch module.
+        AdvssError: the function fails.
     """
     module_name, _, function_name = reference.partition(":")
     here = str(Path.cwd())
@@ -96,7 +97,10 @@ def from_factory(reference: str, *, device: str | torch.device = "cpu") -> Loade
         factory = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"Cannot import {reference!r}: {error}.", "Write --model package.module:factory.") from error
-    model = factory()
+    try:
+        model = factory()
+    except Exception as error:  # a function of the user's own may fail in any way
+        raise AdvssError(f"{reference} failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
     if not isinstance(model, nn.Module):
         raise UsageError(f"{reference} returned {type(model).__name__}, not a torch.nn.Module.")
     return Loaded(model.to(device).eval(), reference, _state_sha256(model), None)

@@ -45,6 +45,12 @@ def test_every_failure_has_a_sentence(
     assert explain(error) == (sentence, hint, status)
 
 
+def test_a_wrapped_interrupt_is_an_interrupt() -> None:
+    error = RuntimeError("Error calling __set_name__")
+    error.__cause__ = KeyboardInterrupt()
+    assert explain(error).status == 130
+
+
 def test_failures_of_torch_are_known_without_importing_it() -> None:
     class OutOfMemoryError(RuntimeError):  # torch.OutOfMemoryError is such a class
         pass

@@ -93,8 +93,8 @@ def test_in_a_pipe_the_table_is_all_there_is_on_stdout(model: str, advss: Advss)
     status, stdout, stderr = advss("eval", "--model", model, "--attack", "clean", "--limit", "16", "--out", "mine")
     assert status == 0
     heading, row = (line.split("\t") for line in stdout.splitlines())
-    assert heading[:3] == ["model", "data", "protocol"]
-    assert row[1:3] == ["cifar10-1k (n = 16)", "clean"]
+    assert heading == ["model", "data", "n", "protocol", "TA", "RA", "RA 95%", "images/s"]
+    assert row[1:4] == ["cifar10-1k", "16", "clean"]
     assert "n = 16" in stderr
     assert "--data cifar10`" in stderr
     assert Path("mine/clean/result.json").exists()

@@ -40,7 +40,7 @@ def test_list_in_a_pipe_is_tab_separated(advss: Advss) -> None:
     status, stdout, stderr = advss("list")
     assert (status, stderr) == (0, "")
     heading, row = (line.split("\t") for line in stdout.splitlines())
-    assert heading == ["name", "default", "kind", "TA", "RA", "AA", "parameters", "size", "licence"]
+    assert heading == ["name", "*", "kind", "TA", "RA", "AA", "params", "size", "licence"]
     assert row == ["p1f4.mini", "*", "classifier", "70.13", "43.21", "", "701 k", "1.41 MB", "MIT"]
 
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from advss_zoo.cli import output
 from advss_zoo.cli.output import Output, Progress, duration, percent, size
 
 ROWS = [{"name": "p1f4.mini", "TA": "70.10"}, {"name": "a\tb", "TA": ""}]
@@ -36,17 +35,33 @@ def test_a_table_is_one_json_document_with_json(out: Output, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out) == [{"name": "p1f4.mini", "ta": 0.701}]
 
 
-@pytest.mark.parametrize("columns", ["60", "100"])
-def test_a_table_shows_names_whole_on_a_narrow_terminal(
+@pytest.mark.parametrize("columns", ["40", "60", "100"])
+def test_a_table_keeps_cells_whole_however_narrow_the_terminal(
     columns: str, out: Output, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     Terminal(monkeypatch, "stdout")
-    name = "ensemble-selfie-rotation-jigsaw-p3f4.mini"
-    out.table([{"name": name, "TA": "70.10", "licence": "some very long licence " * 3}], document=None)
+    rows = [
+        {"name": name, "kind": "classifier", "TA": "70.10", "note": "a long note of many words " * 3}
+        for name in ("p1f4.mini", "ensemble-p3f4.mini")
+    ]
+    out.table(rows, document=None)
     lines = capsys.readouterr().out.splitlines()
-    assert any(name in line for line in lines)
-    assert all(len(line) <= int(columns) for line in lines if "\033" not in line)
+    for name in ("p1f4.mini", "ensemble-p3f4.mini"):
+        row = next(line for line in lines if name in line)
+        assert ("classifier" in row) == (columns != "40")  # a row a line, or where that does not fit a cell a line
+    if columns != "40":
+        assert max(map(len, lines[1:])) <= int(columns)
+
+
+def test_a_record_is_aligned_on_a_terminal_only(
+    out: Output, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out.record({"name": "p1f4", "ta": "70"}, document=None)
+    assert capsys.readouterr().out == "name\tp1f4\nta\t70\n"
+    Terminal(monkeypatch, "stdout")
+    out.record({"name": "p1f4", "ta": "70"}, document=None)
+    assert capsys.readouterr().out == "name  p1f4\nta    70\n"
 
 
 def test_an_empty_table_is_nothing_or_an_empty_list(out: Output, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +111,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(output.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -127,6 +142,14 @@ def test_progress_of_a_resumed_run_counts_only_what_this_run_did(
         clock.now += 20
         progress(9020, 10_000, "TA 70.1")
     assert capsys.readouterr().err == "pgd20: 9,020/10,000 images, 1/s, 16 min 20 s left, TA 70.1\n"
+
+
+def test_progress_may_begin_again(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("verify", "images") as progress:
+        for done in (0, 100, 0, 50):
+            progress(done, 100)
+            clock.now += 5
+    assert capsys.readouterr().err.splitlines()[-1] == "verify: 50/100 images, 10/s, 5 s left"
 
 
 def test_progress_that_never_began_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def test_a_run_prints_its_checkpoint(advss: Advss, monkeypatch: pytest.MonkeyPat
     def train(recipe: Any, out: Path, *, progress: Callable[[int, int, str], None], **options: Any) -> Path:
         seen.update(out=out, **options)
         progress(1, 2, "TA 70.1")
-        return out / recipe.ship
+        return out / str(recipe.ship)
 
     monkeypatch.setattr(trainer, "train", train)
     status, stdout, stderr = advss("train", "p1f4.mini", "--resume", "--device", "cpu")

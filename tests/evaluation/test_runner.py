@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.evaluation.protocols import parse
+from advss_zoo.evaluation.protocols import Settings, parse
 from advss_zoo.evaluation.protocols.pgd import Pgd
 from advss_zoo.evaluation.runner import evaluate, weights_sha256
 from advss_zoo.evaluation.verdicts import Verdicts
@@ -61,11 +61,10 @@ def test_clean_makes_no_attack(patches, pictures):
     assert len(spy.shapes) == 2 + 3, "two for the check, one a pass"
 
 
-@pytest.mark.parametrize("protocol", ["pgd2", "pgd2-any"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_verdicts_do_not_depend_on_the_batch_size(protocol, layout, pictures):
+def test_verdicts_do_not_depend_on_the_batch_size(layout, pictures):
     model = resnet().to(memory_format=layout)
-    results = [evaluate(model, pictures, protocol, batch_size=size) for size in (1, 64, 100, 256)]
+    results = [evaluate(model, pictures.first(80), "pgd1", batch_size=size) for size in (7, 64, 256)]
     assert len({result.verdicts["sha256"] for result in results}) == 1
 
 
@@ -81,12 +80,10 @@ def test_the_batch_size_never_reaches_the_network(patches, pictures):
     assert [shape[0] for shape in seen[0]] == [64] * 2 + [64] * 8 + [24] * 4
 
 
-def test_the_same_call_gives_the_same_verdicts_and_another_seed_others(pictures):
-    model = resnet()
-    first, again, other = (evaluate(model, pictures, parse("pgd2", seed=seed)).verdicts["sha256"] for seed in (0, 0, 1))
-    assert first == again
-    assert evaluate(model, pictures, parse("pgd2", seed=1)).seed == 1
-    assert first != other
+def test_the_same_call_gives_the_same_verdicts_and_another_seed_others(patches, pictures):
+    first, again, other = (evaluate(patches, pictures, parse("pgd1", seed=seed)) for seed in (0, 0, 1))
+    assert first.verdicts == again.verdicts != other.verdicts
+    assert other.seed == 1
 
 
 def test_a_part_of_the_data_keeps_its_starts(patches, pictures, tmp_path):
@@ -255,13 +252,7 @@ def test_an_attack_that_leaves_its_threat_model_is_found(change, says, patches, 
         def attack(self, model, x, y, index):
             return change(super().attack(model, x, y, index), x)
 
-    protocol = Broken.create("pgd4", parse_settings())
+    protocol = Broken.create("pgd4", Settings())
     images = torch.from_numpy(pictures.images).float() / 255
     with pytest.raises(AdvssError, match=says):
         evaluate(patches, (images.clamp_min(0.02) * (images > 0.1), pictures.labels), protocol)
-
-
-def parse_settings():
-    from advss_zoo.evaluation.protocols import Settings
-
-    return Settings()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ import torch
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.protocols import Settings, parse
+from advss_zoo.evaluation.protocols import Protocol, Settings, parse
 from advss_zoo.evaluation.protocols.pgd import Pgd
+from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.registry import subclasses
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,11 +82,10 @@ def test_a_finished_run_returns_at_once(patches, pictures, recorded, tmp_path):
 
 
 def test_a_kill_between_the_last_verdict_and_the_result(patches, pictures, recorded, tmp_path, monkeypatch):
-    from advss_zoo.evaluation.results import Result
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Result, "write", raises(KeyboardInterrupt))
-        evaluate(patches, pictures, "pgd2", out=tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(patches, pictures, "pgd2", out=tmp_path)
     result = evaluate(patches, pictures, recorded, out=tmp_path)
     assert not seen
     assert result.n == 150
@@ -91,9 +93,10 @@ def test_a_kill_between_the_last_verdict_and_the_result(patches, pictures, recor
 
 
 def test_a_kill_between_the_two_files_of_a_save(patches, pictures, recorded, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Verdicts, "write", raises(KeyboardInterrupt))
-        evaluate(patches, pictures, "pgd2", out=tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(patches, pictures, "pgd2", out=tmp_path)
     assert evaluate(patches, pictures, recorded, out=tmp_path).verdicts == evaluate(patches, pictures, "pgd2").verdicts
 
 
@@ -185,8 +188,6 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(other, after, patches
     else:
         changed = {"eps": {"eps": 4 / 255}, "seed": {"seed": 1}, "protocol": {}}[other]
         protocol = parse("pgd2-any" if other == "protocol" else "pgd2", **changed)
-    from dataclasses import replace
-
     data = replace(pictures, images=images, labels=labels)
     with pytest.raises(UsageError, match="holds results of another run: pgd2 for Sequential on made-up"):
         evaluate(patches, data, protocol, out=tmp_path, subject=subject)
@@ -238,9 +239,6 @@ def test_a_file_where_the_folder_should_be_is_a_sentence(patches, pictures, tmp_
 
 
 def test_every_family_resumes(patches, pictures, tmp_path):
-    from advss_zoo.evaluation.protocols import Protocol
-    from advss_zoo.registry import subclasses
-
     for family in subclasses(protocols, Protocol):
         name = family.examples[0].replace("20", "2")
         out = tmp_path / name

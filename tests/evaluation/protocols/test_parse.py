@@ -33,8 +33,15 @@ def test_every_family_is_found_under_its_name_alone(name):
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("pdg20", "pgd20"), ("PGD20", "pgd20"), ("pgd-20", "pgd20"), ("pgd20_any", "pgd20-any"), ("claen", "clean"), ("pgd0", "pgd")],
-)  # fmt: skip
+    [
+        ("pdg20", "pgd20"),
+        ("PGD20", "pgd20"),
+        ("pgd-20", "pgd20"),
+        ("pgd20_any", "pgd20-any"),
+        ("claen", "clean"),
+        ("pgd0", "pgd20"),
+    ],
+)
 def test_a_slip_is_met_with_the_nearest(name, near):
     with pytest.raises(UsageError, match=f"Did you mean {near}") as raised:
         parse(name)
@@ -51,8 +58,16 @@ def test_what_is_no_protocol_is_refused(name):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"norm": "l1"}, {"eps": 0.0}, {"eps": 2.0}, {"eps": float("nan")}, {"step_size": -1.0}, {"restarts": 0}, {"seed": -1}],
-)  # fmt: skip
+    [
+        {"norm": "l1"},
+        {"eps": 0.0},
+        {"eps": 2.0},
+        {"eps": float("nan")},
+        {"step_size": -1.0},
+        {"restarts": 0},
+        {"seed": -1},
+    ],
+)
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_constants_that_make_no_sense_are_refused(name, settings):
     with pytest.raises(UsageError):

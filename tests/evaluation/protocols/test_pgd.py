@@ -39,7 +39,7 @@ def right(model, x, y):
 
 
 def test_pgd20_is_the_last_iterate_of_the_papers_attack(batch):
-    x, y, index = batch
+    x, y, index = (tensor[:8] for tensor in batch)
     torch.manual_seed(0)
     model = ResNetV2(Architecture(depth=18, width=4)).eval().requires_grad_(False)
     *_, last = iterates(model, x, y, ThreatModel("linf", EPS).random_start(x, index, 5), 20)
@@ -48,11 +48,12 @@ def test_pgd20_is_the_last_iterate_of_the_papers_attack(batch):
 
 def test_pgd_any_keeps_the_first_iterate_that_breaks_an_image(patches, batch):
     x, y, index = batch
-    protocol = parse("pgd10-any", eps=6 / 255, seed=2)
+    eps, step = 2 / 255, 0.2 / 255
+    protocol = parse("pgd10-any", eps=eps, step_size=step, seed=2)
     expected, broken = None, torch.zeros(len(x), dtype=torch.bool)
     when = torch.full((len(x),), 99)
-    start = ThreatModel("linf", 6 / 255).random_start(x, index, 2)
-    for number, z in enumerate(iterates(patches, x, y, start, 10, eps=6 / 255)):
+    start = ThreatModel("linf", eps).random_start(x, index, 2)
+    for number, z in enumerate(iterates(patches, x, y, start, 10, eps, step)):
         expected = torch.where(broken.view(-1, 1, 1, 1), expected, z) if expected is not None else z
         now = ~right(patches, z, y) & ~broken
         when[now], broken = number, broken | now
@@ -62,9 +63,9 @@ def test_pgd_any_keeps_the_first_iterate_that_breaks_an_image(patches, batch):
 
 
 def test_pgd_any_breaks_what_the_last_iterate_loses(batch):
-    """One pixel, and a model that is wrong only in a band that the attack crosses."""
+    """A model that is wrong only in a band of brightness, which the attack crosses."""
     x, y, index = (tensor[:8] for tensor in batch)
-    x, y = torch.full_like(x[:, :, :1, :1], 0.5), torch.zeros_like(y)
+    x, y = torch.full_like(x[:, :, :2, :2], 0.5), torch.zeros_like(y)
 
     def model(z):
         mean = z.mean(dim=(1, 2, 3))
@@ -102,7 +103,7 @@ def test_images_that_are_broken_already_are_not_attacked_again(patches, batch):
         seen.append(len(z))
         return patches(z)
 
-    parse("pgd3", eps=1 / 255, restarts=2).attack(counting, x, y, index)
+    parse("pgd3", eps=1e-5, restarts=2).attack(counting, x, y, index)
     assert seen[:4] == [40] * 4
     assert seen[4:] == [16] * 3, "10 at most stand, padded to a multiple of 8"
 

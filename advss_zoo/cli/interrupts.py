@@ -1,0 +1,28 @@
+"""Ctrl-C where an exception would do harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import NoReturn
+
+INTERRUPTED = 130
+GO_ON = "Run the same command again to go on."
+
+
+def import_torch() -> None:
+    """Import torch such that Ctrl-C ends the process there and then.
+
+    A KeyboardInterrupt raised while torch sets up its C++ side aborts the process with a core dump, or comes out as
+    some other error; and there is nothing yet that would have to be cleaned up.
+    """
+    before = signal.signal(signal.SIGINT, _leave)
+    try:
+        import torch  # noqa: F401
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave(*_: object) -> NoReturn:
+    os.write(2, f"\nInterrupted. {GO_ON}\n".encode())
+    os._exit(INTERRUPTED)

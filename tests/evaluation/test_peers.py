@@ -1,0 +1,63 @@
+"""The same attack from another library: pgd20 and torchattacks' PGD break the same share of images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.data.load import load
+from advss_zoo.evaluation.protocols import parse
+from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.models.modes import frozen
+
+torchattacks = pytest.importorskip("torchattacks")
+pytestmark = pytest.mark.peers
+
+EPS, STEP = 8 / 255, 2 / 255
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load("cifar10-1k", "test").first(500)
+
+
+@pytest.fixture(scope="module")
+def robust(images):
+    """A small network trained on these very images against one-step attacks: neither all nor none survive pgd20."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 64, 4, 2, 1), nn.ReLU(), nn.Flatten()),
+        *(nn.Linear(64 * 8 * 8, 128), nn.ReLU(), nn.Linear(128, 10)),
+    )
+    x, y = torch.from_numpy(images.images).float() / 255, torch.from_numpy(images.labels)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    for _ in range(20):
+        for rows in torch.randperm(len(x)).split(100):
+            start = x[rows] + torch.empty_like(x[rows]).uniform_(-EPS, EPS)
+            g = input_gradient(lambda z, rows=rows: cross_entropy(model(z), y[rows]), start)
+            z = (start + 1.25 * EPS * g.sign()).clamp(x[rows] - EPS, x[rows] + EPS).clamp(0, 1)
+            optimizer.zero_grad()
+            cross_entropy(model(z), y[rows]).backward()
+            optimizer.step()
+    return model.eval()
+
+
+@pytest.mark.parametrize(("norm", "reference"), [("linf", "PGD"), ("l2", "PGDL2")])
+def test_robust_accuracies_agree(norm, reference, robust, images, tmp_path):
+    result = evaluate(robust, images, parse("pgd20", norm=norm), out=tmp_path)
+    eps, step = (EPS, STEP) if norm == "linf" else (0.5, 2.5 * 0.5 / 20)
+    x, y = torch.from_numpy(images.images).float() / 255, torch.from_numpy(images.labels)
+    torch.manual_seed(0)
+    attack = getattr(torchattacks, reference)(robust, eps=eps, alpha=step, steps=20, random_start=True)
+    with frozen(robust):
+        attacked = robust(attack(x, y)).argmax(dim=1).numpy()
+    verdicts = Verdicts.read(tmp_path / "verdicts.npz")
+    theirs = ((verdicts.clean_prediction == images.labels) & (attacked == images.labels)).mean()
+    print(f"{norm}: TA {result.ta:.3f}, RA {result.ra:.3f}, torchattacks {theirs:.3f}")
+    assert 0.05 < result.ra < result.ta - 0.02, "the comparison says something"
+    assert abs(result.ra - theirs) <= 0.01
+    assert (verdicts.attacked_prediction == attacked).mean() > 0.97
