@@ -16,8 +16,8 @@ EXAMPLES = examples("advss list", "advss list | cut -f1,4", "advss list --json")
 def command(json: JsonOption = False) -> None:
     """Show the zoo as a table.
 
-    Accuracies are in percent. TA: on clean images. RA: under PGD-20. AA: under AutoAttack. The checkpoint marked * is
-    the default.
+    Accuracies are in percent. TA: on clean images. RA: under PGD-20. AA: under AutoAttack. Where the
+    column `default` has a *, the name alone, without the tag, means this checkpoint.
     """
     from advss_zoo.zoo import index
 

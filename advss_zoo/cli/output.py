@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     import rich.progress
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GAP = 2  # blanks between the columns of a table
 NARROWEST = 20  # characters that the last column of a table must have
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
-BOLD, RED, YELLOW, PLAIN = "\033[1m", "\033[1;31m", "\033[1;33m", "\033[0m"
+RED, YELLOW, PLAIN = "\033[1;31m", "\033[1;33m", "\033[0m"
 
 
 class Output:
@@ -193,7 +193,7 @@ def _terminal_table(rows: Sequence[Mapping[str, str]]) -> None:
     *fixed, last = (max(len(heading), *(len(row[heading]) for row in rows)) for heading in rows[0])
     if sum(fixed) + GAP * len(fixed) + min(last, NARROWEST) > console.width:
         for row in rows:
-            _print_aligned(row)
+            _print_aligned({heading: cell for heading, cell in row.items() if cell})
             print()
         return
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
@@ -216,8 +216,8 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
-    plain = "NO_COLOR" in os.environ or not (stream or sys.stderr).isatty()
+def _coloured(text: str, colour: str) -> str:
+    plain = "NO_COLOR" in os.environ or not sys.stderr.isatty()
     return text if plain else f"{colour}{text}{PLAIN}"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from advss_zoo import resources
+from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.files import read_json
 from advss_zoo.zoo import index
 
@@ -30,7 +31,7 @@ def render(values: dict[str, Any]) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"percent": percent, "accuracy": accuracy}
+    environment.filters |= {"percent": percent, "accuracy": accuracy, "constants": constants}
     return environment.get_template(TEMPLATE).render(**values)
 
 
@@ -50,3 +51,10 @@ def percent(fraction: float | None) -> str:
 def accuracy(fraction: float | None, bounds: tuple[float, float] | None) -> str:
     """In percent with its interval: "72.10 (71.21 to 72.97)"."""
     return percent(fraction) + (f" ({percent(bounds[0])} to {percent(bounds[1])})" if bounds else "")
+
+
+def constants(protocol: dict[str, Any]) -> str:
+    """Everything that a protocol fixes: "norm linf, eps 8/255, steps 20, ..."."""
+    shown = {key: value for key, value in protocol.items() if key not in ("name", "label", "version")}
+    sizes = {key: format_eps(shown[key]) for key in ("eps", "step_size") if key in shown}
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (shown | sizes).items())

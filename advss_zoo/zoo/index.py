@@ -98,9 +98,16 @@ def find(text: str) -> Entry:
 
 
 def default_name() -> str:
-    """The full name of the zoo's default classifier."""
+    """The full name of the zoo's default classifier.
+
+    Raises:
+        AdvssError: this installation has lost its index.
+    """
     present = {entry.name for entry in entries()}
-    return find(next(name for name in PREFERRED if name in present)).full_name
+    for name in PREFERRED:
+        if name in present:
+            return find(name).full_name
+    raise AdvssError("This installation lists no checkpoint.", "Reinstall advss-zoo.")
 
 
 def card(text: str) -> str:

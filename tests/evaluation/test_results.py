@@ -39,6 +39,7 @@ def test_the_file_says_what_was_measured_and_how(folder, pictures):
         "indices": "first 150",
         "content_sha256": pictures.content_sha256,
     }
+    assert Result.read(folder / "result.json").slug() == f"made-up-{value['protocol']['name']}"
     assert value["device"].startswith("cpu")
     assert set(value["versions"]) == {"advss_zoo", "torch", "python", "numpy"}
     assert value["verdicts"]["file"] == "verdicts.npz"

@@ -164,7 +164,7 @@ def test_kill_dash_nine(recorded, tmp_path):
 
 
 @pytest.mark.parametrize("after", [64, None], ids=["unfinished", "finished"])
-@pytest.mark.parametrize("other", ["weights", "file", "data", "labels", "order", "eps", "seed", "protocol"])
+@pytest.mark.parametrize("other", ["weights", "file", "data", "labels", "order", "index", "eps", "seed", "protocol"])
 def test_a_folder_of_another_run_is_refused_and_left_alone(other, after, patches, pictures, tmp_path):
     if after:
         interrupted(patches, pictures, tmp_path, after)
@@ -182,6 +182,8 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(other, after, patches
         images[149, 0, 0, 0] ^= 1
     elif other == "labels":
         labels[149] = (labels[149] + 1) % 10
+    elif other == "index":
+        pictures = replace(pictures, index=pictures.index + 1)
     elif other == "order":
         pictures = pictures.take([*range(148), 149, 148])
         images, labels = pictures.images, pictures.labels

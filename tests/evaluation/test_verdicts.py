@@ -82,3 +82,11 @@ def test_a_damaged_file_is_a_sentence(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(AdvssError, match=r"verdicts\.npz holds"):
         Verdicts.read(path)
+
+
+def test_agreement_with_a_longer_record():
+    recorded = verdicts()
+    part = Verdicts(*(array[:3].copy() for array in recorded._all))
+    assert part.agreement(recorded) == 3
+    part.attacked_prediction[1] = 8
+    assert part.agreement(recorded) == 2

@@ -37,6 +37,12 @@ def test_the_bundled_checkpoint_is_what_its_card_says(copy):
     assert len(checks) == 2 + 2 * len(index.find(NAME).results)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("entry", index.entries(), ids=lambda entry: entry.full_name)
+def test_every_number_of_every_card_comes_out_again(entry):
+    assert all(check.passed for check in verify(entry.full_name, limit=None, device="cpu"))
+
+
 def test_other_weights(copy):
     path = copy / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")

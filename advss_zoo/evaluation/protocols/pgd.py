@@ -123,13 +123,11 @@ class PgdAny(Pgd):
             return F.cross_entropy(logits, y, reduction="sum")
 
         z = ascend(loss, self.threat.random_start(x, index, seed), x, self.threat, self.step_size)
-        standing = torch.ones_like(right)
         for _ in range(self.steps - 1):
             after = ascend(loss, z, x, self.threat, self.step_size)
-            standing &= right
-            if not standing.any():
+            if not right.any():
                 break
-            z = torch.where(standing.view(-1, 1, 1, 1), after, z)
+            z = torch.where(right.view(-1, 1, 1, 1), after, z)  # a broken image stays as it is
         return z
 
 
