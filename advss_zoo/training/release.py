@@ -22,25 +22,25 @@ from advss_zoo.zoo.checkpoint import Config, Provenance
 
 def release(
     folder: Annotated[Path, typer.Argument(help="A checkpoint folder inside its run's folder.")],
-    result: Annotated[list[Path], typer.Option(help="A result folder of `advss eval`; may be repeated.")],
     summary: Annotated[str, typer.Option(help="One sentence for the card: what it is.")],
     limits: Annotated[str, typer.Option(help="One sentence for the card: what it is not for.")],
     machine: Annotated[str, typer.Option(help="What it was trained on.")],
     stored: Annotated[Literal["bundled", "checkout"], typer.Option(help="In the wheel, or in weights/.")] = "checkout",
     paper: Annotated[tuple[float, float] | None, typer.Option(help="TA and RA in percent, as in the paper.")] = None,
     default: Annotated[bool, typer.Option(help="Is this what the name without a tag means?")] = True,
+    result: Annotated[list[Path] | None, typer.Option(help="A result folder of `advss eval`; may be repeated.")] = None,
 ) -> None:
     """Copy weights, recipe and results to their place, and write the card."""
     model, config = checkpoint.load(folder)
-    recorded = [results.check(path / results.RESULT_FILE) for path in result]
-    for found in recorded:
+    recorded = {path: results.check(path / results.RESULT_FILE) for path in result or []}
+    for found in recorded.values():
         if found.model["sha256"] != config.sha256:
             raise UsageError(f"The result {found.protocol['label']} is of other weights: {found.model['sha256']}.")
     place = {"bundled": resources.PACKAGE / "bundled", "checkout": resources.CHECKOUT / "weights"}[stored]
     target = place / config.full_name
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(folder, target)
-    for path, found in zip(result, recorded, strict=True):
+    for path, found in recorded.items():
         shutil.copytree(path, target / "results" / found.slug())
     values = {
         "name": config.name,
@@ -59,7 +59,7 @@ def release(
         "classes": config.classes,
         "training": _training(folder, config) | {"machine": machine},
         "paper": dict(zip(("ta", "ra"), paper, strict=True)) if paper else None,
-        "results": [found.to_json() for found in recorded],
+        "results": [found.to_json() for found in recorded.values()],
     }
     _write_card(values, target)
 

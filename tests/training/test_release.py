@@ -39,7 +39,7 @@ def run(cache, recipe_file, tmp_path):
 
 def test_weights_results_and_card_come_to_their_place(checkout, run):
     folder, result = run
-    release(folder, [result], **WORDS)
+    release(folder, **WORDS, result=[result])
     released = checkout / "weights" / "tiny.test"
     assert checkpoint.load(released)[1] == checkpoint.load(folder)[1]
     assert (released / "recipe.yaml").is_file()
@@ -54,7 +54,7 @@ def test_weights_results_and_card_come_to_their_place(checkout, run):
 def test_a_result_of_other_weights_is_refused(checkout, run, recipe_file):
     folder, result = run
     with pytest.raises(UsageError, match="other weights"):
-        release(folder.parent / "last", [result], **WORDS)
+        release(folder.parent / "last", **WORDS, result=[result])
 
 
 def test_a_result_that_its_verdicts_do_not_bear_out_is_refused(checkout, run):
@@ -62,5 +62,5 @@ def test_a_result_that_its_verdicts_do_not_bear_out_is_refused(checkout, run):
     path = result / "result.json"
     path.write_text(path.read_text().replace('"ta": ', '"ta": 0.5, "_": ', 1))
     with pytest.raises(AdvssError):
-        release(folder, [result], **WORDS)
+        release(folder, **WORDS, result=[result])
     assert not (checkout / "weights").exists()
