@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,15 @@ from advss_zoo.zoo import index
 from advss_zoo.zoo.load import load_model
 
 REPOSITORY = str(Path(__file__).resolve().parents[1])
+HUBCONF = runpy.run_path(f"{REPOSITORY}/hubconf.py")
 NAMES = sorted({entry.name for entry in index.entries()})
 
 
 def test_one_entry_point_a_checkpoint():
-    assert sorted(torch.hub.list(REPOSITORY, source="local")) == [name.replace("-", "_") for name in NAMES]
+    """As torch.hub does it: every public callable is one."""
+    found = [name for name, value in HUBCONF.items() if callable(value) and not name.startswith("_")]
+    assert sorted(found) == [name.replace("-", "_") for name in NAMES]
+    assert set(HUBCONF["dependencies"]) == {"numpy", "pydantic", "safetensors", "torch"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -25,7 +30,7 @@ def test_the_same_weights_as_load_model(name):
     loaded = torch.hub.load(REPOSITORY, name.replace("-", "_"), source="local")
     x = torch.rand(2, 3, 32, 32)
     assert torch.equal(loaded(x), load_model(name)(x))
-    assert name in torch.hub.help(REPOSITORY, name.replace("-", "_"), source="local")
+    assert f"{name}." in HUBCONF[name.replace("-", "_")].__doc__
 
 
 def test_a_tag_or_random_weights():
@@ -37,20 +42,33 @@ def test_a_tag_or_random_weights():
 
 
 ONLY_DECLARED = """
-import sys
-import torch  # with what torch itself needs
+import re, sys
+from importlib.metadata import packages_distributions, requires
 
-allowed = set(sys.modules) | set(sys.stdlib_module_names) | {"advss_zoo", "hubconf"}
-for dependency in ("numpy", "pydantic", "safetensors"):
-    __import__(dependency)
-    allowed |= {name.partition(".")[0] for name in sys.modules}
+def with_their_own(names, found):
+    for name in names - found:
+        found.add(name)
+        needed = [line for line in requires(name) or [] if "extra ==" not in line]
+        try:
+            with_their_own({re.match(r"[\\w.-]+", line)[0].lower().replace("_", "-") for line in needed}, found)
+        except ImportError:  # a requirement of another platform
+            pass
+    return found
+
+distributions = with_their_own({"numpy", "pydantic", "safetensors", "torch"}, set())
+allowed = {
+    package for package, owners in packages_distributions().items()
+    if distributions & {owner.lower().replace("_", "-") for owner in owners}
+} | set(sys.stdlib_module_names) | {"advss_zoo", "hubconf"}
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in allowed:
-            raise ImportError(f"{name} is not a declared dependency")
+            raise ModuleNotFoundError(f"{name} is not a declared dependency")
 
 sys.meta_path.insert(0, Blocked())
+assert not allowed & {"typer", "yaml", "scipy", "PIL", "matplotlib", "rich"}
+import torch
 model = torch.hub.load(sys.argv[1], "p1f4", source="local")
 print(tuple(model(torch.rand(2, 3, 32, 32)).shape))
 """

@@ -34,7 +34,7 @@ def test_commands_that_need_no_network(command, tmp_path):
 
 def test_the_first_command_measures_the_robust_accuracy_of_the_default_classifier(tmp_path):
     *installing, measuring = blocks("run")[0].split(" && ")
-    assert installing == ["python3 -m venv .venv", ".venv/bin/pip install ."]
+    assert installing == ["python3 -m venv .venv", ".venv/bin/pip install -e ."]
     ended = run(measuring.replace(".venv/bin/advss", "advss"), tmp_path)
     assert ended.returncode == 0, ended.stderr
     heading, values = (line.split("\t") for line in ended.stdout.splitlines())
