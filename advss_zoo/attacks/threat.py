@@ -13,6 +13,9 @@ from advss_zoo.attacks.noise import per_image_normal, per_image_uniform
 
 Norm = Literal["linf", "l2"]
 
+# Added to a seed, it gives numbers that no other seed in use gives: seeds are below 2**62.
+_RADIUS_STREAM = 1 << 62
+
 # What an attack maximises: adversarial images (B,3,H,W) to the sum over the batch of each image's loss.
 Loss = Callable[[Tensor], Tensor]
 
@@ -50,7 +53,7 @@ class ThreatModel:
             return x + (2 * per_image_uniform(x.shape, index, seed, x.device) - 1) * self.eps
         direction = per_image_normal(x.shape, index, seed, x.device)
         dimensions = x[0].numel()
-        radius = per_image_uniform((len(x), 1, 1, 1), index, seed + 1, x.device) ** (1 / dimensions)
+        radius = per_image_uniform((len(x), 1, 1, 1), index, seed + _RADIUS_STREAM, x.device) ** (1 / dimensions)
         return x + direction / _norms(direction) * radius * self.eps
 
 

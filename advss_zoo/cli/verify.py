@@ -18,7 +18,7 @@ EXAMPLES = examples("advss verify p1f4", "advss verify p1f4 --limit 200", "advss
 def command(
     name: Name,
     limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, help="Images to evaluate again; left out: 100.")
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Images to evaluate again; left out: 128.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Evaluate all images of the card's results.")] = False,
     device: DeviceOption = "auto",
@@ -37,7 +37,7 @@ def command(
 
     passed = True
     with out.progress(f"Verifying {name}", "images") as progress:
-        for check in verify(name, limit=None if full else limit or 100, device=pick_device(device), progress=progress):
+        for check in verify(name, limit=None if full else limit or 128, device=pick_device(device), progress=progress):
             out.line(f"{'ok' if check.passed else 'FAILED'}\t{check.name}\t{check.detail}")
             passed &= check.passed
     if not passed:

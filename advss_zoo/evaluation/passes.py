@@ -1,9 +1,11 @@
 """How many images go through the network at once, so that no verdict depends on how the work was cut.
 
-Convolutions round differently for different batch sizes. Measured with oneDNN (torch 2.14, ResNet-18 of width 16): from
-12 images on one or two threads agree to the last bit, but batches of 1 to 9 differ from them, with 16 threads so do
-batches of 24, with 32 threads batches of 48. Through the sign of a gradient near 0 the last bit can turn a verdict. So
-the cut is fixed: pass k always holds images k*s to (k+1)*s, where s depends on the size of the images alone.
+Convolutions round differently for different batch sizes. Measured with oneDNN (torch 2.14, AVX-512): gradients of a
+ResNet-18 of width 16 differ in their last bits from those in batches of 64 for batches of 1 and 2 on one thread, 6, 7
+and 9 on two, 24 on sixteen, 48 on thirty-two; those of a ResNet-50 of width 8 for batches of 8 on one. Through the
+sign of a gradient near 0 such a bit can turn a verdict. So the cut is fixed: pass k always holds images k*s to (k+1)*s,
+where s depends on the size of the images alone. Only the last pass is shorter: an evaluation of more images may round
+the last few of a shorter one differently.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from advss_zoo.files import explained
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.base import Objective
 from advss_zoo.registry import subclasses
-from advss_zoo.training.schedules import OneCycle
+from advss_zoo.training.schedules import OneCycle, phase_at
 
 
 def _any_of(package: ModuleType, base: type[Any]) -> Any:
@@ -89,7 +89,7 @@ class Recipe(_Part):
     epochs: int = Field(ge=1)
     batch_size: int = Field(128, ge=2)
     optimizer: Sgd = Sgd()
-    schedule: OneCycle
+    schedule: list[OneCycle] = Field(min_length=1)
     averaging: Averaging = Averaging()
     validation: Validation = Validation()
     ship: Literal["average", "best-ta", "best-ra", "last"] = "best-ta"
@@ -98,9 +98,10 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _phases_in_order(self) -> Recipe:
-        ends = [phase.until for phase in self.adversary]
-        if ends != sorted(set(ends)) or ends[-1] != 1:
-            raise ValueError(f"the phases of `adversary` must end at rising fractions, the last at 1; found {ends}")
+        for key, phases in (("adversary", self.adversary), ("schedule", self.schedule)):
+            ends = [phase.until for phase in phases]
+            if ends != sorted(set(ends)) or ends[-1] != 1:
+                raise ValueError(f"the phases of `{key}` must end at rising fractions, the last at 1; found {ends}")
         return self
 
     @property
@@ -109,12 +110,8 @@ class Recipe(_Part):
 
     def phase(self, progress: float) -> tuple[Adversary, float]:
         """The adversary of this moment of training, and how much of its phase is over; progress in [0,1)."""
-        begin = 0.0
-        for phase in self.adversary:
-            if progress < phase.until:
-                break
-            begin = phase.until
-        return phase, (progress - begin) / (phase.until - begin)
+        phase, begin, end = phase_at(self.adversary, progress)
+        return phase, (progress - begin) / (end - begin)
 
     def to_yaml(self) -> str:
         text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)

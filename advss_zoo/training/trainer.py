@@ -30,6 +30,7 @@ from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.base import Batch
 from advss_zoo.training import curves, log, state
 from advss_zoo.training.recipe import Recipe
+from advss_zoo.training.schedules import learning_rate
 from advss_zoo.zoo import checkpoint
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
@@ -104,6 +105,7 @@ class Trainer:
         """Train from the current step to the last."""
         log.rewind(self.log_file, self.step)
         started, saved, note = time.monotonic() - self.seconds, time.monotonic(), ""
+        progress(self.step, self.total_steps, note)
         while self.step < self.total_steps:
             loss = self._train_step()
             self.seconds = time.monotonic() - started
@@ -112,6 +114,7 @@ class Trainer:
             if self._validation_is_due():
                 note = self._validate()
             if time.monotonic() - saved > SAVE_EVERY or self.step == self.total_steps:
+                self._finite(loss)  # weights that are lost never take the place of a state that is not
                 self._save()
                 saved = time.monotonic()
             progress(self.step, self.total_steps, note)
@@ -163,7 +166,7 @@ class Trainer:
         return loss
 
     def _learning_rate(self, step: int) -> float:
-        return self.recipe.schedule((step + 1) / (self.total_steps + 1))
+        return learning_rate(self.recipe.schedule, step, self.total_steps)
 
     def _order(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(self._seed("order", epoch))
@@ -178,7 +181,7 @@ class Trainer:
     def _finite(self, loss: Tensor) -> float:
         value = float(loss)
         if not math.isfinite(value):
-            raise AdvssError(f"The loss is {value} at step {self.step}.", "Lower schedule.peak, or use precision=fp32.")
+            raise AdvssError(f"The loss is {value} at step {self.step}.", "Lower the peak of `schedule`, or use precision=fp32.")
         return value
 
     # --- validation -----------------------------------------------------------------------------------------------

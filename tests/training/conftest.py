@@ -43,7 +43,7 @@ adversary:
   - {name: pgd, steps: 2, step_size: 5/255}
 epochs: 4
 batch_size: 40
-schedule: {name: one-cycle, peak: 0.1}
+schedule: [{peak: 0.1}]
 averaging: {decay: 0.9, start: 0.3}
 validation: {every: 2, images: 40, attack: {name: pgd, steps: 1}}
 ship: average

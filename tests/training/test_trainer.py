@@ -51,7 +51,7 @@ def test_a_run_leaves_everything_a_person_looks_for(unbroken):
 
 def test_training_lowers_the_loss(cache, recipe_file, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "LOG_EVERY", 1)
-    options = ["epochs=12", "schedule.peak=0.3", "adversary=[{name: none}]", "validation.every=12", "data=cifar100"]
+    options = ["epochs=12", "schedule.0.peak=0.3", "adversary=[{name: none}]", "validation.every=12", "data=cifar100"]
     trainer.train(recipe.load(recipe_file, options), tmp_path / "run")
     losses = [r["loss"] for r in log.read(tmp_path / "run" / "log.jsonl") if "loss" in r]
     assert sum(losses[-3:]) < sum(losses[:3])
@@ -111,9 +111,10 @@ def test_kill_9_at_random_moments_mid_write_included(cache, unbroken, recipe_fil
 
 
 def test_a_finished_run_is_not_trained_again(unbroken, cache, recipe_file):
-    before = weights(unbroken)
-    trainer.train(recipe.load(recipe_file), unbroken, resume=True, progress=lambda *_: pytest.fail("trained again"))
+    before, seen = weights(unbroken), []
+    trainer.train(recipe.load(recipe_file), unbroken, resume=True, progress=lambda *what: seen.append(what))
     assert weights(unbroken) == before
+    assert len(seen) == 1
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(unbroken, cache, recipe_file):
@@ -149,9 +150,11 @@ def test_validation_images_are_not_trained_on(cache, recipe_file, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(cache, recipe_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
+    monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
     with pytest.raises(AdvssError, match="loss is nan"):
-        trainer.train(recipe.load(recipe_file, ["schedule.peak=1e30"]), tmp_path / "run")
+        trainer.train(recipe.load(recipe_file, ["schedule.0.peak=1e30"]), tmp_path / "run")
+    groups, _ = state.load(tmp_path / "run" / "state.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in groups["model"].values())
 
 
 def test_a_full_disk_loses_nothing(cache, recipe_file, tmp_path, monkeypatch, unbroken):
