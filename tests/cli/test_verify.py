@@ -27,7 +27,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
 
 
 @pytest.mark.usefixtures("checks")
-@pytest.mark.parametrize(("arguments", "limit"), [([], "100"), (["--limit", "7"], "7"), (["--full"], "None")])
+@pytest.mark.parametrize(("arguments", "limit"), [([], "128"), (["--limit", "7"], "7"), (["--full"], "None")])
 def test_checks_are_lines(arguments: list[str], limit: str, advss: Advss) -> None:
     status, stdout, stderr = advss("verify", "p1f4", *arguments)
     assert (status, stderr) == (0, "")

@@ -44,6 +44,6 @@ def _checked(settings: Settings) -> Settings:
             check_eps(size, settings.norm)
     if settings.restarts < 1:
         raise UsageError(f"{settings.restarts} restarts are no attack.", "At least 1 is needed.")
-    if not 0 <= settings.seed < 2**62:
-        raise UsageError(f"The seed {settings.seed} cannot be used.", "Choose one from 0 to 2**62 - 1.")
+    if not 0 <= settings.seed < 2**61:
+        raise UsageError(f"The seed {settings.seed} cannot be used.", "Choose one from 0 to 2**61 - 1.")
     return settings
