@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "advss eval",
     "advss eval p1f4.mini --attack clean,pgd20 --limit 200",
-    "advss eval p1f4.mini+p1f4.r50 --data cifar10",
+    "advss eval p1f4.mini+p1f3.mini --data cifar10",
     "advss eval p1f4 --norm l2 --eps 0.5 --restarts 5",
     "advss eval --model mypackage.models:build --json",
     "advss eval --model runs/p1f4.mini/average",

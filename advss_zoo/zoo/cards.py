@@ -54,7 +54,7 @@ def accuracy(fraction: float | None, bounds: tuple[float, float] | None) -> str:
 
 
 def constants(protocol: dict[str, Any]) -> str:
-    """Everything that a protocol fixes: "norm linf, eps 8/255, steps 20, ..."."""
+    """Everything that an attack fixes: "norm linf, eps 8/255, steps 20, ..."."""
     shown = {key: value for key, value in protocol.items() if key not in ("name", "label", "version")}
     sizes = {key: format_eps(shown[key]) for key in ("eps", "step_size") if key in shown}
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (shown | sizes).items())
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (shown | sizes).items()) or "no attack"
