@@ -94,7 +94,9 @@ def test_kill_9_at_random_moments_mid_write_included(cache, unbroken, recipe_fil
     moments = random.Random(0)
     kills = 0
     for _ in range(40):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+        # As many threads as the unbroken run had: on their number the rounding depends.
+        threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | threads) as process:
             assert process.stdout is not None
             if kills < 4 and process.stdout.readline():  # at least one step of progress
                 time.sleep(moments.uniform(0, 0.15))

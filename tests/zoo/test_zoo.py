@@ -10,6 +10,7 @@ import torch
 from advss_zoo import resources
 from advss_zoo.data.load import load as load_data
 from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.training import recipe
 from advss_zoo.zoo import cards, checkpoint, index, load, sources
 
 ENTRIES = index.entries()
@@ -34,6 +35,12 @@ def test_weights_are_what_the_index_says(entry):
     assert (config.full_name, config.sha256) == (entry.full_name, entry.sha256)
     assert (fetched.path / checkpoint.WEIGHTS).stat().st_size == entry.bytes
     assert sum(parameter.numel() for parameter in model.parameters()) == entry.parameters
+
+
+@pytest.mark.parametrize("entry", HERE, ids=lambda entry: entry.full_name)
+def test_the_recipe_that_ships_is_the_one_the_weights_were_made_by(entry):
+    made_by = sources.fetch(entry.full_name).path / "recipe.yaml"
+    assert recipe.load(made_by) == recipe.load(entry.training["recipe"])
 
 
 @pytest.mark.parametrize("entry", CLASSIFIERS, ids=lambda entry: entry.full_name)
