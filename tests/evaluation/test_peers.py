@@ -14,7 +14,6 @@ from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.modes import frozen
 
-torchattacks = pytest.importorskip("torchattacks")
 pytestmark = pytest.mark.peers
 
 EPS, STEP = 8 / 255, 2 / 255
@@ -52,6 +51,8 @@ def test_robust_accuracies_agree(norm, reference, robust, images, tmp_path):
     eps, step = (EPS, STEP) if norm == "linf" else (0.5, 2.5 * 0.5 / 20)
     x, y = torch.from_numpy(images.images).float() / 255, torch.from_numpy(images.labels)
     torch.manual_seed(0)
+    import torchattacks  # here: the other tests are collected without it
+
     attack = getattr(torchattacks, reference)(robust, eps=eps, alpha=step, steps=20, random_start=True)
     with frozen(robust):
         attacked = robust(attack(x, y)).argmax(dim=1).numpy()
