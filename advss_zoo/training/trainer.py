@@ -181,7 +181,7 @@ class Trainer:
     def _finite(self, loss: Tensor) -> float:
         value = float(loss)
         if not math.isfinite(value):
-            raise AdvssError(f"The loss is {value} at step {self.step}.", "Lower the peak of `schedule`, or use precision=fp32.")
+            raise AdvssError(f"The loss is {value} at step {self.step}.", "Lower the peak of `schedule`.")
         return value
 
     # --- validation -----------------------------------------------------------------------------------------------
