@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GAP = 2  # blanks between the columns of a table
 NARROWEST = 20  # characters that the last column of a table must have
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
-RED, YELLOW, PLAIN = "\033[1;31m", "\033[1;33m", "\033[0m"
+RED, PLAIN = "\033[1;31m", "\033[0m"
 
 
 class Output:
@@ -40,16 +40,6 @@ class Output:
         elif rows:
             for cells in ([*rows[0]], *([*row.values()] for row in rows)):
                 print("\t".join(" ".join(cell.split()) for cell in cells))
-
-    def record(self, pairs: Mapping[str, str], document: Any) -> None:
-        """One thing, a key and its value a line."""
-        if self.json:
-            self._document(document)
-        elif sys.stdout.isatty():
-            _print_aligned(pairs)
-        else:
-            for key, value in pairs.items():
-                print(f"{key}\t{value}")
 
     def line(self, text: str, document: Any = None) -> None:
         """One line of data; with --json `document` in its place, or nothing."""
@@ -76,9 +66,6 @@ class Output:
     def hint(self, text: str) -> None:
         """Something worth knowing: how to go on, what was assumed."""
         _say(text)
-
-    def warning(self, text: str) -> None:
-        _say(f"{_coloured('Warning:', YELLOW)} {text}")
 
     def error(self, text: str, hint: str | None = None) -> None:
         _say(f"{_coloured('Error:', RED)} {text}")

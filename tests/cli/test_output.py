@@ -54,16 +54,6 @@ def test_a_table_keeps_cells_whole_however_narrow_the_terminal(
         assert max(map(len, lines[1:])) <= int(columns)
 
 
-def test_a_record_is_aligned_on_a_terminal_only(
-    out: Output, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out.record({"name": "p1f4", "ta": "70"}, document=None)
-    assert capsys.readouterr().out == "name\tp1f4\nta\t70\n"
-    Terminal(monkeypatch, "stdout")
-    out.record({"name": "p1f4", "ta": "70"}, document=None)
-    assert capsys.readouterr().out == "name  p1f4\nta    70\n"
-
-
 def test_an_empty_table_is_nothing_or_an_empty_list(out: Output, capsys: pytest.CaptureFixture[str]) -> None:
     out.table([], document=[])
     assert capsys.readouterr().out == ""
@@ -89,9 +79,8 @@ def test_json_never_holds_nan(out: Output) -> None:
 
 def test_all_but_data_goes_to_stderr(out: Output, capsys: pytest.CaptureFixture[str]) -> None:
     out.hint("a hint")
-    out.warning("mind this")
     out.error("it broke", "mend it")
-    assert capsys.readouterr() == ("", "a hint\nWarning: mind this\nError: it broke\nmend it\n")
+    assert capsys.readouterr() == ("", "a hint\nError: it broke\nmend it\n")
 
 
 def test_colours_only_on_a_terminal_that_wants_them(
