@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class AdvssError(Exception):
     """Something went wrong outside this code: a file, a name, a network. Exit status 1."""
@@ -29,3 +34,9 @@ class CheckpointError(AdvssError):
 
 class DataError(AdvssError):
     """A data set that is missing, damaged or of the wrong shape."""
+
+
+def all_mistakes(error: ValidationError) -> str:
+    """Everything that pydantic found wrong, each with its place: "epochs: Input should be ...; ..."."""
+    found = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
+    return "; ".join(f"{place}: {mistake}" if place else mistake for place, mistake in found)

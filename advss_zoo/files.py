@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,11 @@ def cache_folder() -> Path:
     if folder := os.environ.get("ADVSS_CACHE"):
         return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "advss-zoo"
+
+
+def slug(label: str) -> str:
+    """A label as the name of a folder: "pgd20 (l2, eps 0.5)" as pgd20-l2-eps-0.5."""
+    return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
 
 
 def sha256_of(path: Path) -> str:

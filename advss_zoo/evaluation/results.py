@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +13,7 @@ import torch
 import advss_zoo
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import read_json, write_json
+from advss_zoo.files import read_json, slug, write_json
 
 RESULT_SCHEMA = 1
 RESULT_FILE = "result.json"
@@ -79,7 +78,7 @@ class Result:
 
     def slug(self) -> str:
         """A name for its folder among the results of one checkpoint: cifar10-pgd20."""
-        return re.sub(r"[^a-z0-9.]+", "-", f"{self.data['name']}-{self.protocol['label']}".lower()).strip("-")
+        return slug(f"{self.data['name']}-{self.protocol['label']}")
 
     def write(self, path: Path) -> None:
         write_json(path, self.to_json())

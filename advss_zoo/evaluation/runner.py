@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.results import Result, describe_device, versions
 from advss_zoo.evaluation.store import Store, fingerprint
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
+from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 
 Progress = Callable[[int, int], None]
@@ -174,15 +174,6 @@ def _predict(model: nn.Module, x: Tensor) -> Integers:
     check_finite(logits)
     predictions: Integers = logits.argmax(dim=1).cpu().numpy().astype(np.int32)
     return predictions
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """sha256 over names, types, shapes and values of all parameters and buffers, saved in checkpoints or not."""
-    digest = hashlib.sha256()
-    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _describe_indices(index: np.ndarray) -> str:

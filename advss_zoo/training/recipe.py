@@ -19,7 +19,7 @@ from advss_zoo import resources
 from advss_zoo.adversaries.base import Adversary
 from advss_zoo.adversaries.pgd import Pgd
 from advss_zoo.data.augmentation import Augmentation
-from advss_zoo.errors import UsageError
+from advss_zoo.errors import UsageError, all_mistakes
 from advss_zoo.files import explained
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.base import Objective
@@ -149,12 +149,7 @@ def load(source: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Rec
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        mistakes = "; ".join(f"{_location(item['loc'])}{item['msg']}" for item in error.errors())
-        raise UsageError(f"The recipe {source} cannot be used: {mistakes}.") from error
-
-
-def _location(steps: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, steps)) + ": " if steps else ""
+        raise UsageError(f"The recipe {source} cannot be used: {all_mistakes(error)}.") from error
 
 
 def _find(source: str | Path) -> Path:

@@ -14,9 +14,9 @@ import typer
 from advss_zoo import resources
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import results
-from advss_zoo.files import write_atomically, write_json
+from advss_zoo.files import read_json, write_atomically, write_json
 from advss_zoo.training import log, recipe
-from advss_zoo.zoo import cards, checkpoint
+from advss_zoo.zoo import WEIGHTS, cards, checkpoint
 from advss_zoo.zoo.checkpoint import Config, Provenance
 
 
@@ -50,7 +50,7 @@ def release(
         "task": config.task,
         "scenario": config.scenario,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "bytes": (target / checkpoint.WEIGHTS).stat().st_size,
+        "bytes": (target / WEIGHTS).stat().st_size,
         "sha256": config.sha256,
         "stored": stored,
         "licence": "MIT",
@@ -81,7 +81,7 @@ def _training(folder: Path, config: Config) -> dict[str, Any]:
 def _write_card(values: dict[str, Any], target: Path) -> None:
     place = resources.folder("cards") / f"{values['name']}.{values['tag']}.json"
     write_json(place, values)
-    card = cards.render(cards.read(place)).encode()
+    card = cards.render(read_json(place)).encode()
     for path in (place.with_suffix(".md"), target / "README.md"):
         write_atomically(path, lambda file: file.write(card))
 

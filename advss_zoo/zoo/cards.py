@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from advss_zoo import resources
 from advss_zoo.evaluation.eps import format_eps
-from advss_zoo.files import read_json
 from advss_zoo.zoo import index
 
 TEMPLATE = "card.md.j2"
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The values of a card, with every key a template may ask for."""
-    values: dict[str, Any] = read_json(path)
-    return values
 
 
 def render(values: dict[str, Any]) -> str:

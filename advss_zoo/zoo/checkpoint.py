@@ -17,12 +17,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
-from advss_zoo.errors import CheckpointError
+from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import explained, read_json, sha256_of, write_atomically, write_json
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.zoo import WEIGHTS
 
-WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 MENTIONED = 3  # how many names an error lists before it says how many more there are
 
@@ -98,8 +98,7 @@ def read_config(folder: Path) -> Config:
     try:
         return Config.model_validate(read_json(path))
     except ValidationError as error:
-        mistakes = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise CheckpointError(f"{path} does not describe a checkpoint: {mistakes}.") from error
+        raise CheckpointError(f"{path} does not describe a checkpoint: {all_mistakes(error)}.") from error
 
 
 def load(folder: Path) -> tuple[ResNetV2, Config]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import json
 from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from advss_zoo import resources
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.files import explained
+from advss_zoo.files import explained, read_json
 from advss_zoo.zoo import names
 
 # What `advss eval` takes when no name is given: the first of these that the zoo has.
@@ -71,12 +71,11 @@ def entries() -> tuple[Entry, ...]:
     return tuple(_read(path) for path in sorted(resources.folder("cards").glob("*.json")))
 
 
-def _read(path: Any) -> Entry:
+def _read(path: Path) -> Entry:
+    values = read_json(path)
     try:
-        with explained("read", path):
-            values = json.loads(path.read_text(encoding="utf-8"))
         return Entry(**{field.name: values[field.name] for field in fields(Entry)})
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise AdvssError(f"{path} does not describe a checkpoint ({error!r}).", "Reinstall advss-zoo.") from error
 
 

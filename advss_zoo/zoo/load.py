@@ -13,7 +13,8 @@ from torch import nn
 
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.models.ensemble import Ensemble
-from advss_zoo.zoo import checkpoint, names, sources
+from advss_zoo.models.identity import weights_sha256
+from advss_zoo.zoo import WEIGHTS, checkpoint, names, sources
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:
     """
     if not path.exists():
         raise CheckpointError(f"There is no {path}.", "For a checkpoint of the zoo give its NAME, see `advss list`.")
-    if path.is_file() and path.name != checkpoint.WEIGHTS:
+    if path.is_file() and path.name != WEIGHTS:
         checkpoint.read_weights(path)  # says what is wrong with a file that is no safetensors at all
         raise CheckpointError(
             f"{path} alone does not say what model it belongs to.",
-            f"Name it {checkpoint.WEIGHTS}, put a {checkpoint.CONFIG} beside it and give the folder.",
+            f"Name it {WEIGHTS}, put a {checkpoint.CONFIG} beside it and give the folder.",
         )
     folder = path.parent if path.is_file() else path
     model, config = checkpoint.load(folder)
@@ -83,7 +84,7 @@ def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:
 def from_factory(reference: str, *, device: str | torch.device = "cpu") -> Loaded:
     """A model of the user's own: `package.module:factory`, called without arguments.
 
-    The folder one stands in is searched first, as with `python -m`. Its sha256 is that of its state dict.
+    The folder one stands in is searched first, as with `python -m`. Its sha256 is that of its parameters and buffers.
 
     Raises:
         UsageError: there is no such function, or it does not return a torch module.
@@ -103,12 +104,4 @@ def from_factory(reference: str, *, device: str | torch.device = "cpu") -> Loade
         raise AdvssError(f"{reference} failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
     if not isinstance(model, nn.Module):
         raise UsageError(f"{reference} returned {type(model).__name__}, not a torch.nn.Module.")
-    return Loaded(model.to(device).eval(), reference, _state_sha256(model), None)
-
-
-def _state_sha256(model: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return Loaded(model.to(device).eval(), reference, weights_sha256(model), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from advss_zoo import resources
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.files import explained, sha256_of
-from advss_zoo.zoo import index
+from advss_zoo.zoo import WEIGHTS, index
 from advss_zoo.zoo.index import Entry
 
 # The folder a checkpoint would have in each source, in the order of asking.
@@ -17,7 +17,6 @@ SOURCES: dict[str, Callable[[Entry], Path]] = {
     "bundled": lambda entry: resources.PACKAGE / "bundled" / entry.full_name,
     "checkout": lambda entry: resources.CHECKOUT / "weights" / entry.full_name,
 }
-WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from advss_zoo.evaluation import protocols, results
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import Progress, Subject, evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.files import read_json
 from advss_zoo.zoo import cards, index, load, sources
 
 SETTINGS = {"name", *(field.name for field in fields(protocols.Settings))}
@@ -48,7 +49,7 @@ def verify(name: str, *, limit: int | None, device: str, progress: Progress | No
         yield Check("weights", False, error.message)
         return
     yield Check("weights", True, f"sha256 {fetched.sha256}")
-    rendered = cards.render(cards.read(resources.folder("cards") / f"{entry.full_name}.json"))
+    rendered = cards.render(read_json(resources.folder("cards") / f"{entry.full_name}.json"))
     yield Check("card", rendered == index.card(entry.full_name), "is what its JSON gives")
     for document in entry.results:
         recorded = Result.from_json(document)

@@ -12,10 +12,11 @@ from torch import nn
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.protocols import Settings, parse
 from advss_zoo.evaluation.protocols.pgd import Pgd
-from advss_zoo.evaluation.runner import evaluate, weights_sha256
+from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.resnetv2 import ResNetV2
 
 

@@ -10,8 +10,9 @@ import torch
 from advss_zoo import resources
 from advss_zoo.data.load import load as load_data
 from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.files import read_json
 from advss_zoo.training import recipe
-from advss_zoo.zoo import cards, checkpoint, index, load, sources
+from advss_zoo.zoo import WEIGHTS, cards, checkpoint, index, load, sources
 
 ENTRIES = index.entries()
 CLASSIFIERS = [entry for entry in ENTRIES if entry.kind == "classifier"]
@@ -33,7 +34,7 @@ def test_weights_are_what_the_index_says(entry):
     fetched = sources.fetch(entry.full_name)
     model, config = checkpoint.load(fetched.path)
     assert (config.full_name, config.sha256) == (entry.full_name, entry.sha256)
-    assert (fetched.path / checkpoint.WEIGHTS).stat().st_size == entry.bytes
+    assert (fetched.path / WEIGHTS).stat().st_size == entry.bytes
     assert sum(parameter.numel() for parameter in model.parameters()) == entry.parameters
 
 
@@ -55,7 +56,7 @@ def test_classifiers_get_most_real_images_right(entry):
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.full_name)
 def test_cards_are_rendered_from_their_json(entry):
     path = resources.folder("cards") / f"{entry.full_name}.json"
-    assert cards.render(cards.read(path)) == index.card(entry.full_name)
+    assert cards.render(read_json(path)) == index.card(entry.full_name)
 
 
 def test_an_ensemble_on_the_spot_averages_probabilities():
@@ -79,7 +80,7 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
     entry = CLASSIFIERS[0]
     folder = tmp_path / entry.full_name
     shutil.copytree(sources.fetch(entry.full_name).path, folder)
-    weights = folder / checkpoint.WEIGHTS
+    weights = folder / WEIGHTS
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -10,6 +9,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from advss_zoo.attacks.threat import Norm, ThreatModel
+from advss_zoo.files import slug
 
 
 @dataclass(frozen=True)
@@ -63,5 +63,4 @@ class Protocol(ABC):
 
     def slug(self) -> str:
         """The label as the name of a folder; seeds apart."""
-        text = self.label() + (f" seed {self.seed}" if self.seed else "")
-        return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
+        return slug(self.label() + (f" seed {self.seed}" if self.seed else ""))
