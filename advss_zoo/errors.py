@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class AdvssError(Exception):
@@ -36,7 +39,27 @@ class DataError(AdvssError):
     """A data set that is missing, damaged or of the wrong shape."""
 
 
-def all_mistakes(error: ValidationError) -> str:
-    """Everything that pydantic found wrong, each with its place: "epochs: Input should be ...; ..."."""
-    found = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
-    return "; ".join(f"{place}: {mistake}" if place else mistake for place, mistake in found)
+def all_mistakes(error: ValidationError, words: Iterable[str] = ()) -> str:
+    """Everything that pydantic found wrong, each with its place: "epochs: Input should be ...; ...".
+
+    Args:
+        words: the keys that exist, of which an unknown one brings the nearest.
+    """
+    return "; ".join(_mistake(item, words) for item in error.errors())
+
+
+def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
+    place, message, context = ".".join(map(str, item["loc"])), item["msg"], item.get("ctx", {})
+    if item["type"] == "extra_forbidden":
+        message = f"there is no such key{nearest(str(item['loc'][-1]), words)}"
+    elif item["type"] == "union_tag_invalid":
+        known = context["expected_tags"].replace("'", "").split(", ")
+        place = f"{place}.name"
+        message = f"{context['tag']!r} is none of {', '.join(known)}{nearest(context['tag'], known)}"
+    return f"{place}: {message}" if place else message
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ " (did you mean epochs?)", or nothing where no known word is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import operator
 import pkgutil
+from abc import ABC
 from types import ModuleType
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
 
 Base = TypeVar("Base")
 
@@ -23,5 +28,11 @@ def subclasses(package: ModuleType, base: type[Base]) -> list[type[Base]]:
         if inspect.isclass(value)
         and issubclass(value, base)
         and value.__module__ == module.__name__
-        and not inspect.isabstract(value)
+        and not (inspect.isabstract(value) or ABC in value.__bases__)
     ]
+
+
+def any_of(package: ModuleType, base: type[Any]) -> Any:
+    """A pydantic field that takes any of the classes that `package` defines, told apart by their `name`."""
+    union: Any = functools.reduce(operator.or_, subclasses(package, base))
+    return Annotated[union, Field(discriminator="name")]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from advss_zoo.attacks.eps import parse_pixels
@@ -36,6 +36,15 @@ class Adversary(BaseModel, ABC):
             index: (B,) positions in the data set; with `seed` they determine the random starts.
             progress: how much of this phase is over, in [0,1].
         """
+
+    @property
+    @abstractmethod
+    def passes(self) -> int:
+        """Forward+backward passes an image that `perturb` takes."""
+
+    @model_serializer(mode="wrap")
+    def _with_name(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"name": self.name} | serialize(self)
 
 
 class LinfAdversary(Adversary):

@@ -24,3 +24,7 @@ class NoiseFgsm(LinfAdversary):
         eps = self.eps_at(progress)
         noisy = ThreatModel("linf", NOISE_RADIUS * eps).random_start(x, index, seed)
         return (noisy + eps * input_gradient(loss, noisy).sign()).clamp(0, 1).detach()
+
+    @property
+    def passes(self) -> int:
+        return 1

@@ -15,3 +15,7 @@ class NoAdversary(Adversary):
 
     def perturb(self, loss: Loss, x: Tensor, *, index: Tensor, seed: int, progress: float) -> Tensor:
         return x
+
+    @property
+    def passes(self) -> int:
+        return 0

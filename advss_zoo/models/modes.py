@@ -15,7 +15,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     Running statistics of batch norm are neither moved nor bypassed (an attack in training mode would do both), and no
     time goes into weight gradients that nobody wants.
     """
-    training = [module for module in model.modules() if module.training]
+    modes = [(module, module.training) for module in model.modules()]
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()
     for parameter in trainable:
@@ -23,7 +23,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        for module, training in modes:
+            module.training = training
         for parameter in trainable:
             parameter.requires_grad_(True)

@@ -7,6 +7,8 @@ As in the paper's released network there is no batch norm between the last stage
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -117,12 +119,17 @@ def _stage(architecture: Architecture, number: int) -> nn.Sequential:
 
 
 class Trunk(nn.Module):
-    """Stem and stages 1 to 3: normalised images (B,3,H,W) to features (B, out_channels, H/4, W/4)."""
+    """Stem and stages 1 to 3: normalised images (B,3,H,W) to features (B, out_channels, H/4, W/4).
+
+    With the stem for ImageNet the features are (B, out_channels, H/16, W/16); the state keys are the same.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.conv1 = _conv(3, architecture.width, 3)
+        large = architecture.stem == "imagenet"
+        self.conv1 = _conv(3, architecture.width, 7, 2) if large else _conv(3, architecture.width, 3)
         self.bn1 = nn.BatchNorm2d(architecture.width) if architecture.stem_bn else None
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
         self.layer1 = _stage(architecture, 1)
         self.layer2 = _stage(architecture, 2)
         self.layer3 = _stage(architecture, 3)
@@ -132,7 +139,7 @@ class Trunk(nn.Module):
         x = self.conv1(x)
         if self.bn1 is not None:
             x = torch.relu(self.bn1(x))
-        return self.layer3(self.layer2(self.layer1(x)))
+        return self.layer3(self.layer2(self.layer1(self.pool(x))))
 
 
 class Head(nn.Module):
@@ -143,19 +150,34 @@ class Head(nn.Module):
         self.layer4 = _stage(architecture, 4)
         self.linear = nn.Linear(architecture.width * 8 * BLOCKS[architecture.depth].expansion, architecture.num_classes)
 
+    def pooled(self, features: Tensor) -> Tensor:
+        """The vector before the linear layer (B, 8 * width * expansion)."""
+        return self.layer4(features).mean(dim=(2, 3))
+
     def forward(self, features: Tensor) -> Tensor:
-        return self.linear(self.layer4(features).mean(dim=(2, 3)))
+        return self.linear(self.pooled(features))
 
 
-class ResNetV2(nn.Module):
-    """Images (B,3,H,W) in [0,1] to logits (B, num_classes)."""
+class Network(nn.Module):
+    """Normalisation, a trunk, and the head that a task puts on top of it."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, make_head: Callable[[Trunk], nn.Module]) -> None:
         super().__init__()
         self.architecture = architecture
         self.normalize = Normalize(architecture.mean, architecture.std)
         self.trunk = Trunk(architecture)
-        self.head = Head(architecture)
+        self.head = make_head(self.trunk)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Images (B,3,H,W) in [0,1] to what the trunk makes of them, (B, out_channels, h, w)."""
+        return self.trunk(self.normalize(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.trunk(self.normalize(x)))
+        return self.head(self.features(x))
+
+
+class ResNetV2(Network):
+    """Images (B,3,H,W) in [0,1] to logits (B, num_classes)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__(architecture, lambda trunk: Head(architecture))

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from advss_zoo.attacks.threat import Loss
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.precision import at_least_float32
+from advss_zoo.models.resnetv2 import Network
 
 
 @dataclass(frozen=True)
@@ -14,8 +21,19 @@ class Batch:
     """What one step works on: the transformed images and what the loss compares the outputs with."""
 
     inputs: Tensor  # T(x), float (B,3,H,W) in [0,1]; the adversary perturbs these
-    targets: Tensor  # (B,) class indices of the task
+    targets: Tensor  # (B,) class indices of the task, or (B,n) permutations
     index: Tensor  # (B,) positions in the data set, which seed everything random about an image
+
+
+class Predictor(Protocol):
+    """A network as an objective sees it: a trunk and the head of its task."""
+
+    @property
+    def head(self) -> nn.Module: ...
+
+    def features(self, x: Tensor) -> Tensor: ...
+
+    def __call__(self, x: Tensor) -> Tensor: ...
 
 
 class Objective(BaseModel, ABC):
@@ -24,19 +42,65 @@ class Objective(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    makes: ClassVar[Literal["classifier", "trunk"]] = "trunk"
+
+    @abstractmethod
+    def build(self, architecture: Architecture) -> Network:
+        """The network that is trained, with fresh weights."""
 
     @abstractmethod
     def transform(self, images: Tensor, labels: Tensor, index: Tensor, seed: int) -> Batch:
         """T: augmented images (B,3,H,W) and their labels (B,) to what the task is about."""
 
     @abstractmethod
-    def loss(self, model: nn.Module, inputs: Tensor, batch: Batch) -> Tensor:
-        """The scalar (mean over the batch) that training minimises, at clean or perturbed `inputs` (B,3,H,W)."""
+    def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
+        """The task's loss, a scalar (mean over the batch), at clean or perturbed `inputs` (B,3,H,W)."""
+
+    def training_loss(self, model: Predictor, inputs: Tensor, batch: Batch, clean_weight: float) -> Tensor:
+        """What training minimises: the loss at perturbed `inputs`, mixed with that at clean ones."""
+        loss = self.loss(model, inputs, batch)
+        if clean_weight == 0:
+            return loss
+        return (1 - clean_weight) * loss + clean_weight * self.loss(model, batch.inputs, batch)
 
     @abstractmethod
-    def attack_loss(self, model: nn.Module, inputs: Tensor, batch: Batch) -> Tensor:
-        """The scalar (sum over the batch) that the adversary maximises."""
+    def attack_loss(self, model: Predictor, batch: Batch) -> Loss:
+        """What the adversary maximises: perturbed inputs to a scalar, the sum over the batch."""
 
     @abstractmethod
-    def correct(self, model: nn.Module, inputs: Tensor, batch: Batch) -> Tensor:
-        """Which images (B,) the model gets right: TA on clean inputs, RA on attacked ones."""
+    def correct(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
+        """Which questions the model answers rightly, bool (B,) or (B,n): TA on clean inputs, RA on attacked ones."""
+
+    def undo(self, views: Tensor, batch: Batch) -> Tensor:
+        """Views (B,C,H,W) made by `transform`, pixels back where they are in the image (T is a permutation of them)."""
+        return views
+
+    @property
+    def ships(self) -> Objective:
+        """The objective whose network a checkpoint holds: this one, without what only training needs."""
+        return self
+
+    @property
+    def watched(self) -> Objective:
+        """What validation attacks and measures: this objective without what only training adds to it."""
+        return self
+
+    @model_serializer(mode="wrap")
+    def _with_name(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"name": self.name} | serialize(self)
+
+
+class ClassObjective(Objective):
+    """Tasks whose targets are class indices (B,): those of the data, or those that a pretext task makes up."""
+
+    # Smoothing regularises the weights; the adversary always attacks the hard labels.
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+    def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
+        return cross_entropy(at_least_float32(model(inputs)), batch.targets, label_smoothing=self.label_smoothing)
+
+    def attack_loss(self, model: Predictor, batch: Batch) -> Loss:
+        return lambda inputs: cross_entropy(at_least_float32(model(inputs)), batch.targets, reduction="sum")
+
+    def correct(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
+        return model(inputs).argmax(dim=1) == batch.targets

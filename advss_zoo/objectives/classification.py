@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import ABC
+from typing import ClassVar, Literal
 
-from pydantic import Field
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor
 
-from advss_zoo.objectives.base import Batch, Objective
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import Network, ResNetV2
+from advss_zoo.objectives.base import Batch, ClassObjective, Objective
 
 
-class Classification(Objective):
-    name: Literal["classification"] = "classification"
-    # Smoothing regularises the weights; the adversary always attacks the hard labels.
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+class Supervised(ClassObjective, ABC):
+    """What all objectives share that make a classifier out of the labels of the data."""
+
+    makes: ClassVar[Literal["classifier", "trunk"]] = "classifier"
+
+    def build(self, architecture: Architecture) -> Network:
+        return ResNetV2(architecture)
 
     def transform(self, images: Tensor, labels: Tensor, index: Tensor, seed: int) -> Batch:
         return Batch(images, labels, index)
 
-    def loss(self, model: nn.Module, inputs: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(model(inputs).float(), batch.targets, label_smoothing=self.label_smoothing)
+    @property
+    def ships(self) -> Objective:
+        return Classification()
 
-    def attack_loss(self, model: nn.Module, inputs: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(model(inputs).float(), batch.targets, reduction="sum")
 
-    def correct(self, model: nn.Module, inputs: Tensor, batch: Batch) -> Tensor:
-        return model(inputs).argmax(dim=1) == batch.targets
+class Classification(Supervised):
+    """Plain cross-entropy."""
+
+    name: Literal["classification"] = "classification"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import operator
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import advss_zoo.adversaries
 import advss_zoo.objectives
@@ -19,27 +16,22 @@ from advss_zoo import resources
 from advss_zoo.adversaries.base import Adversary
 from advss_zoo.adversaries.pgd import Pgd
 from advss_zoo.data.augmentation import Augmentation
-from advss_zoo.errors import UsageError, all_mistakes
+from advss_zoo.errors import UsageError, all_mistakes, nearest
 from advss_zoo.files import explained
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.base import Objective
-from advss_zoo.registry import subclasses
-from advss_zoo.training.schedules import OneCycle, phase_at
-
-
-def _any_of(package: ModuleType, base: type[Any]) -> Any:
-    """A field that takes any of the classes that `package` defines, told apart by their `name`."""
-    kinds = subclasses(package, base)
-    union = functools.reduce(operator.or_, kinds)
-    return Annotated[union, Field(discriminator="name")] if len(kinds) > 1 else union
-
+from advss_zoo.registry import any_of
+from advss_zoo.training.schedules import AnySchedule, phase_at
+from advss_zoo.zoo import index
 
 if TYPE_CHECKING:
     AnyObjective: TypeAlias = Objective
     AnyAdversary: TypeAlias = Adversary
 else:
-    AnyObjective = SerializeAsAny[_any_of(advss_zoo.objectives, Objective)]
-    AnyAdversary = SerializeAsAny[_any_of(advss_zoo.adversaries, Adversary)]
+    AnyObjective = any_of(advss_zoo.objectives, Objective)
+    AnyAdversary = any_of(advss_zoo.adversaries, Adversary)
+
+BASES = "bases"  # the folder beside a recipe that holds what several share
 
 
 class _Part(BaseModel):
@@ -47,11 +39,12 @@ class _Part(BaseModel):
 
 
 class Sgd(_Part):
-    """Stochastic gradient descent; batch norm and biases are not decayed unless asked for."""
+    """Stochastic gradient descent; vectors (batch norm, biases) are not decayed unless asked for."""
 
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0)
+    decays: Literal["kernels", "all"] = Field("kernels", description="all: the paper's way")
 
 
 class Averaging(_Part):
@@ -72,24 +65,58 @@ class Validation(_Part):
     attack: Pgd = Pgd(steps=20)
 
 
-class Recipe(_Part):
-    """Everything that determines a checkpoint. Two runs of one recipe on one machine give the same weights."""
+class _Named(_Part):
+    """What every recipe has: the name of what it makes, and a form in which it is written down."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="checkpoint name without its tag: p1f4")
     tag: str = Field(pattern=r"^[a-z0-9]+$", description="size and family: r50, mini")
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.name}.{self.tag}"
+
+    def to_yaml(self) -> str:
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return text
+
+    @property
+    def sha256(self) -> str:
+        """Of what differs from the defaults: comments, spelled-out defaults and new options do not change it."""
+        canonical = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class EnsembleRecipe(_Named):
+    """An ensemble: the mean of its members' probabilities, and nothing that is trained but they."""
+
+    scenario: str
+    members: list[str] = Field(min_length=2, description="NAME.TAG of the classifiers")
+
+
+class Recipe(_Named):
+    """Everything that determines a checkpoint. Two runs of one recipe on one machine give the same weights."""
+
     task: str | None = Field(None, description="pretext task of the trunk; none for P1")
-    scenario: str = Field(description="how trunk and head are trained: p1f4")
+    scenario: str = Field(description="how trunk and head are trained: p3, p3f4")
+    parent: str | None = Field(None, description="whose trunk it starts from: NAME.TAG, or a checkpoint folder")
     profile: Literal["paper", "fast"] = "fast"
     architecture: Architecture
     data: str = "cifar10"
     augmentation: Augmentation = Augmentation()
     objective: AnyObjective
     adversary: list[AnyAdversary] = Field(min_length=1)
-    trains: Literal["all", "head"] = Field("all", description="head: the trunk is frozen, statistics included (F1, F2)")
+    clean_weight: float = Field(0.0, ge=0, lt=1, description="share of the loss on clean inputs in what is minimised")
+    attack_mode: Literal["eval", "train"] = Field("eval", description="of batch norm and dropout during the attack")
+    trains: Literal["all", "head"] = Field("all", description="head: the trunk is frozen (F1, F2)")
+    frozen_statistics: bool = Field(
+        True, description="does a frozen trunk keep the batch-norm statistics it came with?"
+    )
+    normalize_by: Literal["batch", "running"] = Field("batch", description="running: batch norm never moves at all")
     epochs: int = Field(ge=1)
     batch_size: int = Field(128, ge=2)
+    accumulation: int = Field(1, ge=1, description="parts that a process goes through one after the other in a step")
     optimizer: Sgd = Sgd()
-    schedule: list[OneCycle] = Field(min_length=1)
+    schedule: list[AnySchedule] = Field(min_length=1)
     averaging: Averaging = Averaging()
     validation: Validation = Validation()
     ship: Literal["average", "best-ta", "best-ra", "last"] = "best-ta"
@@ -104,24 +131,16 @@ class Recipe(_Part):
                 raise ValueError(f"the phases of `{key}` must end at rising fractions, the last at 1; found {ends}")
         return self
 
-    @property
-    def full_name(self) -> str:
-        return f"{self.name}.{self.tag}"
+    @model_validator(mode="after")
+    def _kind_fits_scenario(self) -> Recipe:
+        if self.trains == "head" and self.parent is None:
+            raise ValueError("`trains: head` needs a `parent` whose trunk it keeps")
+        return self
 
     def phase(self, progress: float) -> tuple[Adversary, float]:
         """The adversary of this moment of training, and how much of its phase is over; progress in [0,1)."""
         phase, begin, end = phase_at(self.adversary, progress)
         return phase, (progress - begin) / (end - begin)
-
-    def to_yaml(self) -> str:
-        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-        return text
-
-    @property
-    def sha256(self) -> str:
-        """Of the resolved recipe, so that comments and spelled-out defaults do not change it."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def names() -> list[str]:
@@ -130,12 +149,79 @@ def names() -> list[str]:
 
 
 def load(source: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """`load_any` for a recipe that trains something.
+
+    Raises:
+        UsageError: also if it is that of an ensemble.
+    """
+    recipe = load_any(source, overrides)
+    if isinstance(recipe, EnsembleRecipe):
+        raise UsageError(f"{recipe.full_name} is an ensemble: nothing is trained but {', '.join(recipe.members)}.")
+    return recipe
+
+
+def load_any(
+    source: str | Path, overrides: list[str] | tuple[str, ...] = (), *, runs: Path | None = None
+) -> Recipe | EnsembleRecipe:
     """Read a shipped recipe by name, or any YAML file, and apply `key.subkey=value` overrides (values in YAML).
+
+    A recipe may name `base` files (in the folder `bases` beside it, or beside the shipped recipes), whose keys it
+    takes over and may change, and `profiles`, of which `profile` picks one. One that names `members` makes an ensemble.
+
+    Args:
+        runs: a folder of runs; given, it is a mistake if the parent or a member is neither there, nor a folder, nor a
+            known name.
 
     Raises:
         UsageError: there is no such recipe, or something in it is wrong; all mistakes are named at once.
     """
-    path = _find(source)
+    values = _resolved(_find(source), overrides)
+    kind = EnsembleRecipe if "members" in values else Recipe
+    mistakes = _unknown_checkpoints(values, runs) if runs else []
+    try:
+        recipe = kind.model_validate(values)
+    except ValidationError as error:
+        mistakes.insert(0, all_mistakes(error, _keys(kind.model_json_schema())))
+    if mistakes:
+        raise UsageError(f"The recipe {source} cannot be used: {'; '.join(mistakes)}.")
+    return recipe
+
+
+def _resolved(path: Path, overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """The keys of a recipe with its bases, its profile and what was asked for on top, which nothing overrules."""
+    values = _with_bases(path)
+    for override in overrides:
+        _override(values, override)
+    profiles = values.pop("profiles", None)
+    if isinstance(profiles, dict):
+        values = _merged(values, profiles.get(values.get("profile"), {}))
+        for override in overrides:
+            _override(values, override)
+    return values
+
+
+def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
+    """Parent and members are checkpoint folders, runs in `runs`, or have the name of a recipe or of a checkpoint."""
+    known = {*names(), *(entry.full_name for entry in index.entries())}
+    members = values.get("members")
+    asked = [("parent", values.get("parent")), *(("members", member) for member in members or [])]
+    return [
+        f"{key}: there is no {name!r}{nearest(name, known)}"
+        for key, name in asked
+        if isinstance(name, str) and not (name in known or Path(name).is_dir() or (runs / name).is_dir())
+    ]
+
+
+def _keys(schema: object) -> set[str]:
+    """All property names of a JSON schema, however deep."""
+    if isinstance(schema, list):
+        return set().union(*map(_keys, schema))
+    if not isinstance(schema, dict):
+        return set()
+    return set(schema.get("properties", ())).union(*map(_keys, schema.values()))
+
+
+def _read(path: Path) -> dict[str, Any]:
     with explained("read", path):
         content = path.read_bytes()
     try:
@@ -144,12 +230,36 @@ def load(source: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Rec
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} is not a recipe: it holds no keys.")
-    for override in overrides:
-        _override(values, override)
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise UsageError(f"The recipe {source} cannot be used: {all_mistakes(error)}.") from error
+    return values
+
+
+def _with_bases(path: Path) -> dict[str, Any]:
+    """The keys of a file on top of those of its bases, the first base lowest."""
+    values = _read(path)
+    bases = values.pop("base", [])
+    below: dict[str, Any] = {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        below = _merged(below, _with_bases(_find_base(str(base), path)))
+    return _merged(below, values)
+
+
+def _find_base(name: str, asked_by: Path) -> Path:
+    folders = [asked_by.parent, asked_by.parent / BASES, resources.folder("recipes") / BASES]
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = {path.stem for folder in folders[1:] for path in folder.glob("*.yaml")}
+    raise UsageError(f"{asked_by} builds on {name!r}, which does not exist.", f"There are: {', '.join(sorted(known))}.")
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Maps are merged key by key, everything else (lists too) is replaced."""
+    both = {
+        key: _merged(below[key], above[key])
+        for key in below.keys() & above.keys()
+        if isinstance(below[key], dict) and isinstance(above[key], dict)
+    }
+    return below | above | both
 
 
 def _find(source: str | Path) -> Path:

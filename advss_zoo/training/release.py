@@ -16,7 +16,7 @@ from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.files import read_json, write_atomically, write_json
 from advss_zoo.training import log, recipe
-from advss_zoo.zoo import WEIGHTS, cards, checkpoint
+from advss_zoo.zoo import WEIGHTS, cards, checkpoint, ensembles, index
 from advss_zoo.zoo.checkpoint import Config, Provenance
 
 
@@ -27,41 +27,79 @@ def release(
     machine: Annotated[str, typer.Option(help="What it was trained on.")],
     stored: Annotated[Literal["bundled", "checkout"], typer.Option(help="In the wheel, or in weights/.")] = "checkout",
     paper: Annotated[tuple[float, float] | None, typer.Option(help="TA and RA in percent, as in the paper.")] = None,
+    control: Annotated[str | None, typer.Option(help="The checkpoint without pretraining to compare with.")] = None,
     default: Annotated[bool, typer.Option(help="Is this what the name without a tag means?")] = True,
     result: Annotated[list[Path] | None, typer.Option(help="A result folder of `advss eval`; may be repeated.")] = None,
 ) -> None:
     """Copy weights, recipe and results to their place, and write the card."""
-    model, config = checkpoint.load(folder)
+    about = _ensemble(folder) if ensembles.is_ensemble(folder) else _network(folder, machine)
+    full_name = f"{about['name']}.{about['tag']}"
     recorded = {path: results.check(path / results.RESULT_FILE) for path in result or []}
     for found in recorded.values():
-        if found.model["sha256"] != config.sha256:
+        if found.model["sha256"] != about["sha256"]:
             raise UsageError(f"The result {found.protocol['label']} is of other weights: {found.model['sha256']}.")
     place = {"bundled": resources.PACKAGE / "bundled", "checkout": resources.CHECKOUT / "weights"}[stored]
-    target = place / config.full_name
+    target = place / full_name
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(folder, target)
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns(ensembles.MEMBERS))
     for path, found in recorded.items():
         shutil.copytree(path, target / "results" / found.slug())
-    values = {
-        "name": config.name,
-        "tag": config.tag,
+    values = about | {
         "default": default,
-        "kind": config.kind,
-        "task": config.task,
-        "scenario": config.scenario,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "bytes": (target / WEIGHTS).stat().st_size,
-        "sha256": config.sha256,
         "stored": stored,
         "licence": "MIT",
         "summary": summary,
         "limits": limits,
-        "classes": config.classes,
-        "training": _training(folder, config) | {"machine": machine},
         "paper": dict(zip(("ta", "ra"), paper, strict=True)) if paper else None,
+        "control": _control(control),
         "results": [found.to_json() for found in recorded.values()],
     }
     _write_card(values, target)
+
+
+def _network(folder: Path, machine: str) -> dict[str, Any]:
+    """What the checkpoint of a classifier or a trunk and its run say about it."""
+    model, config = checkpoint.load(folder)
+    return {
+        "name": config.name,
+        "tag": config.tag,
+        "kind": config.kind,
+        "task": config.task,
+        "scenario": config.scenario,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "bytes": (folder / WEIGHTS).stat().st_size,
+        "sha256": config.sha256,
+        "classes": config.classes,
+        "members": [],
+        "training": _training(folder, config) | {"machine": machine},
+    }
+
+
+def _ensemble(folder: Path) -> dict[str, Any]:
+    """What an ensemble's members, which the zoo has already, say about it."""
+    config = ensembles.read(folder)
+    members = [index.find(member.name) for member in config.members]
+    return {
+        "name": config.name,
+        "tag": config.tag,
+        "kind": config.kind,
+        "task": None,
+        "scenario": config.scenario,
+        "parameters": sum(member.parameters for member in members),
+        "bytes": sum(member.bytes for member in members),
+        "sha256": config.sha256,
+        "classes": config.classes,
+        "members": [{"name": member.full_name, "ta": member.ta, "ra": member.ra} for member in members],
+        "training": {"recipe": config.full_name, "data": members[0].training["data"], "parent": None},
+    }
+
+
+def _control(name: str | None) -> dict[str, Any] | None:
+    """The accuracies of the control as the zoo has them."""
+    if name is None:
+        return None
+    entry = index.find(name)
+    return {"name": entry.full_name, "ta": entry.ta, "ra": entry.ra}
 
 
 def _training(folder: Path, config: Config) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 
 class Phase(Protocol):
@@ -28,27 +31,94 @@ def phase_at(phases: Sequence[AnyPhase], progress: float) -> tuple[AnyPhase, flo
     return phase, begin, phase.until
 
 
-class OneCycle(BaseModel):
-    """The learning rate: linear from 0 to `peak` over the fraction `warmup` of the cycle, then linear to 0.
+@dataclass(frozen=True)
+class Moment:
+    """Where a schedule is: a step, counted from 0, of `steps`, of which each epoch has `steps_per_epoch`."""
 
-    Several cycles are warm restarts (Loshchilov and Hutter 2017, arXiv 1608.03983).
-    """
+    step: int
+    steps: int
+    steps_per_epoch: int
+
+
+class Schedule(BaseModel, ABC):
+    """A course of the learning rate; several, one after the other, are warm restarts (arXiv 1608.03983)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     peak: float = Field(gt=0)
-    warmup: float = Field(0.15, gt=0, lt=1)
     until: float = Field(1.0, gt=0, le=1)
 
-    def __call__(self, progress: float) -> float:
-        """The rate where `progress`, in [0,1], of the cycle is over."""
+    @abstractmethod
+    def rate(self, now: Moment) -> float:
+        """The learning rate of a step."""
+
+
+class OneCycle(Schedule):
+    """Linear from 0 to `peak` over the fraction `warmup`, then linear to 0; neither end has a rate of 0 itself."""
+
+    name: Literal["one-cycle"] = "one-cycle"
+    warmup: float = Field(0.15, gt=0, lt=1)
+
+    def rate(self, now: Moment) -> float:
+        progress = (now.step + 1) / (now.steps + 1)
         if progress < self.warmup:
             return self.peak * progress / self.warmup
         return self.peak * (1 - progress) / (1 - self.warmup)
 
 
-def learning_rate(cycles: Sequence[OneCycle], step: int, total_steps: int) -> float:
-    """The rate of a step, counted from 0; neither the first nor the last of a cycle has a rate of 0."""
-    cycle, begin, end = phase_at(cycles, step / total_steps)
+class _WithWarmup(Schedule):
+    """The authors' warm-up: from 0.1 to 1 of the peak, linear over the first steps of the first epoch.
+
+    Their code writes the rate over whatever the schedule says and, where an epoch has fewer steps than the warm-up,
+    leaves it at 0.08875 for good; here the schedule has its peak back after the first epoch.
+    """
+
+    warmup_steps: int = Field(200, ge=0)
+
+    def rate(self, now: Moment) -> float:
+        if now.step < min(self.warmup_steps, now.steps_per_epoch):
+            return self.peak * (0.1 + 0.9 * now.step / self.warmup_steps)
+        return self._rate(now)
+
+    @abstractmethod
+    def _rate(self, now: Moment) -> float: ...
+
+
+class Cosine(_WithWarmup):
+    """Half a cosine, step by step, from `peak` down to `floor` (the paper's pretraining)."""
+
+    name: Literal["cosine"]
+    floor: float = Field(1e-6, ge=0)
+
+    def _rate(self, now: Moment) -> float:
+        return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * now.step / now.steps)) / 2
+
+
+class Milestones(_WithWarmup):
+    """`peak`, times 0.1 from each of the given epochs on (the paper's fine-tuning: 30 and 50 of 100)."""
+
+    name: Literal["milestones"]
+    epochs: tuple[int, ...]
+
+    def _rate(self, now: Moment) -> float:
+        epoch = now.step // now.steps_per_epoch
+        return self.peak * math.prod(0.1 for milestone in self.epochs if epoch >= milestone)
+
+
+def _kind(value: object) -> object:
+    """A schedule without a name is one cycle."""
+    named = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    return named or "one-cycle"
+
+
+AnySchedule = Annotated[
+    Annotated[OneCycle, Tag("one-cycle")] | Annotated[Cosine, Tag("cosine")] | Annotated[Milestones, Tag("milestones")],
+    Discriminator(_kind),
+]
+
+
+def learning_rate(schedules: Sequence[AnySchedule], step: int, total_steps: int, steps_per_epoch: int) -> float:
+    """The rate of a step, counted from 0."""
+    schedule, begin, end = phase_at(schedules, step / total_steps)
     first, last = round(begin * total_steps), round(end * total_steps)
-    return cycle((step - first + 1) / (last - first + 1))
+    return schedule.rate(Moment(step - first, last - first, steps_per_epoch))

@@ -13,30 +13,36 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from advss_zoo.attacks.threat import Loss
 from advss_zoo.data import load as data
-from advss_zoo.data.splits import train_validation_split
+from advss_zoo.data.splits import train_and_validation
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.files import remove_leftovers, write_atomically
+from advss_zoo.files import read_json, remove_leftovers, write_atomically, write_json
+from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
-from advss_zoo.models.resnetv2 import ResNetV2
-from advss_zoo.objectives.base import Batch
-from advss_zoo.training import curves, log, state
-from advss_zoo.training.recipe import Recipe
+from advss_zoo.models.resnetv2 import Network
+from advss_zoo.objectives.base import Batch, Objective
+from advss_zoo.training import curves, log, parents, state
+from advss_zoo.training.board import Board
+from advss_zoo.training.crew import Crew, Share
+from advss_zoo.training.examples import Examples
+from advss_zoo.training.parents import Inherited, inherit_trunk
+from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.training.schedules import learning_rate
 from advss_zoo.zoo import checkpoint
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
+COLLAPSE = 0.6  # RA below this part of the best so far, and 10 points below it, is catastrophic overfitting
 LOG_EVERY = 50  # steps between records of the training loss
 VALIDATION_BATCH = 250
-SPLIT_SEED = 20  # one split for every stage and every recipe
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was last seen
 
@@ -44,6 +50,22 @@ Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was
 def derived_seed(seed: int, purpose: str, moment: int) -> int:
     """An independent 56-bit seed for each purpose and each moment of a run."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}/{moment}".encode()).digest()[:7])
+
+
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def _moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
+    """An exponential moving average that leaves integers (counters, permutations) as they are in the model."""
+
+    @torch.no_grad()
+    def update(averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
 
 
 def train(
@@ -56,23 +78,25 @@ def train(
 ) -> Path:
     """Run a recipe in the folder `out`; returns the checkpoint folder that the recipe ships.
 
-    The folder holds the resolved recipe, log.jsonl, curves.png, the full state, and a checkpoint folder each for
-    the weights `best-ta`, `best-ra` (both picked on validation), `average` and `last`.
+    The folder holds the resolved recipe, log.jsonl, TensorBoard's events, curves.png, the full state, and a checkpoint
+    folder each for the weights `best-ta`, `best-ra` (both picked on validation), `average` and `last`.
 
     Raises:
         UsageError: `out` holds another recipe's run, or an unfinished one and `resume` is false.
         AdvssError: the loss is no longer finite, or the disk is full; the last saved state stays.
     """
-    _claim(out, recipe, resume)
-    trainer = Trainer(recipe, out, torch.device(device))
-    trainer.run(progress)
+    crew = Crew(device, recipe.accumulation)
+    if crew.is_first:
+        _claim(out, recipe, resume)
+    crew.wait()
+    Trainer(recipe, out, crew).run(progress)
     return out / recipe.ship
 
 
 def _claim(out: Path, recipe: Recipe, resume: bool) -> None:
     kept = out / "recipe.yaml"
     if kept.exists():
-        if kept.read_text(encoding="utf-8") != recipe.to_yaml():
+        if load(kept) != recipe:
             raise UsageError(f"{out} holds a run of another recipe.", "Choose another --out, or delete it.")
         if not resume:
             raise UsageError(
@@ -82,19 +106,30 @@ def _claim(out: Path, recipe: Recipe, resume: bool) -> None:
     write_atomically(kept, lambda file: file.write(recipe.to_yaml().encode()))
 
 
+class _TrainingLoss(nn.Module):
+    """What is minimised, as one module: so that a wrapper of several processes sees all of it."""
+
+    def __init__(self, recipe: Recipe, network: Network) -> None:
+        super().__init__()
+        self.recipe, self.network = recipe, network
+
+    def forward(self, inputs: Tensor, batch: Batch) -> Tensor:
+        return self.recipe.objective.training_loss(self.network, inputs, batch, self.recipe.clean_weight)
+
+
 class Trainer:
     """A recipe, the data it trains on and the state of its run."""
 
-    def __init__(self, recipe: Recipe, out: Path, device: torch.device) -> None:
-        self.recipe, self.out, self.device = recipe, out, device
+    def __init__(self, recipe: Recipe, out: Path, crew: Crew) -> None:
+        self.recipe, self.out, self.crew, self.device = recipe, out, crew, crew.device
         self._load_data()
         torch.manual_seed(recipe.seed)
-        self.model = ResNetV2(recipe.architecture).to(device).to(memory_format=torch.channels_last)
+        self.model = recipe.objective.build(recipe.architecture).to(self.device).to(memory_format=torch.channels_last)
+        self.inherited = self._inherit_trunk()
         self.optimizer = self._make_optimizer()
-        self.average = AveragedModel(
-            self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging.decay), use_buffers=True
-        )
-        self.steps_per_epoch = -(-len(self.labels) // recipe.batch_size)
+        self.loss = self.crew.prepare(_TrainingLoss(recipe, self.model))
+        self.average = AveragedModel(self.model, multi_avg_fn=_moving_average(recipe.averaging.decay), use_buffers=True)
+        self.steps_per_epoch = -(-len(self.training) // recipe.batch_size)
         self.total_steps = recipe.epochs * self.steps_per_epoch
         self.step = 0
         self.seconds = 0.0
@@ -103,7 +138,9 @@ class Trainer:
 
     def run(self, progress: Progress) -> None:
         """Train from the current step to the last."""
-        log.rewind(self.log_file, self.step)
+        if self.crew.is_first:
+            log.rewind(self.log_file, self.step)
+            self.board = Board(self.out, self.step)
         started, saved, note = time.monotonic() - self.seconds, time.monotonic(), ""
         progress(self.step, self.total_steps, note)
         while self.step < self.total_steps:
@@ -118,59 +155,93 @@ class Trainer:
                 self._save()
                 saved = time.monotonic()
             progress(self.step, self.total_steps, note)
+        self._check_frozen_trunk()
         self._export("last", self.model)
-        self._export("average", self.average.module)
+        self._export("average", self._averaged)
 
     # --- one step -------------------------------------------------------------------------------------------------
 
     def _train_step(self) -> Tensor:
-        batch = self._batch()
-        torch.manual_seed(self._seed("model", self.step))  # for what a model draws itself, such as dropout
-        inputs = self._perturbed(batch)
-        self.model.train()
-        if self.recipe.trains == "head":
-            self.model.trunk.eval()
+        """One step of the optimiser; returns the loss over the whole batch."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
-        with self._autocast():
-            loss = self.recipe.objective.loss(self.model, inputs, batch)
         self.optimizer.zero_grad()
-        loss.backward()
+        losses = []
+        for share in self.crew.shares(self.loss, self._index(), self._statistics()):
+            loss = self._share_loss(share)
+            self.crew.backward(loss)
+            losses.append(loss.detach())
         self.optimizer.step()
         self.step += 1
         # Until averaging starts, the average is the model itself.
         if self.step <= self.recipe.averaging.start * self.total_steps:
             self.average.n_averaged.zero_()
         self.average.update_parameters(self.model)
-        return loss.detach()
+        return self.crew.mean(torch.stack(losses).sum())
 
-    def _batch(self) -> Batch:
+    def _share_loss(self, share: Share) -> Tensor:
+        """The loss of a part of the batch, weighted so that the mean over all processes is that of the batch."""
+        batch = self._batch(share.index)
+        # For what a model draws itself, such as dropout.
+        torch.manual_seed(self._seed(f"model/{share.number}" if share.number else "model", self.step))
+        inputs = self._perturbed(batch)
+        self._set_modes()
+        with self._autocast():
+            loss: Tensor = self.loss(inputs, batch)
+        return loss * share.weight
+
+    def _set_modes(self) -> None:
+        """Training mode, but for batch norm that the recipe freezes."""
+        self.model.train()
+        if self.recipe.trains == "head" and self.recipe.frozen_statistics:
+            self.model.trunk.eval()
+        if self.recipe.normalize_by == "running":
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
+    def _index(self) -> Tensor:
+        """The positions of the images of this step."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         size = self.recipe.batch_size
-        index = self._order(epoch)[position * size : (position + 1) * size]
-        images = self.recipe.augmentation(self.images[index], index, self._seed("augmentation", epoch))
-        return self.recipe.objective.transform(images, self.labels[index], index, self._seed("transform", epoch))
+        return self._order(epoch)[position * size : (position + 1) * size]
+
+    def _batch(self, index: Tensor) -> Batch:
+        epoch = self.step // self.steps_per_epoch
+        images = self.recipe.augmentation(self.training.images(index), index, self._seed("augmentation", epoch))
+        return self.recipe.objective.transform(
+            images, self.training.labels[index], index, self._seed("transform", epoch)
+        )
 
     def _perturbed(self, batch: Batch) -> Tensor:
         adversary, progress = self.recipe.phase(self.step / self.total_steps)
         seed = self._seed("adversary", self.step // self.steps_per_epoch)
         with frozen(self.model):
-            loss = self._attack_loss(self.model, batch)
+            if self.recipe.attack_mode == "train":  # as the paper's authors have it
+                self._set_modes()
+            loss = self._attack_loss(self.recipe.objective, self.model, batch)
             return adversary.perturb(loss, batch.inputs, index=batch.index, seed=seed, progress=progress)
 
-    def _attack_loss(self, model: nn.Module, batch: Batch) -> Loss:
+    def _statistics(self) -> list[Tensor]:
+        """The running statistics of batch norm."""
+        return [buffer for buffer in self.model.buffers() if buffer.is_floating_point()]
+
+    def _attack_loss(self, objective: Objective, model: Network, batch: Batch) -> Loss:
+        with self._autocast():  # for what is computed once and for all steps
+            maximised = objective.attack_loss(model, batch)
+
         def loss(inputs: Tensor) -> Tensor:
             with self._autocast():
-                return self.recipe.objective.attack_loss(model, inputs, batch)
+                return maximised(inputs)
 
         return loss
 
     def _learning_rate(self, step: int) -> float:
-        return learning_rate(self.recipe.schedule, step, self.total_steps)
+        return learning_rate(self.recipe.schedule, step, self.total_steps, self.steps_per_epoch)
 
     def _order(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(self._seed("order", epoch))
-        return torch.randperm(len(self.labels), generator=generator).to(self.device)
+        return torch.randperm(len(self.training), generator=generator).to(self.device)
 
     def _seed(self, purpose: str, moment: int) -> int:
         return derived_seed(self.recipe.seed, purpose, moment)
@@ -191,33 +262,51 @@ class Trainer:
         return rest == 0 and (epoch % self.recipe.validation.every == 0 or self.step == self.total_steps)
 
     def _validate(self) -> str:
-        """Measure TA and RA on held-out training images, keep the weights that are the best so far in either."""
-        model = self.average.module
+        """Measure TA and RA on held-out training images, keep the weights that are the best so far in either.
+
+        Raises:
+            AdvssError: the robustness has collapsed: catastrophic overfitting.
+        """
+        model = self._averaged
         measured = dict(zip(("ta", "ra"), self._accuracies(model), strict=True))
         for kind, accuracy in measured.items():
             if accuracy > self.best[kind]:
                 self.best[kind] = accuracy
                 self._export(f"best-{kind}", model)
         self._record(validation=measured)
-        curves.draw(log.read(self.log_file), self.out / "curves.png")
+        if self.crew.is_first:
+            curves.draw(log.read(self.log_file), self.out / "curves.png")
+        if measured["ra"] < COLLAPSE * self.best["ra"] and self.best["ra"] - measured["ra"] > 0.1:
+            raise AdvssError(
+                "Catastrophic overfitting at epoch {:g}: RA on validation fell from {:.1%} to {:.1%}; the best weights "
+                "are in best-ra.".format(self.step / self.steps_per_epoch, self.best["ra"], measured["ra"]),
+                "Give the adversary more steps or a smaller eps.",
+            )
         return "validation TA {ta:.1%} RA {ra:.1%}".format(**measured)
 
-    def _accuracies(self, model: nn.Module) -> tuple[float, float]:
+    def _accuracies(self, model: Network) -> tuple[float, float]:
         attack = self.recipe.validation.attack
-        objective, clean, robust = self.recipe.objective, 0, 0
+        objective, counts = self.recipe.objective.watched, torch.zeros(3, device=self.device)
+        batches = torch.arange(len(self.validation), device=self.device).split(VALIDATION_BATCH)
         with frozen(model):
-            for index in torch.arange(len(self.validation_labels), device=self.device).split(VALIDATION_BATCH):
-                images = self.validation_images[index].float().div(255).contiguous(memory_format=torch.channels_last)
-                batch = objective.transform(images, self.validation_labels[index], index, self._seed("validation", 0))
-                loss = self._attack_loss(model, batch)
+            for index in self.crew.mine(batches):
+                images = self.validation.images(index).float().div(255).contiguous(memory_format=torch.channels_last)
+                batch = objective.transform(images, self.validation.labels[index], index, self._seed("validation", 0))
+                loss = self._attack_loss(objective, model, batch)
                 adversarial = attack.perturb(
-                    loss, batch.inputs, index=index, seed=self._seed("validation", 1), progress=1
+                    loss, batch.inputs, index=batch.index, seed=self._seed("validation", 1), progress=1
                 )
                 with torch.no_grad(), self._autocast():
                     right = objective.correct(model, batch.inputs, batch)
-                    clean += int(right.sum())
-                    robust += int((right & objective.correct(model, adversarial, batch)).sum())
-        return clean / len(self.validation_labels), robust / len(self.validation_labels)
+                    still = right & objective.correct(model, adversarial, batch)
+                    counts += torch.stack([torch.tensor(right.numel(), device=self.device), right.sum(), still.sum()])
+        asked, clean, robust = self.crew.sum(counts).tolist()
+        return clean / asked, robust / asked
+
+    @property
+    def _averaged(self) -> Network:
+        assert isinstance(self.average.module, Network)
+        return self.average.module
 
     # --- what is kept ---------------------------------------------------------------------------------------------
 
@@ -230,6 +319,8 @@ class Trainer:
         return self.out / "state.safetensors"
 
     def _record(self, **facts: Any) -> None:
+        if not self.crew.is_first:
+            return
         adversary, _ = self.recipe.phase((self.step - 1) / self.total_steps)
         known = {
             "step": self.step,
@@ -237,30 +328,44 @@ class Trainer:
             "seconds": round(self.seconds, 1),
         }
         log.append(self.log_file, known | {"adversary": adversary.name} | facts)
+        self.board.add(self.step, facts)
 
-    def _export(self, picked: str, model: nn.Module) -> None:
+    def _export(self, picked: str, model: Network) -> None:
+        if not self.crew.is_first:
+            return
         recipe = self.recipe
+        makes = recipe.objective.makes
         config = checkpoint.Config(
             name=recipe.name,
             tag=recipe.tag,
+            kind=makes,
             task=recipe.task,
             scenario=recipe.scenario,
             architecture=recipe.architecture,
-            classes=self.classes,
+            objective=recipe.objective.ships,
+            image_size=recipe.architecture.image_size,
+            classes=self.classes if makes == "classifier" else (),
             provenance=checkpoint.Provenance(
                 recipe=recipe.full_name,
                 recipe_sha256=recipe.sha256,
                 profile=recipe.profile,
                 data=recipe.data,
-                split=f"train, {len(self.labels)} images, split seed {SPLIT_SEED}",
+                split=f"train, {len(self.training):,} of {self.available:,} images",
                 picked=picked,
                 epochs=self.step / self.steps_per_epoch,
+                parent=self.inherited and self.inherited.parent,
+                parent_sha256=self.inherited and self.inherited.weights_sha256,
             ),
         )
-        checkpoint.save(self.out / picked, model.state_dict(), config)
+        with torch.device("meta"):
+            shipped = recipe.objective.ships.build(recipe.architecture).state_dict()
+        state = model.state_dict()
+        checkpoint.save(self.out / picked, {name: state[name] for name in shipped}, config)
         write_atomically(self.out / picked / "recipe.yaml", lambda file: file.write(recipe.to_yaml().encode()))
 
     def _save(self) -> None:
+        if not self.crew.is_first:
+            return
         momentum = {
             name: self.optimizer.state[parameter]["momentum_buffer"]
             for name, parameter in self.model.named_parameters()
@@ -281,18 +386,34 @@ class Trainer:
             self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter.detach()).copy_(buffer)
         self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
 
+    def _inherit_trunk(self) -> Inherited | None:
+        """Start from the parent's trunk; parent.json in the run's folder says what was copied."""
+        if self.recipe.parent is None:
+            return None
+        record = self.out / "parent.json"
+        if self.state_file.exists():  # a run that is resumed needs its parent no more
+            return Inherited(**read_json(record))
+        inherited = inherit_trunk(self.model, parents.find(self.recipe.parent, self.out.parent))
+        if self.crew.is_first:
+            write_json(record, asdict(inherited))
+        return inherited
+
+    def _check_frozen_trunk(self) -> None:
+        """Nothing moved that was to be frozen."""
+        if self.inherited is None or self.recipe.trains != "head" or not self.recipe.frozen_statistics:
+            return
+        if weights_sha256(self.model.trunk) != self.inherited.trunk_sha256_after:
+            raise AdvssError("The frozen trunk has changed in training; this is a bug.")
+
     # --- what is prepared -----------------------------------------------------------------------------------------
 
     def _load_data(self) -> None:
-        """All training images, as bytes, on the device. The test images are never read here."""
+        """The training images in two parts. The test images are never read here."""
         everything = data.load(self.recipe.data, "train")
-        training, validation = train_validation_split(len(everything), seed=SPLIT_SEED)
-        validation = validation[: self.recipe.validation.images]
-        self.classes = everything.classes
-        images, labels = torch.from_numpy(everything.images), torch.from_numpy(everything.labels)
-        self.images, self.labels = images[training].to(self.device), labels[training].to(self.device)
-        self.validation_images = images[validation].to(self.device)
-        self.validation_labels = labels[validation].to(self.device)
+        training, validation = train_and_validation(everything)
+        self.classes, self.available = everything.classes, len(everything)
+        self.training = Examples(everything, training, self.device)
+        self.validation = Examples(everything, validation[: self.recipe.validation.images], self.device)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         options = self.recipe.optimizer
@@ -301,8 +422,9 @@ class Trainer:
             parameter.requires_grad_(False)
         for parameter in trained.parameters():
             parameter.requires_grad_(True)
-        kernels = [parameter for parameter in trained.parameters() if parameter.ndim >= 2]
-        rest = [parameter for parameter in trained.parameters() if parameter.ndim < 2]
+        decayed = 1 if options.decays == "all" else 2
+        kernels = [parameter for parameter in trained.parameters() if parameter.ndim >= decayed]
+        rest = [parameter for parameter in trained.parameters() if parameter.ndim < decayed]
         return torch.optim.SGD(
             [{"params": kernels, "weight_decay": options.weight_decay}, {"params": rest, "weight_decay": 0.0}],
             lr=0.0,

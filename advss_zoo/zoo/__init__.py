@@ -1,3 +1,4 @@
 """The zoo: which checkpoints there are, where their weights come from, and strict loading."""
 
 WEIGHTS = "model.safetensors"  # what a checkpoint folder holds beside its config.json
+CONFIG = "config.json"

@@ -9,21 +9,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import safetensors
 import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
+import advss_zoo.objectives
 from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import explained, read_json, sha256_of, write_atomically, write_json
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.resnetv2 import Network
+from advss_zoo.objectives.base import Objective
+from advss_zoo.objectives.classification import Classification
+from advss_zoo.registry import any_of
+from advss_zoo.zoo import CONFIG as CONFIG
 from advss_zoo.zoo import WEIGHTS
 
-CONFIG = "config.json"
+if TYPE_CHECKING:
+    AnyObjective: TypeAlias = Objective
+else:
+    AnyObjective = any_of(advss_zoo.objectives, Objective)
+
 MENTIONED = 3  # how many names an error lists before it says how many more there are
 
 
@@ -40,6 +49,7 @@ class Provenance(BaseModel):
     picked: str = Field(description="which weights of the run these are: average, best-ta, best-ra, last")
     epochs: float
     parent: str | None = None
+    parent_sha256: str | None = Field(None, description="of the weights that the trunk was copied from")
 
 
 class Config(BaseModel):
@@ -50,18 +60,19 @@ class Config(BaseModel):
     format: Literal[1] = 1
     name: str
     tag: str
-    kind: Literal["classifier"] = "classifier"
+    kind: Literal["classifier", "trunk"] = "classifier"
     task: str | None = None
     scenario: str
     architecture: Architecture
-    classes: tuple[str, ...] = Field(description="in the order of the logits")
+    objective: AnyObjective | None = Field(Classification(), description="whose head lies on the trunk; null: none")
+    classes: tuple[str, ...] = Field((), description="of a classifier, in the order of the logits")
     image_size: int = Field(32, ge=8, le=4096)
     sha256: str | None = Field(None, description=f"of {WEIGHTS}; written by `save`")
     provenance: Provenance | None = None
 
     @model_validator(mode="after")
     def _one_logit_a_class(self) -> Config:
-        if len(self.classes) != self.architecture.num_classes:
+        if self.kind == "classifier" and len(self.classes) != self.architecture.num_classes:
             raise ValueError(f"{len(self.classes)} classes are named but the model has {self.architecture.num_classes}")
         return self
 
@@ -70,14 +81,21 @@ class Config(BaseModel):
         return f"{self.name}.{self.tag}"
 
 
-def save(folder: Path, state: Mapping[str, Tensor], config: Config) -> Config:
+def save(
+    folder: Path, state: Mapping[str, Tensor], config: Config, *, precision: Literal["half", "full"] = "half"
+) -> Config:
     """Write weights and configuration; returns the configuration with the sha256 of the weights in it.
 
     Convolutions and linear maps are stored in half precision, biases and batch norm in full: half the download, and
-    what is evaluated and published is what is stored, so no number depends on the rounding.
+    what is evaluated and published is what is stored, so no number depends on the rounding. With `precision` full
+    nothing is rounded: for weights that others made, whose numbers are known already.
     """
+
+    def kernel(tensor: Tensor) -> bool:
+        return tensor.ndim >= 2 and tensor.is_floating_point()
+
     stored = {
-        name: (tensor.half() if tensor.ndim >= 2 else tensor).detach().cpu().contiguous()
+        name: (tensor.half() if precision == "half" and kernel(tensor) else tensor).detach().cpu().contiguous()
         for name, tensor in state.items()
     }
     content = safetensors.torch.save(stored, metadata={"format": "pt"})
@@ -101,8 +119,8 @@ def read_config(folder: Path) -> Config:
         raise CheckpointError(f"{path} does not describe a checkpoint: {all_mistakes(error)}.") from error
 
 
-def load(folder: Path) -> tuple[ResNetV2, Config]:
-    """The model of a checkpoint folder, on the CPU, in float32 and evaluation mode.
+def load(folder: Path) -> tuple[Network, Config]:
+    """The network of a checkpoint folder, on the CPU, in float32 and evaluation mode.
 
     Raises:
         CheckpointError: a file is missing or damaged, or a tensor is missing, extra, misshapen or not finite.
@@ -117,7 +135,7 @@ def load(folder: Path) -> tuple[ResNetV2, Config]:
         raise CheckpointError(
             f"{path} has been changed or damaged: its sha256 is {found}, {CONFIG} says {config.sha256}."
         )
-    model = build(config.architecture, read_weights(path))
+    model = build(config, read_weights(path))
     return model, config.model_copy(update={"sha256": found})
 
 
@@ -132,23 +150,31 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}).",
-            "Pickled weights (.pt, .pth, .bin) are never loaded." if _is_pickle(path) else None,
+            f"Pickled weights (.pt, .pth, .bin) are never loaded; convert them: advss import {path}"
+            if _is_pickle(path)
+            else None,
         ) from error
 
 
-def build(architecture: Architecture, state: Mapping[str, Tensor]) -> ResNetV2:
+def build(config: Config, state: Mapping[str, Tensor]) -> Network:
     """The network with exactly these weights, in evaluation mode.
 
     Raises:
         CheckpointError: a tensor is missing, extra, misshapen or not finite; it is named.
     """
     with torch.device("meta"):
-        expected = ResNetV2(architecture).state_dict()
+        expected = _network(config).state_dict()
     check_tensors(expected, state)
-    model = ResNetV2(architecture)
+    model = _network(config)
     model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in expected.items()}, strict=True)
     # The memory order in which convolutions of every device we know are fastest.
     return model.to(memory_format=torch.channels_last).eval()
+
+
+def _network(config: Config) -> Network:
+    if config.objective is None:
+        return Network(config.architecture, lambda trunk: nn.Identity())
+    return config.objective.build(config.architecture)
 
 
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import sys
 from dataclasses import dataclass
@@ -12,9 +11,11 @@ import torch
 from torch import nn
 
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
-from advss_zoo.zoo import WEIGHTS, checkpoint, names, sources
+from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.zoo import WEIGHTS, checkpoint, ensembles, names, sources
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,47 @@ def load_model(name: str, device: str | torch.device = "cpu") -> nn.Module:
     return resolve(name, device=device).model
 
 
+def load_trunk(name: str, device: str | torch.device = "cpu") -> nn.Module:
+    """The pretrained trunk of a checkpoint, for a head of one's own.
+
+    Args:
+        name: NAME or NAME.TAG of a trunk (`selfie-p3`) or of a classifier, whose trunk it then is.
+
+    Returns:
+        A module in evaluation mode on `device`: images (B,3,H,W) in [0,1] to features (B,C,H/4,W/4), normalisation
+        inside. A linear layer on the mean over positions is the simplest head.
+
+    Raises:
+        UsageError: there is no such checkpoint.
+        CheckpointError: its weights cannot be had, or are not what the index says.
+    """
+    network, _ = checkpoint.load(sources.fetch(name).path)
+    network.head = nn.Identity()
+    return network.to(device)
+
+
+def random_model(kind: str) -> nn.Module:
+    """The paper's ResNet-50v2 with random weights, in evaluation mode: a "classifier" of ten classes or a "trunk"."""
+    network = ResNetV2(Architecture())
+    if kind == "trunk":
+        network.head = nn.Identity()
+    return network.eval()
+
+
 def resolve(name: str, *, device: str | torch.device = "cpu") -> Loaded:
     """`load_model` with the full name, the sha256 and the classes."""
     loaded = [from_path(sources.fetch(str(member)).path, device=device) for member in names.members(name)]
-    return loaded[0] if len(loaded) == 1 else _ensemble(loaded)
+    return loaded[0] if len(loaded) == 1 else _ensemble(loaded, "+".join(member.full_name for member in loaded))
 
 
-def _ensemble(members: list[Loaded]) -> Loaded:
+def _ensemble(members: list[Loaded], full_name: str) -> Loaded:
     if len({member.classes for member in members}) > 1:
         described = "; ".join(f"{member.full_name} {', '.join(member.classes or ())}" for member in members)
         raise UsageError(f"These models know different classes, so they make no ensemble: {described}.")
     return Loaded(
         model=Ensemble([member.model for member in members]).eval(),
-        full_name="+".join(member.full_name for member in members),
-        sha256=hashlib.sha256("+".join(member.sha256 for member in members).encode()).hexdigest(),
+        full_name=full_name,
+        sha256=ensembles.combined_sha256([member.sha256 for member in members]),
         classes=members[0].classes,
     )
 
@@ -65,6 +93,7 @@ def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:
     """A checkpoint folder, or its model.safetensors.
 
     Raises:
+        UsageError: it is a pretrained trunk and no classifier.
         CheckpointError: it is not a whole checkpoint.
     """
     if not path.exists():
@@ -76,9 +105,37 @@ def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:
             f"Name it {WEIGHTS}, put a {checkpoint.CONFIG} beside it and give the folder.",
         )
     folder = path.parent if path.is_file() else path
+    if ensembles.is_ensemble(folder):
+        return _ensemble(
+            [from_path(member, device=device) for member in member_folders(folder)], ensembles.read(folder).full_name
+        )
     model, config = checkpoint.load(folder)
     assert config.sha256 is not None
+    if config.kind == "trunk":
+        raise UsageError(
+            f"{config.full_name} is a pretrained trunk, which classifies nothing yet.",
+            f"Fine-tune it (`parent={folder}` with a recipe), or take its features with advss_zoo.load_trunk.",
+        )
     return Loaded(model.to(device), config.full_name, config.sha256, config.classes)
+
+
+def member_folders(folder: Path) -> list[Path]:
+    """Where the members of an ensemble's checkpoint are, each with the weights that the ensemble was made of.
+
+    Raises:
+        CheckpointError: a member has other weights, or cannot be had.
+    """
+    found = []
+    for member in ensembles.read(folder).members:
+        inside = folder / ensembles.MEMBERS / member.name
+        place = inside if inside.is_dir() else sources.fetch(member.name).path
+        config = checkpoint.read_config(place)
+        if config.sha256 != member.sha256:
+            raise CheckpointError(
+                f"{place} has the weights {config.sha256}, but the ensemble was made of {member.sha256}."
+            )
+        found.append(place)
+    return found
 
 
 def from_factory(reference: str, *, device: str | torch.device = "cpu") -> Loaded:

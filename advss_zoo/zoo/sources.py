@@ -9,7 +9,7 @@ from pathlib import Path
 from advss_zoo import resources
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.files import explained, sha256_of
-from advss_zoo.zoo import WEIGHTS, index
+from advss_zoo.zoo import WEIGHTS, ensembles, index
 from advss_zoo.zoo.index import Entry
 
 # The folder a checkpoint would have in each source, in the order of asking.
@@ -41,14 +41,13 @@ def fetch(name: str) -> Fetched:
     entry = index.find(name)
     refused = []
     for source, folder_of in SOURCES.items():
-        weights = folder_of(entry) / WEIGHTS
-        if not weights.is_file():
+        folder = folder_of(entry)
+        found = _sha256_in(folder)
+        if found is None:
             continue
-        with explained("read", weights):
-            found = sha256_of(weights)
         if found == entry.sha256:
-            return Fetched(entry.full_name, weights.parent, found, source)
-        refused.append(f"{weights} has sha256 {found}, expected {entry.sha256}")
+            return Fetched(entry.full_name, folder, found, source)
+        refused.append(f"{folder} has sha256 {found}, expected {entry.sha256}")
     if refused:
         raise CheckpointError(
             f"The weights of {entry.full_name} are damaged: {'; '.join(refused)}.", "Reinstall advss-zoo."
@@ -57,3 +56,14 @@ def fetch(name: str) -> Fetched:
         f"The weights of {entry.full_name} are not part of this installation.",
         "Clone the repository with its weights/ folder, or choose a bundled checkpoint (see `advss list`).",
     )
+
+
+def _sha256_in(folder: Path) -> str | None:
+    """Of the weights in a checkpoint folder, or of those that an ensemble names; None where there is neither."""
+    if ensembles.is_ensemble(folder):
+        return ensembles.read(folder).sha256
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        return None
+    with explained("read", weights):
+        return sha256_of(weights)

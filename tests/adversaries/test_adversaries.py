@@ -8,6 +8,7 @@ import torch
 import advss_zoo.adversaries
 from advss_zoo.adversaries.base import Adversary, LinfAdversary
 from advss_zoo.adversaries.nfgsm import NoiseFgsm
+from advss_zoo.adversaries.noise import GaussianNoise
 from advss_zoo.adversaries.pgd import Pgd
 from advss_zoo.registry import subclasses
 
@@ -33,6 +34,8 @@ def test_the_result_is_a_detached_image_determined_by_seed_and_index(cls):
     found = perturb(cls(), x)
     assert found.shape == x.shape
     assert not found.requires_grad
+    if isinstance(cls(), GaussianNoise):  # which leaves the box, as in randomised smoothing
+        return
     assert found.min() >= 0
     assert found.max() <= 1
     assert torch.equal(found, perturb(cls(), x))
@@ -56,3 +59,14 @@ def test_pgd_stays_in_the_ball_and_n_fgsm_may_leave_it_by_its_noise():
     assert (perturb(Pgd(eps=0.1, steps=3, step_size=0.05), x) - x).abs().max() <= 0.1 + 1e-6
     reach = (perturb(NoiseFgsm(eps=0.1), x) - x).abs().max()
     assert 0.1 < reach <= 0.3 + 1e-6
+
+
+def test_noise_has_the_asked_for_strength_and_is_fresh_for_every_image_and_epoch():
+    x = torch.zeros(8, 3, 32, 32)
+    index = torch.arange(8)
+    loss = torch.sum
+    first, other_epoch = (GaussianNoise(sigma=0.5).perturb(loss, x, index=index, seed=s, progress=0) for s in (1, 2))
+    assert first.std().item() == pytest.approx(0.5, rel=0.02)
+    assert abs(first.mean().item()) < 0.01
+    assert not torch.equal(first, other_epoch)
+    assert not torch.equal(first[0], first[1])

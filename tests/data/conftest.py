@@ -126,3 +126,26 @@ def npm(cache: Path, tmp_path: Path) -> Callable[..., None]:
         npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
 
     return install
+
+
+@pytest.fixture
+def tiny_edm(cache: Path, monkeypatch: pytest.MonkeyPatch) -> catalogue.Generated:
+    """`edm-1m` now has 200 images, `edm-30k` and `edm-150k` 30 and 90, with 20 that are held out."""
+    whole = replace(catalogue.EDM_1M, count=200)
+    datasets = dict(catalogue.DATASETS) | {"edm-1m": whole}
+    for name, count in {"edm-30k": 30, "edm-150k": 90}.items():
+        dataset = catalogue.DATASETS[name]
+        assert isinstance(dataset, catalogue.Subset)
+        datasets[name] = replace(dataset, whole=whole, count=count, held_out=20)
+    monkeypatch.setattr(catalogue, "DATASETS", datasets)
+    return whole
+
+
+@pytest.fixture
+def edm_arrays() -> Arrays:
+    """What the authors' file holds: images (N, 32, 32, 3) sorted by class, labels int64."""
+    random = np.random.default_rng(1)
+    return {
+        "image": random.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8),
+        "label": np.repeat(np.arange(10), 20),
+    }

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from advss_zoo.cli.data import app
+from advss_zoo.data.sources import Arrays
 
 
 @pytest.mark.usefixtures("tiny_cifar10")
@@ -27,3 +29,13 @@ def test_get_from_a_folder_as_json(torchvision_folder: Callable[..., Path], tmp_
     result = CliRunner().invoke(app, ["get", "cifar10", "--from", str(tmp_path / "mine"), "--json"])
     path = cache / "data" / "cifar10.safetensors"
     assert json.loads(result.stdout) == {"name": "cifar10", "path": str(path), "bytes": path.stat().st_size}
+
+
+@pytest.mark.usefixtures("tiny_edm")
+def test_get_from_a_file_says_how_far_it_is(edm_arrays: Arrays, tmp_path: Path, cache: Path) -> None:
+    np.savez(tmp_path / "1m.npz", **edm_arrays)
+    result = CliRunner().invoke(app, ["get", "edm-30k", "--from", str(tmp_path / "1m.npz")])
+    assert result.exit_code == 0
+    assert result.stdout == f"{cache / 'data' / 'edm-30k.safetensors'}\n"
+    assert "EDM-1M: converting: 200/200 images" in result.stderr
+    assert "EDM-30K: taking 50 images of EDM-1M" in result.stderr

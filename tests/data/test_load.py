@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from advss_zoo.data import subset
+from advss_zoo.data import catalogue, subset
 from advss_zoo.data.load import load, names
 from advss_zoo.errors import DataError, UsageError
 
@@ -41,10 +41,10 @@ def test_a_damaged_installation_is_named(spoil: str, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.usefixtures("cache")
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+@pytest.mark.parametrize("name", sorted(catalogue.DATASETS))
 def test_what_was_never_fetched_says_how_to_get_it(name: str) -> None:
-    with pytest.raises(DataError, match=f"is not on this machine: .* Run `advss data get {name}`"):
-        load(name, "test")
+    with pytest.raises(DataError, match=f"is not on this machine: .* Run `advss data get {name}[` ]"):
+        load(name, "train")
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,15 @@ def test_unknown_names_bring_the_nearest(name: str, hint: str) -> None:
         load(name, "test")
 
 
-@pytest.mark.parametrize(("name", "split"), [("cifar10-1k", "train"), ("cifar10", "validation")])
+@pytest.mark.parametrize(("name", "split"), [("cifar10-1k", "train"), ("cifar10", "validation"), ("edm-30k", "test")])
 def test_unknown_splits(name: str, split: Any) -> None:
     with pytest.raises(UsageError, match=f"{name} has no '{split}' split. It has: "):
         load(name, split)
 
 
 def test_names() -> None:
-    assert names() == ["cifar10", "cifar10-1k", "cifar100"]
+    edm = ["edm-150k", "edm-1m", "edm-30k", "edm-50k"]
+    assert names() == ["cifar10", "cifar10-1k", "cifar100", *edm, "restricted-imagenet"]
 
 
 def test_loading_needs_no_torch() -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advss_zoo.data.splits import train_validation_split
+from advss_zoo.data.imageset import ImageSet
+from advss_zoo.data.splits import train_and_validation, train_validation_split
 from advss_zoo.errors import UsageError
 
 sizes = st.integers(0, 2_000).flatmap(lambda count: st.tuples(st.just(count), st.integers(0, count)))
@@ -41,6 +42,25 @@ def test_the_default_split_is_frozen() -> None:
     assert hashlib.sha256(validation.astype("<i8").tobytes()).hexdigest() == (
         "cf4ed5d41a663b26b6512aeeacf91ffa1d320e836ce1f728d501f0e3c63158f6"
     )
+
+
+def image_set(name: str, count: int) -> ImageSet:
+    zeros = np.zeros(count, np.int64)
+    return ImageSet(name, "train", np.zeros((count, 3, 1, 1), np.uint8), zeros, zeros, ("cat",))
+
+
+@pytest.mark.parametrize(("name", "count"), [("cifar10", 50_000), ("restricted-imagenet", 7_000), ("mine", 5_001)])
+def test_data_sets_without_a_hold_out_share_one_split(name: str, count: int) -> None:
+    expected = train_validation_split(count, seed=20)
+    for found, part in zip(train_and_validation(image_set(name, count)), expected, strict=True):
+        np.testing.assert_array_equal(found, part)
+
+
+def test_a_hold_out_is_the_first_images() -> None:
+    train, validation = train_and_validation(image_set("edm-30k", 40_000))
+    assert validation.tolist() == list(range(10_000))
+    assert train.tolist() == list(range(10_000, 40_000))
+    assert train.dtype == validation.dtype == np.int64
 
 
 @pytest.mark.parametrize(("count", "validation"), [(10, 11), (10, -1), (-1, -1)])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from pydantic import ValidationError
+from torch.nn.functional import conv2d, pad, unfold
 
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.resnetv2 import BasicBlock, Bottleneck, Normalize, ResNetV2, Trunk
 
 
@@ -65,6 +67,43 @@ def test_full_size_trunk_gives_1024_channels():
         assert trunk(torch.empty(2, 3, 8, 8)).shape == (2, 1024, 2, 2)
 
 
+def test_full_size_trunk_for_224_pixels_gives_the_same_14x14_grid_of_channels():
+    with torch.device("meta"):
+        model = ResNetV2(Architecture(stem="imagenet", num_classes=9))
+        assert model.trunk(torch.empty(2, 3, 224, 224)).shape == (2, 1024, 14, 14)
+        assert model.trunk(torch.empty(2, 3, 32, 32)).shape == (2, 1024, 2, 2)  # a patch of Selfie's
+        assert model(torch.empty(2, 3, 224, 224)).shape == (2, 9)
+    assert parameters(model.trunk) == 8_533_696 - 64 * 3 * 3 * 3 + 64 * 3 * 7 * 7
+    assert model.state_dict().keys() == meta().state_dict().keys()
+
+
+@pytest.mark.parametrize("stem_bn", [False, True])
+def test_stem_for_imagenet(stem_bn):
+    trunk = Trunk(Architecture(depth=18, width=4, stem="imagenet", stem_bn=stem_bn)).eval()
+    images = torch.randn(2, 3, 64, 64)
+    stem = conv2d(images, trunk.conv1.weight, stride=2, padding=3)
+    stem = torch.relu(trunk.bn1(stem)) if stem_bn else stem
+    windows = unfold(pad(stem, [1] * 4, value=-torch.inf), 3, stride=2).view(2, 4, 9, 16, 16)
+    assert torch.allclose(trunk(images), trunk.layer3(trunk.layer2(trunk.layer1(windows.amax(2)))), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "sha256"),
+    [
+        ({"depth": 18}, "d4fa8aa5387139ac1361588d9884b37060d142bfaca9cedf73009c52b2687946"),
+        ({"depth": 50}, "c06334f6c322a5f01e727862b8a91e1a0349d6e0ac46f01b32ddf6a592e94c00"),
+        (
+            {"depth": 18, "stem_bn": False, "shortcut_bn": False},
+            "a0ae87bc54ec7cc00b9ea79960fc9aed489012b6dc03b943761cfd598f6cbc54",
+        ),
+    ],
+)
+def test_a_seed_gives_the_initial_weights_it_always_gave(options, sha256):
+    """The sums were taken before there was a stem for ImageNet: names, order and values of all weights."""
+    torch.manual_seed(20)
+    assert weights_sha256(ResNetV2(Architecture(width=4, **options))) == sha256
+
+
 def test_normalisation_is_inside_and_holds_no_weights():
     normalize = Normalize((0.5, 0.5, 0.5), (0.25, 0.5, 1.0))
     assert normalize(torch.ones(1, 3, 1, 1)).flatten().tolist() == [2.0, 1.0, 0.5]
@@ -96,7 +135,7 @@ def test_no_norm_between_the_last_stage_and_the_pooling():
     assert torch.allclose(model(images), model.head.linear(features.mean(dim=(2, 3))))
 
 
-@pytest.mark.parametrize("wrong", [{"depth": 34}, {"width": 0}, {"num_classes": 1}, {"wdith": 16}])
+@pytest.mark.parametrize("wrong", [{"depth": 34}, {"width": 0}, {"num_classes": 1}, {"wdith": 16}, {"stem": "tiny"}])
 def test_impossible_architectures_are_refused(wrong):
     with pytest.raises(ValidationError):
         Architecture.model_validate(wrong)

@@ -7,20 +7,93 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import advss_zoo.objectives
+from advss_zoo.adversaries.pgd import Pgd
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.modes import frozen
 from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Classification
+from advss_zoo.objectives.jigsaw import Jigsaw
+from advss_zoo.objectives.joint import Joint
+from advss_zoo.objectives.oneshot import OneShot
+from advss_zoo.objectives.rotation import Rotation
+from advss_zoo.objectives.selfie import Selfie
+from advss_zoo.objectives.trades import Trades
 from advss_zoo.registry import subclasses
 
+ARCHITECTURE = Architecture(depth=18, width=2)
+COUNT = 6
+# The transformer of the paper is too large for this net; everything else has its defaults.
+SMALL = {
+    Selfie: {"transformer": "mini"},
+    Joint: {"tasks": (Selfie(transformer="mini"), Jigsaw(), Rotation()), "diversity": {}},
+}
 
-@pytest.mark.parametrize("cls", subclasses(advss_zoo.objectives, Objective))
-def test_transform_keeps_the_batch_and_losses_are_scalars(cls):
-    objective, images, labels = cls(), torch.rand(6, 3, 32, 32), torch.arange(6)
-    batch = objective.transform(images, labels, torch.arange(6), seed=1)
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 10))
-    assert batch.inputs.shape == images.shape
-    assert objective.loss(model, batch.inputs, batch).ndim == 0
-    assert objective.attack_loss(model, batch.inputs, batch).ndim == 0
-    assert objective.correct(model, batch.inputs, batch).shape == (6,)
+
+@pytest.fixture(params=subclasses(advss_zoo.objectives, Objective), ids=lambda cls: cls.__name__)
+def objective(request):
+    return request.param(**SMALL.get(request.param, {}))
+
+
+@pytest.fixture
+def prepared(objective):
+    torch.manual_seed(0)
+    model = objective.build(ARCHITECTURE)
+    images = torch.rand(COUNT, 3, 32, 32)
+    batch = objective.transform(images, torch.arange(COUNT), torch.arange(COUNT) + 100, seed=1)
+    return objective, model, images, batch
+
+
+def test_losses_are_finite_scalars_that_reach_every_weight(prepared):
+    objective, model, _, batch = prepared
+    loss = objective.training_loss(model, batch.inputs, batch, clean_weight=0.5)
+    loss.backward()
+    assert loss.ndim == 0
+    assert loss.isfinite()
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
+def test_the_adversary_finds_what_raises_the_attack_loss(prepared):
+    objective, model, _, batch = prepared
+    with frozen(model):
+        loss = objective.attack_loss(model, batch)
+        attacked = Pgd(steps=3).perturb(loss, batch.inputs, index=batch.index, seed=0, progress=0)
+        assert loss(attacked.requires_grad_()) > loss(batch.inputs.requires_grad_())
+    assert (attacked - batch.inputs).abs().max() <= 8 / 255 + 1e-6
+
+
+def test_what_is_correct_is_decided_image_by_image(prepared):
+    objective, model, _, batch = prepared
+    model.eval()
+    with torch.no_grad():
+        right = objective.correct(model, batch.inputs, batch)
+    assert right.dtype == torch.bool
+    assert len(right) == COUNT
+
+
+def test_the_transform_is_a_function_of_image_and_seed(objective):
+    images, labels, index = torch.rand(COUNT, 3, 32, 32), torch.arange(COUNT), torch.arange(COUNT)
+    first, again = (objective.transform(images, labels, index, seed=5) for _ in range(2))
+    assert torch.equal(first.inputs, again.inputs)
+    assert torch.equal(first.targets, again.targets)
+    assert len(first.index.unique()) == len(first.inputs), "every view has a random start of its own"
+
+
+def test_undoing_the_transform_gives_the_images_back(objective):
+    images = torch.rand(COUNT, 3, 32, 32)
+    batch = objective.transform(images, torch.arange(COUNT), torch.arange(COUNT), seed=3)
+    if len(batch.inputs) == COUNT:
+        assert torch.equal(objective.undo(batch.inputs, batch), images)
+
+
+def test_what_ships_is_part_of_what_was_trained(objective):
+    trained, shipped = objective.build(ARCHITECTURE).state_dict(), objective.ships.build(ARCHITECTURE).state_dict()
+    assert shipped.keys() <= trained.keys()
+    assert {name.partition(".")[0] for name in shipped} == {"trunk", "head"}
+
+
+def test_options_survive_being_written_down(objective):
+    assert type(objective).model_validate(objective.model_dump(mode="json")) == objective
+    assert objective.model_dump(exclude_defaults=True)["name"] == objective.name
 
 
 def test_classification_smooths_the_training_loss_only():
@@ -28,6 +101,44 @@ def test_classification_smooths_the_training_loss_only():
     objective = Classification(label_smoothing=0.1)
     batch = objective.transform(torch.rand(4, 3, 2, 2), labels, torch.arange(4), seed=0)
     smooth = objective.loss(lambda _: logits, batch.inputs, batch)
-    hard = objective.attack_loss(lambda _: logits, batch.inputs, batch)
+    hard = objective.attack_loss(lambda _: logits, batch)(batch.inputs)
     assert smooth.item() == pytest.approx(cross_entropy(logits, labels, label_smoothing=0.1).item())
     assert hard.item() == pytest.approx(4 * cross_entropy(logits, labels).item(), rel=1e-5)
+
+
+def test_clean_and_attacked_losses_are_mixed():
+    objective = Classification()
+    batch = objective.transform(torch.zeros(4, 3, 2, 2), torch.arange(4), torch.arange(4), seed=0)
+
+    def model(inputs):
+        return torch.eye(4) * (1 + inputs.sum())
+
+    clean, attacked = (objective.loss(model, inputs, batch) for inputs in (batch.inputs, batch.inputs + 1))
+    mixed = objective.training_loss(model, batch.inputs + 1, batch, clean_weight=0.25)
+    assert mixed.item() == pytest.approx(0.25 * clean.item() + 0.75 * attacked.item())
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 6.0])
+def test_trades_is_the_clean_loss_plus_a_divergence(beta):
+    clean, attacked, labels = torch.randn(5, 10), torch.randn(5, 10), torch.arange(5)
+    images = torch.zeros(5, 3, 2, 2)
+
+    def model(inputs):
+        return clean if inputs is images else attacked
+
+    objective = Trades(beta=beta)
+    batch = objective.transform(images, labels, torch.arange(5), seed=0)
+    p, q = clean.softmax(1), attacked.softmax(1)
+    divergence = (p * (p / q).log()).sum(1)
+    assert objective.loss(model, images + 1, batch).item() == pytest.approx(
+        (cross_entropy(clean, labels) + beta * divergence.mean()).item(), rel=1e-4
+    )
+    assert objective.attack_loss(model, batch)(images + 1).item() == pytest.approx(divergence.sum().item(), rel=1e-4)
+
+
+def test_oneshot_turns_every_image_in_all_four_ways():
+    images = torch.rand(3, 3, 4, 4)
+    batch = OneShot().transform(images, torch.tensor([7, 8, 9]), torch.arange(3), seed=0)
+    assert batch.targets.tolist() == [7, 8, 9, *[0] * 3, *[1] * 3, *[2] * 3, *[3] * 3]
+    assert torch.equal(batch.inputs[:3], batch.inputs[3:6])
+    assert torch.equal(batch.inputs[6], torch.rot90(images[0], 1, (1, 2)))

@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from advss_zoo.data.catalogue import digest
+from advss_zoo.training import recipe, trainer
 
 TRAINED = 120  # images left for training once the 5,000 of validation are set aside
 
@@ -56,3 +57,16 @@ def recipe_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     path.write_text(RECIPE)
     return path
+
+
+PRETRAINING = ["name=tiny-p3", "task=rotation", "scenario=p3", "objective={name: rotation}", "epochs=1"]
+
+
+@pytest.fixture(scope="session")
+def pretrained(small_cache, recipe_file, tmp_path_factory):
+    """A finished run of one epoch of rotation, in a folder of runs."""
+    out = tmp_path_factory.mktemp("runs") / "tiny-p3.test"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADVSS_CACHE", str(small_cache))
+        trainer.train(recipe.load(recipe_file, PRETRAINING), out)
+    return out

@@ -2,23 +2,48 @@ from __future__ import annotations
 
 import pytest
 
-from advss_zoo.training.schedules import OneCycle, learning_rate
+from advss_zoo.training.schedules import Cosine, Milestones, OneCycle, learning_rate
 
 
 def test_one_cycle_end_points_and_peak():
-    schedule = OneCycle(peak=0.2, warmup=0.25)
-    assert [schedule(p) for p in (0, 0.25, 1)] == [0, pytest.approx(0.2), pytest.approx(0)]
-    assert schedule(0.125) == pytest.approx(0.1)
-    assert schedule(0.625) == pytest.approx(0.1)
+    rates = [learning_rate([OneCycle(peak=0.2, warmup=0.25)], step, 79, 10) for step in range(79)]
+    assert rates[19] == max(rates) == pytest.approx(0.2)
+    assert (rates[9], rates[49]) == pytest.approx((0.1, 0.1))
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[-1] == pytest.approx(0.2 / 60)
 
 
 def test_a_second_cycle_leaves_the_first_as_it_was():
     first = OneCycle(peak=0.2, warmup=0.15)
-    alone = [learning_rate([first], step, 84) for step in range(84)]
+    alone = [learning_rate([first], step, 84, 4) for step in range(84)]
     cycles = [first.model_copy(update={"until": 0.75}), OneCycle(peak=0.1, warmup=0.2)]
-    both = [learning_rate(cycles, step, 112) for step in range(112)]
+    both = [learning_rate(cycles, step, 112, 4) for step in range(112)]
     assert both[:84] == alone
     assert max(both[84:]) <= 0.1
     assert both[84] < 0.02
     assert both[111] < both[110] < 0.01
     assert all(rate > 0 for rate in both)
+
+
+def test_cosine_runs_step_by_step_from_peak_to_floor():
+    schedule = Cosine(name="cosine", peak=0.1, floor=1e-6, warmup_steps=0)
+    rates = [learning_rate([schedule], step, 1000, 10) for step in range(1000)]
+    assert rates[0] == 0.1
+    assert rates[500] == pytest.approx((0.1 + 1e-6) / 2)
+    assert rates[-1] == pytest.approx(1e-6, abs=1e-6)
+    assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize("steps_per_epoch", [352, 176])
+def test_milestones_have_their_peak_back_after_the_first_epoch(steps_per_epoch):
+    """With 176 steps an epoch the authors' warm-up ends at 0.08875 and stays there; here it does not."""
+    schedule = Milestones(name="milestones", peak=0.1, epochs=(30, 50))
+    total = 100 * steps_per_epoch
+
+    def rate(epoch):
+        return learning_rate([schedule], epoch * steps_per_epoch, total, steps_per_epoch)
+
+    assert [rate(epoch) for epoch in (0, 1, 29)] == [pytest.approx(0.01), 0.1, 0.1]
+    assert [rate(epoch) for epoch in (30, 49, 50, 99)] == pytest.approx([0.01, 0.01, 0.001, 0.001])
+    last_of_warmup = learning_rate([schedule], min(200, steps_per_epoch) - 1, total, steps_per_epoch)
+    assert last_of_warmup == pytest.approx(0.01 + (min(200, steps_per_epoch) - 1) * 0.09 / 200)

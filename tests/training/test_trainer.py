@@ -12,9 +12,11 @@ import time
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.training import log, recipe, state, trainer
+from advss_zoo.training.crew import Crew
 from advss_zoo.training.trainer import Trainer
 from advss_zoo.zoo import checkpoint
 
@@ -37,7 +39,7 @@ def unbroken(small_cache, recipe_file, tmp_path_factory):
 
 def test_a_run_leaves_everything_a_person_looks_for(unbroken):
     assert {path.name for path in unbroken.iterdir()} == {
-        "recipe.yaml", "log.jsonl", "curves.png", "state.safetensors", *PICKED,
+        "recipe.yaml", "log.jsonl", "curves.png", "state.safetensors", "tensorboard", *PICKED,
     }  # fmt: skip
     records = log.read(unbroken / "log.jsonl")
     assert [r["epoch"] for r in records if "validation" in r] == [2, 4]
@@ -126,18 +128,6 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(unbroken, cache, recipe_fi
         trainer.train(recipe.load(recipe_file, ["epochs=9"]), unbroken, resume=True)
 
 
-def test_head_only_training_leaves_the_trunk_bit_for_bit(cache, recipe_file, tmp_path):
-    loaded = recipe.load(recipe_file, ["trains=head", "epochs=1"])
-    started = Trainer(loaded, tmp_path / "other", torch.device("cpu"))
-    trunk = {name: tensor.clone() for name, tensor in started.model.trunk.state_dict().items()}
-    head = {name: tensor.clone() for name, tensor in started.model.head.state_dict().items()}
-    trainer.train(loaded, tmp_path / "run")
-    groups, _ = state.load(tmp_path / "run" / "state.safetensors")
-    trained = groups["model"]
-    assert all(torch.equal(trained[f"trunk.{name}"], tensor) for name, tensor in trunk.items())
-    assert not all(torch.equal(trained[f"head.{name}"], tensor) for name, tensor in head.items())
-
-
 def test_without_averaging_the_average_is_the_last(cache, recipe_file, tmp_path):
     trainer.train(recipe.load(recipe_file, ["epochs=1", "averaging={}"]), tmp_path / "run")
     average, last = (load_file(tmp_path / "run" / picked / "model.safetensors") for picked in ("average", "last"))
@@ -145,10 +135,14 @@ def test_without_averaging_the_average_is_the_last(cache, recipe_file, tmp_path)
 
 
 def test_validation_images_are_not_trained_on(cache, recipe_file, tmp_path):
-    made = Trainer(recipe.load(recipe_file), tmp_path, torch.device("cpu"))
-    training = {image.numpy().tobytes() for image in made.images}
-    assert len(made.images) == 120
-    assert not training & {image.numpy().tobytes() for image in made.validation_images}
+    made = Trainer(recipe.load(recipe_file), tmp_path, Crew())
+    training, validation = (
+        {image.numpy().tobytes() for image in part.images(torch.arange(len(part)))}
+        for part in (made.training, made.validation)
+    )
+    assert len(training) == 120
+    assert len(validation) == 40
+    assert not training & validation
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(cache, recipe_file, tmp_path, monkeypatch):
@@ -176,3 +170,34 @@ def test_a_full_disk_loses_nothing(cache, recipe_file, tmp_path, monkeypatch, un
             trainer.train(loaded, tmp_path / "run")
     trainer.train(loaded, tmp_path / "run", resume=True)
     assert weights(tmp_path / "run") == weights(unbroken)
+
+
+def test_catastrophic_overfitting_stops_the_run_and_keeps_the_best_weights(cache, recipe_file, tmp_path, monkeypatch):
+    measured = iter([(0.6, 0.40), (0.7, 0.35), (0.8, 0.05)])
+    monkeypatch.setattr(Trainer, "_accuracies", lambda self, model: next(measured))
+    made = recipe.load(recipe_file, ["validation.every=1"])
+    with pytest.raises(AdvssError, match=r"Catastrophic overfitting at epoch 3.*40\.0% to 5\.0%") as caught:
+        trainer.train(made, tmp_path / "run")
+    assert caught.value.exit_code == 1
+    kept = {
+        picked: checkpoint.load(tmp_path / "run" / picked)[1].provenance.epochs for picked in ("best-ra", "best-ta")
+    }
+    assert kept == {"best-ra": 1, "best-ta": 3}
+
+
+def test_a_run_is_recognised_by_what_its_recipe_says_not_by_how_it_was_written(cache, recipe_file, tmp_path):
+    made = recipe.load(recipe_file, ["epochs=1"])
+    trainer.train(made, tmp_path / "run")
+    kept = tmp_path / "run" / "recipe.yaml"
+    kept.write_text(kept.read_text().replace("accumulation: 1\n", ""))  # as an older version would have written it
+    trainer.train(made, tmp_path / "run", resume=True)
+
+
+def test_tensorboard_reads_the_curves(unbroken):
+    accumulated = EventAccumulator(str(unbroken / "tensorboard"))
+    accumulated.Reload()
+    logged = [record for record in log.read(unbroken / "log.jsonl") if "validation" in record]
+    for key in ("ta", "ra"):
+        events = accumulated.Scalars(f"validation/{key}")
+        assert [event.step for event in events] == [record["step"] for record in logged]
+        assert [event.value for event in events] == pytest.approx([record["validation"][key] for record in logged])

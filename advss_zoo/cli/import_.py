@@ -1,0 +1,109 @@
+"""`advss import FILE.pt`: make a checkpoint folder of weights that torch.save wrote."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from advss_zoo.cli.interrupts import import_torch
+from advss_zoo.cli.options import JsonOption, examples
+from advss_zoo.cli.output import out
+from advss_zoo.files import explained
+
+if TYPE_CHECKING:
+    from advss_zoo.models.architecture import Architecture
+    from advss_zoo.zoo.imports import Imported
+
+EXAMPLES = examples(
+    "advss import adv_rotation/ata_best_model.pt",
+    "advss import finetuned.pt --out mine --name p3f4",
+    "advss import animals.pt --classes cat,dog,emu",
+)
+FOLDER = Path("imported")
+LONGEST = 60  # characters of a name that is made of a file's
+
+
+def command(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="A state dict, bare or in the authors' files.")],
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where the checkpoint goes; left out: imported/FILE.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What it is called; left out: like the file.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,..", help="The classes in order, or a file with one a line; left out: CIFAR's."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a checkpoint of a PyTorch file; print its folder.
+
+    For the files of Chen et al. (pretraining of Rotation, Jigsaw, Selfie and ensembles; fine-tuned classifiers) and
+    for plain state dicts. No code in them is run, and every tensor is accounted for.
+    """
+    from advss_zoo.zoo import names
+
+    out.json = json
+    default = re.sub(r"[^a-z0-9]+", "-", file.stem.lower())[:LONGEST].strip("-") or "model"
+    parsed = names.parse(name or default)
+    folder = folder or FOLDER / default
+    known = None if classes is None else _classes(classes)
+    import_torch()
+    from advss_zoo.zoo import imports
+
+    imported = imports.import_file(file, folder, parsed, known)
+    for line in _account(imported, guessed=classes is None):
+        out.hint(line)
+    out.line(str(folder), {"path": str(folder), "name": imported.config.full_name, **imported.to_json()})
+    place = shlex.quote(str(folder))
+    trunk = imported.config.kind == "trunk"
+    out.hint(
+        f"Fine-tune it: advss train RECIPE parent={place}" if trunk else f"Evaluate it: advss eval --model {place}"
+    )
+
+
+def _classes(text: str) -> tuple[str, ...]:
+    """The names in `a,b,c`; without a comma in it, the lines of the file of that name."""
+    if "," in text:
+        lines = text.split(",")
+    else:
+        with explained("read", Path(text)):
+            lines = Path(text).read_text(encoding="utf-8", errors="replace").splitlines()
+    return tuple(stripped for line in lines if (stripped := line.strip()))
+
+
+def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
+    """What was found, and what became of it; `guessed` says that nobody named the classes."""
+    config, dropped = imported.config, imported.dropped
+    trunk = config.kind == "trunk"
+    yield f"Found: {imported.layout}, {_network(config.architecture)}."
+    parts = ", ".join(f"{part} {count}" for part, count in dropped.items())
+    rest = f"{sum(dropped.values())} dropped (head of the pretext task: {parts})" if dropped else "none dropped"
+    yield f"{imported.copied} {'trunk ' if trunk else ''}tensors copied, {rest}."
+    if imported.initialised:
+        yield (
+            f"{len(imported.initialised)} initialised, for the file has none: trunk.bn1 (weight 1, bias 0, mean 0, "
+            "variance 1). What the trunk computes changes with it: train all of it (F3, F4)."
+        )
+    if imported.ignored:
+        yield f"Not weights, left out: {', '.join(imported.ignored)}."
+    if not imported.normalised:
+        yield "The file holds no normalisation; its constants are taken to be ImageNet's."
+    if config.task in ("rotation", "jigsaw"):
+        yield f"Its outputs are as many as {config.task} has. If they are classes, name them with --classes."
+    if not trunk and guessed:
+        first, *_, last = config.classes
+        yield f"Its {len(config.classes)} classes are taken to be {first} to {last}; --classes names others."
+
+
+def _network(architecture: Architecture) -> str:
+    absent = {"stem": not architecture.stem_bn, "projection shortcuts": not architecture.shortcut_bn}
+    places = " and ".join(place for place, without in absent.items() if without)
+    network = f"ResNet-{architecture.depth}v2 of width {architecture.width}"
+    return f"{network} without batch norm in {places}" if places else network

@@ -1,0 +1,143 @@
+"""Images like those of CIFAR-10 from a diffusion model (Wang et al. 2023), and subsets of them in three sizes.
+
+They stand in for the subsets of 80 Million Tiny Images that Chen et al. 2020 pretrain on (their Table 7).
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from advss_zoo.data.cache import Pixels, cache_file, read, write
+from advss_zoo.data.catalogue import Generated, Subset
+from advss_zoo.data.reporting import Progress, Reporter
+from advss_zoo.errors import AdvssError, DataError
+from advss_zoo.files import explained
+
+IMAGE = (32, 32, 3)  # as the file of the authors has them: rows, columns, channels
+PIECE = 8_192  # images in memory at once
+SEED = 20  # of the order in which subsets take images
+
+
+def fetch(dataset: Generated, source: Path | None, reporter: Reporter) -> None:
+    """Write the whole data set from the file `source` (or one in that folder), else from the Hugging Face Hub.
+
+    What was downloaded is kept until it is converted; a download that was stopped starts again.
+
+    Raises:
+        DataError: the file cannot be had, is damaged, or holds something else.
+    """
+    if source is not None:
+        _convert(dataset, _given(dataset, source), reporter)
+        return
+    folder = cache_file(dataset).with_suffix(".download")
+    file = _download(dataset, folder, reporter)
+    try:
+        _convert(dataset, file, reporter)
+    except DataError:
+        shutil.rmtree(folder)  # the Hub's client would take the same bytes for the right ones again
+        raise
+    shutil.rmtree(folder)
+
+
+def cut(dataset: Subset, reporter: Reporter) -> None:
+    """Write a subset of what the cache holds: first the images that are held out, then those for training.
+
+    Raises:
+        DataError: the whole data set is not there, is damaged, or has too few images of a class.
+    """
+    images, labels = read(dataset.whole, "train")
+    order = balanced_order(labels, len(dataset.classes), dataset.count + (dataset.held_out or 0))
+    reporter.say(f"{dataset.title}: taking {len(order):,} images of {dataset.whole.title}")
+    pieces = (images[order[begin : begin + PIECE]] for begin in range(0, len(order), PIECE))
+    write(dataset, {"train_images": pieces, "train_labels": [labels[order]]})
+
+
+def balanced_order(labels: NDArray[np.uint8], classes: int, count: int) -> NDArray[np.int64]:
+    """`count` positions in a seeded order that takes one image of each class in turn.
+
+    A shorter order is the beginning of a longer one. Within a class it is random, because the authors' file has the
+    images of a class sorted by how sure a classifier is of them. RandomState's stream is frozen by numpy.
+
+    Raises:
+        DataError: a class has too few images.
+    """
+    random, each = np.random.RandomState(SEED), -(-count // classes)
+    of_class = [random.permutation(np.flatnonzero(labels == label))[:each] for label in range(classes)]
+    fewest = min(map(len, of_class))
+    if fewest < each:
+        raise DataError(f"{each:,} images of each class are needed, but one class has {fewest:,}.")
+    return np.stack(of_class, axis=1).ravel()[:count]
+
+
+def _given(dataset: Generated, source: Path) -> Path:
+    file = source / Path(dataset.file).name if source.is_dir() else source
+    if not file.is_file():
+        raise DataError(f"There is no file {file}.", f"Give --from a copy of {_url(dataset)}")
+    return file
+
+
+def _download(dataset: Generated, folder: Path, reporter: Reporter) -> Path:
+    reporter.say(f"{dataset.title}: downloading {_url(dataset)}")
+    try:
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(dataset.repository, dataset.file, repo_type="dataset", local_dir=folder))
+    except Exception as error:  # what the Hub's client raises has no common base
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise DataError(
+            f"Cannot download {_url(dataset)}: {reason}.",
+            "Run the same command again, or give it a copy of that file with --from.",
+        ) from error
+
+
+def _url(dataset: Generated) -> str:
+    return f"https://huggingface.co/datasets/{dataset.repository}/resolve/main/{dataset.file}"
+
+
+def _convert(dataset: Generated, path: Path, reporter: Reporter) -> None:
+    with reporter.progress(f"{dataset.title}: converting", "images") as progress:
+        labels = _labels(path, dataset)
+        write(dataset, {"train_images": _images(path, dataset, progress), "train_labels": [labels]})
+
+
+def _labels(path: Path, dataset: Generated) -> NDArray[np.uint8]:
+    with _reading(path) as archive, archive.open("label.npy") as file:
+        labels = npy.read_array(file, allow_pickle=False)
+        if labels.shape != (dataset.count,) or not np.isin(labels, range(len(dataset.classes))).all():
+            raise ValueError(f"its labels are not {dataset.count:,} numbers from 0 to {len(dataset.classes) - 1}")
+    return labels.astype(np.uint8)
+
+
+def _images(path: Path, dataset: Generated, progress: Progress) -> Iterator[Pixels]:
+    """Pieces (n, 3, 32, 32) of all images, in the order of the file."""
+    with _reading(path) as archive, archive.open("image.npy") as file:
+        npy.read_magic(file)
+        found = npy.read_array_header_1_0(file)
+        if found != ((dataset.count, *IMAGE), False, np.dtype(np.uint8)):
+            raise ValueError(f"its images are {found[2]} {found[0]}, expected uint8 {(dataset.count, *IMAGE)}")
+        for begin in range(0, dataset.count, PIECE):
+            end = min(begin + PIECE, dataset.count)
+            piece = np.frombuffer(file.read((end - begin) * math.prod(IMAGE)), np.uint8)
+            yield piece.reshape(end - begin, *IMAGE).transpose(0, 3, 1, 2)
+            progress(end, dataset.count)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An .npz file, whose members are checked by their CRC-32 as they are read."""
+    try:
+        with explained("read", path), zipfile.ZipFile(path) as archive:
+            yield archive
+    except AdvssError:
+        raise
+    except Exception as error:  # what damaged bytes make zipfile, zlib and numpy raise has no common base
+        raise DataError(f"{path} cannot be used: {error}.") from error

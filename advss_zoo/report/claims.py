@@ -1,0 +1,235 @@
+"""What the paper says of its numbers, judged by ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.report import paper
+from advss_zoo.report.ours import Measurement, Ours
+
+Verdict = Literal["holds", "does not hold", "cannot be said yet"]
+Metric = Literal["ta", "ra"]
+
+TASKS = ("selfie", "rotation", "jigsaw")
+CHANCE = 0.05  # a difference that chance exceeds less often is none of chance's
+NOTHING = 0.01  # RA below this is none
+FAR = 0.10  # in RA; the paper's differences between F2 and F1 are 27 to 31 points
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim, what our numbers say of it, those numbers in words, and what is missing to say more."""
+
+    claim: str
+    verdict: Verdict
+    evidence: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+Claim = Callable[[Ours, str], Judgement]  # judged by what was measured of checkpoints with a tag
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more accurate one model is than another, as a fraction, and how sure that is."""
+
+    value: float
+    certain: bool
+    test: str
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:+.2f} ({'beyond chance' if self.certain else 'could be chance'}: {self.test})"
+
+
+def compare(one: Measurement, other: Measurement, metric: Metric) -> Difference:
+    """By McNemar's exact test where the verdicts on the same images are here, else by whether the intervals overlap.
+
+    The chance meant is that of which images were tested; what another seed of training would give is not known.
+    """
+    value = _score(one, metric) - _score(other, metric)
+    pair = one.verdicts(), other.verdicts()
+    if pair[0] and pair[1] and np.array_equal(pair[0].index, pair[1].index):
+        p = mcnemar(_right(pair[0], metric), _right(pair[1], metric))
+        return Difference(value, p < CHANCE, f"McNemar p = {p:.2g}")
+    (low, high), (other_low, other_high) = _interval(one, metric), _interval(other, metric)
+    apart = low > other_high or other_low > high
+    return Difference(value, apart, f"95% intervals {'apart' if apart else 'overlap'}")
+
+
+def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """How often chance alone would tell two equally good models so far apart (exact, two-sided; McNemar 1947).
+
+    Args:
+        one, other: (n,) was each of the same images right?
+    """
+    from scipy.stats import binomtest  # takes longer to import than all else here
+
+    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
+    return float(binomtest(only_one, only_one + only_other).pvalue) if only_one + only_other else 1.0
+
+
+def _score(measurement: Measurement, metric: Metric) -> float:
+    score = getattr(measurement.result, metric)
+    return float(score)
+
+
+def _interval(measurement: Measurement, metric: Metric) -> tuple[float, float]:
+    low, high = getattr(measurement.result, f"{metric}_ci95")
+    return float(low), float(high)
+
+
+def _right(verdicts: Verdicts, metric: Metric) -> NDArray[np.bool_]:
+    clean = verdicts.clean_prediction == verdicts.label
+    return clean if metric == "ta" else clean & (verdicts.attacked_prediction == verdicts.label)
+
+
+def _judged(claim: str, outcomes: Iterable[tuple[bool, str]], missing: Iterable[str]) -> Judgement:
+    """One counterexample refutes a claim, whatever else is missing; without one, everything must be there."""
+    outcomes, missing = list(outcomes), tuple(dict.fromkeys(missing))
+    verdict: Verdict = "cannot be said yet" if missing else "holds"
+    if not all(true for true, _ in outcomes):
+        verdict = "does not hold"
+    return Judgement(claim, verdict, tuple(text for _, text in outcomes), missing)
+
+
+# --- kinds of claims --------------------------------------------------------------------------------------------------
+
+
+def no_robustness(claim: str, names: Iterable[str]) -> Claim:
+    """None of the checkpoints has any robust accuracy to speak of."""
+
+    def judge(ours: Ours, tag: str) -> Judgement:
+        found = {f"{name}.{tag}": ours.of(f"{name}.{tag}") for name in names}
+        outcomes = [
+            (_score(measured, "ra") < NOTHING, f"{name} {100 * _score(measured, 'ra'):.2f}")
+            for name, measured in found.items()
+            if measured
+        ]
+        return _judged(claim, outcomes, [name for name, measured in found.items() if not measured])
+
+    return judge
+
+
+def more_robust(claim: str, pairs: Iterable[tuple[str, str]], *, by: float = 0.0, no_longer: bool = False) -> Claim:
+    """The first of each pair has more RA than the second by more than `by`, and if `no_longer` in no more epochs."""
+
+    def judge(ours: Ours, tag: str) -> Judgement:
+        outcomes, missing = [], []
+        for pair in pairs:
+            better, worse = (f"{name}.{tag}" for name in pair)
+            one, other = ours.of(better), ours.of(worse)
+            missing += [name for name, measured in ((better, one), (worse, other)) if measured is None]
+            if one is None or other is None:
+                continue
+            difference = compare(one, other, "ra")
+            true, text = difference.value > by, f"{better} over {worse} {difference}"
+            if no_longer:
+                if one.epochs is None or other.epochs is None:
+                    missing += [f"epochs of {m.name}" for m in (one, other) if m.epochs is None]
+                else:
+                    true = true and one.epochs <= other.epochs
+                    text += f", {one.epochs:g} epochs against {other.epochs:g}"
+            outcomes.append((true, text))
+        return _judged(claim, outcomes, missing)
+
+    return judge
+
+
+def margin(claim: str, better: str, worse: str, metrics: tuple[Metric, ...]) -> Claim:
+    """The difference between two checkpoints goes the way it goes in the paper, in each metric."""
+    theirs = {metric: paper.values(better)[metric] - paper.values(worse)[metric] for metric in metrics}
+    described = ", ".join(f"{value:+.2f} {metric.upper()}" for metric, value in theirs.items())
+
+    def judge(ours: Ours, tag: str) -> Judgement:
+        names = f"{better}.{tag}", f"{worse}.{tag}"
+        one, other = ours.of(names[0]), ours.of(names[1])
+        missing = [name for name, measured in zip(names, (one, other), strict=True) if measured is None]
+        outcomes = []
+        if one and other:
+            for metric, value in theirs.items():
+                difference = compare(one, other, metric)
+                outcomes.append((difference.value * value > 0, f"{metric.upper()} {difference}"))
+        return _judged(f"{claim}: {described} in the paper", outcomes, missing)
+
+    return judge
+
+
+def own_images_fool_most(claim: str) -> Claim:
+    """A model's adversarial images fool that model more than any other: the diagonal of Table 4."""
+
+    def judge(ours: Ours, tag: str) -> Judgement:
+        outcomes, missing = [], []
+        for source in TASKS:
+            rates = {target: ours.transferred(f"{source}-p3f4.{tag}", f"{target}-p3f4.{tag}") for target in TASKS}
+            known = {target: rate for target, rate in rates.items() if rate is not None}
+            if len(known) < len(TASKS):
+                missing.append(f"transfer from {source}-p3f4.{tag}")
+            else:
+                text = ", ".join(f"{target} {100 * rate:.2f}" for target, rate in known.items())
+                outcomes.append((max(known, key=known.__getitem__) == source, f"from {source}: {text}"))
+        return _judged(claim, outcomes, missing)
+
+    return judge
+
+
+def awaits(claim: str, protocol: str) -> Claim:
+    """Nothing of ours can be said before `advss eval` has the protocol."""
+    return lambda ours, tag: Judgement(claim, "cannot be said yet", missing=(f"the {protocol} protocol",))
+
+
+# --- the claims -------------------------------------------------------------------------------------------------------
+
+_SELFIE_OVER_AT = margin("Selfie (P3,F4) over adversarial training from scratch", "selfie-p3f4", "p1f4", ("ra", "ta"))
+_TRIPLE_OVER_SELFIE = margin("The ensemble of three over Selfie alone", "ensemble-p3f4", "selfie-p3f4", ("ra",))
+_DPE_OVER_SELFIE = margin("Diversity-promoted pretraining over Selfie", "apdpe-p3f4", "selfie-p3f4", ("ra", "ta"))
+
+CLAIMS: dict[str, tuple[Claim, ...]] = {
+    "table3": (
+        no_robustness(
+            "Full standard fine-tuning (F3) leaves no robustness: RA below 1%",
+            ["p1f3", *(f"{task}-{scenario}" for scenario in ("p2f3", "p3f3") for task in TASKS)],
+        ),
+        more_robust(
+            "Partial adversarial fine-tuning (F2) is far above standard (F1) in RA: by more than 10 points",
+            [(f"{task}-p3f2", f"{task}-p3f1") for task in TASKS],
+            by=FAR,
+        ),
+        more_robust(
+            "(P2,F4) beats (P1,F4) in RA, in no more epochs of fine-tuning",
+            [(f"{task}-p2f4", "p1f4") for task in TASKS],
+            no_longer=True,
+        ),
+        more_robust(
+            "(P3,F4) beats (P1,F4) in RA, in no more epochs of fine-tuning",
+            [(f"{task}-p3f4", "p1f4") for task in TASKS],
+            no_longer=True,
+        ),
+        _SELFIE_OVER_AT,
+    ),
+    "table4": (own_images_fool_most("Adversarial images fool the model they were made on most"),),
+    "table5": (_DPE_OVER_SELFIE,),
+    "table6": (
+        more_robust(
+            "Every ensemble beats each of its members in RA",
+            [(name, member) for name, members in paper.ensembles().items() for member in members],
+        ),
+        _TRIPLE_OVER_SELFIE,
+    ),
+    "table7": (
+        margin("Pretraining on 150,000 images over 30,000, (P3,F4)", "selfie-150k-p3f4", "selfie-30k-p3f4", ("ra",)),
+    ),
+    "table8": (),
+    "fig1": (_SELFIE_OVER_AT, _TRIPLE_OVER_SELFIE, _DPE_OVER_SELFIE),
+    "fig3": (
+        margin("Rotation (P3,F4) against the one-shot model", "rotation-p3f4", "oneshot-f4", ("ra", "ta")),
+        awaits("It gains on each of the unforeseen attacks", "unforeseen"),
+    ),
+    "fig4": (awaits("Under the unforeseen attacks Selfie is best and Jigsaw worst", "unforeseen"),),
+    "fig5": (awaits("At least 14% of the images fool only one of the two", "transfer"),),
+}

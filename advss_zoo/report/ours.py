@@ -1,0 +1,163 @@
+"""What was measured of our checkpoints: on their cards, or in what `advss eval` left. Nothing is measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advss_zoo.data.catalogue import CIFAR10, SUBSET
+from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result
+from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.report import paper
+from advss_zoo.training import recipe
+from advss_zoo.zoo import checkpoint, index, sources
+from advss_zoo.zoo.checkpoint import CONFIG
+from advss_zoo.zoo.index import Entry
+
+PROTOCOL = "pgd20"
+DATA = (CIFAR10.name, SUBSET)  # the second is the first 1,000 images of the first
+TEST_IMAGES = 10_000
+
+
+def members(full_name: str) -> list[str]:
+    """The full names of what an ensemble of the paper is made of; of any other checkpoint, none."""
+    name, _, tag = full_name.partition(".")
+    return [f"{member}.{tag}" for member in paper.ensembles().get(name, ())]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """TA and RA of one set of weights; `picked` and `epochs` are None where nothing says how the weights were made."""
+
+    name: str
+    result: Result
+    folder: Path  # where the result and, if they are on this machine, the verdicts lie
+    picked: str | None = None
+    epochs: float | None = None
+    shipped: bool = False  # are these the weights of the run that the checkpoint ships?
+
+    @property
+    def pick(self) -> str | None:
+        """Which weights these are, where they are not what the name alone means."""
+        return None if self.shipped else self.picked or "origin unknown"
+
+    def verdicts(self) -> Verdicts | None:
+        """The evidence behind the result, if it is here and is that of the result."""
+        try:
+            verdicts = Verdicts.read(self.folder / VERDICTS_FILE)
+        except AdvssError:
+            return None
+        return verdicts if verdicts.sha256 == self.result.verdicts["sha256"] else None
+
+
+class Ours:
+    """The measurements on the cards and in a folder of runs."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self.unreadable: dict[str, None] = {}  # why files in `runs` were left out, each reason once
+        self._evaluated = list(self._read_all())
+        self._known: dict[str, list[Measurement]] = {}
+
+    def measurements(self, full_name: str) -> list[Measurement]:
+        """One measurement for each pick, what the checkpoint ships first; of several the one on the most images."""
+        if full_name not in self._known:
+            self._known[full_name] = self._find(full_name)
+        return self._known[full_name]
+
+    def of(self, full_name: str) -> Measurement | None:
+        """The measurement that stands for a checkpoint."""
+        return next(iter(self.measurements(full_name)), None)
+
+    def is_complete(self, full_name: str) -> bool:
+        """Is there a measurement on all test images of what the name means, or of weights that nothing is known of?"""
+        measured = self.of(full_name)
+        return bool(measured and measured.result.n == TEST_IMAGES and (measured.shipped or not measured.picked))
+
+    def transferred(self, source: str, target: str) -> float | None:
+        """How many of the source's adversarial images the target gets wrong, as a fraction.
+
+        None so far: no protocol measures it yet.
+        """
+        return None
+
+    def _find(self, full_name: str) -> list[Measurement]:
+        found = [*self._from_card(full_name), *self._from_runs(full_name)]
+        known = [measurement for measurement in found if measurement.shipped or measurement.picked]
+        best: dict[str | None, Measurement] = {}
+        for measurement in sorted(known or found, key=lambda m: (not m.shipped, -m.result.n)):
+            best.setdefault(measurement.picked, measurement)
+        return list(best.values())
+
+    def _from_card(self, full_name: str) -> Iterator[Measurement]:
+        entry = _entry(full_name)
+        if entry is None:
+            return
+        for document in entry.results:
+            result = Result.from_json(document)
+            if _is_asked_for(result):
+                yield self._measurement(full_name, result, _folder(entry, result))
+
+    def _from_runs(self, full_name: str) -> Iterator[Measurement]:
+        parts = set(members(full_name))
+        for result, folder in self._evaluated:
+            measured = str(result.model["name"])
+            if measured == full_name or set(measured.split("+")) == parts:
+                yield self._measurement(full_name, result, folder)
+
+    def _measurement(self, full_name: str, result: Result, folder: Path) -> Measurement:
+        return Measurement(full_name, result, folder, **self._provenance(full_name, result.model["sha256"]))
+
+    def _provenance(self, full_name: str, sha256: str | None) -> dict[str, Any]:
+        """How the weights with this sha256 were made, if the zoo or a run has them."""
+        if parts := members(full_name):
+            epochs = [made.epochs for made in map(self.of, parts) if made and made.epochs]
+            return {"epochs": sum(epochs) if len(epochs) == len(parts) else None, "shipped": True}
+        entry = _entry(full_name)
+        if entry and entry.sha256 == sha256:
+            return {"picked": entry.training["picked"], "epochs": entry.training["epochs"], "shipped": True}
+        made = [facts for facts in self._picks(full_name) if facts.pop("sha256") == sha256]
+        return max(made, key=lambda facts: facts["shipped"], default={})  # one epoch may be the best in both
+
+    def _picks(self, full_name: str) -> Iterator[dict[str, Any]]:
+        """What the run of a checkpoint says of each of the weights it kept."""
+        for path in sorted((self.runs / full_name).glob(f"*/{CONFIG}")):
+            try:
+                config = checkpoint.read_config(path.parent)
+                shipped = recipe.load(path.with_name("recipe.yaml")).ship
+            except AdvssError as error:
+                self.unreadable[error.message] = None
+                continue
+            if made := config.provenance:
+                yield {
+                    "sha256": config.sha256,
+                    "picked": made.picked,
+                    "epochs": made.epochs,
+                    "shipped": made.picked == shipped,
+                }
+
+    def _read_all(self) -> Iterator[tuple[Result, Path]]:
+        for path in sorted(self.runs.rglob(RESULT_FILE)):
+            try:
+                result = Result.read(path)
+            except AdvssError as error:
+                self.unreadable[error.message] = None
+                continue
+            if _is_asked_for(result):
+                yield result, path.parent
+
+
+def _entry(full_name: str) -> Entry | None:
+    return next((entry for entry in index.entries() if entry.full_name == full_name), None)
+
+
+def _is_asked_for(result: Result) -> bool:
+    return result.protocol["label"] == PROTOCOL and result.data["name"] in DATA and result.data["split"] == "test"
+
+
+def _folder(entry: Entry, result: Result) -> Path:
+    """Where the verdicts behind a card lie, or would lie if they were on this machine."""
+    return sources.SOURCES[entry.stored](entry) / "results" / result.slug()

@@ -1,0 +1,75 @@
+"""An ensemble as a checkpoint: a folder whose config.json names its members and what weights they have.
+
+The members lie in the folder itself (`members/NAME.TAG`), or are checkpoints of the zoo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from advss_zoo.errors import CheckpointError, all_mistakes
+from advss_zoo.files import read_json
+from advss_zoo.zoo import CONFIG
+
+MEMBERS = "members"
+
+
+class Member(BaseModel):
+    """One of an ensemble's classifiers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    sha256: str
+
+
+class EnsembleConfig(BaseModel):
+    """config.json of an ensemble."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    name: str
+    tag: str
+    kind: Literal["ensemble"] = "ensemble"
+    scenario: str
+    classes: tuple[str, ...] = Field(description="in the order of the outputs")
+    members: tuple[Member, ...] = Field(min_length=2)
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.name}.{self.tag}"
+
+    @property
+    def sha256(self) -> str:
+        """Over the sha256 of all members' weights, in their order."""
+        return combined_sha256([member.sha256 for member in self.members])
+
+
+def combined_sha256(members: Sequence[str]) -> str:
+    return hashlib.sha256("+".join(members).encode()).hexdigest()
+
+
+def is_ensemble(folder: Path) -> bool:
+    """
+    Raises:
+        AdvssError: there is a config.json that cannot be read.
+    """
+    path = folder / CONFIG
+    return path.is_file() and read_json(path).get("kind") == "ensemble"
+
+
+def read(folder: Path) -> EnsembleConfig:
+    """
+    Raises:
+        CheckpointError: the folder does not describe an ensemble.
+    """
+    try:
+        return EnsembleConfig.model_validate(read_json(folder / CONFIG))
+    except ValidationError as error:
+        raise CheckpointError(f"{folder / CONFIG} describes no ensemble: {all_mistakes(error)}.") from error

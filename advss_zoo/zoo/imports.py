@@ -1,0 +1,386 @@
+"""Weights that `torch.save` wrote, made into checkpoint folders: the files of Chen et al. and plain state dicts.
+
+A file is read as weights only, so nothing in it is ever run, and copied strictly: of all the ways in which such files
+name the tensors of our networks the one that fits best is taken, and every tensor that is then missing, left over,
+misshapen or not finite is refused under its name in the file.
+
+The authors' names and entries are those of github.com/VITA-Group/Adv-SS-Pretraining, `pretraining/` and `finetune/`.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from advss_zoo.data.catalogue import CIFAR10, CIFAR100
+from advss_zoo.errors import CheckpointError, UsageError, all_mistakes
+from advss_zoo.files import explained, sha256_of, write_json
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.objectives.classification import Classification
+from advss_zoo.zoo import WEIGHTS, checkpoint
+from advss_zoo.zoo.checkpoint import CONFIG, Config
+from advss_zoo.zoo.names import Name
+
+RECORD = "import.json"  # beside the config.json: what was imported, from which file
+IMPORTED = "imported"  # the tag of checkpoints that are given none, and what their configurations call their scenario
+
+# Learning rates in the authors' Selfie files are numpy scalars; unpickling one makes a number and runs no code.
+_scalar = np.float64(0).__reduce__()[0]
+NUMBERS: list[Any] = [
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i8")),
+    *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
+
+# The pretext task of a whole network with so many outputs. One that is a classifier after all comes with its classes.
+PRETEXT = {4: "rotation", 31: "jigsaw"}
+KNOWN_CLASSES = {len(data.classes): data.classes for data in (CIFAR10, CIFAR100)}
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How a file names the tensors of a network, inside of what is wrapped around it."""
+
+    renames: tuple[tuple[str, str], ...]  # beginnings of our names and of the file's; a file has only what begins so
+    first_bn: int  # the number of the first batch norm of a block: 1 in our names, 0 in the authors'
+    heads: str = r"(?!)"  # a pattern of the tensors that pretext tasks put on a trunk
+
+    def theirs(self, name: str) -> str | None:
+        """The file's name of a tensor of ours; None if such files do not have it."""
+        shift = self.first_bn - 1
+        name = re.sub(r"(layer\d\.\d+\.bn)(\d)", lambda found: f"{found[1]}{int(found[2]) + shift}", name)
+        return next((new + name.removeprefix(old) for old, new in self.renames if name.startswith(old)), None)
+
+    def is_of_head(self, name: str) -> bool:
+        return re.match(self.heads, name) is not None
+
+
+PLAIN = (("trunk.", ""), ("head.", ""))
+BLOCKS = (
+    ("trunk.conv1.", "blocks.0."),
+    ("trunk.layer", "blocks."),
+)  # ensemble pretraining, without a stem's batch norm
+OWN = (("trunk.", "trunk."), ("head.", "head."))
+NAMINGS = (
+    *(Naming(PLAIN, first_bn) for first_bn in (0, 1)),
+    *(Naming(BLOCKS, first_bn, heads=r"(layer4|fc)_(rotation|jigsaw)\.") for first_bn in (0, 1)),
+    Naming(OWN, 1, heads=r"head\.(?!layer4\.|linear\.)"),
+)
+# What the authors wrapped around a network: several devices, then a sequence of normalisation and network.
+WRAPPERS = r"(?:module\.)?(?:1\.)?"
+DEPTHS: tuple[Literal[18, 50], ...] = (18, 50)
+# In the stem and in projection shortcuts. The authors' two versions come first, because an ensemble file tells them
+# apart only by its shortcuts.
+BATCH_NORMS = ((True, True), (False, False), (False, True), (True, False))
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was in a file, and the configuration of the checkpoint that it became."""
+
+    layout: str
+    config: Config
+    copied: int  # tensors
+    dropped: Mapping[str, int]  # tensors, by the part of the file they were in
+    initialised: tuple[str, ...]  # tensors of ours that the file does not have
+    ignored: tuple[str, ...]  # entries of the file beside its weights
+    normalised: bool  # does the file hold the constants of the normalisation? If not, they are ImageNet's
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the configuration, which is a file of its own."""
+        return {key: value for key, value in asdict(self).items() if key != "config"}
+
+
+def import_file(path: Path, folder: Path, name: Name, classes: tuple[str, ...] | None = None) -> Imported:
+    """Make a checkpoint folder of a file that `torch.save` wrote.
+
+    Pretraining files become trunks without a head, others classifiers. Weights keep their full precision: what the
+    file computed, the checkpoint computes.
+
+    Args:
+        path: a state dict, or one of the authors' files around one.
+        folder: where the checkpoint goes.
+        name: what the checkpoint is called.
+        classes: names in the order of the logits; left out, those of CIFAR if there are 10 or 100, else numbers.
+
+    Raises:
+        UsageError: there is a checkpoint in the folder, or the classes do not fit the file.
+        CheckpointError: the file cannot be read without running code, or is damaged; or a tensor of it is missing,
+            unexpected, misshapen or not finite, and named as in the file.
+    """
+    if any((folder / file).exists() for file in (CONFIG, WEIGHTS)):
+        raise UsageError(f"{folder} already holds a checkpoint.", "Choose another folder with --out.")
+    found = _find_weights(path)
+    imported, state = _take(found, _best_reading(found), name, classes)
+    checkpoint.save(folder, state, imported.config, precision="full")
+    write_json(folder / RECORD, {"file": path.name, "sha256": sha256_of(path), **imported.to_json()})
+    return imported
+
+
+# --- the file -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The weights in a file, and what lies beside them."""
+
+    tensors: Mapping[str, Tensor]
+    selfie: bool  # is it the network P of Selfie? It is a trunk
+    dropped: Mapping[str, int]
+    ignored: tuple[str, ...]
+
+    @cached_property
+    def wrappers(self) -> str:
+        """What most names begin with."""
+        counts = Counter(wrappers for name in self.tensors for wrappers in re.findall(f"^{WRAPPERS}", name))
+        return max(counts, key=counts.__getitem__, default="")
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Mean and std of the normalisation; empty if the file has neither."""
+        outside = self.wrappers.removesuffix("1.")
+        names = (f"{outside}0.mean", f"{outside}0.std")
+        return names if any(name in self.tensors for name in names) else ()
+
+
+def _find_weights(path: Path) -> _Found:
+    content = _load(path)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds no state dict but a {type(content).__name__}.")
+    entry = next((entry for entry in ("P_state", "state_dict") if isinstance(content.get(entry), Mapping)), None)
+    if entry is None:
+        return _Found(_only_tensors(path, content), selfie=False, dropped={}, ignored=())
+    heads = {key: len(content[key]) for key in ("selfie_state",) if isinstance(content.get(key), Mapping)}
+    ignored = tuple(str(key) for key in content if key != entry and key not in heads)
+    return _Found(_only_tensors(path, content[entry]), entry == "P_state", heads, ignored)
+
+
+def _load(path: Path) -> Any:
+    if not path.exists():
+        raise CheckpointError(f"There is no {path}.")
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder.", "Give the file that torch.save wrote.")
+    with explained("read", path):
+        file = path.open("rb")
+    try:
+        with file, warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(NUMBERS):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file can make the unpickler fail in any way
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: Path, error: Exception) -> CheckpointError:
+    """Why torch did not read the file."""
+    if code := re.search(r"GLOBAL (\S+)", str(error)):
+        return CheckpointError(
+            f"{path} cannot be read without running code ({code[1]}), which is never done.",
+            "Where that code is at home, save the weights alone: torch.save(model.state_dict(), FILE).",
+        )
+    with path.open("rb") as file:
+        start = file.read(100)
+    if start.lstrip().startswith(b"<"):
+        return CheckpointError(f"{path} is a web page, not weights.", "Download the file itself.")
+    return CheckpointError(
+        f"{path} is not a whole file of weights as torch.save writes them.", "Download or copy it again."
+    )
+
+
+def _only_tensors(path: Path, content: Mapping[Any, Any]) -> dict[str, Tensor]:
+    for key, value in content.items():
+        if not _is_plain(value):
+            raise CheckpointError(
+                f"{path} holds no state dict that is known: its entry {key} is not a plain tensor.",
+                "State dicts are looked for in the entries state_dict and P_state, else the file has to be one.",
+            )
+    return {str(key): tensor for key, tensor in content.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.is_cpu
+        and value.layout == torch.strided
+        and not value.is_quantized
+        and not value.is_complex()
+    )
+
+
+# --- its names ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One way to read the names in a file."""
+
+    naming: Naming
+    architecture: Architecture  # of the least size; names do not depend on it
+    whole: bool  # a classifier or another network of its shape, not a trunk alone?
+    names: Mapping[str, str]  # ours of the tensors that the file should have, and its own inside the wrappers
+
+
+@cache
+def _readings() -> list[_Reading]:
+    readings = []
+    for naming, depth, (stem, shortcut), whole in product(NAMINGS, DEPTHS, BATCH_NORMS, (False, True)):
+        least = Architecture(depth=depth, width=1, stem_bn=stem, shortcut_bn=shortcut, num_classes=2)
+        ours = [name for name in _template(least) if whole or name.startswith("trunk.")]
+        names = {name: theirs for name in ours if (theirs := naming.theirs(name)) is not None}
+        readings.append(_Reading(naming, least, whole, names))
+    return readings
+
+
+@cache
+def _template(architecture: Architecture) -> Mapping[str, Tensor]:
+    """Names, shapes and types of a classifier's tensors."""
+    with torch.device("meta"):
+        return ResNetV2(architecture).state_dict()
+
+
+def _best_reading(found: _Found) -> _Reading:
+    """The one by which the fewest names are missing or left over.
+
+    Raises:
+        CheckpointError: by every reading most names are missing.
+    """
+    inside = [name.removeprefix(found.wrappers) for name in found.tensors]
+    networks = {naming: {name for name in inside if not naming.is_of_head(name)} for naming in NAMINGS}
+    readings = [reading for reading in _readings() if not (reading.whole and found.selfie)]
+    best = min(readings, key=lambda reading: len(networks[reading.naming] ^ {*reading.names.values()}))
+    if len(networks[best.naming].intersection(best.names.values())) < len(best.names) / 2:
+        raise CheckpointError(
+            f"The file holds no network of this package; its tensors are named {', '.join([*found.tensors][:3])}, ...",
+            "A model of your own is evaluated with `advss eval --model package.module:factory`.",
+        )
+    return best
+
+
+# --- its tensors --------------------------------------------------------------------------------------------------
+
+
+def _take(
+    found: _Found, reading: _Reading, name: Name, classes: tuple[str, ...] | None
+) -> tuple[Imported, dict[str, Tensor]]:
+    """What is to be said of the checkpoint, and its weights, after all of the file has been checked."""
+    names = {ours: found.wrappers + theirs for ours, theirs in reading.names.items()}
+    architecture = _architecture(found, reading, names)
+    config = _config(found, reading, architecture, name, classes)
+    if config.kind == "trunk":
+        names = {ours: theirs for ours, theirs in names.items() if ours.startswith("trunk.")}
+    template = _template(architecture)
+    state = {ours: found.tensors[theirs].to(template[ours].dtype, copy=True) for ours, theirs in names.items()}
+    left = sorted(found.tensors.keys() - {*names.values(), *found.constants})
+    absent = {ours: tensor for ours, tensor in _fresh_stem(architecture).items() if ours not in state}
+    layout = f"{config.task} pretraining" if config.task else config.kind
+    imported = Imported(
+        layout="ensemble pretraining" if reading.naming.renames is BLOCKS else layout,
+        config=config,
+        copied=len(state),
+        dropped={**Counter(key.removeprefix(found.wrappers).partition(".")[0] for key in left), **found.dropped},
+        initialised=tuple(absent),
+        ignored=found.ignored,
+        normalised=bool(found.constants),
+    )
+    return imported, state | absent
+
+
+def _fresh_stem(architecture: Architecture) -> dict[str, Tensor]:
+    """The stem's batch norm as it is made, which is what fine-tuning puts on the trunks of ensemble pretraining."""
+    made = nn.BatchNorm2d(architecture.width).state_dict() if architecture.stem_bn else {}
+    return {f"trunk.bn1.{key}": tensor for key, tensor in made.items()}
+
+
+def _architecture(found: _Found, reading: _Reading, names: Mapping[str, str]) -> Architecture:
+    """The one that the file's tensors fit.
+
+    Args:
+        names: our names of the tensors that the file should have, and its own.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected, misshapen or not finite.
+    """
+    tensors, constants = found.tensors, found.constants
+    architecture = _sized(reading, names, tensors)
+    template = _template(architecture)
+    checkpoint.check_tensors(
+        {theirs: template[ours] for ours, theirs in names.items()} | dict.fromkeys(constants, torch.empty(3)),
+        {key: tensors[key] for key in tensors if not reading.naming.is_of_head(key.removeprefix(found.wrappers))},
+    )
+    if not constants:
+        return architecture
+    # By way of text, 0.485 in single precision becomes 0.485.
+    mean, std = (tuple(float(str(number)) for number in tensors[key].detach().float().numpy()) for key in constants)
+    return architecture.model_copy(update={"mean": mean, "std": std})
+
+
+def _sized(reading: _Reading, names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Architecture:
+    """The architecture of the size that most tensors agree on, so that one that is misshapen is found out."""
+    least = _template(reading.architecture)
+    known = {
+        ours: tensors[theirs]
+        for ours, theirs in names.items()
+        if theirs in tensors and tensors[theirs].ndim and least[ours].ndim
+    }
+    widths = [len(tensor) // len(least[ours]) for ours, tensor in known.items() if ours.startswith("trunk.")]
+    sizes: dict[str, Any] = {"width": statistics.mode(widths or [0])}
+    if "trunk.conv1.weight" in known and known["trunk.conv1.weight"].shape[2:] == (7, 7):
+        sizes["stem"] = "imagenet"
+    linear = {names[ours]: tensor for ours, tensor in known.items() if ours.startswith("head.linear.")}
+    if linear:
+        sizes["num_classes"], *others = {len(tensor) for tensor in linear.values()}
+        if others:
+            shown = " or ".join(f"{key} {tuple(tensor.shape)}" for key, tensor in linear.items())
+            raise CheckpointError(f"The weights do not fit the model; misshapen: {shown}.")
+    try:
+        return Architecture.model_validate(reading.architecture.model_dump(exclude={"num_classes"}) | sizes)
+    except ValidationError as error:
+        raise CheckpointError(f"The weights fit no network of this package: {all_mistakes(error)}.") from error
+
+
+def _config(
+    found: _Found, reading: _Reading, architecture: Architecture, name: Name, classes: tuple[str, ...] | None
+) -> Config:
+    count = architecture.num_classes
+    task = _task(found, count if reading.whole and classes is None else None)
+    trunk = task is not None or not reading.whole
+    if classes is None:
+        classes = () if trunk else KNOWN_CLASSES.get(count, tuple(map(str, range(count))))
+    elif trunk:
+        raise UsageError("The file holds a trunk, which knows no classes.", "Leave --classes out.")
+    elif len(classes) != count:
+        raise UsageError(f"--classes names {len(classes)} classes, but the network in the file has {count}.")
+    return Config(
+        name=name.name,
+        tag=name.tag or IMPORTED,
+        kind="trunk" if trunk else "classifier",
+        task=task,
+        scenario=IMPORTED,
+        architecture=architecture,
+        objective=None if trunk else Classification(),
+        classes=classes,
+        image_size=224 if architecture.stem == "imagenet" else 32,
+    )
+
+
+def _task(found: _Found, outputs: int | None) -> str | None:
+    """The pretext task, where the file gives it away; `outputs` is None where it cannot be told by their number."""
+    if found.selfie:
+        return "selfie"
+    if f"{found.wrappers}head.permutations" in found.tensors:  # a jigsaw of our own, of any number of permutations
+        return "jigsaw"
+    return None if outputs is None else PRETEXT.get(outputs)

@@ -1,0 +1,246 @@
+"""`advss reproduce`: ours beside the paper's, in each mode, and what --run makes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from report import made_up
+
+from advss_zoo.data import load as data
+from advss_zoo.data.imageset import ImageSet
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.objectives.classification import Classification
+from advss_zoo.report import ours, paper
+from advss_zoo.training import cost, recipe, trainer
+from advss_zoo.zoo import checkpoint, index
+
+Advss = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
+DOCUMENT = {"name", "title", "tag", "metrics", "needs", "rows", "claims", "missing", "notes", "unreadable", "figure"}
+
+
+@pytest.fixture(autouse=True)
+def _all_takes_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "estimate", lambda recipe, device: SimpleNamespace(seconds=5400.0))
+
+
+@pytest.fixture
+def _no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "entries", lambda: ())
+
+
+measure = partial(made_up.measure, Path("runs"))
+
+
+@pytest.mark.parametrize("table", paper.names())
+def test_every_table_is_one_document(table: str, advss: Advss) -> None:
+    outcome = advss("reproduce", table, "--tag", "mini", "--json")
+    assert outcome.status == 0
+    assert all(step.keys() == {"name", "action", "command", "seconds"} for step in outcome.json["missing"])
+    assert outcome.json.keys() == DOCUMENT
+    assert (outcome.json["name"], outcome.json["tag"]) == (table, "mini")
+
+
+@pytest.mark.parametrize("table", paper.names())
+def test_every_table_is_tab_separated_in_a_pipe(table: str, advss: Advss) -> None:
+    status, stdout, stderr = advss("reproduce", table, "--tag", "r50")
+    assert status == 0
+    heading, *rows = (line.split("\t") for line in stdout.splitlines())
+    assert heading[:2] == ["what", "model"]
+    assert {len(row) for row in rows} == {len(heading)}
+    assert len(rows) >= 2 * len(paper.load(table).cells)
+    assert stderr.startswith(paper.load(table).title)
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_a_terminal_may_be_narrow(columns: str, advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for table in paper.names():
+        status, stdout, _ = advss("reproduce", table, "--tag", "mini")
+        assert status == 0
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", stdout)
+        assert max(map(len, plain.splitlines())) <= int(columns)
+
+
+@pytest.mark.usefixtures("_no_cards")
+def test_ours_stand_below_the_papers(advss: Advss) -> None:
+    measure("p1f4.mini", 0.7298, 0.4339, epochs=32.0)
+    measure("selfie-p3f4.mini", 0.75, 0.46, n=1_000, data="cifar10-1k")
+    measure("selfie-p3f4.mini", 0.74, 0.47, picked="best-ra")
+    rows = [line.split("\t") for line in advss("reproduce", "table3", "--tag", "mini").stdout.splitlines()]
+    assert rows[0] == ["what", "model", "TA", "TA 95%", "RA", "RA 95%", "epochs", "n"]
+    assert rows[3:5] == [
+        ["P1F4 any task", "paper", "84.72", "", "47.22", "", "99", ""],
+        ["P1F4 any task", "p1f4.mini", "72.98", "72.1-73.8", "43.39", "42.4-44.4", "32", "10,000"],
+    ]
+    selfie = [row[1:] for row in rows if row[0] == "P3F4 Selfie"]
+    assert [(row[0], row[1], row[3], row[6]) for row in selfie] == [
+        ("paper", "86.02", "51.05", ""),
+        ("selfie-p3f4.mini", "75.00", "46.00", "1,000"),
+        ("selfie-p3f4.mini best-ra", "74.00", "47.00", "10,000"),
+    ]
+    jigsaw = [row[1:5] for row in rows if row[0] == "P3F4 Jigsaw"]
+    assert [row[0] for row in jigsaw] == ["paper", "paper, Table 5", "jigsaw-p3f4.mini"]
+    assert jigsaw[-1][1:] == ["-", "", "-"]
+
+
+@pytest.mark.usefixtures("_no_cards")
+def test_below_the_table_stand_claims_and_what_is_missing(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "names", lambda: ["p1f4.mini"])
+    measure("p1f3.mini", 0.9, 0.05)
+    stderr = advss("reproduce", "table3", "--tag", "mini").stderr
+    assert "- does not hold: Full standard fine-tuning" in stderr
+    assert "    p1f3.mini 5.00\n" in stderr
+    assert "    advss train p1f4.mini    # about 1 h 30 min\n" in stderr
+    assert "no recipe makes it: selfie-p2f3.mini" in stderr
+    assert "Note: Jigsaw (P3,F4) is 84.50 / 49.61 in Table 3" in stderr
+
+
+@pytest.mark.parametrize(("table", "protocol"), [("table4", "transfer"), ("fig4", "unforeseen"), ("fig5", "transfer")])
+def test_what_no_protocol_measures_yet_says_so(table: str, protocol: str, advss: Advss) -> None:
+    assert f"Ours needs the {protocol} protocol" in advss("reproduce", table).stderr
+    document = advss("reproduce", table, "--json").json
+    assert document["needs"] == protocol
+    assert {row["ours"] for row in document["rows"]} == {None}
+
+
+def test_the_figure_is_written_where_out_says(advss: Advss) -> None:
+    document = advss("reproduce", "fig1", "--tag", "mini", "--out", "somewhere", "--json").json
+    assert document["figure"] == str(Path("somewhere/fig1.mini.png"))
+    assert Path(document["figure"]).read_bytes().startswith(b"\x89PNG")
+    assert "Figure: runs/fig1.mini.png" in advss("reproduce", "fig1", "--tag", "mini").stderr
+
+
+def test_the_tag_left_out_is_that_of_the_default_checkpoint(advss: Advss) -> None:
+    assert advss("reproduce", "table5", "--json").json["tag"] == index.find(index.default_name()).tag
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["tabel3"], "Did you mean table3?"), (["table3", "--tag", "huge"], "--tag"), ([], "TABLE")]
+)
+def test_wrong_usage_is_a_sentence(arguments: list[str], says: str, advss: Advss) -> None:
+    status, stdout, stderr = advss("reproduce", *arguments)
+    assert (status, stdout) == (2, "")
+    assert says in stderr
+
+
+def test_help_imports_nothing_slow() -> None:
+    code = "import sys; from advss_zoo.cli import execute; execute(); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "reproduce", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.startswith("Usage: advss reproduce")
+    assert {"torch", "numpy", "pydantic", "matplotlib", "scipy"}.isdisjoint(done.stderr.split())
+
+
+# --- --run ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Training that takes no time, of nets that are nearly none, and four images to test them on."""
+    seen: list[str] = []
+
+    def train(recipe: recipe.Recipe, out: Path, *, resume: bool, **_: Any) -> Path:
+        assert resume
+        if recipe.full_name not in seen:
+            seen.append(recipe.full_name)
+        architecture = Architecture(depth=18, width=2)
+        torch.manual_seed(len(seen))
+        for picked in ("average", "last"):
+            config = checkpoint.Config(
+                name=recipe.name,
+                tag=recipe.tag,
+                scenario=recipe.scenario,
+                architecture=architecture,
+                classes=tuple("abcdefghij"),
+                provenance=checkpoint.Provenance(
+                    recipe=recipe.full_name,
+                    recipe_sha256="",
+                    profile="fast",
+                    data="cifar10",
+                    split="train",
+                    picked=picked,
+                    epochs=3.0,
+                ),
+            )
+            checkpoint.save(out / picked, Classification().build(architecture).state_dict(), config)
+            (out / picked / "recipe.yaml").write_text(recipe.to_yaml())
+        (out / "recipe.yaml").write_text(recipe.to_yaml())
+        return out / recipe.ship
+
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+    four = ImageSet("cifar10", "test", images, np.arange(4), np.arange(4), tuple("abcdefghij"))
+    monkeypatch.setattr(trainer, "train", train)
+    monkeypatch.setattr(data, "load", lambda name, split: four)
+    monkeypatch.setattr(ours, "TEST_IMAGES", 4)
+    monkeypatch.setattr(recipe, "names", lambda: ["p1f3.mini", "p1f4.mini"])
+    return seen
+
+
+@pytest.mark.usefixtures("_no_cards")
+def test_run_makes_what_is_missing_once(advss: Advss, trained: list[str]) -> None:
+    outcome = advss("reproduce", "table3", "--tag", "mini", "--run", "--json")
+    assert outcome.status == 0
+    assert trained == ["p1f3.mini", "p1f4.mini"]
+    first, second, *others = outcome.json["rows"]
+    for row, name in ((first, "p1f3.mini"), (second, "p1f4.mini")):
+        assert (row["ours"]["n"], row["ours"]["epochs"], row["ours"]["pick"]) == (4, 3.0, None)
+        assert row["ours"]["result"] == str(Path(f"runs/eval/{name}-cifar10/pgd20"))
+    assert all(row["ours"] is None for row in others)
+    trained.clear()
+    assert advss("reproduce", "table3", "--tag", "mini", "--run", "--json").json == outcome.json
+    assert trained == []
+
+
+@pytest.mark.usefixtures("_no_cards")
+def test_run_goes_on_where_it_was_stopped(advss: Advss, trained: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    working = trainer.train
+
+    def stopped(recipe: recipe.Recipe, out: Path, **options: Any) -> Path:
+        if recipe.full_name == "p1f4.mini":
+            raise KeyboardInterrupt
+        return working(recipe, out, **options)
+
+    monkeypatch.setattr(trainer, "train", stopped)
+    status, stdout, stderr = advss("reproduce", "table3", "--tag", "mini", "--run", "--json")
+    assert (status, stdout) == (130, "")
+    assert "Run the same command again to go on." in stderr
+    assert Path("runs/eval/p1f3.mini-cifar10/pgd20/result.json").exists()
+    monkeypatch.setattr(trainer, "train", working)
+    trained.clear()
+    assert advss("reproduce", "table3", "--tag", "mini", "--run", "--json").json["rows"][1]["ours"]
+    assert trained == ["p1f4.mini"]
+
+
+@pytest.mark.usefixtures("_no_cards")
+def test_run_assembles_ensembles_and_evaluates_them(
+    advss: Advss, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, ensemble = [f"{task}-p3f4.mini" for task in ("rotation", "selfie")], "ensemble-selfie-rotation-p3f4.mini"
+    base = recipe.load("p1f4.mini")
+    known = {name: base.model_copy(update={"name": name.partition(".")[0]}) for name in pair}
+    load_any = recipe.load_any
+    monkeypatch.setattr(recipe, "names", lambda: [*pair, ensemble])
+    monkeypatch.setattr(recipe, "load_any", lambda source, *rest: known.get(str(source)) or load_any(source, *rest))
+    rows = advss("reproduce", "table6", "--tag", "mini", "--run", "--json").json["rows"]
+    assert [row["ours"] is not None for row in rows] == [False, False, True, False]
+    assert rows[2]["ours"]["n"] == 4
+    assert trained == pair
+    assert Path("runs", ensemble, "ensemble", "config.json").is_file()

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import torch
+
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.objectives.jigsaw import Jigsaw
+
+
+def test_class_frequencies():
+    """Class 0 gets 0.1 on top of its share of the rest: 0.1 + 0.9/31."""
+    index = torch.arange(40_000)
+    images = torch.zeros(len(index), 1, 4, 4)
+    kinds = Jigsaw().transform(images, index, index, seed=0).targets
+    shares = kinds.bincount(minlength=31) / len(index)
+    assert len(shares) == 31
+    assert abs(shares[0] - 0.129) < 0.007
+    assert ((shares[1:] - 0.029).abs() < 0.0035).all()
+
+
+def test_pieces_go_where_the_permutation_says():
+    objective = Jigsaw(unshuffled=0.0)
+    images = torch.arange(16.0).repeat_interleave(64).view(16, 8, 8)  # piece l is full of l
+    image = torch.cat([torch.cat(list(images[row * 4 : row * 4 + 4]), dim=1) for row in range(4)])
+    batch = objective.transform(image.expand(5, 3, 32, 32), torch.zeros(5), torch.arange(5), seed=0)
+    for view, kind in zip(batch.inputs, batch.targets, strict=True):
+        found = [view[0, 8 * (j // 4), 8 * (j % 4)].item() for j in range(16)]
+        assert found == objective.orders()[kind].tolist()
+
+
+def test_orders_are_permutations_that_the_checkpoint_carries():
+    objective = Jigsaw()
+    orders = objective.orders()
+    assert orders.shape == (31, 16)
+    assert torch.equal(orders[0], torch.arange(16))
+    assert (orders.sort(dim=1).values == torch.arange(16)).all()
+    assert len(orders.unique(dim=0)) == 31
+    stored = objective.build(Architecture(depth=18, width=2)).state_dict()["head.permutations"]
+    assert torch.equal(stored, orders)
+    assert not torch.equal(Jigsaw(permutation_seed=1).orders(), orders)

@@ -1,0 +1,82 @@
+"""Runs and results that nobody trained or measured, as `advss train` and `advss eval` would leave them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from advss_zoo.evaluation.results import Result
+from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.files import write_json
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.training.recipe import load
+from advss_zoo.zoo import checkpoint
+
+RECIPE = load("p1f4.mini").to_yaml()
+
+
+def sha256_of(name: str, picked: str) -> str:
+    return hashlib.sha256(f"{name} {picked}".encode()).hexdigest()
+
+
+def verdicts(ta: float, ra: float, n: int, shift: int = 0) -> Verdicts:
+    """Of n images a share `ta` is right clean and a share `ra` attacked, in one stretch from image `shift` on."""
+    place = np.roll(np.arange(n), shift)
+    label = np.arange(n) % 10
+    clean, attacked = (np.where(place < round(share * n), label, (label + 1) % 10) for share in (ta, ra))
+    return Verdicts(*(array.astype(np.int32) for array in (np.arange(n), label, clean, attacked)))
+
+
+def result(name: str, found: Verdicts, *, sha256: str, label: str = "pgd20", data: str = "cifar10") -> Result:
+    return Result.from_verdicts(
+        found,
+        seconds=1.0,
+        model={"name": name, "sha256": sha256, "weights_sha256": sha256},
+        data={"name": data, "split": "test", "n": len(found), "indices": "", "content_sha256": ""},
+        protocol={"name": "pgd20", "label": label, "version": 1},
+        seed=0,
+        device="cpu",
+        versions={},
+        command="advss eval",
+        date="2026-01-01T00:00:00+00:00",
+        fingerprint="",
+    )
+
+
+def measure(runs, name, ta, ra, *, n=10_000, picked="average", epochs=16.0, shift=0, trained=True, **facts) -> Path:
+    """Leave an evaluation, and the run of what was evaluated; returns the folder of the result."""
+    if trained:
+        train(runs, name, picked, epochs)
+    found = verdicts(ta, ra, n, shift)
+    folder = runs / "eval" / f"{name}-{picked}-{n}" / facts.get("label", "pgd20")
+    found.write(folder / "verdicts.npz")
+    result(name, found, sha256=sha256_of(name, picked), **facts).write(folder / "result.json")
+    return folder
+
+
+def train(runs: Path, name: str, picked: str, epochs: float) -> None:
+    """Leave a run that ships its average."""
+    base, _, tag = name.partition(".")
+    config = checkpoint.Config(
+        name=base,
+        tag=tag,
+        scenario="p1f4",
+        architecture=Architecture(depth=18, width=2),
+        classes=tuple("abcdefghij"),
+        sha256=sha256_of(name, picked),
+        provenance=checkpoint.Provenance(
+            recipe=name,
+            recipe_sha256="",
+            profile="fast",
+            data="cifar10",
+            split="train",
+            picked=picked,
+            epochs=epochs,
+        ),
+    )
+    folder = runs / name / picked
+    write_json(folder / "config.json", config.model_dump(mode="json"))
+    for place in (folder, folder.parent):
+        (place / "recipe.yaml").write_text(RECIPE)

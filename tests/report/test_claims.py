@@ -1,0 +1,172 @@
+"""Claims, judged on made-up results: they hold, fail, or cannot be said yet."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advss_zoo.report import claims
+from advss_zoo.report.claims import CLAIMS
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be said yet"
+TASKS = ("selfie", "rotation", "jigsaw")
+
+
+def judge(table, about, ours):
+    """The one claim of a table whose text contains `about`."""
+    (found,) = [judged for claim in CLAIMS[table] if about in (judged := claim(ours(), "mini")).claim]
+    return found
+
+
+@settings(deadline=None)  # the first call imports scipy
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_mcnemar_is_the_binomial_test_of_the_images_that_only_one_gets_right(pairs):
+    one, other = (np.array(column) for column in zip(*pairs, strict=True))
+    b, c = int((one & ~other).sum()), int((other & ~one).sum())
+    tail = sum(math.comb(b + c, k) for k in range(max(b, c), b + c + 1)) / 2 ** (b + c)
+    assert claims.mcnemar(one, other) == pytest.approx(min(1.0, 2 * tail))
+
+
+def test_differences_are_paired_where_both_verdicts_are_there(measure, ours):
+    """30 images of 10,000 are within the intervals, but not chance if no image speaks for the other model."""
+    measure("a.mini", 0.70, 0.430)
+    folder = measure("b.mini", 0.70, 0.433)
+    one, other = ours().of("a.mini"), ours().of("b.mini")
+    paired = claims.compare(other, one, "ra")
+    assert (round(paired.value, 6), paired.certain) == (0.003, True)
+    assert str(paired) == f"+0.30 (beyond chance: McNemar p = {2**-29:.2g})"
+    assert str(claims.compare(other, one, "ta")) == "+0.00 (could be chance: McNemar p = 1)"
+    (folder / "verdicts.npz").unlink()
+    assert str(claims.compare(other, one, "ra")) == "+0.30 (could be chance: 95% intervals overlap)"
+
+
+def test_differences_between_other_images_go_by_the_intervals(measure, ours):
+    measure("a.mini", 0.70, 0.30)
+    measure("b.mini", 0.70, 0.43, n=1_000)
+    assert str(claims.compare(ours().of("b.mini"), ours().of("a.mini"), "ra")) == (
+        "+13.00 (beyond chance: 95% intervals apart)"
+    )
+
+
+def test_a_claim_about_nothing_measured_names_what_is_missing(ours):
+    judged = judge("table3", "F3", ours)
+    assert (judged.verdict, judged.evidence) == (OPEN, ())
+    assert judged.missing == (
+        "p1f3.mini",
+        *(f"{task}-{scenario}.mini" for scenario in ("p2f3", "p3f3") for task in TASKS),
+    )
+
+
+def test_full_standard_fine_tuning_leaves_nothing(measure, ours):
+    for name in ("p1f3", *(f"{task}-{scenario}" for scenario in ("p2f3", "p3f3") for task in TASKS)):
+        assert judge("table3", "F3", ours).verdict == OPEN
+        measure(f"{name}.mini", 0.9, 0.0099)
+    assert judge("table3", "F3", ours).verdict == HOLDS
+    measure("p1f3.mini", 0.9, 0.02)
+    judged = judge("table3", "F3", ours)
+    assert judged.verdict == FAILS
+    assert "p1f3.mini 2.00" in judged.evidence
+
+
+def test_one_counterexample_refutes_whatever_is_missing(measure, ours):
+    measure("p1f3.mini", 0.9, 0.02)
+    judged = judge("table3", "F3", ours)
+    assert judged.verdict == FAILS
+    assert judged.missing
+
+
+@pytest.mark.parametrize(("ra", "verdict"), [(0.31, HOLDS), (0.29, FAILS)])
+def test_partial_adversarial_fine_tuning_is_far_above(ra, verdict, measure, ours):
+    for task in TASKS:
+        measure(f"{task}-p3f1.mini", 0.8, 0.2)
+        measure(f"{task}-p3f2.mini", 0.7, ra if task == "jigsaw" else 0.4)
+    judged = judge("table3", "F2", ours)
+    assert judged.verdict == verdict
+    assert len(judged.evidence) == 3
+
+
+@pytest.mark.parametrize(
+    ("ra", "epochs", "verdict"), [(0.45, 16.0, HOLDS), (0.45, 17.0, FAILS), (0.43, 8.0, FAILS), (0.42, 8.0, FAILS)]
+)
+def test_pretraining_gives_robustness_in_no_more_epochs(ra, epochs, verdict, measure, ours):
+    measure("p1f4.mini", 0.7, 0.43, epochs=16.0)
+    for task in TASKS:
+        measure(f"{task}-p2f4.mini", 0.7, ra, epochs=epochs)
+    judged = judge("table3", "(P2,F4) beats", ours)
+    assert judged.verdict == verdict
+    assert f"{epochs:g} epochs against 16" in judged.evidence[0]
+    assert judge("table3", "(P3,F4) beats", ours).verdict == OPEN
+
+
+def test_unknown_epochs_leave_the_claim_open(measure, ours):
+    measure("p1f4.mini", 0.7, 0.43)
+    for task in TASKS:
+        measure(f"{task}-p3f4.mini", 0.7, 0.45, trained=task != "jigsaw")
+    judged = judge("table3", "(P3,F4) beats", ours)
+    assert (judged.verdict, judged.missing) == (OPEN, ("epochs of jigsaw-p3f4.mini",))
+
+
+@pytest.mark.parametrize(("ta", "ra", "verdict"), [(0.72, 0.45, HOLDS), (0.70, 0.45, FAILS), (0.72, 0.42, FAILS)])
+def test_a_margin_has_the_direction_of_the_papers_in_every_metric(ta, ra, verdict, measure, ours):
+    measure("p1f4.mini", 0.71, 0.43)
+    measure("selfie-p3f4.mini", ta, ra)
+    judged = judge("table3", "from scratch", ours)
+    assert judged.verdict == verdict
+    assert "+3.83 RA, +1.30 TA in the paper" in judged.claim
+    assert [text.split(" (")[0] for text in judged.evidence] == [
+        f"RA {100 * (ra - 0.43):+.2f}",
+        f"TA {100 * (ta - 0.71):+.2f}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "about", "margins"),
+    [
+        ("table5", "Diversity", "+1.17 RA, -3.02 TA"),
+        ("table6", "three over Selfie", "+3.59 RA"),
+        ("table7", "150,000", "+0.97 RA"),
+        ("fig3", "one-shot", "-0.74 RA, +1.97 TA"),
+    ],
+)
+def test_the_papers_margins(table, about, margins, ours):
+    judged = judge(table, about, ours)
+    assert judged.claim.endswith(f": {margins} in the paper")
+    assert judged.verdict == OPEN
+
+
+def test_ensembles_beat_their_members(measure, ours):
+    names = [f"{task}-p3f4.mini" for task in TASKS]
+    for name in names:
+        measure(name, 0.7, 0.45)
+    for left_out in (*names, None):
+        assert judge("table6", "members", ours).verdict == OPEN
+        measure("+".join(name for name in names if name != left_out), 0.7, 0.46, trained=False)
+    judged = judge("table6", "members", ours)
+    assert judged.verdict == HOLDS
+    assert len(judged.evidence) == 3 * 2 + 3
+    measure(names[0], 0.7, 0.47)
+    assert judge("table6", "members", ours).verdict == FAILS
+
+
+def test_the_diagonal_of_the_paper_is_the_largest_of_its_column(ours, monkeypatch):
+    found = ours()
+    judge_it = claims.own_images_fool_most("diagonal")
+    assert judge_it(found, "mini").verdict == OPEN
+    rates = {
+        "selfie": (0.4895, 0.3892, 0.3896),
+        "rotation": (0.3775, 0.496, 0.3956),
+        "jigsaw": (0.3665, 0.3812, 0.5117),
+    }
+    by_name = {
+        (f"{source}-p3f4.mini", f"{target}-p3f4.mini"): rate
+        for source, column in rates.items()
+        for target, rate in zip(TASKS, column, strict=True)
+    }
+    monkeypatch.setattr(found, "transferred", lambda source, target: by_name[source, target])
+    assert judge_it(found, "mini").verdict == HOLDS
+    by_name["selfie-p3f4.mini", "jigsaw-p3f4.mini"] = 0.49
+    assert judge_it(found, "mini").verdict == FAILS

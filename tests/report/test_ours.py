@@ -1,0 +1,167 @@
+"""Which measurement stands for a checkpoint, and where it is found."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from report import made_up
+
+from advss_zoo import resources
+from advss_zoo.report.ours import members
+from advss_zoo.zoo import index
+
+NAME = "p1f4.mini"
+ENSEMBLE = "ensemble-p3f4.mini"
+PARTS = [f"{task}-p3f4.mini" for task in ("selfie", "rotation", "jigsaw")]
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """Put a card with one result into the zoo."""
+
+    def card(name, ta, ra, picked="average"):
+        found = made_up.result(name, made_up.verdicts(ta, ra, 10_000), sha256=made_up.sha256_of(name, picked))
+        entry = SimpleNamespace(
+            full_name=name,
+            sha256=made_up.sha256_of(name, picked),
+            stored="bundled",
+            training={"picked": picked, "epochs": 32.0},
+            results=[found.to_json()],
+        )
+        monkeypatch.setattr(index, "entries", lambda: (entry,))
+
+    return card
+
+
+def test_names():
+    assert members(NAME) == []
+    assert members(ENSEMBLE) == PARTS
+    assert members("ensemble-selfie-rotation-p3f4.r50") == ["rotation-p3f4.r50", "selfie-p3f4.r50"]
+
+
+def test_nothing_is_nothing(ours):
+    assert ours().of(NAME) is None
+    assert not ours().is_complete(NAME)
+
+
+def test_a_card_comes_before_a_run(card, measure, ours):
+    card(NAME, 0.7, 0.4)
+    measure(NAME, 0.6, 0.3)
+    (found,) = ours().measurements(NAME)
+    assert (found.result.ta, found.epochs, found.pick) == (0.7, 32.0, None)
+
+
+def test_other_weights_do_not_count_beside_a_card(card, measure, ours):
+    card(NAME, 0.7, 0.4)
+    measure(NAME, 0.6, 0.3, picked="unheard-of", trained=False)
+    assert [found.result.ta for found in ours().measurements(NAME)] == [0.7]
+
+
+def test_without_a_card_results_of_evaluations_count(measure, ours):
+    measure(NAME, 0.7, 0.4, epochs=12.0)
+    measure(NAME, 0.9, 0.9, label="pgd20 (l2, eps 0.5)", picked="last")
+    measure(NAME, 0.9, 0.9, data="cifar100", picked="best-ta")
+    (found,) = ours().measurements(NAME)
+    assert (found.result.ra, found.epochs, found.pick) == (0.4, 12.0, None)
+    assert ours().is_complete(NAME)
+
+
+def test_every_pick_is_there_once_the_shipped_first(measure, ours):
+    measure(NAME, 0.80, 0.30, picked="best-ta", epochs=8.0)
+    measure(NAME, 0.70, 0.40, picked="average")
+    measure(NAME, 0.65, 0.45, picked="best-ra", epochs=14.0)
+    measure(NAME, 0.60, 0.50, picked="best-ra", epochs=14.0, n=1_000)
+    found = ours().measurements(NAME)
+    assert [(m.pick, m.epochs, m.result.ra) for m in found] == [
+        (None, 16.0, 0.40),
+        ("best-ra", 14.0, 0.45),
+        ("best-ta", 8.0, 0.30),
+    ]
+
+
+def test_weights_that_two_picks_share_are_the_shipped_ones(measure, ours, runs):
+    measure(NAME, 0.7, 0.4)
+    for picked in ("best-ra", "last"):
+        made_up.train(runs, NAME, picked, 16.0)
+        config = runs / NAME / picked / "config.json"
+        config.write_text(
+            config.read_text().replace(made_up.sha256_of(NAME, picked), made_up.sha256_of(NAME, "average"))
+        )
+    assert ours().of(NAME).pick is None
+
+
+def test_fewer_images_are_shown_but_do_not_complete(measure, ours):
+    measure(NAME, 0.7, 0.4, n=1_000, data="cifar10-1k")
+    found = ours().of(NAME)
+    assert found is not None
+    assert found.result.n == 1_000
+    assert not ours().is_complete(NAME)
+
+
+def test_another_pick_does_not_complete(measure, ours):
+    measure(NAME, 0.7, 0.4, picked="best-ra")
+    assert not ours().is_complete(NAME)
+
+
+def test_weights_of_unknown_origin_say_so(measure, ours):
+    measure(NAME, 0.7, 0.4, trained=False)
+    found = ours().of(NAME)
+    assert found is not None
+    assert (found.pick, found.epochs) == ("origin unknown", None)
+
+
+def test_an_ensemble_is_its_members_in_any_order(measure, ours):
+    for part in PARTS:
+        measure(part, 0.7, 0.4, epochs=10.0)
+    measure("+".join(reversed(PARTS)), 0.72, 0.43, trained=False)
+    measure("+".join(PARTS[:2]), 0.6, 0.3, trained=False)
+    found = ours().of(ENSEMBLE)
+    assert found is not None
+    assert (found.result.ra, found.epochs, found.pick) == (0.43, 30.0, None)
+    assert ours().of("ensemble-selfie-rotation-p3f4.mini").result.ra == 0.3
+    assert ours().of("ensemble-rotation-jigsaw-p3f4.mini") is None
+
+
+def test_an_ensemble_that_is_a_checkpoint_goes_by_its_name(measure, ours):
+    measure(ENSEMBLE, 0.72, 0.43, trained=False)
+    assert (ours().of(ENSEMBLE).result.ra, ours().of(ENSEMBLE).pick) == (0.43, None)
+    assert ours().is_complete(ENSEMBLE)
+
+
+def test_the_epochs_of_an_ensemble_need_all_members(measure, ours):
+    measure(PARTS[0], 0.7, 0.4)
+    measure("+".join(PARTS), 0.72, 0.43, trained=False)
+    assert ours().of(ENSEMBLE).epochs is None
+
+
+def test_what_cannot_be_read_is_left_out_and_named(measure, ours, runs):
+    measure(NAME, 0.7, 0.4)
+    (runs / "eval" / "broken").mkdir()
+    (runs / "eval" / "broken" / "result.json").write_text('{"schema": 99}')
+    (runs / NAME / "another").mkdir()
+    (runs / NAME / "another" / "config.json").write_text("{}")
+    found = ours()
+    assert found.of(NAME).result.ta == 0.7
+    assert [sum(what in reason for reason in found.unreadable) for what in ("broken", "another")] == [1, 1]
+
+
+def test_verdicts_count_only_if_they_are_those_of_the_result(measure, ours):
+    folder = measure(NAME, 0.7, 0.4)
+    assert ours().of(NAME).verdicts().ra_hits == 4_000
+    made_up.verdicts(0.7, 0.5, 10_000).write(folder / "verdicts.npz")
+    assert ours().of(NAME).verdicts() is None
+    (folder / "verdicts.npz").unlink()
+    assert ours().of(NAME).verdicts() is None
+
+
+def test_the_verdicts_behind_the_cards_of_this_zoo_are_found(monkeypatch, ours):
+    monkeypatch.undo()
+    checked = [entry.full_name for entry in index.entries() if entry.ra is not None]
+    assert checked
+    for name in checked:
+        found = ours().of(name)
+        if found.folder.exists():
+            assert found.verdicts().scores()["ra"] == found.result.ra
+        else:
+            assert not (resources.CHECKOUT / "weights").exists()

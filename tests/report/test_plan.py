@@ -1,0 +1,115 @@
+"""What is missing comes in the order in which it can be made, each step once, with what to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from report import made_up
+
+from advss_zoo import resources
+from advss_zoo.report import plan
+from advss_zoo.report.ours import Ours
+from advss_zoo.zoo import index
+
+ENSEMBLE = "ensemble-selfie-rotation-p3f4.mini"
+PARENTS = {
+    "p1f4": None,
+    "selfie-p3": None,
+    "selfie-p3f4": "selfie-p3.mini",
+    "rotation-p3f4": "selfie-p3.mini",
+    "jigsaw-p3f4": "lost.mini",
+}
+
+
+@pytest.fixture(autouse=True)
+def _recipes(tmp_path, monkeypatch):
+    """A checkout whose recipes are few."""
+    folder = tmp_path / "checkout" / "recipes"
+    folder.mkdir(parents=True)
+    for name, parent in PARENTS.items():
+        text = made_up.RECIPE.replace("parent: null", f"parent: {parent or 'null'}").replace("p1f4", name)
+        (folder / f"{name}.mini.yaml").write_text(text)
+    members = "members: [selfie-p3f4.mini, rotation-p3f4.mini]"
+    (folder / f"{ENSEMBLE}.yaml").write_text(f"name: {ENSEMBLE[:-5]}\ntag: mini\nscenario: p3f4\n{members}\n")
+    monkeypatch.setattr(resources, "CHECKOUT", tmp_path / "checkout")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def steps():
+    return lambda *names: plan.steps(names, Ours(Path("runs")))
+
+
+def _commands(steps):
+    return [step.command for step in steps]
+
+
+def test_parents_come_first(steps):
+    found = steps("selfie-p3f4.mini", "p1f4.mini", "selfie-p3f4.mini")
+    assert [(step.name, step.action) for step in found] == [
+        ("selfie-p3.mini", "train"),
+        ("selfie-p3f4.mini", "train"),
+        ("selfie-p3f4.mini", "evaluate"),
+        ("p1f4.mini", "train"),
+        ("p1f4.mini", "evaluate"),
+    ]
+    assert _commands(found)[:3] == [
+        "advss train selfie-p3.mini",
+        "advss train selfie-p3f4.mini",
+        "advss eval --model runs/selfie-p3f4.mini/average --data cifar10",
+    ]
+
+
+def test_members_come_before_their_ensemble(steps):
+    assert _commands(steps(ENSEMBLE)) == [
+        "advss train selfie-p3.mini",
+        "advss train selfie-p3f4.mini",
+        "advss train rotation-p3f4.mini",
+        f"advss train {ENSEMBLE}",
+        f"advss eval --model runs/{ENSEMBLE}/ensemble --data cifar10",
+    ]
+
+
+def test_without_a_recipe_there_is_no_command(steps):
+    assert [(step.name, step.action, step.command) for step in steps("rotation-p2f4.mini", "jigsaw-p3f4.mini")] == [
+        ("rotation-p2f4.mini", "train", None),
+        ("lost.mini", "train", None),
+        ("jigsaw-p3f4.mini", "train", None),
+    ]
+
+
+def test_only_training_by_a_recipe_is_timed(steps):
+    found = steps("p1f4.mini", "rotation-p2f4.mini")
+    assert [plan.seconds(step, "cpu") for step in found] == [60.0, None, None]
+    assert plan.seconds(steps(ENSEMBLE)[3], "cpu") is None
+
+
+def test_what_is_finished_is_not_made_again(steps, runs):
+    made_up.train(runs, "selfie-p3.mini", "average", 8.0)
+    assert _commands(steps("selfie-p3f4.mini"))[0] == "advss train selfie-p3.mini --resume"  # it lacks its last weights
+    made_up.train(runs, "selfie-p3.mini", "last", 8.0)
+    assert _commands(steps("selfie-p3f4.mini"))[0] == "advss train selfie-p3f4.mini"
+
+
+def test_what_is_measured_on_all_images_is_not_missing(steps, measure, runs):
+    made_up.train(runs, "p1f4.mini", "last", 8.0)
+    measure("p1f4.mini", 0.7, 0.4, n=1_000)
+    assert [step.action for step in steps("p1f4.mini")] == ["evaluate"]
+    measure("p1f4.mini", 0.7, 0.4)
+    assert steps("p1f4.mini") == []
+
+
+def test_what_the_zoo_has_is_evaluated_by_name(steps, monkeypatch):
+    zoo = [SimpleNamespace(full_name="selfie-p3f4.mini", sha256="", results=[])]
+    monkeypatch.setattr(index, "entries", lambda: zoo)
+    assert _commands(steps("selfie-p3f4.mini")) == ["advss eval selfie-p3f4.mini --data cifar10"]
+
+
+def test_another_folder_of_runs_is_named_in_every_command(tmp_path):
+    elsewhere = tmp_path / "else where"
+    assert _commands(plan.steps(["p1f4.mini"], Ours(elsewhere))) == [
+        f"advss train p1f4.mini --out '{elsewhere}/p1f4.mini'",
+        f"advss eval --model '{elsewhere}/p1f4.mini/average' --data cifar10 --out '{elsewhere}/eval/p1f4.mini-cifar10'",
+    ]

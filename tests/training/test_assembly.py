@@ -1,0 +1,111 @@
+"""Ensembles: made of checkpoints, loaded as one model, refused when their members do not fit."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+import yaml
+
+from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.training import recipe
+from advss_zoo.training.assembly import assemble
+from advss_zoo.training.recipe import EnsembleRecipe
+from advss_zoo.zoo import checkpoint, ensembles, load
+
+ARCHITECTURE = Architecture(depth=18, width=2, num_classes=3)
+
+
+@pytest.fixture
+def members(tmp_path):
+    folders = []
+    for number in range(3):
+        torch.manual_seed(number)
+        config = checkpoint.Config(
+            name=f"member-{number}", tag="test", scenario="p1f4", architecture=ARCHITECTURE, classes=("a", "b", "c")
+        )
+        folders.append(tmp_path / "made" / config.full_name)
+        checkpoint.save(folders[-1], ResNetV2(ARCHITECTURE).state_dict(), config)
+    return folders
+
+
+def ensemble_of(members, name="together"):
+    return EnsembleRecipe(name=name, tag="test", scenario="p1f4", members=[str(member) for member in members])
+
+
+def test_an_ensemble_predicts_the_mean_of_its_members(members, tmp_path):
+    folder = assemble(ensemble_of(members), tmp_path / "runs" / "together.test")
+    loaded = load.from_path(folder)
+    x = torch.rand(4, 3, 32, 32)
+    mean = torch.stack([load.from_path(member).model(x).softmax(1) for member in members]).mean(0)
+    assert torch.allclose(loaded.model(x).exp(), mean, atol=1e-6)
+    assert loaded.full_name == "together.test"
+    assert loaded.classes == ("a", "b", "c")
+    assert loaded.sha256 == ensembles.read(folder).sha256
+
+
+def test_three_copies_predict_what_one_does(members, tmp_path):
+    copies = [members[0]] * 3
+    folder = assemble(ensemble_of(copies), tmp_path / "runs" / "copies.test")
+    x = torch.rand(4, 3, 32, 32)
+    assert torch.allclose(
+        load.from_path(folder).model(x), load.from_path(members[0]).model(x).log_softmax(1), atol=1e-6
+    )
+
+
+def test_members_are_found_among_runs(members, tmp_path):
+    runs = tmp_path / "runs"
+    for member in members[:2]:
+        shutil.copytree(member, runs / member.name / "average")
+        (runs / member.name / "recipe.yaml").write_text(
+            "{name: m, tag: test, scenario: p1f4, architecture: {}, objective: {name: classification}, ship: average, "
+            "adversary: [{name: none}], epochs: 1, schedule: [{peak: 0.1}]}"
+        )
+    made_of = EnsembleRecipe(name="x", tag="test", scenario="p1f4", members=["member-0.test", "member-1.test"])
+    assert len(ensembles.read(assemble(made_of, runs / "x.test")).members) == 2
+    with pytest.raises(UsageError, match=r"member-9\.test"):
+        assemble(made_of.model_copy(update={"members": ["member-0.test", "member-9.test"]}), runs / "x.test")
+
+
+def test_a_member_whose_weights_have_changed_is_refused(members, tmp_path):
+    folder = assemble(ensemble_of(members), tmp_path / "together.test")
+    inside = folder / "members" / "member-1.test"
+    shutil.rmtree(inside)
+    shutil.copytree(folder / "members" / "member-2.test", inside)
+    with pytest.raises(CheckpointError, match="was made of"):
+        load.from_path(folder)
+
+
+def test_trunks_and_strangers_do_not_vote(members, tmp_path, pretrained):
+    with pytest.raises(UsageError, match="trunk"):
+        assemble(ensemble_of([members[0], pretrained / "average"]), tmp_path / "x.test")
+    other = checkpoint.read_config(members[1]).model_copy(update={"classes": ("a", "b", "z")})
+    (members[1] / "config.json").write_text(other.model_dump_json())
+    with pytest.raises(UsageError, match="same classes"):
+        assemble(ensemble_of(members), tmp_path / "x.test")
+
+
+def test_the_recipe_of_an_ensemble_reads_back_and_trains_nothing(members, tmp_path):
+    folder = assemble(ensemble_of(members), tmp_path / "together.test")
+    assert recipe.load_any(folder / "recipe.yaml") == ensemble_of(members)
+    with pytest.raises(UsageError, match="nothing is trained"):
+        recipe.load(folder / "recipe.yaml")
+
+
+def test_mistakes_of_an_ensemble_recipe_are_named_at_once(tmp_path):
+    path = tmp_path / "e.yaml"
+    path.write_text(yaml.safe_dump({"name": "E!", "tag": "mini", "members": ["p1f4.mni", "p1f3.mini"], "epochs": 3}))
+    with pytest.raises(UsageError) as caught:
+        recipe.load_any(path, runs=tmp_path)
+    for part in ("name", "scenario", "epochs", "did you mean p1f4.mini"):
+        assert part in caught.value.message
+
+
+@pytest.mark.parametrize("name", [name for name in recipe.names() if name.startswith("ensemble-")])
+def test_shipped_ensembles_are_of_recipes_that_ship(name):
+    made_of = recipe.load_any(name)
+    assert made_of.full_name == name
+    assert {recipe.load(member).scenario for member in made_of.members} == {"p3f4"}

@@ -1,0 +1,97 @@
+"""Processes and accumulation: however a batch is cut, the losses are the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from advss_zoo.training import log, recipe, trainer
+from advss_zoo.training.crew import Crew
+
+RUN = """
+import sys
+from pathlib import Path
+from advss_zoo.training import recipe, trainer
+trainer.LOG_EVERY = 1
+trainer.train(recipe.load(sys.argv[1], sys.argv[3:]), Path(sys.argv[2]))
+"""
+LAUNCH = [
+    "accelerate.commands.launch",
+    "--multi_gpu",  # the launcher that starts several processes; they find no GPU and run on the CPU
+    "--num_processes=2",
+    "--num_machines=1",
+    "--mixed_precision=no",
+    "--dynamo_backend=no",
+]
+
+
+def losses(out):
+    return [record["loss"] for record in log.read(out / "log.jsonl") if "loss" in record]
+
+
+@pytest.fixture
+def run(recipe_file, tmp_path, monkeypatch, cache):
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    monkeypatch.setattr(trainer, "LOG_EVERY", 1)
+
+    def with_(name, *options, processes=1):
+        out = tmp_path / name
+        if processes == 1:
+            trainer.train(recipe.load(recipe_file, options), out)
+        else:
+            command = [sys.executable, "-m", *LAUNCH, str(script), str(recipe_file), str(out), *options]
+            subprocess.run(command, check=True, capture_output=True)
+        return losses(out)
+
+    return with_
+
+
+def test_shares_of_a_batch_are_disjoint_and_weigh_what_they_hold():
+    module = torch.nn.Linear(1, 1)
+    statistics = [torch.zeros(2)]
+    seen, weights = [], []
+    for share in Crew(accumulation=3).shares(module, torch.arange(10), statistics):
+        assert statistics[0].tolist() == [0, 0], "every share starts from the same statistics"
+        statistics[0] += share.number
+        seen += share.index.tolist()
+        weights.append(share.weight)
+    assert sorted(seen) == list(range(10))
+    assert weights == [0.4, 0.3, 0.3]
+    assert statistics[0].tolist() == [1, 1]
+
+
+def test_an_empty_share_weighs_nothing():
+    shares = list(Crew(accumulation=4).shares(torch.nn.Linear(1, 1), torch.arange(2), [torch.zeros(1)]))
+    assert [share.weight for share in shares] == [0.5, 0.5, 0, 0]
+
+
+def test_two_processes_with_frozen_statistics_have_the_losses_of_one(run, pretrained):
+    options = [f"parent={pretrained / 'average'}", "trains=head", "normalize_by=running", "epochs=1"]
+    one, two = run("one", *options), run("two", *options, processes=2)
+    assert len(one) == 3
+    assert two == pytest.approx(one, abs=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_two_processes_have_the_losses_of_one_that_normalises_each_half_by_itself(run, mode):
+    options = ["epochs=1", f"attack_mode={mode}"]
+    one, two = run("one", *options, "accumulation=2"), run("two", *options, processes=2)
+    assert two == pytest.approx(one, abs=1e-5)
+    assert run("whole", *options) != pytest.approx(one, abs=1e-5), "batch norm does see the halves"
+
+
+def test_a_run_of_two_processes_leaves_the_same_files_and_resumes_in_one(run, tmp_path, recipe_file):
+    run("two", "epochs=1", processes=2)
+    assert {path.name for path in (tmp_path / "two").iterdir()} >= {
+        "state.safetensors",
+        "average",
+        "last",
+        "recipe.yaml",
+    }
+    trainer.train(recipe.load(recipe_file, ["epochs=1"]), tmp_path / "two", resume=True)
+    json.loads((tmp_path / "two" / "average" / "config.json").read_text())

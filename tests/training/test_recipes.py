@@ -1,0 +1,119 @@
+"""Every shipped recipe runs: two steps of two images, from its parent recipe's own two steps."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from advss_zoo import resources
+from advss_zoo.data import catalogue
+from advss_zoo.data.imageset import ImageSet
+from advss_zoo.training import log, recipe, trainer
+from advss_zoo.zoo import checkpoint, index
+
+TRAINED, HELD_OUT = 4, 2
+QUICK = ["epochs=1", "batch_size=2", "validation.images=2", "validation.attack.steps=1", "validation.every=1"]
+TRAINED_ONES = [name for name in recipe.names() if not name.startswith("ensemble-")]
+SMALL = [(name, "fast") for name in TRAINED_ONES if name.endswith(".mini")]
+LARGE = [(name, profile) for name in TRAINED_ONES if name.endswith(".r50") for profile in ("fast", "paper")]
+# One of each kind, for a run of the large recipes on a narrow net that is quick enough for every day.
+KINDS = ["selfie-p3f2.r50", "jigsaw-p2f4.r50", "rotation-rs.r50", "apdpe-p3.r50", "oneshot-f4.r50"]
+# Table 3: two from scratch, and 2 + 4 scenarios on 3 tasks each. Tables 5, 7, 8: 2, 6 and 6.
+FINE_TUNED, PRETRAINED = 2 + 18 + 2 + 6 + 6, 9 + 2 + 3
+
+
+def made_up(name, split):
+    """Images for the recipe's data set, of the size it has."""
+    dataset = catalogue.find(name)
+    size = 224 if isinstance(dataset, catalogue.GroupedImageNet) else 32
+    count = TRAINED + HELD_OUT
+    images = np.random.default_rng(0).integers(0, 256, (count, 3, size, size), dtype=np.uint8)
+    labels = np.arange(count) % len(dataset.classes)
+    return ImageSet(name, split, images, labels, np.arange(count), dataset.classes)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Make a recipe's checkpoint, its parent's before it, once."""
+    folder = tmp_path_factory.mktemp("runs")
+    done = {}
+
+    def make(name, profile, options=()):
+        key = (name, profile, *options)
+        if key not in done:
+            loaded = recipe.load(name, [*QUICK, f"profile={profile}", *options])
+            if loaded.parent is not None:
+                make(loaded.parent, profile, options)
+            done[key] = trainer.train(loaded, folder / "-".join([profile, *options]) / name)
+        return done[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "LOG_EVERY", 1)
+        patch.setattr(trainer.data, "load", made_up)
+        patch.setattr(trainer, "train_and_validation", lambda _: np.split(np.arange(TRAINED + HELD_OUT), [TRAINED]))
+        yield make
+
+
+def check(folder, name):
+    model, config = checkpoint.load(folder)
+    resolved = recipe.load(folder / "recipe.yaml")
+    assert config.full_name == name
+    assert (config.kind == "trunk") == (resolved.scenario in ("p2", "p3", "rs"))
+    losses = [record["loss"] for record in log.read(folder.parent / "log.jsonl") if "loss" in record]
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
+    assert config.provenance.parent == resolved.parent
+    if resolved.parent:
+        assert (folder.parent / "parent.json").exists()
+    return model
+
+
+@pytest.mark.parametrize(("name", "profile"), SMALL)
+def test_two_steps_of_a_small_net(run, name, profile):
+    check(run(name, profile), name)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("profile", ["fast", "paper"])
+def test_two_steps_of_a_narrow_net(run, name, profile):
+    check(run(name, profile, ["architecture.width=4"]), name)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("name", "profile"), LARGE)
+def test_two_steps_of_a_large_net(run, name, profile):
+    check(run(name, profile), name)
+
+
+def test_there_is_one_for_every_checkpoint_of_tables_3_to_8():
+    loaded = [recipe.load(name) for name in TRAINED_ONES if name.endswith(".r50")]
+    of_the_tables = [r for r in loaded if not re.search("oneshot|cifar100|rimagenet|-l0", r.name)]
+    assert sum(r.parent is not None or r.scenario.startswith("p1") for r in of_the_tables) == FINE_TUNED
+    assert sum(r.scenario in ("p2", "p3", "rs") for r in of_the_tables) == PRETRAINED
+
+
+def test_the_small_nets_fill_table_3():
+    tasks, scenarios = ("selfie", "rotation", "jigsaw"), ("p2f3", "p2f4", "p3f1", "p3f2", "p3f3", "p3f4")
+    wanted = {f"{task}-{scenario}.mini" for task in tasks for scenario in scenarios}
+    assert wanted | {"p1f3.mini", "p1f4.mini", "apse-p3f4.mini", "apdpe-p3f4.mini"} <= set(recipe.names())
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_each_opens_with_its_evidence_or_says_that_there_is_none(name):
+    text = (resources.folder("recipes") / f"{name}.yaml").read_text()
+    opening = " ".join(line.lstrip("# ") for line in text.split("\n\n")[0].splitlines())
+    assert opening.startswith(f"{name}: ")
+    in_the_zoo = name in {entry.full_name for entry in index.entries()}
+    assert ("Evidence" in opening, "Not yet run" in opening) == (in_the_zoo, not in_the_zoo)
+
+
+def test_fine_tuning_differs_from_its_control_in_the_trunk_alone():
+    """A P3F4 recipe and P1F4 have the same everything, so that the difference in RA is the pretraining's."""
+    for tag in ("mini", "r50"):
+        control = recipe.load(f"p1f4.{tag}").model_dump()
+        for task in ("selfie", "rotation", "jigsaw"):
+            tuned = recipe.load(f"{task}-p3f4.{tag}").model_dump()
+            differing = {key for key in control if control[key] != tuned[key]} - {"validation"}
+            assert differing == {"name", "task", "scenario", "parent"}
