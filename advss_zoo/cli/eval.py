@@ -99,7 +99,7 @@ def command(
         base = folder or RUNS / "eval" / _slug(f"{loaded.full_name}-{images.name}" + (f"-{limit}" if limit else ""))
         for protocol in protocols:
             place = base / protocol.slug()
-            results[place] = _evaluate(loaded, images, protocol, place, batch_size=batch_size, device=where)
+            results[place] = measure(loaded, images, protocol, place, batch_size=batch_size, device=where)
     _show(results, images, base)
 
 
@@ -163,7 +163,7 @@ def _load(name: str | None, model: str | None, device: str) -> Loaded:
     return load.from_path(Path(model), device=device)
 
 
-def _evaluate(
+def measure(
     loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path, *, batch_size: int, device: str
 ) -> Result:
     from advss_zoo.evaluation.results import RESULT_FILE

@@ -205,4 +205,4 @@ def _evaluate(step: Step, folder: Path, device: str) -> None:
     loaded = from_path(plan.weights(step.name, folder), device=device)
     protocol, place = protocols.parse(PROTOCOL), folder / "eval" / f"{step.name}-{DATA[0]}"
     images = load_data(DATA[0], "test")
-    evaluation._evaluate(loaded, images, protocol, place / protocol.slug(), batch_size=256, device=device)
+    evaluation.measure(loaded, images, protocol, place / protocol.slug(), batch_size=256, device=device)

@@ -10,10 +10,11 @@ from typing import Literal, TypeAlias
 
 from advss_zoo.report.ours import Ours
 from advss_zoo.training import cost, recipe
+from advss_zoo.training.parents import LAST
 from advss_zoo.zoo import CONFIG, index, sources
 
 RUNS = Path("runs")  # where the commands look and write unless they are told otherwise
-LAST, ENSEMBLE = "last", "ensemble"  # what is there only once training, or assembling, is finished
+ENSEMBLE = "ensemble"  # the folder in an ensemble's run
 
 AnyRecipe: TypeAlias = recipe.Recipe | recipe.EnsembleRecipe
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
 import torch
 
 from advss_zoo.data import catalogue
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.objectives.base import Objective
+from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe
 
 IMAGES = 32  # in a timed pass: enough that kernels run at their usual speed
 REPEATS = 5
+ENOUGH = 2.0  # seconds of timing
 RESTRICTED_IMAGENET = 203 * 1_270  # classes, and about as many images in each
 
 
@@ -33,10 +39,11 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu") -> Cost:
         begin = phase.until
     watched = recipe.validation
     validated = watched.images * (watched.attack.steps + 1) * (recipe.epochs / watched.every)
+    each = _seconds_per_image(recipe.objective.watched, recipe.architecture, recipe.precision, torch.device(device))
     return Cost(
         steps=recipe.epochs * -(-images // recipe.batch_size),
         passes_per_image=passes,
-        seconds=(recipe.epochs * images * passes + validated) * _seconds_per_image(recipe, torch.device(device)),
+        seconds=(recipe.epochs * images * passes + validated) * each,
     )
 
 
@@ -50,18 +57,21 @@ def training_images(data: str) -> int:
     return 45_000
 
 
-def _seconds_per_image(recipe: Recipe, device: torch.device) -> float:
-    """Of one forward and backward pass of the recipe's network and objective, on images made up."""
-    size = recipe.architecture.image_size
-    model = recipe.objective.build(recipe.architecture).to(device).to(memory_format=torch.channels_last).train()
-    pictures = torch.rand(IMAGES, 3, size, size, device=device)
+@cache
+def _seconds_per_image(
+    objective: Objective, architecture: Architecture, precision: Literal["fp32", "bf16"], device: torch.device
+) -> float:
+    """Of one forward and backward pass of a network and its objective, on images made up."""
+    size, within = architecture.image_size, Precision(precision, device)
+    model = objective.build(architecture).to(device).to(memory_format=torch.channels_last).train()
     index = torch.arange(IMAGES, device=device)
-    batch = recipe.objective.transform(pictures, index % recipe.architecture.num_classes, index, seed=0)
-    seconds = []
-    for _ in range(REPEATS):
+    images = torch.rand(IMAGES, 3, size, size, device=device)
+    batch = objective.transform(images, index % architecture.num_classes, index, seed=0)
+    seconds: list[float] = []
+    while len(seconds) < 2 or (len(seconds) < REPEATS and sum(seconds) < ENOUGH):
         started = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            loss = recipe.objective.training_loss(model, batch.inputs, batch, clean_weight=0)
+        with within():
+            loss = objective.training_loss(model, batch.inputs, batch, clean_weight=0)
         loss.backward()
         float(loss.detach())  # waits for a GPU
         seconds.append(time.perf_counter() - started)

@@ -12,6 +12,8 @@ from advss_zoo.training import recipe
 from advss_zoo.zoo import checkpoint, sources
 from advss_zoo.zoo.checkpoint import CONFIG
 
+LAST = "last"  # the folder in a run that is there only once the run is finished
+
 
 @dataclass(frozen=True)
 class Inherited:
@@ -37,7 +39,7 @@ def find(parent: str, runs: Path) -> Path:
     run = runs / parent
     if (run / "recipe.yaml").is_file():
         shipped = run / recipe.load(run / "recipe.yaml").ship
-        if (shipped / CONFIG).is_file():
+        if (run / LAST / CONFIG).is_file():
             return shipped
     try:
         return sources.fetch(parent).path

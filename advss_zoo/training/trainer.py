@@ -9,7 +9,6 @@ a state to lose. So a run killed at any moment and resumed from its last saved s
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -21,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from advss_zoo.attacks.threat import Loss
 from advss_zoo.data import load as data
 from advss_zoo.data.splits import train_and_validation
 from advss_zoo.errors import AdvssError, UsageError
@@ -29,27 +27,24 @@ from advss_zoo.files import read_json, remove_leftovers, write_atomically, write
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import Network
-from advss_zoo.objectives.base import Batch, Objective
+from advss_zoo.objectives.base import Batch
 from advss_zoo.training import curves, log, parents, state
 from advss_zoo.training.board import Board
 from advss_zoo.training.crew import Crew, Share
 from advss_zoo.training.examples import Examples
-from advss_zoo.training.parents import Inherited, inherit_trunk
+from advss_zoo.training.parents import LAST, Inherited, inherit_trunk
+from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.training.schedules import learning_rate
+from advss_zoo.training.seeds import derived_seed
+from advss_zoo.training.validation import accuracies
 from advss_zoo.zoo import checkpoint
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
 COLLAPSE = 0.6  # RA below this part of the best so far, and 10 points below it, is catastrophic overfitting
 LOG_EVERY = 50  # steps between records of the training loss
-VALIDATION_BATCH = 250
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was last seen
-
-
-def derived_seed(seed: int, purpose: str, moment: int) -> int:
-    """An independent 56-bit seed for each purpose and each moment of a run."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}/{moment}".encode()).digest()[:7])
 
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -122,6 +117,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, out: Path, crew: Crew) -> None:
         self.recipe, self.out, self.crew, self.device = recipe, out, crew, crew.device
+        self.precision = Precision(recipe.precision, crew.device)
         self._load_data()
         torch.manual_seed(recipe.seed)
         self.model = recipe.objective.build(recipe.architecture).to(self.device).to(memory_format=torch.channels_last)
@@ -156,8 +152,8 @@ class Trainer:
                 saved = time.monotonic()
             progress(self.step, self.total_steps, note)
         self._check_frozen_trunk()
-        self._export("last", self.model)
         self._export("average", self._averaged)
+        self._export(LAST, self.model)  # the last to be written: a run that has it is finished
 
     # --- one step -------------------------------------------------------------------------------------------------
 
@@ -186,7 +182,7 @@ class Trainer:
         torch.manual_seed(self._seed(f"model/{share.number}" if share.number else "model", self.step))
         inputs = self._perturbed(batch)
         self._set_modes()
-        with self._autocast():
+        with self.precision():
             loss: Tensor = self.loss(inputs, batch)
         return loss * share.weight
 
@@ -219,22 +215,12 @@ class Trainer:
         with frozen(self.model):
             if self.recipe.attack_mode == "train":  # as the paper's authors have it
                 self._set_modes()
-            loss = self._attack_loss(self.recipe.objective, self.model, batch)
+            loss = self.precision.attack_loss(self.recipe.objective, self.model, batch)
             return adversary.perturb(loss, batch.inputs, index=batch.index, seed=seed, progress=progress)
 
     def _statistics(self) -> list[Tensor]:
         """The running statistics of batch norm."""
-        return [buffer for buffer in self.model.buffers() if buffer.is_floating_point()]
-
-    def _attack_loss(self, objective: Objective, model: Network, batch: Batch) -> Loss:
-        with self._autocast():  # for what is computed once and for all steps
-            maximised = objective.attack_loss(model, batch)
-
-        def loss(inputs: Tensor) -> Tensor:
-            with self._autocast():
-                return maximised(inputs)
-
-        return loss
+        return [buffer for name, buffer in self.model.named_buffers() if name.endswith(("running_mean", "running_var"))]
 
     def _learning_rate(self, step: int) -> float:
         return learning_rate(self.recipe.schedule, step, self.total_steps, self.steps_per_epoch)
@@ -245,9 +231,6 @@ class Trainer:
 
     def _seed(self, purpose: str, moment: int) -> int:
         return derived_seed(self.recipe.seed, purpose, moment)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16")
 
     def _finite(self, loss: Tensor) -> float:
         value = float(loss)
@@ -268,7 +251,7 @@ class Trainer:
             AdvssError: the robustness has collapsed: catastrophic overfitting.
         """
         model = self._averaged
-        measured = dict(zip(("ta", "ra"), self._accuracies(model), strict=True))
+        measured = dict(zip(("ta", "ra"), accuracies(self.recipe, model, self.validation, self.crew), strict=True))
         for kind, accuracy in measured.items():
             if accuracy > self.best[kind]:
                 self.best[kind] = accuracy
@@ -283,25 +266,6 @@ class Trainer:
                 "Give the adversary more steps or a smaller eps.",
             )
         return "validation TA {ta:.1%} RA {ra:.1%}".format(**measured)
-
-    def _accuracies(self, model: Network) -> tuple[float, float]:
-        attack = self.recipe.validation.attack
-        objective, counts = self.recipe.objective.watched, torch.zeros(3, device=self.device)
-        batches = torch.arange(len(self.validation), device=self.device).split(VALIDATION_BATCH)
-        with frozen(model):
-            for index in self.crew.mine(batches):
-                images = self.validation.images(index).float().div(255).contiguous(memory_format=torch.channels_last)
-                batch = objective.transform(images, self.validation.labels[index], index, self._seed("validation", 0))
-                loss = self._attack_loss(objective, model, batch)
-                adversarial = attack.perturb(
-                    loss, batch.inputs, index=batch.index, seed=self._seed("validation", 1), progress=1
-                )
-                with torch.no_grad(), self._autocast():
-                    right = objective.correct(model, batch.inputs, batch)
-                    still = right & objective.correct(model, adversarial, batch)
-                    counts += torch.stack([torch.tensor(right.numel(), device=self.device), right.sum(), still.sum()])
-        asked, clean, robust = self.crew.sum(counts).tolist()
-        return clean / asked, robust / asked
 
     @property
     def _averaged(self) -> Network:

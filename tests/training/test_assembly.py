@@ -59,7 +59,8 @@ def test_three_copies_predict_what_one_does(members, tmp_path):
 def test_members_are_found_among_runs(members, tmp_path):
     runs = tmp_path / "runs"
     for member in members[:2]:
-        shutil.copytree(member, runs / member.name / "average")
+        for picked in ("average", "last"):
+            shutil.copytree(member, runs / member.name / picked)
         (runs / member.name / "recipe.yaml").write_text(
             "{name: m, tag: test, scenario: p1f4, architecture: {}, objective: {name: classification}, ship: average, "
             "adversary: [{name: none}], epochs: 1, schedule: [{peak: 0.1}]}"

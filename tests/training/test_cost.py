@@ -19,7 +19,7 @@ from advss_zoo.training import cost, recipe
     ],
 )
 def test_passes_an_image(monkeypatch, name, options, passes):
-    monkeypatch.setattr(cost, "_seconds_per_image", lambda recipe, device: 1.0)
+    monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: 1.0)
     assert cost.estimate(recipe.load(name, options)).passes_per_image == pytest.approx(passes)
 
 
@@ -30,8 +30,8 @@ def test_images_that_are_trained_on():
 
 def test_the_time_grows_with_the_epochs(monkeypatch):
     made = recipe.load("p1f4.mini", ["architecture.width=2"])
-    seconds = cost._seconds_per_image(made, torch.device("cpu"))
+    seconds = cost._seconds_per_image(made.objective, made.architecture, "bf16", torch.device("cpu"))
     assert 0 < seconds < 1
-    monkeypatch.setattr(cost, "_seconds_per_image", lambda recipe, device: seconds)
+    monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: seconds)
     twice = made.model_copy(update={"epochs": 2 * made.epochs})
     assert cost.estimate(twice).seconds == pytest.approx(2 * cost.estimate(made).seconds)

@@ -106,6 +106,15 @@ def test_a_parent_that_is_nowhere_says_how_to_make_it(tmp_path, monkeypatch):
         parents.find("nobody-p3.mini", tmp_path)
 
 
+def test_an_unfinished_run_is_no_parent(pretrained, tmp_path):
+    """Its best weights so far are there, and will be others when it is done."""
+    shutil.copytree(pretrained, tmp_path / "tiny-p3.test")
+    assert parents.find("tiny-p3.test", tmp_path) == tmp_path / "tiny-p3.test" / "average"
+    shutil.rmtree(tmp_path / "tiny-p3.test" / "last")
+    with pytest.raises(UsageError, match=r"tiny-p3\.test"):
+        parents.find("tiny-p3.test", tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["missing", "renamed", "misshapen", "nan"])
 def test_a_trunk_that_is_not_whole_is_refused_by_name(pretrained, tmp_path, damage):
     folder = tmp_path / "damaged"

@@ -174,7 +174,7 @@ def test_a_full_disk_loses_nothing(cache, recipe_file, tmp_path, monkeypatch, un
 
 def test_catastrophic_overfitting_stops_the_run_and_keeps_the_best_weights(cache, recipe_file, tmp_path, monkeypatch):
     measured = iter([(0.6, 0.40), (0.7, 0.35), (0.8, 0.05)])
-    monkeypatch.setattr(Trainer, "_accuracies", lambda self, model: next(measured))
+    monkeypatch.setattr(trainer, "accuracies", lambda *what: next(measured))
     made = recipe.load(recipe_file, ["validation.every=1"])
     with pytest.raises(AdvssError, match=r"Catastrophic overfitting at epoch 3.*40\.0% to 5\.0%") as caught:
         trainer.train(made, tmp_path / "run")

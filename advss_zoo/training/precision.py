@@ -1,0 +1,35 @@
+"""In what precision a run computes; its weights are always single precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from advss_zoo.attacks.threat import Loss
+from advss_zoo.models.resnetv2 import Network
+from advss_zoo.objectives.base import Batch, Objective
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Calling it gives the context of a forward pass."""
+
+    name: Literal["fp32", "bf16"]
+    device: torch.device
+
+    def __call__(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.name == "bf16")
+
+    def attack_loss(self, objective: Objective, model: Network, batch: Batch) -> Loss:
+        """The objective's, computed in this precision."""
+        with self():  # for what is computed once and for all steps
+            maximised = objective.attack_loss(model, batch)
+
+        def loss(inputs: Tensor) -> Tensor:
+            with self():
+                return maximised(inputs)
+
+        return loss
