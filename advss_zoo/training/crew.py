@@ -7,6 +7,7 @@ over the shares, so that it makes no difference whether processes or accumulatio
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ class Crew:
 
     def prepare(self, module: nn.Module) -> nn.Module:
         """The module, its gradients averaged over processes."""
-        prepared: nn.Module = self._accelerator.prepare(module)
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            # Newer versions of torch call `broadcast_buffers` something else, older ones know nothing else.
+            prepared: nn.Module = self._accelerator.prepare(module)
         return prepared
 
     def shares(self, module: nn.Module, index: Tensor, statistics: Sequence[Tensor]) -> Iterator[Share]:

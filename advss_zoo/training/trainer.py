@@ -47,6 +47,10 @@ LOG_EVERY = 50  # steps between records of the training loss
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was last seen
 
 
+def _silent(done: int, total: int, note: str) -> None:
+    pass
+
+
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -69,7 +73,7 @@ def train(
     *,
     resume: bool = False,
     device: str | torch.device = "cpu",
-    progress: Progress = lambda done, total, note: None,
+    progress: Progress = _silent,
 ) -> Path:
     """Run a recipe in the folder `out`; returns the checkpoint folder that the recipe ships.
 
@@ -133,10 +137,12 @@ class Trainer:
         self._restore()
 
     def run(self, progress: Progress) -> None:
-        """Train from the current step to the last."""
+        """Train from the current step to the last; the first process alone tells of it."""
         if self.crew.is_first:
             log.rewind(self.log_file, self.step)
             self.board = Board(self.out, self.step)
+        else:
+            progress = _silent
         started, saved, note = time.monotonic() - self.seconds, time.monotonic(), ""
         progress(self.step, self.total_steps, note)
         while self.step < self.total_steps:
