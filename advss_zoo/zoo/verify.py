@@ -17,7 +17,7 @@ from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import Progress, Subject, evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import read_json
-from advss_zoo.zoo import cards, index, load, sources
+from advss_zoo.zoo import cards, checkpoint, index, load, sources
 
 SETTINGS = {"name", *(field.name for field in fields(protocols.Settings))}
 
@@ -44,14 +44,17 @@ def verify(name: str, *, limit: int | None, device: str, progress: Progress | No
     entry = index.find(name)
     try:
         fetched = sources.fetch(entry.full_name)
-        loaded = load.from_path(fetched.path, device=device)
+        if entry.kind == "trunk":
+            checkpoint.load(fetched.path)
+        else:
+            loaded = load.from_path(fetched.path, device=device)
     except AdvssError as error:
         yield Check("weights", False, error.message)
         return
     yield Check("weights", True, f"sha256 {fetched.sha256}")
     rendered = cards.render(read_json(resources.folder("cards") / f"{entry.full_name}.json"))
     yield Check("card", rendered == index.card(entry.full_name), "is what its JSON gives")
-    for document in entry.results:
+    for document in entry.results:  # a trunk has none
         recorded = Result.from_json(document)
         folder = fetched.path / "results" / recorded.slug()
         yield _recorded(folder, recorded)

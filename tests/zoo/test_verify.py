@@ -67,3 +67,10 @@ def test_a_card_that_was_touched_up(copy, monkeypatch):
     card = index.card(NAME)
     monkeypatch.setattr(index, "card", lambda name: card.replace("percent", "per cent"))
     assert [check.name for check in failures()] == ["card"]
+
+
+def test_a_trunk_has_weights_and_a_card_to_check():
+    trunk = next(entry for entry in index.entries() if entry.kind == "trunk")
+    checks = list(verify(trunk.full_name, limit=8, device="cpu"))
+    assert [check.name for check in checks] == ["weights", "card"]
+    assert all(check.passed for check in checks)

@@ -16,6 +16,7 @@ from advss_zoo.zoo import WEIGHTS, cards, checkpoint, index, load, sources
 
 ENTRIES = index.entries()
 CLASSIFIERS = [entry for entry in ENTRIES if entry.kind == "classifier"]
+TRUNKS = [entry for entry in ENTRIES if entry.kind == "trunk"]
 HERE = [entry for entry in ENTRIES if entry.stored == "bundled" or (resources.CHECKOUT / "weights").is_dir()]
 
 
@@ -32,6 +33,9 @@ def test_each_name_has_one_default_tag():
 @pytest.mark.parametrize("entry", HERE, ids=lambda entry: entry.full_name)
 def test_weights_are_what_the_index_says(entry):
     fetched = sources.fetch(entry.full_name)
+    assert fetched.sha256 == entry.sha256
+    if entry.kind == "ensemble":
+        return
     model, config = checkpoint.load(fetched.path)
     assert (config.full_name, config.sha256) == (entry.full_name, entry.sha256)
     assert (fetched.path / WEIGHTS).stat().st_size == entry.bytes
@@ -41,7 +45,7 @@ def test_weights_are_what_the_index_says(entry):
 @pytest.mark.parametrize("entry", HERE, ids=lambda entry: entry.full_name)
 def test_the_recipe_that_ships_is_the_one_the_weights_were_made_by(entry):
     made_by = sources.fetch(entry.full_name).path / "recipe.yaml"
-    assert recipe.load(made_by) == recipe.load(entry.training["recipe"])
+    assert recipe.load_any(made_by) == recipe.load_any(entry.training["recipe"])
 
 
 @pytest.mark.parametrize("entry", CLASSIFIERS, ids=lambda entry: entry.full_name)
@@ -57,6 +61,39 @@ def test_classifiers_get_most_real_images_right(entry):
 def test_cards_are_rendered_from_their_json(entry):
     path = resources.folder("cards") / f"{entry.full_name}.json"
     assert cards.render(read_json(path)) == index.card(entry.full_name)
+
+
+@pytest.mark.parametrize("entry", TRUNKS, ids=lambda entry: entry.full_name)
+def test_trunks_give_features_and_are_no_classifiers(entry):
+    trunk = load.load_trunk(entry.full_name)
+    network, _ = checkpoint.load(sources.fetch(entry.full_name).path)
+    x = torch.rand(2, 3, 32, 32)
+    assert not trunk.training
+    assert torch.equal(trunk(x), network.features(x))
+    assert trunk(x).shape == (2, network.trunk.out_channels, 8, 8)
+    with pytest.raises(UsageError, match="pretrained trunk"):
+        load.load_model(entry.full_name)
+
+
+def test_the_trunk_of_a_classifier_can_be_had_too():
+    entry = CLASSIFIERS[0]
+    model = load.load_model(entry.full_name)
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(model.head(load.load_trunk(entry.full_name)(x)), model(x))
+
+
+@pytest.mark.parametrize("entry", [e for e in ENTRIES if e.training["parent"]], ids=lambda entry: entry.full_name)
+def test_the_parent_on_a_card_is_the_parent_in_the_zoo(entry):
+    assert index.find(entry.training["parent"]).sha256 == entry.training["parent_sha256"]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.full_name)
+def test_the_control_on_a_card_has_the_numbers_of_its_own_card(entry):
+    control = read_json(resources.folder("cards") / f"{entry.full_name}.json")["control"]
+    if control:
+        other = index.find(control["name"])
+        assert (control["ta"], control["ra"]) == (other.ta, other.ra)
+        assert other.training["epochs"] == entry.training["epochs"]
 
 
 def test_an_ensemble_on_the_spot_averages_probabilities():
