@@ -14,7 +14,7 @@ import typer
 from advss_zoo import resources
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import results
-from advss_zoo.files import read_json, write_atomically, write_json
+from advss_zoo.files import write_json
 from advss_zoo.training import log, recipe
 from advss_zoo.zoo import WEIGHTS, cards, checkpoint, ensembles, index
 from advss_zoo.zoo.checkpoint import Config, Provenance
@@ -54,7 +54,8 @@ def release(
         "control": _control(control),
         "results": [found.to_json() for found in recorded.values()],
     }
-    _write_card(values, target)
+    write_json(resources.folder("cards") / f"{full_name}.json", values)
+    cards.write(full_name, target)
 
 
 def _network(folder: Path, machine: str) -> dict[str, Any]:
@@ -114,14 +115,6 @@ def _training(folder: Path, config: Config) -> dict[str, Any]:
         "validation": measured[-1]["validation"],
         "validation_protocol": f"PGD-{watched.attack.steps} on {watched.images:,} images",
     }
-
-
-def _write_card(values: dict[str, Any], target: Path) -> None:
-    place = resources.folder("cards") / f"{values['name']}.{values['tag']}.json"
-    write_json(place, values)
-    card = cards.render(read_json(place)).encode()
-    for path in (place.with_suffix(".md"), target / "README.md"):
-        write_atomically(path, lambda file: file.write(card))
 
 
 if __name__ == "__main__":

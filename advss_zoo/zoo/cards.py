@@ -1,14 +1,19 @@
-"""Cards: what a person reads about a checkpoint, rendered from the JSON that the index is made of."""
+"""Cards: what a person reads about a checkpoint, rendered from the JSON that the index is made of.
+
+For maintainers, after a change of the template: `python -m advss_zoo.zoo.cards` renders all of them again.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from advss_zoo import resources
 from advss_zoo.evaluation.eps import format_eps
-from advss_zoo.zoo import index
+from advss_zoo.files import read_json, write_atomically
+from advss_zoo.zoo import index, sources
 
 TEMPLATE = "card.md.j2"
 
@@ -25,6 +30,14 @@ def render(values: dict[str, Any]) -> str:
     )
     environment.filters |= {"percent": percent, "accuracy": accuracy, "constants": constants}
     return environment.get_template(TEMPLATE).render(**values)
+
+
+def write(full_name: str, checkpoint: Path) -> None:
+    """Render the card of a checkpoint to cards/ and into the checkpoint's folder."""
+    values = resources.folder("cards") / f"{full_name}.json"
+    card = render(read_json(values)).encode()
+    for path in (values.with_suffix(".md"), checkpoint / "README.md"):
+        write_atomically(path, lambda file: file.write(card))
 
 
 def table() -> str:
@@ -50,3 +63,8 @@ def constants(protocol: dict[str, Any]) -> str:
     shown = {key: value for key, value in protocol.items() if key not in ("name", "label", "version")}
     sizes = {key: format_eps(shown[key]) for key in ("eps", "step_size") if key in shown}
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (shown | sizes).items()) or "no attack"
+
+
+if __name__ == "__main__":
+    for known in index.entries():
+        write(known.full_name, sources.SOURCES[known.stored](known))
