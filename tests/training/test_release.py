@@ -6,14 +6,17 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from advss_zoo import resources
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.files import read_json
 from advss_zoo.training import recipe, trainer
+from advss_zoo.training.assembly import assemble
+from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.training.release import release
-from advss_zoo.zoo import cards, checkpoint
+from advss_zoo.zoo import cards, checkpoint, ensembles, index, load
 
 WORDS = {"summary": "A tiny net.", "limits": "For tests.", "machine": "a test"}
 
@@ -64,3 +67,50 @@ def test_a_result_that_its_verdicts_do_not_bear_out_is_refused(checkout, run):
     with pytest.raises(AdvssError):
         release(folder, **WORDS, result=[result])
     assert not (checkout / "weights").exists()
+
+
+def test_a_trunk_is_released_with_its_pretext_accuracy(checkout, pretrained):
+    release(pretrained / "average", **WORDS)
+    values = read_json(checkout / "cards" / "tiny-p3.test.json")
+    card = (checkout / "cards" / "tiny-p3.test.md").read_text()
+    assert (values["kind"], values["results"], values["classes"]) == ("trunk", [], [])
+    assert "load_trunk" in card
+    assert f"in the pretext task TA {100 * values['training']['validation']['ta']:.2f}" in card
+
+
+@pytest.fixture
+def fresh_index(checkout):
+    """The zoo of this checkout, not of another."""
+    index.entries.cache_clear()
+    yield
+    index.entries.cache_clear()
+
+
+def test_an_ensemble_is_released_without_a_second_copy_of_its_members(checkout, run, fresh_index, tmp_path):
+    folder, result = run
+    release(folder, **WORDS, result=[result])
+    index.entries.cache_clear()
+    made_of = EnsembleRecipe(name="pair", tag="test", scenario="p1f4", members=[str(folder), str(folder)])
+    release(assemble(made_of, tmp_path / "pair.test"), **WORDS)
+    released = checkout / "weights" / "pair.test"
+    assert sorted(path.name for path in released.iterdir()) == ["README.md", "config.json", "recipe.yaml"]
+    index.entries.cache_clear()
+    entry = index.find("pair")
+    assert (entry.kind, entry.sha256) == ("ensemble", ensembles.read(released).sha256)
+    assert entry.bytes == 2 * index.find("tiny").bytes
+    x = torch.rand(2, 3, 32, 32)
+    alone = load.load_model("tiny")(x).log_softmax(1)
+    assert torch.allclose(load.load_model("pair")(x), alone, atol=1e-6)
+    assert "Nothing is trained but the members, tiny.test, tiny.test" in (released / "README.md").read_text()
+
+
+def test_a_fine_tuned_checkpoint_shows_parent_and_control(checkout, fresh_index, run, recipe_file, pretrained):
+    folder, result = run
+    release(folder, **WORDS, result=[result])
+    index.entries.cache_clear()
+    tuned = trainer.train(recipe.load(recipe_file, ["name=tuned", "parent=tiny-p3.test"]), pretrained.parent / "tuned")
+    release(tuned, **WORDS, control="tiny")
+    index.entries.cache_clear()
+    card = (checkout / "cards" / "tuned.test.md").read_text()
+    assert "The control, tiny.test, has the same fine-tuning" in card
+    assert "The trunk was copied from tiny-p3.test" in card
