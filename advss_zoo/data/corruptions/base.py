@@ -1,0 +1,61 @@
+"""What a corruption is: a function of images and random numbers, with constants for five severities."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.random import Philox, RandomState
+from numpy.typing import NDArray
+
+Pixels: TypeAlias = NDArray[np.uint8]  # (N, H, W, 3)
+Values: TypeAlias = NDArray[Any]  # the same shape on the scale 0 to 255, truncated to Pixels in the end
+Randoms: TypeAlias = Sequence[RandomState]  # one for each image
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One of the corruptions of CIFAR-10-C; `extra` are the four that its mean leaves out.
+
+    `table` holds five values for each constant that `function` takes.
+    """
+
+    name: str
+    function: Callable[..., Values]
+    table: dict[str, tuple[float, ...]]
+    extra: bool
+
+    def constants(self, severity: int) -> dict[str, float]:
+        return {constant: values[severity - 1] for constant, values in self.table.items()}
+
+    def __call__(self, images: Pixels, severity: int, randoms: Randoms) -> Pixels:
+        """Corrupted images, as those given: uint8 (N, H, W, 3). Fractions are cut off, not rounded."""
+        values = self.function(images, randoms, **self.constants(severity))
+        return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def corruption(*, extra: bool = False, **table: tuple[float, ...]) -> Callable[[Callable[..., Values]], Corruption]:
+    """Make a function a corruption; `table` gives its constants for the five severities."""
+    return lambda function: Corruption(function.__name__, function, table, extra)
+
+
+def randoms_of(name: str, severity: int, index: Iterable[int], seed: int) -> list[RandomState]:
+    """Random numbers that belong to an image: a function of the four, whatever else is corrupted beside it.
+
+    RandomState is the legacy generator because numpy has frozen its streams.
+    """
+    return [RandomState(Philox(key=_key(f"{seed} {name} {severity} {position}"))) for position in index]
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+
+
+def drawn(randoms: Randoms, draw: Callable[[RandomState], Any]) -> NDArray[Any]:
+    """What `draw` returns for each image, stacked: (N, ...)."""
+    return np.stack([draw(random) for random in randoms])
