@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import typer
 
 from advss_zoo.cli.interrupts import GO_ON, INTERRUPTED
-from advss_zoo.cli.output import out
-from advss_zoo.errors import AdvssError
+from advss_zoo.cli.output import is_first_process, out
+from advss_zoo.errors import AdvssError, UsageError
 
 FAILURE = 1
 TORCHVISION_MISMATCH = "operator torchvision::nms does not exist"
@@ -98,6 +98,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def report(error: BaseException) -> int:
     """Say on stderr what went wrong; returns the exit status."""
     sentence, hint, status = explain(error)
+    if isinstance(error, UsageError) and not is_first_process():
+        return status  # every process has found the same mistake
     if isinstance(error, BrokenPipeError):
         _forget_stdout()
     if os.environ.get("ADVSS_DEBUG") == "1" and sentence is not None:

@@ -43,6 +43,8 @@ class Output:
 
     def line(self, text: str, document: Any = None) -> None:
         """One line of data; with --json `document` in its place, or nothing."""
+        if not is_first_process():
+            return
         if not self.json:
             print(text)
         elif document is not None:
@@ -122,7 +124,7 @@ class Progress:
         self._pending, self._printed = None, now
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and is_first_process():
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn
             from rich.progress import Progress as Bar
@@ -140,6 +142,11 @@ class Progress:
             self._bar.stop()
         elif self._pending is not None:
             self._print_line(time.monotonic())
+
+
+def is_first_process() -> bool:
+    """Of several processes that a launcher (torchrun, accelerate launch) has started, one speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def percent(fraction: float | None) -> str:

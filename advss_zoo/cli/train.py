@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,8 +53,7 @@ def command(
     folder = folder or Path("runs") / resolved.full_name
     checkpoint = _make(resolved, folder, resume, pick_device(device))
     document = {"name": resolved.full_name, "path": str(checkpoint), "run": str(folder)}
-    if os.environ.get("RANK", "0") == "0":  # of several processes that a launcher started, one speaks
-        out.line(str(checkpoint), document=document)
+    out.line(str(checkpoint), document=document)
 
 
 def _describe(recipe: Recipe | EnsembleRecipe, device: str) -> None:

@@ -15,6 +15,10 @@ from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.models.resnetv2 import Network
 
+# Where a batch holds several views of an image, the index of each is shifted by this much, so that every view has
+# random starts of its own.
+VIEW_STRIDE = 1 << 40
+
 
 @dataclass(frozen=True)
 class Batch:

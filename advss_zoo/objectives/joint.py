@@ -14,21 +14,18 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from advss_zoo.attacks.threat import Loss
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import Network
-from advss_zoo.objectives.base import Batch, Objective, Predictor
+from advss_zoo.objectives.base import VIEW_STRIDE, Batch, Objective, Predictor
 from advss_zoo.objectives.diversity import diversity
 from advss_zoo.objectives.jigsaw import Jigsaw
 from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.objectives.selfie import Selfie
-
-# A task's copies of an image get random starts of their own: their index is shifted by this much for each task.
-VIEW_STRIDE = 1 << 40
 
 Task = Annotated[Selfie | Jigsaw | Rotation, Field(discriminator="name")]
 
@@ -74,6 +71,12 @@ class Joint(Objective):
     name: Literal["joint"] = "joint"
     tasks: tuple[Task, ...] = Field((Selfie(), Jigsaw(), Rotation()), min_length=2)
     diversity: DiversityOptions | None = None
+
+    @model_validator(mode="after")
+    def _each_task_once(self) -> Joint:
+        if len({task.name for task in self.tasks}) < len(self.tasks):
+            raise ValueError("a task is named twice in `tasks`")
+        return self
 
     def build(self, architecture: Architecture) -> Network:
         heads: dict[str, nn.Module] = {task.name: task.build(architecture).head for task in self.tasks}

@@ -18,7 +18,7 @@ from advss_zoo.attacks.threat import Loss
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.models.resnetv2 import Head, Network
-from advss_zoo.objectives.base import Batch, Predictor
+from advss_zoo.objectives.base import VIEW_STRIDE, Batch, Predictor
 from advss_zoo.objectives.classification import Supervised
 from advss_zoo.objectives.rotation import ANGLES, rotated
 
@@ -44,12 +44,11 @@ class OneShot(Supervised):
     def transform(self, images: Tensor, labels: Tensor, index: Tensor, seed: int) -> Batch:
         turns = torch.arange(ANGLES, device=images.device).repeat_interleave(len(images))
         views = torch.cat([images, rotated(images.repeat(ANGLES, 1, 1, 1), turns)])
-        # Every view has a random start of its own.
-        everyone = torch.cat([index + (view << 40) for view in range(1 + ANGLES)])
+        everyone = torch.cat([index + view * VIEW_STRIDE for view in range(1 + ANGLES)])
         return Batch(views, torch.cat([labels, turns]), everyone)
 
     def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
-        classes, turns = self._losses(model, inputs, batch)
+        classes, turns = self._losses(model, inputs, batch, self.label_smoothing)
         return classes.mean() + self.rotation_weight * turns.mean()
 
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:
@@ -63,7 +62,9 @@ class OneShot(Supervised):
         count = len(inputs) // (1 + ANGLES)
         return super().correct(model, inputs[:count], Batch(inputs, batch.targets[:count], batch.index))
 
-    def _losses(self, model: Predictor, inputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _losses(
+        self, model: Predictor, inputs: Tensor, batch: Batch, label_smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Cross-entropies of the B images (classes) and of the 4B turned ones (turns)."""
         head = model.head
         assert isinstance(head, TwoHeads)
@@ -73,6 +74,6 @@ class OneShot(Supervised):
         turns = at_least_float32(head.rotation(vectors[count:]))
         targets = batch.targets
         return (
-            cross_entropy(classes, targets[:count], reduction="none"),
+            cross_entropy(classes, targets[:count], reduction="none", label_smoothing=label_smoothing),
             cross_entropy(turns, targets[count:], reduction="none"),
         )

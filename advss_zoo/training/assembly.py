@@ -27,6 +27,12 @@ def assemble(recipe: EnsembleRecipe, out: Path) -> Path:
     if len({config.classes for config in configs}) > 1 or any(config.kind != "classifier" for config in configs):
         described = "; ".join(f"{config.full_name}, a {config.kind}" for config in configs)
         raise UsageError(f"Only classifiers of the same classes make an ensemble; found {described}.")
+    weights = {(config.full_name, config.sha256) for config in configs}
+    if len(weights) > len({config.full_name for config in configs}):
+        raise UsageError(
+            f"Members with different weights have one name: {', '.join(config.full_name for config in configs)}.",
+            "Train them under names of their own (name=...).",
+        )
     folder = out / "ensemble"
     for source, config in zip(members, configs, strict=True):
         shutil.copytree(source, folder / MEMBERS / config.full_name, dirs_exist_ok=True)

@@ -31,7 +31,10 @@ class Cost:
 
 
 def estimate(recipe: Recipe, *, device: str | torch.device = "cpu") -> Cost:
-    """Steps and passes are exact; the time is that of a few timed passes, times their number."""
+    """Steps and passes are counted; the time is that of a few timed passes, times their number.
+
+    Second-order gradients (apdpe), which take two to three times as long, are not in it.
+    """
     images = training_images(recipe.data)
     begin, passes = 0.0, 1.0 + (recipe.clean_weight > 0)
     for phase in recipe.adversary:

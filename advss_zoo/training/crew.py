@@ -17,6 +17,8 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
+from advss_zoo.errors import UsageError
+
 Item = TypeVar("Item")
 
 
@@ -33,6 +35,14 @@ class Crew:
     """This process among those of the run."""
 
     def __init__(self, device: str | torch.device = "cpu", accumulation: int = 1) -> None:
+        """
+        Args:
+            device: "cpu" or "cuda"; which GPU is a launcher's choice.
+            accumulation: shares that each process goes through in a step.
+
+        Raises:
+            UsageError: this process works on a device of another kind already.
+        """
         # Precision is the recipe's choice; statistics of batch norm are averaged here, not copied from one process.
         self._accelerator = Accelerator(
             cpu=torch.device(device).type == "cpu",
@@ -41,8 +51,10 @@ class Crew:
         )
         self.device: torch.device = self._accelerator.device
         self.is_first: bool = self._accelerator.is_main_process
-        self._accumulation = accumulation
+        if self.device.type != torch.device(device).type:
+            raise UsageError(f"{device} was asked for, but this process works on {self.device} already.")
         self._size, self._rank = self._accelerator.num_processes, self._accelerator.process_index
+        self.total = self._size * accumulation  # shares of a batch
 
     def prepare(self, module: nn.Module) -> nn.Module:
         """The module, its gradients averaged over processes."""
@@ -59,22 +71,22 @@ class Crew:
             index: (B,) all images of the step.
             statistics: tensors that each share moves in place, from where they are now.
         """
-        total = self._size * self._accumulation
-        before = [tensor.clone() for tensor in statistics]
-        sums = [torch.zeros_like(tensor) for tensor in statistics]
-        for number in range(self._rank, total, self._size):
-            last = number + self._size >= total
-            if total > 1:
-                torch._foreach_copy_(list(statistics), before)
+        before = [tensor.clone() for tensor in statistics] if self.total > 1 else []
+        moved = [torch.zeros_like(tensor) for tensor in before]
+        for number in range(self._rank, self.total, self._size):
+            last = number + self._size >= self.total
+            for tensor, start in zip(statistics, before, strict=bool(before)):
+                tensor.copy_(start)
             with nullcontext() if last else self._accelerator.no_sync(module):
-                yield self._share(number, index, total)
-            torch._foreach_add_(sums, list(statistics))
-        if total > 1:
-            for tensor, summed in zip(statistics, sums, strict=True):
-                tensor.copy_(self.sum(summed) / total)
+                yield self._share(number, index)
+            for change, tensor, start in zip(moved, statistics, before, strict=bool(before)):
+                change += tensor - start
+        # The mean of the changes, because a mean of equal numbers may differ from them in its last bit.
+        for tensor, start, change in zip(statistics, before, moved, strict=bool(before)):
+            tensor.copy_(start + self.sum(change) / self.total)
 
-    def _share(self, number: int, index: Tensor, total: int) -> Share:
-        part = index[number::total]
+    def _share(self, number: int, index: Tensor) -> Share:
+        part = index[number :: self.total]
         if not len(part):  # the tail of an epoch may have fewer images than there are shares
             return Share(number, index[:1], 0.0)
         # Gradients are averaged over processes and summed over the shares of one.

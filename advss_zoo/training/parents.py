@@ -9,7 +9,7 @@ from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, sources
+from advss_zoo.zoo import checkpoint, ensembles, sources
 from advss_zoo.zoo.checkpoint import CONFIG
 
 LAST = "last"  # the folder in a run that is there only once the run is finished
@@ -27,36 +27,60 @@ class Inherited:
     trunk_sha256_after: str
 
 
-def find(parent: str, runs: Path) -> Path:
-    """The checkpoint folder of a parent: a folder as given, a finished run NAME.TAG in `runs`, or the zoo's.
+def find(name: str, runs: Path, profile: str | None = None) -> Path:
+    """The checkpoint folder of a parent or member: a folder as given, a finished run NAME.TAG in `runs`, or the zoo's.
+
+    Args:
+        profile: where it is found by name, its own recipe must have had this profile.
 
     Raises:
-        UsageError: there is none of these.
+        UsageError: there is none of these, or the run is not finished, or it was made with another profile.
         CheckpointError: the zoo has it, but not its weights.
     """
-    if (Path(parent) / CONFIG).is_file():
-        return Path(parent)
-    run = runs / parent
+    if (Path(name) / CONFIG).is_file():
+        return Path(name)
+    found = _by_name(name, runs, f"profile={profile}" if profile == "paper" else "")
+    if not ensembles.is_ensemble(found):
+        made = checkpoint.read_config(found).provenance
+        if profile and made and made.profile != profile:
+            raise UsageError(
+                f"{found} was made with the profile {made.profile}, the recipe has {profile}.",
+                f"To start from it all the same, give the folder: parent={found}",
+            )
+    return found
+
+
+def _by_name(name: str, runs: Path, option: str) -> Path:
+    making, run = f"advss train {name} {option}".strip(), runs / name
     if (run / "recipe.yaml").is_file():
-        shipped = run / recipe.load(run / "recipe.yaml").ship
-        if (run / LAST / CONFIG).is_file():
-            return shipped
+        if not (run / LAST / CONFIG).is_file():
+            raise UsageError(f"The run {run} is not finished.", f"Go on with it: {making} --resume")
+        return run / recipe.load(run / "recipe.yaml").ship
     try:
-        return sources.fetch(parent).path
+        return sources.fetch(name).path
     except UsageError as error:
-        hint = f"Make it first: advss train {parent}" if parent in recipe.names() else error.hint
-        raise UsageError(
-            f"The parent {parent!r} is neither a checkpoint of the zoo nor a run in {runs}.", hint
-        ) from None
+        hint = f"Make it first: {making}" if name in recipe.names() else error.hint
+        raise UsageError(f"{name!r} is neither a checkpoint of the zoo nor a run in {runs}.", hint) from None
 
 
 def inherit_trunk(network: Network, folder: Path) -> Inherited:
     """Copy the trunk of a checkpoint, batch-norm statistics included, into the network; nothing else changes.
 
     Raises:
-        CheckpointError: the trunks do not have the same shape, or not every tensor arrived.
+        UsageError: it is an ensemble.
+        CheckpointError: the trunks differ in shape or in how images come to them, or not every tensor arrived.
     """
+    if ensembles.is_ensemble(folder):
+        raise UsageError(f"{folder} is an ensemble, which has no trunk of its own.", "Choose one of its members.")
     model, config = checkpoint.load(folder)
+    mine, theirs = network.architecture, config.architecture
+    for key in ("stem", "mean", "std"):
+        if getattr(mine, key) != getattr(theirs, key):
+            raise CheckpointError(
+                f"The trunk of {config.full_name} was trained with {key} {getattr(theirs, key)}, the recipe has "
+                f"{getattr(mine, key)}.",
+                f"Add architecture.{key}={_written(getattr(theirs, key))}.",
+            )
     target, source = network.trunk.state_dict(), model.trunk.state_dict()
     checkpoint.check_tensors(target, source)
     before = weights_sha256(network.trunk)
@@ -66,3 +90,8 @@ def inherit_trunk(network: Network, folder: Path) -> Inherited:
         raise CheckpointError(f"The trunk of {folder} did not arrive as it was.")
     assert config.sha256 is not None
     return Inherited(config.full_name, str(folder), config.sha256, len(source), before, after)
+
+
+def _written(value: object) -> str:
+    """As an override takes it."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)

@@ -23,6 +23,7 @@ from advss_zoo.objectives.base import Objective
 from advss_zoo.registry import any_of
 from advss_zoo.training.schedules import AnySchedule, phase_at
 from advss_zoo.zoo import index
+from advss_zoo.zoo.names import NAME, TAG
 
 if TYPE_CHECKING:
     AnyObjective: TypeAlias = Objective
@@ -46,6 +47,12 @@ class Sgd(_Part):
     weight_decay: float = Field(5e-4, ge=0)
     decays: Literal["kernels", "all"] = Field("kernels", description="all: the paper's way")
 
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Sgd:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("`nesterov` needs a momentum; add optimizer.nesterov=false")
+        return self
+
 
 class Averaging(_Part):
     """An exponential moving average of weights and batch-norm statistics, from the fraction `start` of training on.
@@ -68,8 +75,8 @@ class Validation(_Part):
 class _Named(_Part):
     """What every recipe has: the name of what it makes, and a form in which it is written down."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="checkpoint name without its tag: p1f4")
-    tag: str = Field(pattern=r"^[a-z0-9]+$", description="size and family: r50, mini")
+    name: str = Field(pattern=NAME, description="checkpoint name without its tag: p1f4")
+    tag: str = Field(pattern=TAG, description="size and family: r50, mini")
 
     @property
     def full_name(self) -> str:
@@ -166,7 +173,8 @@ def load_any(
     """Read a shipped recipe by name, or any YAML file, and apply `key.subkey=value` overrides (values in YAML).
 
     A recipe may name `base` files (in the folder `bases` beside it, or beside the shipped recipes), whose keys it
-    takes over and may change, and `profiles`, of which `profile` picks one. One that names `members` makes an ensemble.
+    takes over and may change. `profiles` of a file, of which `profile` picks one, change its own keys and those below,
+    not those of files that build on it. One that names `members` makes an ensemble.
 
     Args:
         runs: a folder of runs; given, it is a mistake if the parent or a member is neither there, nor a folder, nor a
@@ -188,15 +196,16 @@ def load_any(
 
 
 def _resolved(path: Path, overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    """The keys of a recipe with its bases, its profile and what was asked for on top, which nothing overrules."""
-    values = _with_bases(path)
+    """The keys of a recipe with its bases and its profile, and what was asked for on top."""
+    offered: set[str] = set()
+    profile = _with_bases(path, None, offered).get("profile")
+    asked = [value for key, _, value in (override.partition("=") for override in overrides) if key == "profile"]
+    if asked and asked[-1] not in offered:
+        known = f"It has: {', '.join(sorted(offered))}." if offered else "Leave `profile` out."
+        raise UsageError(f"{path.stem} has no profile {asked[-1]!r}.", known)
+    values = _with_bases(path, asked[-1] if asked else profile, offered)
     for override in overrides:
         _override(values, override)
-    profiles = values.pop("profiles", None)
-    if isinstance(profiles, dict):
-        values = _merged(values, profiles.get(values.get("profile"), {}))
-        for override in overrides:
-            _override(values, override)
     return values
 
 
@@ -233,14 +242,21 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _with_bases(path: Path) -> dict[str, Any]:
-    """The keys of a file on top of those of its bases, the first base lowest."""
+def _with_bases(path: Path, profile: str | None, offered: set[str]) -> dict[str, Any]:
+    """The keys of a file on top of those of its bases, the first base lowest; its own profile on top of its keys.
+
+    Args:
+        offered: the names of all profiles that are met are added to it.
+    """
     values = _read(path)
-    bases = values.pop("base", [])
+    bases, profiles = values.pop("base", []), values.pop("profiles", None) or {}
     below: dict[str, Any] = {}
     for base in [bases] if isinstance(bases, str) else bases:
-        below = _merged(below, _with_bases(_find_base(str(base), path)))
-    return _merged(below, values)
+        below = _merged(below, _with_bases(_find_base(str(base), path), profile, offered))
+    if not isinstance(profiles, dict) or not all(isinstance(keys, dict) for keys in profiles.values()):
+        raise UsageError(f"{path}: `profiles` is no map from names to keys.")
+    offered.update(profiles)
+    return _merged(_merged(below, values), profiles.get(profile, {}))
 
 
 def _find_base(name: str, asked_by: Path) -> Path:

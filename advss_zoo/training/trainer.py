@@ -42,6 +42,7 @@ from advss_zoo.zoo import checkpoint
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
 COLLAPSE = 0.6  # RA below this part of the best so far, and 10 points below it, is catastrophic overfitting
+KEPT = "recipe.yaml"  # the recipe of the run, in its folder
 LOG_EVERY = 50  # steps between records of the training loss
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was last seen
@@ -85,24 +86,25 @@ def train(
         AdvssError: the loss is no longer finite, or the disk is full; the last saved state stays.
     """
     crew = Crew(device, recipe.accumulation)
+    _check_claim(out, recipe, resume)
+    crew.wait()
     if crew.is_first:
-        _claim(out, recipe, resume)
+        remove_leftovers(out)
+        write_atomically(out / KEPT, lambda file: file.write(recipe.to_yaml().encode()))
     crew.wait()
     Trainer(recipe, out, crew).run(progress)
     return out / recipe.ship
 
 
-def _claim(out: Path, recipe: Recipe, resume: bool) -> None:
-    kept = out / "recipe.yaml"
-    if kept.exists():
-        if load(kept) != recipe:
-            raise UsageError(f"{out} holds a run of another recipe.", "Choose another --out, or delete it.")
-        if not resume:
-            raise UsageError(
-                f"{out} already holds this run.", "Add --resume to go on with it, or choose another --out."
-            )
-    remove_leftovers(out)
-    write_atomically(kept, lambda file: file.write(recipe.to_yaml().encode()))
+def _check_claim(out: Path, recipe: Recipe, resume: bool) -> None:
+    """Is the folder free, or that of this run? How a batch is cut into shares is checked with the state."""
+    kept = out / KEPT
+    if not kept.exists():
+        return
+    if load(kept).model_copy(update={"accumulation": recipe.accumulation}) != recipe:
+        raise UsageError(f"{out} holds a run of another recipe.", "Choose another --out, or delete it.")
+    if not resume:
+        raise UsageError(f"{out} already holds this run.", "Add --resume to go on with it, or choose another --out.")
 
 
 class _TrainingLoss(nn.Module):
@@ -151,9 +153,10 @@ class Trainer:
             if self.step % LOG_EVERY == 0:
                 self._record(loss=self._finite(loss), lr=self._learning_rate(self.step - 1))
             if self._validation_is_due():
+                self._finite(loss)
                 note = self._validate()
             if time.monotonic() - saved > SAVE_EVERY or self.step == self.total_steps:
-                self._finite(loss)  # weights that are lost never take the place of a state that is not
+                self._finite(loss)
                 self._save()
                 saved = time.monotonic()
             progress(self.step, self.total_steps, note)
@@ -265,7 +268,9 @@ class Trainer:
         self._record(validation=measured)
         if self.crew.is_first:
             curves.draw(log.read(self.log_file), self.out / "curves.png")
-        if measured["ra"] < COLLAPSE * self.best["ra"] and self.best["ra"] - measured["ra"] > 0.1:
+        adversary, _ = self.recipe.phase((self.step - 1) / self.total_steps)
+        collapsed = measured["ra"] < COLLAPSE * self.best["ra"] and self.best["ra"] - measured["ra"] > 0.1
+        if collapsed and adversary.passes:  # without an attack in training, RA is expected to go
             raise AdvssError(
                 "Catastrophic overfitting at epoch {:g}: RA on validation fell from {:.1%} to {:.1%}; the best weights "
                 "are in best-ra.".format(self.step / self.steps_per_epoch, self.best["ra"], measured["ra"]),
@@ -334,6 +339,12 @@ class Trainer:
         write_atomically(self.out / picked / "recipe.yaml", lambda file: file.write(recipe.to_yaml().encode()))
 
     def _save(self) -> None:
+        """
+        Raises:
+            AdvssError: a weight is not finite; it never takes the place of a state that is whole.
+        """
+        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
+            raise AdvssError(f"A weight is no longer finite at step {self.step}.", "Lower the peak of `schedule`.")
         if not self.crew.is_first:
             return
         momentum = {
@@ -342,12 +353,18 @@ class Trainer:
             if parameter in self.optimizer.state
         }
         groups = {"model": self.model.state_dict(), "average": self.average.state_dict(), "momentum": momentum}
-        state.save(self.state_file, groups, {"step": self.step, "seconds": self.seconds, "best": self.best})
+        facts = {"step": self.step, "seconds": self.seconds, "best": self.best, "shares": self.crew.total}
+        state.save(self.state_file, groups, facts)
 
     def _restore(self) -> None:
         if not self.state_file.exists():
             return
         groups, facts = state.load(self.state_file)
+        if facts.get("shares", self.crew.total) != self.crew.total:
+            raise UsageError(
+                f"This run was begun with {facts['shares']} shares a batch, not {self.crew.total}.",
+                f"Go on with processes times accumulation = {facts['shares']}.",
+            )
         self.model.load_state_dict(groups["model"])
         self.average.load_state_dict(groups["average"])
         parameters = dict(self.model.named_parameters())
@@ -363,7 +380,7 @@ class Trainer:
         record = self.out / "parent.json"
         if self.state_file.exists():  # a run that is resumed needs its parent no more
             return Inherited(**read_json(record))
-        inherited = inherit_trunk(self.model, parents.find(self.recipe.parent, self.out.parent))
+        inherited = inherit_trunk(self.model, parents.find(self.recipe.parent, self.out.parent, self.recipe.profile))
         if self.crew.is_first:
             write_json(record, asdict(inherited))
         return inherited
@@ -382,6 +399,12 @@ class Trainer:
         everything = data.load(self.recipe.data, "train")
         training, validation = train_and_validation(everything)
         self.classes, self.available = everything.classes, len(everything)
+        outputs = self.recipe.architecture.num_classes
+        if self.recipe.objective.makes == "classifier" and outputs != len(self.classes):
+            raise UsageError(
+                f"{self.recipe.data} has {len(self.classes)} classes, but the network has {outputs} outputs.",
+                f"Add architecture.num_classes={len(self.classes)}.",
+            )
         self.training = Examples(everything, training, self.device)
         self.validation = Examples(everything, validation[: self.recipe.validation.images], self.device)
 

@@ -27,6 +27,7 @@ from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
 from advss_zoo.zoo import CONFIG as CONFIG
 from advss_zoo.zoo import WEIGHTS
+from advss_zoo.zoo.names import NAME, TAG
 
 if TYPE_CHECKING:
     AnyObjective: TypeAlias = Objective
@@ -58,8 +59,8 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
-    name: str
-    tag: str
+    name: str = Field(pattern=NAME)
+    tag: str = Field(pattern=TAG)
     kind: Literal["classifier", "trunk"] = "classifier"
     task: str | None = None
     scenario: str

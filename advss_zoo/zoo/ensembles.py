@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import read_json
 from advss_zoo.zoo import CONFIG
+from advss_zoo.zoo.names import FULL_NAME, NAME, TAG
 
 MEMBERS = "members"
 
@@ -24,7 +25,7 @@ class Member(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: str = Field(pattern=FULL_NAME)
     sha256: str
 
 
@@ -34,8 +35,8 @@ class EnsembleConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
-    name: str
-    tag: str
+    name: str = Field(pattern=NAME)
+    tag: str = Field(pattern=TAG)
     kind: Literal["ensemble"] = "ensemble"
     scenario: str
     classes: tuple[str, ...] = Field(description="in the order of the outputs")

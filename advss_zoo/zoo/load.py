@@ -55,10 +55,13 @@ def load_trunk(name: str, device: str | torch.device = "cpu") -> nn.Module:
         inside. A linear layer on the mean over positions is the simplest head.
 
     Raises:
-        UsageError: there is no such checkpoint.
+        UsageError: there is no such checkpoint, or it is an ensemble.
         CheckpointError: its weights cannot be had, or are not what the index says.
     """
-    network, _ = checkpoint.load(sources.fetch(name).path)
+    folder = sources.fetch(name).path
+    if ensembles.is_ensemble(folder):
+        raise UsageError(f"{name} is an ensemble, which has no trunk of its own.", "Choose one of its members.")
+    network, _ = checkpoint.load(folder)
     network.head = nn.Identity()
     return network.to(device)
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from advss_zoo.errors import UsageError
 
-_PATTERN = re.compile(r"(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)(?:\.(?P<tag>[a-z0-9]+))?")
+# For pydantic, which searches: a name in a file must not be a path either.
+NAME, TAG = r"^[a-z0-9]+(-[a-z0-9]+)*$", r"^[a-z0-9]+$"
+FULL_NAME = r"^[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+$"
+_PATTERN = re.compile(rf"(?P<name>{NAME.strip('^$')})(?:\.(?P<tag>{TAG.strip('^$')}))?")
 MAX_LENGTH = 100
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.attention import SHAPES, AttentionPooling
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.objectives.jigsaw import Jigsaw
 from advss_zoo.objectives.joint import Joint
@@ -36,14 +37,12 @@ def test_parameters(objective, parameters):
 
 
 def test_shapes_of_the_selfie_network():
-    objective = Selfie()
     with torch.device("meta"):
-        network = objective.build(Architecture())
+        network = Selfie().build(Architecture())
         assert network.trunk(torch.empty(1, 3, 32, 32)).shape == (1, 1024, 8, 8)
         assert network.trunk(torch.empty(16, 3, 8, 8)).shape == (16, 1024, 2, 2)
     seen = []
-    network.head.layers[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
-    with torch.device("meta"):
-        order = torch.arange(16).expand(1, 16)
-        network.head(torch.empty(1, 16, 1024), order)
-    assert seen == [(1, 13, 1024)]
+    pooling = AttentionPooling(8, 4, SHAPES["mini"])
+    pooling.layers[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
+    pooling(torch.rand(1, 16, 8), torch.arange(16).expand(1, 16))
+    assert seen == [(1, 13, 8)], "twelve visible patches and the token"

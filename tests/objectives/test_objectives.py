@@ -10,7 +10,7 @@ import advss_zoo.objectives
 from advss_zoo.adversaries.pgd import Pgd
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.modes import frozen
-from advss_zoo.objectives.base import Objective
+from advss_zoo.objectives.base import Batch, Objective
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.objectives.jigsaw import Jigsaw
 from advss_zoo.objectives.joint import Joint
@@ -68,6 +68,13 @@ def test_what_is_correct_is_decided_image_by_image(prepared):
         right = objective.correct(model, batch.inputs, batch)
     assert right.dtype == torch.bool
     assert len(right) == COUNT
+    if len(batch.inputs) == COUNT:  # one view an image
+        some = torch.tensor([4, 1])
+        with torch.no_grad():
+            alone = objective.correct(
+                model, batch.inputs[some], Batch(batch.inputs[some], batch.targets[some], batch.index[some])
+            )
+        assert torch.equal(alone, right[some])
 
 
 def test_the_transform_is_a_function_of_image_and_seed(objective):
@@ -142,3 +149,24 @@ def test_oneshot_turns_every_image_in_all_four_ways():
     assert batch.targets.tolist() == [7, 8, 9, *[0] * 3, *[1] * 3, *[2] * 3, *[3] * 3]
     assert torch.equal(batch.inputs[:3], batch.inputs[3:6])
     assert torch.equal(batch.inputs[6], torch.rot90(images[0], 1, (1, 2)))
+
+
+def test_oneshot_smooths_the_labels_of_the_data_in_training_only():
+    torch.manual_seed(0)
+    images, labels = torch.rand(4, 3, 32, 32), torch.arange(4)
+    losses = {}
+    for smoothing in (0.0, 0.2):
+        objective = OneShot(label_smoothing=smoothing, rotation_weight=0, attack_rotation_weight=0)
+        torch.manual_seed(1)
+        model = objective.build(ARCHITECTURE).eval()
+        batch = objective.transform(images, labels, torch.arange(4), seed=0)
+        logits = model(images)
+        losses[smoothing] = objective.attack_loss(model, batch)(batch.inputs).item()
+        expected = cross_entropy(logits, labels, label_smoothing=smoothing)
+        assert objective.loss(model, batch.inputs, batch).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert losses[0.0] == losses[0.2]
+
+
+def test_a_joint_objective_has_each_task_once():
+    with pytest.raises(ValueError, match="twice"):
+        Joint(tasks=(Rotation(), Rotation()))

@@ -110,3 +110,27 @@ def test_shipped_ensembles_are_of_recipes_that_ship(name):
     made_of = recipe.load_any(name)
     assert made_of.full_name == name
     assert {recipe.load(member).scenario for member in made_of.members} == {"p3f4"}
+
+
+def test_members_of_one_name_must_have_one_set_of_weights(members, tmp_path):
+    twin = checkpoint.read_config(members[1]).model_copy(update={"name": "member-0"})
+    (members[1] / "config.json").write_text(twin.model_dump_json())
+    with pytest.raises(UsageError, match="names of their own"):
+        assemble(ensemble_of(members), tmp_path / "x.test")
+
+
+@pytest.mark.parametrize("name", ["../evil.test", "/evil.test", "evil/../x.test", "evil"])
+def test_the_name_of_a_member_is_never_a_path(members, tmp_path, name):
+    folder = assemble(ensemble_of(members), tmp_path / "x.test")
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace("member-1.test", name))
+    with pytest.raises(CheckpointError, match=r"members\.1\.name"):
+        load.from_path(folder)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "A", ""])
+def test_the_name_of_a_checkpoint_is_never_a_path(members, name):
+    config = members[0] / "config.json"
+    config.write_text(config.read_text().replace("member-0", name))
+    with pytest.raises(CheckpointError, match="name"):
+        checkpoint.load(members[0])

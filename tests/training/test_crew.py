@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from advss_zoo.errors import UsageError
 from advss_zoo.training import log, recipe, trainer
 from advss_zoo.training.crew import Crew
 
@@ -65,6 +66,25 @@ def test_shares_of_a_batch_are_disjoint_and_weigh_what_they_hold():
     assert statistics[0].tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("shares", range(1, 17))
+def test_statistics_that_no_share_moves_stay_bit_for_bit(shares):
+    before = torch.rand(1000)
+    statistics = [before.clone()]
+    assert len(list(Crew(accumulation=shares).shares(torch.nn.Linear(1, 1), torch.arange(64), statistics))) == shares
+    assert torch.equal(statistics[0], before)
+
+
+def test_head_only_training_in_three_shares_keeps_the_trunk(cache, recipe_file, pretrained, tmp_path):
+    options = [f"parent={pretrained / 'average'}", "trains=head", "epochs=1", "accumulation=3"]
+    assert trainer.train(recipe.load(recipe_file, options), tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_as_many_shares_as_it_was_begun_with(cache, recipe_file, tmp_path):
+    trainer.train(recipe.load(recipe_file, ["epochs=1", "accumulation=2"]), tmp_path / "run")
+    with pytest.raises(UsageError, match="begun with 2 shares a batch, not 1"):
+        trainer.train(recipe.load(recipe_file, ["epochs=1"]), tmp_path / "run", resume=True)
+
+
 def test_an_empty_share_weighs_nothing():
     shares = list(Crew(accumulation=4).shares(torch.nn.Linear(1, 1), torch.arange(2), [torch.zeros(1)]))
     assert [share.weight for share in shares] == [0.5, 0.5, 0, 0]
@@ -93,5 +113,5 @@ def test_a_run_of_two_processes_leaves_the_same_files_and_resumes_in_one(run, tm
         "last",
         "recipe.yaml",
     }
-    trainer.train(recipe.load(recipe_file, ["epochs=1"]), tmp_path / "two", resume=True)
+    trainer.train(recipe.load(recipe_file, ["epochs=1", "accumulation=2"]), tmp_path / "two", resume=True)
     json.loads((tmp_path / "two" / "average" / "config.json").read_text())

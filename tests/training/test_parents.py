@@ -111,7 +111,7 @@ def test_an_unfinished_run_is_no_parent(pretrained, tmp_path):
     shutil.copytree(pretrained, tmp_path / "tiny-p3.test")
     assert parents.find("tiny-p3.test", tmp_path) == tmp_path / "tiny-p3.test" / "average"
     shutil.rmtree(tmp_path / "tiny-p3.test" / "last")
-    with pytest.raises(UsageError, match=r"tiny-p3\.test"):
+    with pytest.raises(UsageError, match=r"not finished.*advss train tiny-p3\.test --resume"):
         parents.find("tiny-p3.test", tmp_path)
 
 
@@ -136,3 +136,22 @@ def test_a_trunk_that_is_not_whole_is_refused_by_name(pretrained, tmp_path, dama
 def test_a_parent_of_another_width_is_refused(pretrained):
     with pytest.raises(CheckpointError, match="misshapen"):
         parents.inherit_trunk(ResNetV2(Architecture(depth=18, width=4)), pretrained / "average")
+
+
+def test_a_parent_that_saw_other_normalisation_is_refused(pretrained):
+    other = ARCHITECTURE.model_copy(update={"mean": (0.5, 0.5, 0.5)})
+    with pytest.raises(CheckpointError, match=r"mean \(0.485.*architecture.mean=\[0.485,0.456,0.406\]"):
+        parents.inherit_trunk(ResNetV2(other), pretrained / "average")
+
+
+def test_the_profile_of_a_parent_found_by_name_has_to_be_the_childs(pretrained):
+    assert parents.find("tiny-p3.test", pretrained.parent, "fast")
+    with pytest.raises(UsageError, match=r"profile fast, the recipe has paper.*parent="):
+        parents.find("tiny-p3.test", pretrained.parent, "paper")
+    assert parents.find(str(pretrained / "average"), pretrained.parent, "paper")
+
+
+def test_hints_for_the_paper_profile_name_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "names", lambda: ["someone-p3.r50"])
+    with pytest.raises(UsageError, match=r"advss train someone-p3\.r50 profile=paper"):
+        parents.find("someone-p3.r50", tmp_path, "paper")

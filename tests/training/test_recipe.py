@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from advss_zoo import resources
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.training import recipe
 
@@ -100,6 +103,25 @@ def test_bases_and_profiles_are_merged_key_by_key(tmp_path):
     assert (paper.epochs, paper.optimizer.momentum, paper.optimizer.weight_decay) == (9, 0.7, 3)
     assert [phase.peak for phase in fast.schedule] == [2], "lists are replaced, not merged"
     assert recipe.load(path, ["profile=paper", "epochs=1"]).epochs == 1, "what is asked for overrules the profile"
+    path.write_text(path.read_text().replace("name: mine", "name: mine, epochs: 4"))
+    assert recipe.load(path).epochs == 4, "a file has the last word over the profiles of its bases"
+    with pytest.raises(UsageError, match=r"no profile 'papr'.*fast, paper"):
+        recipe.load(path, ["profile=papr"])
+
+
+def test_a_recipe_without_profiles_does_not_pretend_to_have_one():
+    with pytest.raises(UsageError, match=r"p1f4\.mini has no profile 'paper'"):
+        recipe.load("p1f4.mini", ["profile=paper"])
+
+
+def test_the_example_of_the_documentation_says_what_is_run(tmp_path):
+    text = (resources.CHECKOUT / "docs" / "training.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    path = tmp_path / "example.yaml"
+    path.write_text(example.replace("steps: 3", "steps: 7").replace("peak: 0.2", "peak: 0.05") + "epochs: 3\n")
+    loaded = recipe.load(path)
+    assert [getattr(phase, "steps", None) for phase in loaded.adversary] == [2, 7]
+    assert (loaded.schedule[0].peak, loaded.epochs, loaded.objective.name) == (0.05, 3, "selfie")
 
 
 def test_a_base_that_does_not_exist_is_named(tmp_path):
@@ -128,3 +150,71 @@ def test_new_options_do_not_change_the_hash_of_old_recipes(recipe_file):
     assert recipe.load(recipe_file, ["accumulation=1", "attack_mode=eval", "clean_weight=0"]).sha256 == plain.sha256
     assert recipe.load(recipe_file, ["attack_mode=train"]).sha256 != plain.sha256
     assert recipe.load(recipe_file, ["adversary=[{name: none}]"]).sha256 != plain.sha256
+
+
+def test_momentum_and_nesterov_have_to_fit(recipe_file):
+    with pytest.raises(UsageError, match="nesterov"):
+        recipe.load(recipe_file, ["optimizer.momentum=0"])
+
+
+# --- the paper's profile, value by value (Chen et al. 2020, section 4.1, and the authors' scripts) --------------------
+
+PRETRAINING = {
+    # name: epochs, peak, floor, warm-up steps, weight decay, Nesterov, seed
+    "rotation-p2.r50": (200, 0.1, 1e-6, 200, 3e-4, False, 22),
+    "rotation-p3.r50": (100, 0.1, 1e-6, 200, 3e-4, False, 22),
+    "jigsaw-p2.r50": (200, 0.1, 1e-6, 200, 5e-4, False, 22),
+    "jigsaw-p3.r50": (100, 0.1, 1e-6, 200, 3e-4, False, 22),
+    "selfie-p2.r50": (200, 0.025, 1e-6, 0, 1e-4, True, 10),
+    "selfie-p3.r50": (200, 0.025, 1e-6, 0, 1e-4, True, 10),
+    "apse-p3.r50": (150, 0.001, 1e-8, 0, 1e-4, True, 22),
+    "apdpe-p3.r50": (150, 0.001, 1e-8, 0, 1e-4, True, 22),
+}
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_the_papers_pretraining(name):
+    made = recipe.load(name, ["profile=paper"])
+    (schedule,), sgd = made.schedule, made.optimizer
+    rates = schedule.peak, schedule.floor, schedule.warmup_steps
+    assert (made.epochs, *rates, sgd.weight_decay, sgd.nesterov, made.seed) == PRETRAINING[name]
+    assert (schedule.name, sgd.momentum, sgd.decays, made.batch_size) == ("cosine", 0.9, "all", 256)
+    selfie = name.startswith("selfie")
+    assert (made.augmentation.flip, made.augmentation.crop_padding) == ((False, 2) if selfie else (True, 4))
+    if selfie:
+        task = made.objective
+        assert (task.transformer, task.mask, task.double_softmax) == ("code", "batch", True)
+    (adversary,) = made.adversary
+    if "-p3" in name:
+        assert (adversary.steps, adversary.eps, adversary.step_size) == (10, 8 / 255, 2 / 255)
+        assert (made.clean_weight, made.attack_mode) == (0.5, "train")
+    else:
+        assert (adversary.name, made.clean_weight) == ("none", 0)
+    assert (made.ship, made.averaging.decay, made.validation.images) == ("best-ta", 0, 5000)
+
+
+@pytest.mark.parametrize(("name", "inner", "outer"), [("apdpe-p3.r50", 0.1, 0.1), ("apdpe-l05-p3.r50", 0.5, 0.5)])
+@pytest.mark.parametrize("profile", ["fast", "paper"])
+def test_lambda(name, inner, outer, profile):
+    diversity = recipe.load(name, [f"profile={profile}"]).objective.diversity
+    assert (diversity.inner, diversity.outer, diversity.outer_sign, diversity.frame) == (inner, outer, 1, "task")
+
+
+@pytest.mark.parametrize("scenario", ["p1f4", "selfie-p3f4", "rotation-p2f4", "selfie-p3f2", "p1f3", "jigsaw-p3f1"])
+def test_the_papers_fine_tuning(scenario):
+    made = recipe.load(f"{scenario}.r50", ["profile=paper"])
+    (schedule,), sgd, (adversary,) = made.schedule, made.optimizer, made.adversary
+    assert (made.epochs, schedule.peak, schedule.epochs, schedule.warmup_steps) == (100, 0.1, (30, 50), 200)
+    assert (sgd.weight_decay, sgd.nesterov, sgd.decays, sgd.momentum) == (3e-4, False, "all", 0.9)
+    assert (made.batch_size, made.seed, made.clean_weight, made.objective.label_smoothing) == (256, 20, 0, 0)
+    attacked = scenario[-1] in "24"
+    assert (adversary.passes, made.trains) == (10 if attacked else 0, "head" if scenario[-1] in "12" else "all")
+
+
+def test_the_papers_one_shot_baseline():
+    made = recipe.load("oneshot-f4.r50", ["profile=paper"])
+    (schedule,), sgd = made.schedule, made.optimizer
+    assert (schedule.name, schedule.peak, schedule.floor) == ("cosine", 0.1, 1e-6)
+    assert (made.epochs, made.batch_size) == (100, 128)
+    assert (sgd.nesterov, sgd.weight_decay) == (True, 5e-4)
+    assert (made.objective.rotation_weight, made.objective.attack_rotation_weight) == (0.5, 1.0)

@@ -201,3 +201,47 @@ def test_tensorboard_reads_the_curves(unbroken):
         events = accumulated.Scalars(f"validation/{key}")
         assert [event.step for event in events] == [record["step"] for record in logged]
         assert [event.value for event in events] == pytest.approx([record["validation"][key] for record in logged])
+
+
+def test_without_an_attack_in_training_robustness_may_go(cache, recipe_file, tmp_path, monkeypatch):
+    measured = iter([(0.6, 0.40), (0.7, 0.01), (0.8, 0.0), (0.8, 0.0)])
+    monkeypatch.setattr(trainer, "accuracies", lambda *what: next(measured))
+    made = recipe.load(recipe_file, ["validation.every=1", "adversary=[{name: none}]"])
+    assert trainer.train(made, tmp_path / "run").exists()
+
+
+def test_weights_that_are_not_finite_are_never_kept(cache, recipe_file, tmp_path):
+    with pytest.raises(AdvssError, match=r"loss is nan|no longer finite"):
+        trainer.train(recipe.load(recipe_file, ["schedule.0.peak=1e30", "validation.every=1"]), tmp_path / "run")
+    for kept in (tmp_path / "run").glob("*/model.safetensors"):
+        assert all(torch.isfinite(tensor).all() for tensor in load_file(kept).values())
+
+
+def test_outputs_and_classes_have_to_fit(cache, recipe_file, tmp_path):
+    with pytest.raises(UsageError, match=r"100 classes.*10 outputs.*architecture.num_classes=100"):
+        trainer.train(recipe.load(recipe_file, ["architecture.num_classes=10"]), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("mode", "forwards"), [("eval", 1), ("train", 4)])
+def test_an_attack_in_training_mode_moves_the_statistics_and_one_in_evaluation_mode_does_not(
+    cache, recipe_file, tmp_path, mode, forwards
+):
+    options = [f"attack_mode={mode}", "adversary=[{name: pgd, steps: 3}]"]
+    made = Trainer(recipe.load(recipe_file, options), tmp_path, Crew())
+    made._train_step()
+    counts = {int(n) for name, n in made.model.named_buffers() if name.endswith("num_batches_tracked")}
+    assert counts == {forwards}
+
+
+def test_the_average_is_the_exponential_one_from_its_start_on(cache, recipe_file, tmp_path):
+    """12 steps, averaging from a quarter of them on, of weights and statistics alike; computed by hand in float64."""
+    made = Trainer(recipe.load(recipe_file, ["averaging={decay: 0.9, start: 0.25}"]), tmp_path, Crew())
+    names = ("trunk.conv1.weight", "trunk.bn1.running_mean", "head.linear.bias")
+    by_hand = {}
+    for step in range(1, 8):
+        made._train_step()
+        now = {name: made.model.state_dict()[name].double() for name in names}
+        for name, value in now.items():
+            by_hand[name] = value if step <= 3 else 0.9 * by_hand[name] + 0.1 * value
+    for name in names:
+        assert torch.allclose(made.average.module.state_dict()[name].double(), by_hand[name], atol=1e-6)
