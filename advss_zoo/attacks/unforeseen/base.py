@@ -1,0 +1,111 @@
+"""The interface of an unforeseen attack, and the one search that serves all of them."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.attacks.threat import Loss
+from advss_zoo.attacks.unforeseen.regions import TOLERANCE, Region
+from advss_zoo.errors import AdvssError, UsageError
+
+
+class Unforeseen(ABC):
+    """What an attack can make of one batch: variables, the region they stay in, and the images they stand for.
+
+    A subclass sets `region` when it is made. Everything it draws is a function of seed and image index, and nothing it
+    computes for an image depends on the others of the batch.
+    """
+
+    name: ClassVar[str]
+    multiple: ClassVar[int] = 1  # of which the sides of an image must be
+    own_step: ClassVar[float | None] = None  # step of attacks whose eps does not bound their variables
+
+    region: Region
+
+    def __init__(self, x: Tensor, *, eps: float, index: Tensor, seed: int) -> None:
+        """
+        Args:
+            x: clean images (B,3,H,W) in [0,1].
+            eps: the strength, in the attack's own published unit.
+            index: (B,) positions in the data set.
+
+        Raises:
+            UsageError: the attack is not defined for images of this shape.
+        """
+        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % self.multiple or x.shape[3] % self.multiple:
+            sides = f" with sides that are multiples of {self.multiple}" if self.multiple > 1 else ""
+            raise UsageError(f"{self.name} is for images of three colours{sides}, not for {tuple(x.shape)}.")
+        self.x, self.eps, self.index, self.seed = x, eps, index, seed
+
+    @abstractmethod
+    def start(self) -> Tensor:
+        """Random variables to begin from (B,...); they need not lie in the region."""
+
+    @abstractmethod
+    def images(self, v: Tensor) -> Tensor:
+        """The images (B,3,H,W) that variables v stand for; in [0,1] up to rounding for v in the region."""
+
+    @classmethod
+    def step_size(cls, eps: float, steps: int) -> float:
+        """The published step, in the unit of the variables: eps/sqrt(steps), or one of the attack's own."""
+        return eps / math.sqrt(steps) if cls.own_step is None else cls.own_step
+
+    def search(self, loss: Loss, steps: int, step_size: float) -> Tensor:
+        """Variables after `steps` steps of ascent on the loss of their images: the last iterate.
+
+        Raises:
+            AdvssError: the loss has no finite gradient, with which the search would stand still unnoticed.
+        """
+        v = self.start()
+        for t in range(steps):
+            gradient = input_gradient(lambda variables: loss(self.images(variables)), v)
+            if not gradient.isfinite().all():
+                raise AdvssError(f"The gradient that {self.name} follows is NaN or infinite.")
+            v = self.region.advance(v, gradient, t, step_size).detach()
+        return v
+
+    @classmethod
+    def perturb(
+        cls,
+        loss: Loss,
+        x: Tensor,
+        *,
+        eps: float,
+        index: Tensor,
+        seed: int,
+        steps: int,
+        step_size: float | None = None,
+    ) -> Tensor:
+        """Adversarial images (B,3,H,W) in [0,1], detached.
+
+        Args:
+            loss: what is maximised, summed over the batch (`targets.targeted_loss` is the published one).
+            x: clean images (B,3,H,W) in [0,1].
+            eps: the strength, in the attack's own unit as in `calibration`.
+            index: (B,) positions in the data set; with `seed` they determine all that is random.
+            steps: gradients taken; 200 for the published calibration.
+            step_size: left out: the published one. L1 attacks take none (Frank-Wolfe).
+
+        Raises:
+            UsageError: a constant makes no sense, or the attack is not defined for images of this shape.
+            AdvssError: the gradient is not finite, or the attack left its region, which is a defect of the attack.
+        """
+        if not (0 < eps < math.inf and steps >= 1 and (step_size is None or 0 < step_size < math.inf)):
+            raise UsageError(f"{cls.name} with eps {eps}, {steps} steps of size {step_size} is no attack.")
+        attack = cls(x, eps=eps, index=index, seed=seed)
+        v = attack.search(loss, steps, cls.step_size(eps, steps) if step_size is None else step_size)
+        size = attack.region.size(v)
+        with torch.no_grad():
+            images = attack.images(v)
+        # Both written so that NaN fails.
+        if not (size <= 1 + TOLERANCE).all():
+            raise AdvssError(f"{cls.name} went {size.max():.6g} times as far as it may.")
+        if not ((images - 0.5).abs() <= 0.5 + TOLERANCE).all():
+            raise AdvssError(f"{cls.name} left the range of pixel values, [0, 1].")
+        return images.clamp(0, 1)
