@@ -26,6 +26,7 @@ REQUIRED = (
     "matplotlib",
     "numpy",
     "pillow",
+    "pyautoattack",
     "pydantic",
     "pyyaml",
     "rich",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "advss eval",
     "advss eval p1f4.mini --attack clean,pgd20 --limit 200",
+    "advss eval p1f4.mini --attack autoattack --limit 64",
     "advss eval p1f4.mini+p1f3.mini --data cifar10",
     "advss eval p1f4 --norm l2 --eps 0.5 --restarts 5",
     "advss eval --model mypackage.models:build --json",
@@ -52,23 +53,38 @@ def command(
     ] = None,
     attack: Annotated[
         list[str] | None,
-        typer.Option(metavar="PROTOCOL", help="clean, pgdN or pgdN-any, several at once; left out: pgd20."),
+        typer.Option(
+            metavar="PROTOCOL",
+            help="clean, pgdN, pgdN-any, autoattack, or one of its attacks: apgd-ce, apgd-t, apgd-dlr, fab-t, square; "
+            "several at once; left out: pgd20.",
+        ),
     ] = None,
     data: Annotated[
         str, typer.Option(metavar="DATA", help="cifar10, cifar10-1k or cifar100: the test images.")
     ] = SUBSET,
     limit: LimitOption = None,
-    norm: Annotated[Literal["linf", "l2"], typer.Option(help="How perturbations are measured.")] = "linf",
+    norm: Annotated[
+        Literal["linf", "l2", "l1"],
+        typer.Option(help="How perturbations are measured; l1 for autoattack and its attacks."),
+    ] = "linf",
     eps: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Size of perturbations; left out: 8/255, with l2 0.5."),
+        typer.Option(metavar="SIZE", help="Size of perturbations; left out: 8/255, with l2 0.5, with l1 12."),
     ] = None,
     step_size: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Size of a step; left out: 2/255, with l2 2.5 eps / N."),
+        typer.Option(metavar="SIZE", help="Size of a step of pgdN; left out: 2/255, with l2 2.5 eps / N."),
     ] = None,
-    restarts: Annotated[int, typer.Option(metavar="N", min=1, help="Random starts; the worst of them counts.")] = 1,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the random starts.")] = 0,
+    restarts: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Random starts of pgdN; the worst of them counts.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of all that is random.")] = 0,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="Also measure RA on the adversarial images rounded to 8 bit.")
+    ] = False,
+    save_adversarial: Annotated[
+        bool, typer.Option("--save-adv", help="Keep the adversarial images, as safetensors and as RobustBench asks.")
+    ] = False,
     batch_size: BatchSizeOption = 256,
     device: DeviceOption = "auto",
     model: Annotated[
@@ -92,14 +108,24 @@ def command(
     _check_data(data)
     protocols = _protocols(attack or ["pgd20"], norm=norm, eps=eps, step_size=step_size, restarts=restarts, seed=seed)
     images = _images(data, limit)
+    protocols = [protocol.for_classes(len(images.classes)) for protocol in protocols]
     where = pick_device(device)
     results = {}
     with redirect_stdout(sys.stderr):  # whatever a model of the user's own prints, it is not our data
         loaded = _load(name, model, where)
         base = folder or RUNS / "eval" / _slug(f"{loaded.full_name}-{images.name}" + (f"-{limit}" if limit else ""))
         for protocol in protocols:
-            place = base / protocol.slug()
-            results[place] = measure(loaded, images, protocol, place, batch_size=batch_size, device=where)
+            place = base / (protocol.slug() + ("-8bit" if quantize else ""))
+            results[place] = measure(
+                loaded,
+                images,
+                protocol,
+                place,
+                batch_size=batch_size,
+                device=where,
+                quantize=quantize,
+                save_adversarial=save_adversarial,
+            )
     _show(results, images, base)
 
 
@@ -164,7 +190,15 @@ def _load(name: str | None, model: str | None, device: str) -> Loaded:
 
 
 def measure(
-    loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path, *, batch_size: int, device: str
+    loaded: Loaded,
+    images: ImageSet,
+    protocol: Protocol,
+    place: Path,
+    *,
+    batch_size: int,
+    device: str,
+    quantize: bool = False,
+    save_adversarial: bool = False,
 ) -> Result:
     from advss_zoo.evaluation.results import RESULT_FILE
     from advss_zoo.evaluation.runner import Subject, evaluate
@@ -182,6 +216,8 @@ def measure(
             progress=progress,
             subject=Subject(loaded.full_name, loaded.sha256),
             command=shlex.join(["advss", *sys.argv[1:]]),
+            quantize=quantize,
+            save_adversarial=save_adversarial,
         )
 
 
@@ -221,8 +257,24 @@ def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
     first = next(iter(results.values()))
     documents = [_document(result, place) for place, result in results.items()]
     out.table(rows, document={"model": first.model, "data": first.data, "results": documents, "out": str(base)})
-    for place in results:
+    for place, result in results.items():
+        for line in _remarks(result):
+            out.hint(f"{result.protocol['label']}: {line}")
         out.hint(f"Result: {place / 'result.json'}")
+
+
+def _remarks(result: Result) -> list[str]:
+    """What there is to say of a result beside TA and RA."""
+    from advss_zoo.evaluation.details import cautions
+
+    details = result.details or {}
+    attacks = details.get("attacks", [])
+    remarks = []
+    if len(attacks) > 1:
+        remarks.append("RA " + ", ".join(f"{percent(attack['accuracy'])} after {attack['name']}" for attack in attacks))
+    if "ra_8bit" in details:
+        remarks.append(f"RA {percent(details['ra_8bit'])} on the adversarial images rounded to 8 bit")
+    return remarks + [f"Warning: {sentence}" for sentence in cautions(details)]
 
 
 def _document(result: Result, place: Path) -> dict[str, Any]:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
 
-# float32 x + eps lies up to 2.6e-8 outside the ball; for a norm over all pixels errors grow with its size.
-TOLERANCE = 1e-6
 
-
-def check_model(model: nn.Module, x: Tensor, images: Images, needs_gradient: bool) -> None:
-    """Try the model on x (B,C,H,W).
+def count_classes(model: nn.Module, x: Tensor) -> int:
+    """How many classes the model says that x (B,C,H,W) may be of.
 
     Raises:
-        AdvssError: it fails on such images, is random, mixes them, gives NaN, or no gradient where an attack needs it.
+        AdvssError: it fails on such images.
+    """
+    return _logits(model, x).shape[1]
+
+
+def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: bool) -> None:
+    """Try the model on x (B,C,H,W).
+
+    Args:
+        differentiable: an attack needs the gradient of its output with respect to x.
+
+    Raises:
+        AdvssError: it fails on such images, is random, mixes them, or gives NaN; or, if it has to be differentiable, is
+            not, or gives probabilities.
         UsageError: its classes are not those of the data.
     """
     logits = _logits(model, x)
@@ -33,18 +44,50 @@ def check_model(model: nn.Module, x: Tensor, images: Images, needs_gradient: boo
     check_finite(logits)
     # The same images once more, half of them beside others. Rounding may differ; dropout, noise and statistics of the
     # batch do far more.
-    half = len(x) // 2
+    half = -(-len(x) // 2)
     again = _logits(model, torch.cat([x[:half], 1 - x[half:]]))[:half]
     if not torch.allclose(logits[:half], again, rtol=1e-4, atol=1e-5):
         raise AdvssError(
             "The model is random, or mixes the images of a batch: the same images gave two different outputs.",
             "Remove dropout and noise that stay on in eval mode, and batch norm without running statistics.",
         )
-    if needs_gradient and not logits.requires_grad:
+    if differentiable and not logits.requires_grad:
         raise AdvssError(
             "The model's output has no gradient with respect to the images, which this attack needs.",
             "Check that forward works with torch operations only, outside torch.no_grad().",
         )
+    if differentiable and _are_probabilities(logits):
+        raise AdvssError(
+            "The model returns probabilities: in the second softmax of an attack's loss their gradients die, and the "
+            "model looks more robust than it is.",
+            "Return logits, or the logarithm of the probabilities.",
+        )
+
+
+def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    """
+    Raises:
+        AdvssError: the loss has no slope at any image of x (B,C,H,W), so that an attack by gradient goes nowhere.
+    """
+    if zero_gradients(model, x, y).all():
+        raise AdvssError(
+            f"The gradient of the model's loss is exactly 0 at all of the first {len(x)} images: there is nothing that "
+            "this attack could follow.",
+            "Take out what rounds or saturates, or use --attack square, which needs no gradient.",
+        )
+
+
+def zero_gradients(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """At which images (B,C,H,W) the gradient of the cross-entropy is exactly 0, bool (B,)."""
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = F.cross_entropy(model(x), y, reduction="sum")
+    return torch.autograd.grad(loss, x)[0].flatten(1).eq(0).all(dim=1)
+
+
+def _are_probabilities(logits: Tensor) -> bool:
+    sums_to_one = (logits.sum(dim=1) - 1).abs() < 1e-2  # half precision is no more exact
+    return bool((sums_to_one & (logits >= 0).all(dim=1)).all())
 
 
 def _logits(model: nn.Module, x: Tensor) -> Tensor:
@@ -65,15 +108,14 @@ def check_finite(logits: Tensor) -> None:
         raise AdvssError("The model's output is NaN or infinite.", "Its weights may be damaged.")
 
 
-def check_adversarial(adversarial: Tensor, x: Tensor, threat: ThreatModel) -> None:
+def check_adversarial(adversarial: Tensor, x: Tensor, ball: Ball) -> None:
     """
     Raises:
-        AdvssError: an image lies outside the threat model, which is a defect of the attack.
+        AdvssError: an image lies outside the ball or the box, which is a defect of the attack.
     """
-    delta = (adversarial.double() - x.double()).flatten(1)
-    size = torch.linalg.vector_norm(delta, ord=float("inf") if threat.norm == "linf" else 2, dim=1)
-    # Written so that NaN fails.
-    if not (size <= threat.eps + TOLERANCE * max(1.0, threat.eps)).all():
-        raise AdvssError(f"The attack went {size.max():.6g} far, but eps is {threat.eps:.6g} ({threat.norm}).")
-    if not ((adversarial >= 0) & (adversarial <= 1)).all():
-        raise AdvssError("The attack left the range of pixel values, [0, 1].")
+    if ball.contains(adversarial, x).all():
+        return
+    distances = ball.distances(adversarial, x)
+    if not (distances <= ball.limit).all():  # written so that NaN fails
+        raise AdvssError(f"The attack went {distances.max():.6g} far, but eps is {ball.eps:.6g} ({ball.norm}).")
+    raise AdvssError("The attack left the range of pixel values, [0, 1].")

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import DataError
-from advss_zoo.evaluation.passes import padded
 
 # (images, labels): uint8 or float in [0,1] of shape (N,C,H,W), and integers of shape (N,).
 Arrays: TypeAlias = tuple[Any, Any]
@@ -38,8 +37,8 @@ class Images:
         return len(self.pixels)
 
     def batch(self, rows: range, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """x float32 (B,C,H,W) in [0,1], y (B,), index (B,) of the images at `rows`, padded to a multiple of 8."""
-        chosen = padded(torch.tensor(rows)).numpy()
+        """x float32 (B,C,H,W) in [0,1], y (B,), index (B,) of the images at `rows`."""
+        chosen = list(rows)
         x = torch.from_numpy(self.pixels[chosen]).to(device)
         x = x.float() / 255 if x.dtype == torch.uint8 else x
         y, index = (torch.from_numpy(array[chosen]).to(device) for array in (self.labels, self.index))

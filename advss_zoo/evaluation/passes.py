@@ -10,8 +10,10 @@ the last few of a shorter one differently.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # 64 images of CIFAR's size keep two cores as busy as 256 do; larger images come in fewer, for the same memory.
 MOST_IMAGES = 64
@@ -26,7 +28,21 @@ def images_per_pass(height: int, width: int) -> int:
     return min(MOST_IMAGES, max(MULTIPLE, fitting))
 
 
-def padded(rows: Tensor) -> Tensor:
-    """Row numbers (n,), n > 0, repeated from the start up to a multiple of 8."""
-    length = -(-len(rows) // MULTIPLE) * MULTIPLE
-    return rows[torch.arange(length, device=rows.device) % len(rows)]
+class Padded(nn.Module):
+    """`model`, which sees batches of multiples of 8 alone, whatever an attack makes of a pass.
+
+    The last pass of the data is shorter, and attacks leave out images that they have broken. Such a batch is filled up
+    with its own images from the start, and what the model says of those is left out.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Any:
+        missing = -len(x) % MULTIPLE
+        if not missing:
+            return self.model(x)
+        again = torch.arange(missing, device=x.device) % len(x)
+        output = self.model(torch.cat([x, x.detach()[again]]))
+        return output[: len(x)] if isinstance(output, Tensor) else output

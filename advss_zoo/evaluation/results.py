@@ -12,6 +12,7 @@ import torch
 
 import advss_zoo
 from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation import details
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import read_json, slug, write_json
 
@@ -42,6 +43,7 @@ class Result:
     verdicts: dict[str, str]  # file, sha256
     fingerprint: str  # of all that determines the verdicts
     schema: int = RESULT_SCHEMA
+    details: dict[str, Any] | None = None  # what else the verdicts say (see `details`); left out where that is nothing
 
     @classmethod
     def from_verdicts(cls, verdicts: Verdicts, *, seconds: float, **facts: Any) -> Self:
@@ -51,12 +53,14 @@ class Result:
             images_per_second=len(verdicts) / seconds,
             seconds=seconds,
             verdicts={"file": VERDICTS_FILE, "sha256": verdicts.sha256},
+            details=details.derive(facts["protocol"], verdicts),
             **verdicts.scores(),
             **facts,
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": self.schema, **asdict(self)}
+        value = {"schema": self.schema, **asdict(self)}
+        return {key: item for key, item in value.items() if key != "details" or item is not None}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
@@ -71,8 +75,8 @@ class Result:
                 "Upgrade advss-zoo, or evaluate again.",
             )
         names = {field.name for field in fields(cls)}
-        if set(value) != names:
-            raise AdvssError(f"A result has other fields than it should: {', '.join(sorted(set(value) ^ names))}.")
+        if wrong := (set(value) ^ names) - {"details"}:
+            raise AdvssError(f"A result has other fields than it should: {', '.join(sorted(wrong))}.")
         intervals = {name: value[name] and tuple(value[name]) for name in ("ta_ci95", "ra_ci95")}
         return cls(**{**value, **intervals})
 
@@ -110,6 +114,8 @@ def check(path: Path) -> Result:
     for name, derived in {"n": len(verdicts), **verdicts.scores()}.items():
         if not _same(getattr(result, name), derived):
             raise AdvssError(f"{path} says {name} = {getattr(result, name)}, but its verdicts give {derived}.")
+    if result.details != (derived := details.derive(result.protocol, verdicts)):
+        raise AdvssError(f"{path} says details = {result.details}, but its verdicts give {derived}.")
     return result
 
 

@@ -1,7 +1,7 @@
 """Evaluation: a model, images, a protocol; out come verdicts and a result.
 
 The verdicts depend on these three alone: not on the batch size (see `passes`), the process (random numbers belong to
-images) or interruptions (see `store`).
+images or passes) or interruptions (see `store`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,20 @@ from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.arithmetic import exact_arithmetic
-from advss_zoo.evaluation.checks import check_adversarial, check_finite, check_model
+from advss_zoo.evaluation.checks import check_adversarial, check_finite, check_gradient, check_model, count_classes
+from advss_zoo.evaluation.details import RIGHT_8BIT
 from advss_zoo.evaluation.images import Arrays, Images, as_images
-from advss_zoo.evaluation.passes import images_per_pass
+from advss_zoo.evaluation.passes import MULTIPLE, Padded, images_per_pass
 from advss_zoo.evaluation.protocols import Protocol
+from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import Result, describe_device, versions
 from advss_zoo.evaluation.store import Store, fingerprint
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 
-Progress = Callable[[int, int], None]
+# Called with the images done, their total, and which part of a pass is begun ("" between passes).
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ def evaluate(
     progress: Progress | None = None,
     subject: Subject | None = None,
     command: str | None = None,
+    save_adversarial: bool = False,
+    quantize: bool = False,
 ) -> Result:
     """Accuracy of a model on clean and on attacked images.
 
@@ -68,28 +73,35 @@ def evaluate(
             returns the result of a finished one.
         batch_size: the verdicts so far are written after so many images, rounded up to whole passes. Nothing else
             depends on it: how many images go through the network at once is fixed (see `passes`).
-        progress: called with the images done and their total.
+        progress: called with the images done, their total, and the part of the work that is begun.
         subject: how the result names the model; left out: by its class.
         command: how the result says it was made; left out: this process's command line.
+        save_adversarial: keep the adversarial images in `out`, too (see `adversarial`).
+        quantize: also measure the accuracy on adversarial images rounded to 8 bit, for the result's details.
 
     Raises:
         UsageError: the protocol is unknown, the classes do not fit, or `out` holds another evaluation.
         DataError: the images or labels are of the wrong kind.
-        AdvssError: the model is random, fails or gives NaN; the attack left its threat model; a file cannot be written.
+        AdvssError: the model is random, fails or gives NaN; it gives an attack no gradient to follow; the attack left
+            its threat model; a file cannot be written.
     """
     if isinstance(protocol, str):
         protocol = protocols.parse(protocol)
     if batch_size < 1:
         raise UsageError(f"The batch size is {batch_size}.", "At least 1 is needed.")
-    progress = progress or (lambda done, total: None)
+    if save_adversarial and out is None:
+        raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
     device = torch.device(device)
     model, images, subject = model.to(device), as_images(data), subject or Subject(type(model).__name__)
-    facts = _facts(model, images, protocol, subject)
-    store = None if out is None else Store(Path(out), facts)
-    if store and (result := store.result()):
-        progress(len(images), len(images))
-        return result
-    verdicts, seconds = _measure(model, images, protocol, store, batch_size, device, progress)
+    with frozen(model), exact_arithmetic(device):
+        work = _Work(Padded(model), images, protocol, device, progress or (lambda done, total, part: None), quantize)
+        work = work.for_its_classes()
+        facts = work.facts(subject, weights_sha256(model))
+        store = None if out is None else Store(Path(out), facts, save_adversarial)
+        if store and (result := store.result()):
+            work.progress(len(images), len(images), "")
+            return result
+        verdicts, seconds = work.measure(store, batch_size)
     result = Result.from_verdicts(
         verdicts,
         seconds=seconds,
@@ -101,79 +113,107 @@ def evaluate(
         **facts,
     )
     if store:
-        store.finish(result)
+        store.finish(result, verdicts)
     return result
 
 
-def _facts(model: nn.Module, images: Images, protocol: Protocol, subject: Subject) -> dict[str, Any]:
-    """The parts of a result that are known beforehand."""
-    facts: dict[str, Any] = {
-        "model": {"name": subject.name, "sha256": subject.sha256, "weights_sha256": weights_sha256(model)},
-        "data": {
-            "name": images.name,
-            "split": images.split,
-            "n": len(images),
-            "indices": _describe_indices(images.index),
-            "content_sha256": images.content_sha256,
-        },
-        "protocol": protocol.constants(),
-    }
-    return {**facts, "fingerprint": fingerprint(**facts)}
+@dataclass(frozen=True)
+class _Work:
+    """What is measured, and how; `model` is frozen."""
 
+    model: Padded
+    images: Images
+    protocol: Protocol
+    device: torch.device
+    progress: Progress
+    quantize: bool
 
-def _measure(
-    model: nn.Module,
-    images: Images,
-    protocol: Protocol,
-    store: Store | None,
-    batch_size: int,
-    device: torch.device,
-    progress: Progress,
-) -> tuple[Verdicts, float]:
-    """The verdicts on all images, and the seconds they took: those in the store, and after them the missing ones."""
-    verdicts, seconds = store.resume(images) if store else (None, 0.0)
-    done, total = 0 if verdicts is None else len(verdicts), len(images)
-    step = images_per_pass(*images.pixels.shape[2:])
-    batch = -(-batch_size // step) * step
-    passes = [range(first, min(first + step, total)) for first in range(done, total, step)]
-    progress(done, total)
-    with frozen(model), exact_arithmetic(device):
+    def for_its_classes(self) -> _Work:
+        classes = self.images.classes
+        if classes is None:
+            x, _, _ = self.images.batch(range(min(MULTIPLE, len(self.images))), self.device)
+            classes = count_classes(self.model, x)
+        return replace(self, protocol=self.protocol.for_classes(classes))
+
+    def facts(self, subject: Subject, weights: str) -> dict[str, Any]:
+        """The parts of a result that are known beforehand."""
+        facts: dict[str, Any] = {
+            "model": {"name": subject.name, "sha256": subject.sha256, "weights_sha256": weights},
+            "data": {
+                "name": self.images.name,
+                "split": self.images.split,
+                "n": len(self.images),
+                "indices": _describe_indices(self.images.index),
+                "content_sha256": self.images.content_sha256,
+            },
+            "protocol": {**self.protocol.constants(), **({"quantize": True} if self.quantize else {})},
+        }
+        return {**facts, "fingerprint": fingerprint(**facts)}
+
+    def measure(self, store: Store | None, batch_size: int) -> tuple[Verdicts, float]:
+        """The verdicts on all images, and the seconds they took: those in the store, and after them the missing."""
+        step, total = images_per_pass(*self.images.pixels.shape[2:]), len(self.images)
+        verdicts, seconds = store.resume(self.images, step) if store else (None, 0.0)
+        done = 0 if verdicts is None else len(verdicts)
+        batch = -(-batch_size // step) * step
+        passes = [range(first, min(first + step, total)) for first in range(done, total, step)]
+        self.progress(done, total, "")
         if passes:
-            x, _, _ = images.batch(passes[0], device)
-            check_model(model, x, images, protocol.needs_gradient)
+            self._check(passes[0])
         for rows in passes:
-            started = time.perf_counter()
-            more = _pass(model, images, rows, protocol, device)
-            verdicts = more if verdicts is None else verdicts + more
-            seconds += time.perf_counter() - started
+            more, took = self._pass(rows, store)
+            verdicts, seconds = more if verdicts is None else verdicts + more, seconds + took
             if store and (rows.stop % batch == 0 or rows.stop == total):
                 store.save(verdicts, seconds)
-            progress(rows.stop, total)
-    assert verdicts is not None
-    return verdicts, seconds
+            self.progress(rows.stop, total, "")
+        assert verdicts is not None
+        return verdicts, seconds
 
+    def _check(self, rows: range) -> None:
+        x, y, _ = self.images.batch(rows, self.device)
+        check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
+        if self.protocol.gradient == "needed" and rows.start == 0:  # later passes may be of a few images only
+            check_gradient(self.model, x, y)
 
-def _pass(model: nn.Module, images: Images, rows: range, protocol: Protocol, device: torch.device) -> Verdicts:
-    x, y, index = images.batch(rows, device)
-    clean = _predict(model, x)
-    adversarial = protocol.attack(model, x, y, index)
-    attacked = None
-    if adversarial is not None:
-        if protocol.threat is not None:
-            check_adversarial(adversarial, x, protocol.threat)
-        attacked = _predict(model, adversarial)[: len(rows)]
-    part = slice(rows.start, rows.stop)
-    return Verdicts(
-        images.index[part].astype(np.int32), images.labels[part].astype(np.int32), clean[: len(rows)], attacked
-    )
+    def _pass(self, rows: range, store: Store | None) -> tuple[Verdicts, float]:
+        """The verdicts on the images at `rows`, and the seconds they took."""
+        started = time.perf_counter()
+        x, y, index = self.images.batch(rows, self.device)
+        record = Record(
+            store.parts(rows.start) if store else None,
+            announce=lambda part: self.progress(rows.start, len(self.images), part),
+        )
+        clean = _predict(self.model, x)
+        adversarial = self.protocol.attack(self.model, x, y, index, record)
+        attacked = None
+        if adversarial is not None:
+            if self.protocol.ball is not None:
+                check_adversarial(adversarial, x, self.protocol.ball)
+            attacked = _predict(self.model, adversarial)
+            if self.quantize:
+                record.evidence[RIGHT_8BIT] = _predict(self.model, (adversarial * 255).round() / 255) == y
+            if store:
+                store.keep(rows.start, adversarial)
+        verdicts = Verdicts(
+            _integers(index),
+            _integers(y),
+            _integers(clean),
+            None if attacked is None else _integers(attacked),
+            {name: _integers(tensor).astype(np.int8) for name, tensor in record.evidence.items()},
+        )
+        return verdicts, record.seconds + time.perf_counter() - started
 
 
 @torch.no_grad()
-def _predict(model: nn.Module, x: Tensor) -> Integers:
-    logits = model(x)
+def _predict(model: nn.Module, x: Tensor) -> Tensor:
+    """Class numbers (B,)."""
+    logits: Tensor = model(x)
     check_finite(logits)
-    predictions: Integers = logits.argmax(dim=1).cpu().numpy().astype(np.int32)
-    return predictions
+    return logits.argmax(dim=1)
+
+
+def _integers(tensor: Tensor) -> Integers:
+    return tensor.cpu().numpy().astype(np.int32)
 
 
 def _describe_indices(index: np.ndarray) -> str:

@@ -1,26 +1,32 @@
 """The folder of an evaluation, from its first verdict to its result, over any number of interruptions.
 
 While the work lasts it holds `verdicts.npz`, the verdicts so far, and `progress.json`, which says whose they are; at
-the end `result.json` takes the place of the latter.
+the end `result.json` takes the place of the latter. Beside them lies what is not verdicts yet, in `unfinished-...`:
+the finished parts of passes, and adversarial images that are to be kept. That folder is named after the evaluation,
+so nothing in it is ever taken for another's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.evaluation import adversarial
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import explained, read_json, write_json
 
 PROGRESS_FILE = "progress.json"
+UNFINISHED = "unfinished-"
 
 
 def fingerprint(model: dict[str, Any], data: dict[str, Any], protocol: dict[str, Any]) -> str:
@@ -35,29 +41,38 @@ def fingerprint(model: dict[str, Any], data: dict[str, Any], protocol: dict[str,
 
 @dataclass(frozen=True)
 class Store:
-    """The folder at `path`, of the evaluation that `facts` (model, data, protocol, fingerprint) describe."""
+    """The folder at `path`, of the evaluation that `facts` (model, data, protocol, fingerprint) describe.
+
+    `keeps_adversarial`: at the end it is to hold the adversarial images, too.
+    """
 
     path: Path
     facts: dict[str, Any]
+    keeps_adversarial: bool = False
 
     def result(self) -> Result | None:
         """The result, if the work is done already.
 
         Raises:
-            UsageError: the folder holds another evaluation's.
+            UsageError: the folder holds another evaluation's, or one whose adversarial images were not kept.
             AdvssError: the result is not that of the verdicts beside it.
         """
         path = self.path / RESULT_FILE
         if not path.exists():
             return None
         self._check_owner(Result.read(path).to_json())
-        return check(path)
+        result = check(path)
+        kept = result.ra is None or (self.path / adversarial.TENSORS_FILE).exists()
+        if self.keeps_adversarial and not kept:
+            raise UsageError(f"{self.path} holds a finished run that kept no adversarial images.", self._way_out)
+        self._tidy()
+        return result
 
-    def resume(self, images: Images) -> tuple[Verdicts | None, float]:
-        """The verdicts so far, if there are any, and the seconds they took.
+    def resume(self, images: Images, step: int) -> tuple[Verdicts | None, float]:
+        """The verdicts so far, if there are any, and the seconds they took; passes begin at every `step`-th image.
 
         Raises:
-            UsageError: the folder holds another evaluation's.
+            UsageError: the folder holds another evaluation's, or adversarial images of it were not kept.
             AdvssError: the verdicts are damaged.
         """
         path, progress_path = self.path / VERDICTS_FILE, self.path / PROGRESS_FILE
@@ -72,17 +87,46 @@ class Store:
         expected = images.index[part], images.labels[part]
         if not all(map(np.array_equal, (found.index, found.label), expected)):
             raise AdvssError(f"{path} is not about the images it should be.", self._way_out)
+        firsts = range(0, 0 if found.attacked_prediction is None else len(found), step)
+        if self.keeps_adversarial and not all(self._passes.path(first).exists() for first in firsts):
+            raise UsageError(f"{self.path} was begun without keeping adversarial images.", self._way_out)
         return found, float(progress["seconds"])
 
+    def parts(self, first: int) -> Path:
+        """How the files begin that keep the finished parts of the pass from image `first` on."""
+        return self._unfinished / "parts" / f"{first:08d}"
+
+    def keep(self, first: int, images: Tensor) -> None:
+        """Take the adversarial images of the pass from image `first` on, if they are to be kept."""
+        if self.keeps_adversarial:
+            self._passes.write(first, images)
+
     def save(self, verdicts: Verdicts, seconds: float) -> None:
+        """Write the verdicts of all passes so far, whose parts are then no longer needed."""
         # In this order: verdicts on disk always have an owner and have been paid for.
         write_json(self.path / PROGRESS_FILE, {**self.facts, "seconds": seconds})
         verdicts.write(self.path / VERDICTS_FILE)
+        _remove(self._unfinished / "parts")
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: Result, verdicts: Verdicts) -> None:
+        if self.keeps_adversarial and verdicts.attacked_prediction is not None:
+            self._passes.publish(self.path, verdicts)
         result.write(self.path / RESULT_FILE)
+        self._tidy()
+
+    def _tidy(self) -> None:
         with explained("delete", self.path / PROGRESS_FILE):
             (self.path / PROGRESS_FILE).unlink(missing_ok=True)
+        for folder in self.path.glob(f"{UNFINISHED}*"):
+            _remove(folder)
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.path / f"{UNFINISHED}{self.facts['fingerprint'][:16]}"
+
+    @property
+    def _passes(self) -> adversarial.Passes:
+        return adversarial.Passes(self._unfinished / "adversarial")
 
     def _check_owner(self, found: Any) -> None:
         try:
@@ -96,3 +140,9 @@ class Store:
     @property
     def _way_out(self) -> str:
         return "Choose another --out, or delete that folder."
+
+
+def _remove(folder: Path) -> None:
+    with explained("delete", folder):
+        if folder.exists():
+            shutil.rmtree(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,6 +16,7 @@ from advss_zoo.evaluation.statistics import wilson_interval
 from advss_zoo.files import explained, write_atomically
 
 Integers = NDArray[np.int32]
+Evidence = NDArray[np.int8]
 _ALWAYS = ("index", "label", "clean_prediction")
 _ATTACKED = "attacked_prediction"
 
@@ -31,12 +32,16 @@ class Scores(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """Four int32 arrays (n,), in the order of the data; `attacked_prediction` is None where nothing was attacked."""
+    """Four int32 arrays (n,), in the order of the data; `attacked_prediction` is None where nothing was attacked.
+
+    `evidence` is what a protocol tells of each image beside the prediction (see `details`), int8 (n,) by name.
+    """
 
     index: Integers
     label: Integers
     clean_prediction: Integers
     attacked_prediction: Integers | None
+    evidence: dict[str, Evidence] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -47,6 +52,7 @@ class Verdicts:
             None if mine is None or theirs is None else np.concatenate([mine, theirs])
             for mine, theirs in zip(self._all, more._all, strict=True)
         ]
+        joined.append({name: np.concatenate([mine, more.evidence[name]]) for name, mine in self.evidence.items()})
         return Verdicts(*joined)
 
     @property
@@ -55,17 +61,18 @@ class Verdicts:
 
     @property
     def ta_hits(self) -> int:
-        return int(self._right.sum())
+        return int(self.right.sum())
 
     @property
     def ra_hits(self) -> int | None:
         """Images right both before and after the attack: a mistake that needs no attack is not robustness."""
         if self.attacked_prediction is None:
             return None
-        return int((self._right & (self.attacked_prediction == self.label)).sum())
+        return int((self.right & (self.attacked_prediction == self.label)).sum())
 
     @property
-    def _right(self) -> NDArray[np.bool_]:
+    def right(self) -> NDArray[np.bool_]:
+        """Which images are classified correctly as they are."""
         right: NDArray[np.bool_] = self.clean_prediction == self.label
         return right
 
@@ -75,11 +82,13 @@ class Verdicts:
         for mine, theirs in zip(self._all, recorded._all, strict=True):
             if mine is not None and theirs is not None:
                 same &= mine == theirs[: len(self)]
+        for name in self.evidence.keys() & recorded.evidence.keys():
+            same &= self.evidence[name] == recorded.evidence[name][: len(self)]
         return int(same.sum())
 
     def to_bytes(self) -> bytes:
         """The .npz file; equal verdicts give equal bytes, for it holds no dates and is not compressed."""
-        arrays: dict[str, Any] = dict(zip((*_ALWAYS, _ATTACKED), self._all, strict=True))
+        arrays: dict[str, Any] = dict(zip((*_ALWAYS, _ATTACKED), self._all, strict=True)) | self.evidence
         file = io.BytesIO()
         np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
         return file.getvalue()
@@ -103,10 +112,13 @@ class Verdicts:
             with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 index, label, clean = (file[name].astype(np.int32) for name in _ALWAYS)
                 attacked = file[_ATTACKED].astype(np.int32) if _ATTACKED in file else None
+                others = set(file) - {*_ALWAYS, _ATTACKED}
+                evidence = {name: file[name].astype(np.int8) for name in file if name in others}
         except Exception as error:  # numpy and zipfile have many ways to say that a file is damaged
             raise AdvssError(f"{path} holds no verdicts ({error}).", "Delete it and evaluate again.") from error
-        verdicts = cls(index, label, clean, attacked)
-        if {array.shape for array in verdicts._all if array is not None} != {(len(verdicts),)}:
+        verdicts = cls(index, label, clean, attacked, evidence)
+        arrays = [*(array for array in verdicts._all if array is not None), *evidence.values()]
+        if {array.shape for array in arrays} != {(len(verdicts),)}:
             raise AdvssError(f"{path} holds arrays of different lengths.", "Delete it and evaluate again.")
         return verdicts
 

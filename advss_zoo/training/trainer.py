@@ -28,6 +28,7 @@ from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import Batch
+from advss_zoo.seeds import derived_seed
 from advss_zoo.training import curves, log, parents, state
 from advss_zoo.training.board import Board
 from advss_zoo.training.crew import Crew, Share
@@ -36,7 +37,6 @@ from advss_zoo.training.parents import LAST, Inherited, inherit_trunk
 from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.training.schedules import learning_rate
-from advss_zoo.training.seeds import derived_seed
 from advss_zoo.training.validation import accuracies
 from advss_zoo.zoo import checkpoint
 

@@ -6,11 +6,11 @@ import torch
 
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import Network
+from advss_zoo.seeds import derived_seed
 from advss_zoo.training.crew import Crew
 from advss_zoo.training.examples import Examples
 from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe
-from advss_zoo.training.seeds import derived_seed
 
 BATCH = 250
 

@@ -76,6 +76,8 @@ def _again(
     loaded: load.Loaded, folder: Path, recorded: Result, limit: int | None, device: str, progress: Progress | None
 ) -> Check:
     """Does attacking the model again give the stored verdicts?"""
+    if limit is not None and "attacks" in recorded.protocol:
+        return Check(_label(recorded), True, "several attacks, which take hours, are made again with --full alone")
     images = _images(recorded, limit)
     settings = {key: value for key, value in recorded.protocol.items() if key in SETTINGS}
     with TemporaryDirectory() as scratch:

@@ -43,6 +43,11 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--step-size", "abc"], "abc"),
         (["--data", "cifar11"], "cifar11"),
         (["--limit", "1001"], "1,000"),
+        (["--norm", "l1"], "pgd20 does not know the norm l1"),
+        (["--norm", "l0"], "l0"),
+        (["--attack", "autoattack", "--restarts", "2"], "Leave out --step-size and --restarts"),
+        (["--attack", "fab-t", "--step-size", "1/255"], "Leave out --step-size and --restarts"),
+        (["--attack", "auto-attack"], "Did you mean autoattack?"),
         (["p1f4"], "--model"),
     ],
 )
@@ -120,3 +125,62 @@ def test_every_look_at_test_images_is_logged(model: str, advss: Advss) -> None:
     first, second = map(json.loads, Path("runs/test-evaluations.jsonl").read_text().splitlines())
     assert (first["data"], first["split"], first["n"], first["protocol"]) == ("cifar10-1k", "test", 8, "clean")
     assert second["protocol"] == "pgd1"
+
+
+# AutoAttack. At an eps of 1/2 the first attack breaks all images, and nothing is left for the others to do.
+EASY = ["--attack", "autoattack", "--eps", "1/2", "--limit", "32"]
+
+
+def test_autoattack_is_a_table_row_and_tells_of_each_attack(model: str, advss: Advss) -> None:
+    status, stdout, stderr = advss("eval", "--model", model, *EASY)
+    assert status == 0
+    heading, row = (line.split("\t") for line in stdout.splitlines())
+    found = dict(zip(heading, row, strict=True))
+    assert found["protocol"] == "autoattack (linf, eps 0.5)"
+    assert float(found["TA"]) > float(found["RA"]) == 0
+    assert "RA 0.00 after apgd-ce, 0.00 after apgd-t, 0.00 after fab-t, 0.00 after square" in stderr
+    assert "Warning" not in stderr
+
+
+def test_autoattack_as_json_has_details_and_leaves_what_was_asked_for(model: str, advss: Advss) -> None:
+    outcome = advss("eval", "--model", model, *EASY, "--save-adv", "--quantize", "--json")
+    (result,) = outcome.json["results"]
+    assert result["protocol"] == "autoattack"
+    assert [attack["name"] for attack in result["details"]["attacks"]] == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    assert result["details"]["ra_8bit"] == result["ra"] == 0
+    assert "on the adversarial images rounded to 8 bit" in outcome.stderr
+    assert {path.name for path in Path(result["out"]).iterdir()} == {
+        *("result.json", "verdicts.npz", "adversarial.safetensors", "adversarial.pt")
+    }
+    again = advss("eval", "--model", model, *EASY, "--save-adv", "--quantize", "--json")
+    assert again.json == outcome.json
+    plain = advss("eval", "--model", model, *EASY, "--json").json["results"][0]
+    assert plain["out"] != result["out"], "another measurement"
+
+
+def test_images_that_were_not_kept_are_a_sentence(model: str, advss: Advss) -> None:
+    assert advss("eval", "--model", model, *EASY).status == 0
+    status, stdout, stderr = advss("eval", "--model", model, *EASY, "--save-adv")
+    assert (status, stdout) == (2, "")
+    assert "kept no adversarial images.\nChoose another --out" in stderr
+
+
+def test_several_attacks_at_once_and_in_l1(model: str, advss: Advss) -> None:
+    attacks = advss("eval", "--model", model, "--attack", "apgd-ce,square,clean", *EASY[2:], "--json").json["results"]
+    assert [result["protocol"] for result in attacks] == ["apgd-ce", "square", "clean"]
+    arguments = ["--attack", "apgd-ce", "--norm", "l1", "--eps", "900", "--limit", "32"]
+    (result,) = advss("eval", "--model", model, *arguments, "--json").json["results"]
+    assert (result["constants"]["norm"], result["constants"]["eps"]) == ("l1", 900)
+
+
+def test_a_flag_is_a_warning(model: str, advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
+    from advss_zoo.attacks import autoattack
+
+    run = autoattack.run
+
+    def only_square(name: str, net: Any, x: Any, y: Any, **more: Any) -> Any:
+        return run(name, net, x, y, **more) if name == "square" else x
+
+    monkeypatch.setattr(autoattack, "run", only_square)
+    _, _, stderr = advss("eval", "--model", model, *EASY)
+    assert "Warning: Square, which uses no gradient, broke" in stderr

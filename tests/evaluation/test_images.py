@@ -18,9 +18,9 @@ def test_an_image_set_keeps_its_name_index_and_hash(pictures):
     assert images.index.tolist() == [7, 3, 9]
     assert images.content_sha256 == pictures.take([7, 3, 9]).content_sha256
     x, y, index = images.batch(range(1, 3), CPU)
-    assert index.tolist() == [3, 9] * 4
-    assert torch.equal(x[0], torch.from_numpy(pictures.images[3]) / 255)
-    assert y[:2].tolist() == pictures.labels[[3, 9]].tolist()
+    assert index.tolist() == [3, 9]
+    assert torch.equal(x, torch.from_numpy(pictures.images[[3, 9]]) / 255)
+    assert y.tolist() == pictures.labels[[3, 9]].tolist()
 
 
 def test_eight_bit_arrays_are_the_image_set_they_came_from(pictures):
@@ -39,7 +39,13 @@ def test_floats_stay_what_they_are(kind):
     values = torch.rand(9, 3, 8, 8).to(kind)
     x, _, _ = as_images((values, torch.zeros(9).long())).batch(range(9), CPU)
     assert x.dtype == torch.float32
-    assert torch.equal(x[:9], values.float())
+    assert torch.equal(x, values.float())
+
+
+def test_a_batch_is_a_copy():
+    images = as_images((torch.ones(4, 3, 8, 8), [0, 1, 2, 3]))
+    images.batch(range(4), CPU)[0].zero_()
+    assert images.pixels.min() == 1
 
 
 def test_doubles_may_round_to_the_ends_of_the_box():

@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from advss_zoo.evaluation.passes import MOST_PIXELS, images_per_pass, padded
+from advss_zoo.evaluation.passes import MOST_PIXELS, Padded, images_per_pass
 
 
 @pytest.mark.parametrize(("side", "images"), [(4, 64), (28, 64), (32, 64), (33, 56), (64, 16), (96, 8), (224, 8)])
@@ -23,10 +24,38 @@ def test_passes_are_whole_multiples_of_eight_and_bounded(height, width):
     assert images == 8 or images * height * width <= MOST_PIXELS
 
 
-@given(st.lists(st.integers(0, 99), min_size=1, max_size=70))
-def test_padding_repeats_rows_up_to_the_next_multiple_of_eight(rows):
-    result = padded(torch.tensor(rows)).tolist()
-    assert result[: len(rows)] == rows
-    assert len(result) % 8 == 0
-    assert len(rows) <= len(result) < len(rows) + 8
-    assert set(result) == set(rows)
+class Double(nn.Module):
+    """Twice its input, and a note of the batches that it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def forward(self, x):
+        self.batches.append(x.detach())
+        return 2 * x
+
+
+@given(st.integers(1, 70))
+def test_a_batch_is_filled_up_with_its_own_images_from_the_start(n):
+    x, double = torch.rand(n, 3), Double()
+    assert torch.equal(Padded(double)(x), 2 * x)
+    (seen,) = double.batches
+    assert len(seen) % 8 == 0
+    assert n <= len(seen) < n + 8
+    assert torch.equal(seen, torch.cat([x] * 8)[: len(seen)])
+
+
+@given(st.integers(1, 20))
+def test_the_filling_has_no_part_in_gradients(n):
+    x = torch.rand(n, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad((Padded(Double())(x) * x.detach()).sum(), x)
+    assert torch.equal(gradient, 2 * x.detach())
+
+
+def test_output_that_is_no_tensor_is_handed_on():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    assert isinstance(Padded(Pair())(torch.rand(3, 2)), tuple)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from advss_zoo.attacks import autoattack
 from advss_zoo.attacks.pgd import input_gradient
 from advss_zoo.data.load import load
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.modes import frozen
+from advss_zoo.seeds import derived_seed
 
 pytestmark = pytest.mark.peers
 
@@ -62,3 +67,28 @@ def test_robust_accuracies_agree(norm, reference, robust, images, tmp_path):
     assert 0.05 < result.ra < result.ta - 0.02, "the comparison says something"
     assert abs(result.ra - theirs) <= 0.01
     assert (verdicts.attacked_prediction == attacked).mean() > 0.97
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 6 / 255), ("l2", 0.5)])
+def test_autoattack_is_the_authors(norm, eps, tmp_path):
+    """Their standard version from beginning to end, with our seeds: the same images fall, to the same attacks."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10)).eval()
+    x = torch.rand(48, 3, 4, 4).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    y = model(x).argmax(dim=1)
+    y[::9] = (y[::9] + 1) % 10
+    protocol = parse("autoattack", norm=norm, eps=eps)
+    result = evaluate(model, (x, y), protocol, out=tmp_path, save_adversarial=True)
+    kept = load_file(tmp_path / "adversarial.safetensors")
+    package = importlib.import_module(autoattack.implementation().split()[0])
+    theirs = package.AutoAttack(model, norm=autoattack.NORMS[norm], eps=eps, version="standard")
+    seeds = iter([derived_seed(0, name, 0) for name in autoattack.STANDARD])
+    theirs.get_seed = lambda: next(seeds)
+    with frozen(model):
+        x_adv, y_adv = theirs.run_standard_evaluation(x, y, batch_size=64)
+    hits = [attack["broken"] for attack in result.details["attacks"]]
+    print(f"{norm}: TA {result.ta:.3f}, RA {result.ra:.3f}, broken {hits}")
+    assert hits[0] > hits[1] > 0, "the comparison says something"
+    assert 0 < result.ra < result.ta
+    assert torch.equal(kept["y_adv"] != y, y_adv != y)
+    assert torch.allclose(kept["x_adv"], x_adv, rtol=0, atol=1e-4)

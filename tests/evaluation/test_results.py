@@ -6,18 +6,19 @@ import json
 import shutil
 
 import pytest
+from evaluation.helpers import quick
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.results import Result, check
 from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 
+SUBJECT = {"subject": Subject("mine", "00ff"), "command": "advss eval mine"}
 
-@pytest.fixture(params=["pgd2", "clean"])
+
+@pytest.fixture(params=["pgd2", "clean", "apgd-ce"])
 def folder(request, tmp_path, patches, pictures):
-    evaluate(
-        patches, pictures, request.param, out=tmp_path / "a", subject=Subject("mine", "00ff"), command="advss eval mine"
-    )
+    evaluate(patches, pictures, quick(request.param), out=tmp_path / "a", **SUBJECT)
     return tmp_path / "a"
 
 
@@ -29,7 +30,7 @@ def test_read_back(folder):
 
 def test_the_file_says_what_was_measured_and_how(folder, pictures):
     value = json.loads((folder / "result.json").read_text())
-    attacked = value["protocol"]["name"] == "pgd2"
+    attacked = value["protocol"]["name"] != "clean"
     assert (value["schema"], value["n"], value["seed"], value["command"]) == (1, 150, 0, "advss eval mine")
     assert (value["model"]["name"], value["model"]["sha256"]) == ("mine", "00ff")
     assert value["data"] == {
@@ -46,7 +47,8 @@ def test_the_file_says_what_was_measured_and_how(folder, pictures):
     assert value["images_per_second"] == pytest.approx(150 / value["seconds"])
     assert value["ta_ci95"][0] < value["ta"] < value["ta_ci95"][1]
     assert (value["ra"] is not None) == (value["ra_ci95"] is not None) == attacked
-    assert not attacked or 0 < value["ra"] < value["ta"]
+    assert not attacked or 0 <= value["ra"] < value["ta"]
+    assert ("details" in value) == (value["protocol"]["name"] == "apgd-ce")
 
 
 @pytest.mark.parametrize(
@@ -59,13 +61,25 @@ def test_the_file_says_what_was_measured_and_how(folder, pictures):
         ("n", lambda n: n + 1),
         ("verdicts", lambda verdicts: {**verdicts, "sha256": "0" * 64}),
         ("schema", lambda schema: schema + 1),
+        ("details", lambda details: {"ra_8bit": 0.5}),
     ],
 )
 def test_a_number_that_does_not_follow_is_found(folder, name, change):
     path = folder / "result.json"
     value = json.loads(path.read_text())
-    path.write_text(json.dumps({**value, name: change(value[name])}))
+    path.write_text(json.dumps({**value, name: change(value.get(name))}))
     with pytest.raises(AdvssError, match=rf"{name}|sha256"):
+        check(path)
+
+
+def test_details_follow_from_the_verdicts_too(patches, pictures, tmp_path):
+    evaluate(patches, pictures, quick("apgd-ce"), out=tmp_path)
+    path = tmp_path / "result.json"
+    value = json.loads(path.read_text())
+    assert value["details"]["attacks"][0]["accuracy"] == value["ra"]
+    value["details"]["attacks"][0]["accuracy"] += 1 / 150
+    path.write_text(json.dumps(value))
+    with pytest.raises(AdvssError, match="says details"):
         check(path)
 
 

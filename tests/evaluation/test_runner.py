@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from evaluation.helpers import quick, stop_at
 from torch import nn
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.protocols import Settings, parse
 from advss_zoo.evaluation.protocols.pgd import Pgd
+from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.architecture import Architecture
@@ -77,8 +79,8 @@ def test_the_batch_size_never_reaches_the_network(patches, pictures):
         evaluate(spy, pictures, "pgd2", batch_size=size)
         seen.append(spy.shapes)
     assert all(shapes == seen[0] for shapes in seen)
-    # 150 images are passes of 64, 64 and 22; the last is padded to 24. Each: clean, 2 steps, attacked; 2 for the check.
-    assert [shape[0] for shape in seen[0]] == [64] * 2 + [64] * 8 + [24] * 4
+    # 150 images are passes of 64, 64 and 22; the last is padded to 24. Each: clean, 2 steps, attacked; 3 to check it.
+    assert [shape[0] for shape in seen[0]] == [64] * 3 + [64] * 8 + [24] * 4
 
 
 def test_the_same_call_gives_the_same_verdicts_and_another_seed_others(patches, pictures):
@@ -130,8 +132,8 @@ def test_a_caller_without_gradients_gets_the_same(patches, pictures):
 
 def test_progress_counts_images(patches, pictures):
     calls = []
-    evaluate(patches, pictures, "clean", progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(0, 150), (64, 150), (128, 150), (150, 150)]
+    evaluate(patches, pictures, "clean", progress=lambda *call: calls.append(call))
+    assert calls == [(0, 150, ""), (64, 150, ""), (128, 150, ""), (150, 150, "")]
 
 
 def test_the_command_is_the_one_typed(patches, pictures, monkeypatch):
@@ -144,6 +146,29 @@ def test_an_ensemble_is_attacked_as_one_model(pictures):
     torch.manual_seed(1)
     members = [ResNetV2(Architecture(depth=18, width=4)).eval() for _ in range(2)]
     assert evaluate(Ensemble(members), pictures.first(16), "pgd2").ra is not None
+
+
+# Rounding to 8 bit.
+
+
+def test_the_accuracy_on_rounded_images(patches, pictures, tmp_path):
+    protocol = parse("pgd3", eps=1.5 / 255)
+    result = evaluate(patches, pictures, protocol, out=tmp_path, quantize=True)
+    plain = evaluate(patches, pictures, protocol)
+    x = torch.from_numpy(pictures.images).float() / 255
+    y, index = torch.from_numpy(pictures.labels), torch.from_numpy(pictures.index)
+    levels = (protocol.attack(patches, x, y, index) * 255).round().to(torch.uint8)
+    rounded = patches(levels.float() / 255).argmax(dim=1) == y
+    expected = (patches(x).argmax(dim=1) == y) & rounded
+    assert result.details == {"ra_8bit": expected.double().mean().item()}
+    assert result.details["ra_8bit"] != result.ra == plain.ra, "or rounding makes no difference here"
+    assert (plain.details, result.protocol["quantize"]) == (None, True)
+    assert result.fingerprint != plain.fingerprint
+    assert check(tmp_path / "result.json") == result
+
+
+def test_clean_images_are_not_rounded(patches, pictures):
+    assert evaluate(patches, pictures, "clean", quantize=True).details is None
 
 
 # What is refused.
@@ -186,6 +211,63 @@ def with_layers(*layers):
 def test_models_that_cannot_be_measured(model, says, pictures):
     with pytest.raises(AdvssError, match=says):
         evaluate(model, pictures.first(16), "pgd2")
+
+
+def softmax(patches):
+    return nn.Sequential(patches, nn.Softmax(dim=1))
+
+
+@pytest.mark.parametrize("name", ["pgd2", "autoattack", "fab-t"])
+def test_probabilities_are_refused_where_their_gradient_is_followed(name, patches, pictures):
+    with pytest.raises(AdvssError, match=r"returns probabilities.*Return logits"):
+        evaluate(softmax(patches), pictures, name)
+
+
+@pytest.mark.parametrize("name", ["clean", "square"])
+def test_probabilities_are_fine_where_no_gradient_is_followed(name, patches, pictures):
+    assert evaluate(softmax(patches), pictures, quick(name)).ta == evaluate(patches, pictures, "clean").ta
+
+
+def test_the_logarithm_of_probabilities_is_fine(patches, pictures):
+    model = nn.Sequential(patches, nn.LogSoftmax(dim=1))
+    assert evaluate(model, pictures, "pgd2").ra == pytest.approx(evaluate(patches, pictures, "pgd2").ra, abs=0.02)
+
+
+class Rounded(nn.Sequential):
+    def forward(self, x):
+        return super().forward((x * 255).round() / 255)
+
+
+@pytest.mark.parametrize("name", ["pgd2", "apgd-ce", "fab-t"])
+def test_a_model_without_slope_is_refused_where_there_is_nothing_else_to_go_by(name, patches, pictures):
+    with pytest.raises(AdvssError, match=r"exactly 0 at all of the first 64 images.*--attack square"):
+        evaluate(Rounded(*patches), pictures, name)
+
+
+@pytest.mark.parametrize("name", ["clean", "square", "autoattack"])
+def test_a_model_without_slope_can_be_measured_otherwise(name, patches, pictures):
+    assert evaluate(Rounded(*patches), pictures.first(16), quick(name)).ta > 0.5
+
+
+def test_one_image_without_slope_is_no_reason_to_refuse(patches, pictures, tmp_path):
+    """The last image of an interrupted run, all that is left to do, has a gradient of 0."""
+    x = torch.from_numpy(pictures.images[:65]).float() / 255
+    x[64] = 0.125
+
+    class Saturated(nn.Module):
+        def forward(self, x):
+            flat = (x - 0.125).abs().amax(dim=(1, 2, 3), keepdim=True).detach() < 0.05
+            return patches(torch.where(flat, x.detach(), x))
+
+    data = x, pictures.labels[:65]
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Saturated(), data, "pgd1", out=tmp_path, batch_size=1, progress=stop_at(64))
+    assert evaluate(Saturated(), data, "pgd1", out=tmp_path).n == 65
+
+
+def test_a_random_model_is_found_by_a_single_image(pictures):
+    with pytest.raises(AdvssError, match="random"):
+        evaluate(Noisy(nn.Flatten(), nn.Linear(3072, 10)), pictures.first(1), "clean")
 
 
 def test_dropout_that_forgets_eval_mode_is_found(patches, pictures):
@@ -250,8 +332,8 @@ def test_batch_sizes_and_protocols_that_are_none(patches, pictures):
 )
 def test_an_attack_that_leaves_its_threat_model_is_found(change, says, patches, pictures):
     class Broken(Pgd):
-        def attack(self, model, x, y, index):
-            return change(super().attack(model, x, y, index), x)
+        def attack(self, model, x, *more):
+            return change(super().attack(model, x, *more), x)
 
     protocol = Broken.create("pgd4", Settings())
     images = torch.from_numpy(pictures.images).float() / 255

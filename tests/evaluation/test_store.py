@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from evaluation.helpers import quick, stop_at
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import protocols
@@ -29,9 +30,9 @@ ROOT = Path(__file__).parents[2]
 class Recorded(Pgd):
     """pgd2, and a note of every image that it was run on."""
 
-    def attack(self, model, x, y, index):
+    def attack(self, model, x, y, index, record):
         seen.extend(index.tolist())
-        return super().attack(model, x, y, index)
+        return super().attack(model, x, y, index, record)
 
 
 seen: list[int] = []
@@ -46,12 +47,8 @@ def recorded():
 def interrupted(patches, pictures, out, after, batch_size=64):
     """An evaluation that stops once `after` images are done."""
 
-    def stop(done, total):
-        if done >= after:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        evaluate(patches, pictures, "pgd2", out=out, batch_size=batch_size, progress=stop)
+        evaluate(patches, pictures, "pgd2", out=out, batch_size=batch_size, progress=stop_at(after))
 
 
 @pytest.mark.parametrize(("after", "batch_size", "kept"), [(64, 1, 64), (128, 64, 128), (128, 100, 128), (64, 256, 0)])
@@ -78,7 +75,7 @@ def test_a_finished_run_returns_at_once(patches, pictures, recorded, tmp_path):
     again = evaluate(patches, pictures, recorded, out=tmp_path, progress=lambda *call: calls.append(call))
     assert again == first
     assert not seen
-    assert calls == [(150, 150)]
+    assert calls == [(150, 150, "")]
 
 
 def test_a_kill_between_the_last_verdict_and_the_result(patches, pictures, recorded, tmp_path, monkeypatch):
@@ -240,16 +237,11 @@ def test_a_file_where_the_folder_should_be_is_a_sentence(patches, pictures, tmp_
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_every_family_resumes(patches, pictures, tmp_path):
-    for family in subclasses(protocols, Protocol):
-        name = family.examples[0].replace("20", "2")
-        out = tmp_path / name
-        with pytest.raises(KeyboardInterrupt):
-            evaluate(patches, pictures, name, out=out, batch_size=1, progress=lambda done, _: stop_at(done, 64))
-        result = evaluate(patches, pictures, name, out=out)
-        assert result.verdicts == evaluate(patches, pictures, name).verdicts
-
-
-def stop_at(done, limit):
-    if done >= limit:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("family", subclasses(protocols, Protocol))
+def test_every_family_resumes(family, patches, pictures, tmp_path):
+    protocol, pictures = quick(family.examples[0].replace("20", "2")), pictures.first(72)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(patches, pictures, protocol, out=tmp_path, batch_size=1, progress=stop_at(64))
+    assert (tmp_path / "verdicts.npz").exists()
+    resumed = evaluate(patches, pictures, protocol, out=tmp_path)
+    assert resumed.verdicts == evaluate(patches, pictures, protocol).verdicts

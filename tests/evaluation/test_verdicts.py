@@ -12,9 +12,15 @@ from advss_zoo.evaluation.statistics import wilson_interval
 from advss_zoo.evaluation.verdicts import Verdicts
 
 
-def verdicts(attacked=(0, 1, 5, 3)):
+def verdicts(attacked=(0, 1, 5, 3), **evidence):
     arrays = [(4, 5, 6, 7), (0, 1, 2, 3), (0, 1, 9, 3), attacked]
-    return Verdicts(*(None if array is None else np.array(array, np.int32) for array in arrays))
+    found = {name: np.array(values, np.int8) for name, values in evidence.items()}
+    return Verdicts(*(None if array is None else np.array(array, np.int32) for array in arrays), found)
+
+
+def cut(whole, part):
+    arrays = (None if array is None else array[part] for array in whole._all)
+    return Verdicts(*arrays, {name: array[part] for name, array in whole.evidence.items()})
 
 
 def test_an_image_that_only_the_attack_gets_right_is_not_robust():
@@ -34,16 +40,20 @@ def test_the_file_is_what_the_documentation_says(tmp_path):
     with np.load(tmp_path / "verdicts.npz") as file:
         assert file.files == ["index", "label", "clean_prediction", "attacked_prediction"]
         assert file["index"].tolist() == [4, 5, 6, 7]
+    verdicts(broken_by=(-1, -1, 3, 0)).write(tmp_path / "evidence.npz")
+    with np.load(tmp_path / "evidence.npz") as file:
+        assert file.files == ["index", "label", "clean_prediction", "attacked_prediction", "broken_by"]
+        assert file["broken_by"].dtype == np.int8
     verdicts(attacked=None).write(tmp_path / "clean.npz")
     with np.load(tmp_path / "clean.npz") as file:
         assert file.files == ["index", "label", "clean_prediction"]
 
 
+@pytest.mark.parametrize("evidence", [{}, {"broken_by": (-1, -1, 3, 0), "unconfirmed": (0, 1, 0, 0)}])
 @pytest.mark.parametrize("attacked", [(0, 1, 5, 3), None])
-def test_read_back_and_joined(attacked, tmp_path):
-    whole = verdicts(attacked)
-    parts = [Verdicts(*(None if a is None else a[cut] for a in whole._all)) for cut in (slice(1), slice(1, None))]
-    (parts[0] + parts[1]).write(tmp_path / "verdicts.npz")
+def test_read_back_and_joined(attacked, evidence, tmp_path):
+    whole = verdicts(attacked, **evidence)
+    (cut(whole, slice(1)) + cut(whole, slice(1, None))).write(tmp_path / "verdicts.npz")
     assert Verdicts.read(tmp_path / "verdicts.npz").sha256 == whole.sha256
 
 
@@ -75,6 +85,7 @@ ONE = np.zeros(1, np.int32)
         _npz(index=ONE, label=np.zeros(2), clean_prediction=ONE),
         _npz(index=ONE, label=np.array(["x"]), clean_prediction=ONE),
         _npz(index=np.array([{}], dtype=object), label=ONE, clean_prediction=ONE),
+        _npz(index=ONE, label=ONE, clean_prediction=ONE, broken_by=np.zeros(2, np.int8)),
     ],
 )
 def test_a_damaged_file_is_a_sentence(content, tmp_path):
@@ -90,3 +101,9 @@ def test_agreement_with_a_longer_record():
     assert part.agreement(recorded) == 3
     part.attacked_prediction[1] = 8
     assert part.agreement(recorded) == 2
+
+
+def test_agreement_is_about_the_evidence_that_both_have():
+    recorded = verdicts(broken_by=(-1, -1, 3, 0))
+    assert verdicts(broken_by=(-1, -1, 2, 0)).agreement(recorded) == 3
+    assert verdicts(unconfirmed=(1, 1, 1, 1)).agreement(recorded) == verdicts().agreement(recorded) == 4

@@ -7,8 +7,8 @@ import re
 import sys
 from typing import Any, get_args
 
-from advss_zoo.attacks.threat import Norm
 from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.eps import check_eps
 from advss_zoo.evaluation.protocols.base import Protocol, Settings
 from advss_zoo.registry import subclasses
@@ -17,7 +17,7 @@ __all__ = ["Protocol", "Settings", "parse"]
 
 
 def parse(name: str, **settings: Any) -> Protocol:
-    """The protocol called `name`, for example "clean", "pgd20" or "pgd50-any".
+    """The protocol called `name`, for example "clean", "pgd20" or "autoattack".
 
     Args:
         settings: norm, eps, step_size, restarts and seed, see `Settings`.
@@ -38,7 +38,7 @@ def parse(name: str, **settings: Any) -> Protocol:
 
 def _checked(settings: Settings) -> Settings:
     if settings.norm not in get_args(Norm):
-        raise UsageError(f"There is no norm {settings.norm!r}.", f"Choose {' or '.join(get_args(Norm))}.")
+        raise UsageError(f"There is no norm {settings.norm!r}.", f"Choose {', '.join(get_args(Norm))}.")
     for size in (settings.eps, settings.step_size):
         if size is not None:
             check_eps(size, settings.norm)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
-from advss_zoo.attacks.threat import Norm, ThreatModel
+from advss_zoo.evaluation.ball import Ball, Norm
+from advss_zoo.evaluation.record import Record
 from advss_zoo.files import slug
+
+# What a protocol asks of a model: nothing, that it has a gradient with respect to the images, or that this is not 0
+# everywhere, because there is nothing else to go by.
+Gradient = Literal["unused", "used", "needed"]
 
 
 @dataclass(frozen=True)
@@ -26,28 +31,46 @@ class Settings:
 class Protocol(ABC):
     """One way to measure. A subclass in a module of this package is found by its `pattern`; no list names it.
 
-    `seed` determines all that is random; `threat` is what the runner holds adversarial images to (None: nothing).
+    `seed` determines all that is random.
     """
 
     pattern: ClassVar[str]  # a regular expression that the whole of a name matches
     examples: ClassVar[tuple[str, ...]]
-    needs_gradient: ClassVar[bool]
+    gradient: ClassVar[Gradient]
 
     name: str
     seed: int
-    threat: ThreatModel | None
 
     @classmethod
     @abstractmethod
     def create(cls, name: str, settings: Settings) -> Self:
-        """The protocol that `name`, which `pattern` matches, means under `settings`."""
+        """The protocol that `name`, which `pattern` matches, means under `settings`.
+
+        Raises:
+            UsageError: it has no such setting.
+        """
+
+    @property
+    def ball(self) -> Ball | None:
+        """What the runner holds adversarial images to; None: nothing."""
+        return None
+
+    def for_classes(self, classes: int) -> Self:
+        """What this protocol is for models of so many classes.
+
+        Raises:
+            UsageError: it cannot be run on so few.
+        """
+        return self
 
     @abstractmethod
     def constants(self) -> dict[str, Any]:
         """Everything that determines the verdicts, for the result file; a change of meaning raises "version"."""
 
     @abstractmethod
-    def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor | None:
+    def attack(
+        self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None
+    ) -> Tensor | None:
         """Adversarial images (B,C,H,W), or None where there is no attack.
 
         Args:
@@ -55,11 +78,16 @@ class Protocol(ABC):
             x: clean images (B,C,H,W) in [0,1].
             y: labels (B,).
             index: (B,) positions in the data set, for random numbers that belong to an image (attacks.noise).
+            record: takes finished parts of long work, and evidence beside the predictions.
         """
 
     def label(self) -> str:
         """The name, and in brackets the constants that differ from the default."""
-        return self.name
+        differs = self._differs()
+        return f"{self.name} ({', '.join(differs)})" if differs else self.name
+
+    def _differs(self) -> list[str]:
+        return [] if self.ball is None else self.ball.describe()
 
     def slug(self) -> str:
         """The label as the name of a folder; seeds apart."""

@@ -7,18 +7,18 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from advss_zoo.evaluation.protocols.base import Protocol, Settings
+from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
+from advss_zoo.evaluation.record import Record
 
 
 @dataclass(frozen=True)
 class Clean(Protocol):
     pattern: ClassVar[str] = "clean"
     examples: ClassVar[tuple[str, ...]] = ("clean",)
-    needs_gradient: ClassVar[bool] = False
+    gradient: ClassVar[Gradient] = "unused"
 
     name: str = "clean"
     seed: int = 0
-    threat: None = None
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
@@ -27,5 +27,5 @@ class Clean(Protocol):
     def constants(self) -> dict[str, Any]:
         return {"name": self.name, "label": self.label(), "version": 1}
 
-    def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> None:
+    def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> None:
         return None

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from advss_zoo.attacks.pgd import ascend, pgd
 from advss_zoo.attacks.threat import ThreatModel
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball
 from advss_zoo.evaluation.eps import format_eps
-from advss_zoo.evaluation.passes import padded
-from advss_zoo.evaluation.protocols.base import Protocol, Settings
+from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
+from advss_zoo.evaluation.record import Record
 
-DEFAULT_EPS = {"linf": 8 / 255, "l2": 0.5}
 LINF_STEP = 2 / 255
 # Restart r draws from seed + r * this, so that restart 1 of seed 0 is not restart 0 of seed 1.
 RESTART_STRIDE = 1_000_003
@@ -36,7 +37,7 @@ class Pgd(Protocol):
 
     pattern: ClassVar[str] = r"pgd[1-9][0-9]{0,5}"
     examples: ClassVar[tuple[str, ...]] = ("pgd20",)
-    needs_gradient: ClassVar[bool] = True
+    gradient: ClassVar[Gradient] = "needed"
     iterate: ClassVar[Literal["last", "any"]] = "last"
 
     name: str
@@ -48,10 +49,16 @@ class Pgd(Protocol):
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
+        if settings.norm == "l1":
+            raise UsageError(f"{name} does not know the norm l1.", "Choose linf or l2, or --attack autoattack.")
         steps = int(name.removeprefix("pgd").removesuffix("-any"))
         eps = DEFAULT_EPS[settings.norm] if settings.eps is None else settings.eps
         step = default_step(settings.norm, eps, steps) if settings.step_size is None else settings.step_size
         return cls(name, steps, ThreatModel(settings.norm, eps), step, settings.restarts, settings.seed)
+
+    @property
+    def ball(self) -> Ball:
+        return Ball(self.threat.norm, self.threat.eps)
 
     def constants(self) -> dict[str, Any]:
         return {
@@ -69,26 +76,22 @@ class Pgd(Protocol):
             "seed": self.seed,
         }
 
-    def label(self) -> str:
-        norm, eps = self.threat.norm, self.threat.eps
-        differs = []
-        if (norm, eps) != ("linf", DEFAULT_EPS["linf"]):
-            differs.append(f"{norm}, eps {format_eps(eps)}")
-        if self.step_size != default_step(norm, eps, self.steps):
+    def _differs(self) -> list[str]:
+        differs = super()._differs()
+        if self.step_size != default_step(self.threat.norm, self.threat.eps, self.steps):
             differs.append(f"step {format_eps(self.step_size)}")
         if self.restarts != 1:
             differs.append(f"{self.restarts} restarts")
-        return f"{self.name} ({', '.join(differs)})" if differs else self.name
+        return differs
 
-    def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+    def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
         found = self._from_one_start(model, x, y, index, self.seed)
         for restart in range(1, self.restarts):
             standing = _right(model, found, y).nonzero().squeeze(1)
             if not len(standing):
                 break
-            rows = padded(standing)
             seed = self.seed + restart * RESTART_STRIDE
-            found[standing] = self._from_one_start(model, x[rows], y[rows], index[rows], seed)[: len(standing)]
+            found[standing] = self._from_one_start(model, x[standing], y[standing], index[standing], seed)
         return found
 
     def _from_one_start(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, seed: int) -> Tensor:

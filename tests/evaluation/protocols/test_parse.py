@@ -17,7 +17,7 @@ EXAMPLES = [example for family in FAMILIES for example in family.examples]
 
 
 def test_the_families():
-    assert set(EXAMPLES) >= {"clean", "pgd20", "pgd20-any"}
+    assert set(EXAMPLES) >= {"clean", "pgd20", "pgd20-any", "autoattack", "apgd-ce", "apgd-t", "fab-t", "square"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -40,6 +40,8 @@ def test_every_family_is_found_under_its_name_alone(name):
         ("pgd20_any", "pgd20-any"),
         ("claen", "clean"),
         ("pgd0", "pgd20"),
+        ("auto-attack", "autoattack"),
+        ("fab", "fab-t"),
     ],
 )
 def test_a_slip_is_met_with_the_nearest(name, near):
@@ -59,7 +61,7 @@ def test_what_is_no_protocol_is_refused(name):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"norm": "l1"},
+        {"norm": "l0"},
         {"eps": 0.0},
         {"eps": 2.0},
         {"eps": float("nan")},
@@ -75,6 +77,19 @@ def test_constants_that_make_no_sense_are_refused(name, settings):
 
 
 @pytest.mark.parametrize(
+    ("name", "settings", "says"),
+    [
+        ("pgd20", {"norm": "l1"}, "pgd20 does not know the norm l1. Choose linf or l2, or --attack autoattack"),
+        ("autoattack", {"restarts": 2}, "autoattack has its own steps and restarts"),
+        ("square", {"step_size": 0.01}, "square has its own steps and restarts"),
+    ],
+)
+def test_what_a_protocol_does_not_know_is_refused(name, settings, says):
+    with pytest.raises(UsageError, match=says):
+        parse(name, **settings)
+
+
+@pytest.mark.parametrize(
     ("name", "settings", "label"),
     [
         ("pgd20", {"eps": 8 / 255, "norm": "linf", "step_size": 2 / 255}, "pgd20"),
@@ -84,6 +99,9 @@ def test_constants_that_make_no_sense_are_refused(name, settings):
         ("pgd50-any", {"restarts": 5}, "pgd50-any (5 restarts)"),
         ("pgd20", {"step_size": 1 / 255, "restarts": 2}, "pgd20 (step 1/255, 2 restarts)"),
         ("pgd20", {"seed": 7}, "pgd20"),
+        ("autoattack", {"eps": 8 / 255}, "autoattack"),
+        ("autoattack", {"norm": "l1"}, "autoattack (l1, eps 12.0)"),
+        ("fab-t", {"norm": "l2", "eps": 1.0}, "fab-t (l2, eps 1.0)"),
     ],
 )
 def test_labels_say_what_differs_from_the_default(name, settings, label):

@@ -96,7 +96,8 @@ def test_restarts_add_starts_until_one_breaks_the_image(name, patches, batch):
 
 def test_images_that_are_broken_already_are_not_attacked_again(patches, batch):
     x, y, index = batch
-    y = torch.where(torch.arange(len(y)) < 30, (y + 1) % 10, y)  # 30 images are wrong from the start
+    y = torch.where(torch.arange(len(y)) < 30, (patches(x).argmax(dim=1) + 1) % 10, y)  # 30 are wrong from the start
+    standing = int((patches(x).argmax(dim=1) == y).sum())
     seen = []
 
     def counting(z):
@@ -105,7 +106,8 @@ def test_images_that_are_broken_already_are_not_attacked_again(patches, batch):
 
     parse("pgd3", eps=1e-5, restarts=2).attack(counting, x, y, index)
     assert seen[:4] == [40] * 4
-    assert seen[4:] == [16] * 3, "10 at most stand, padded to a multiple of 8"
+    assert 0 < standing <= 10
+    assert seen[4:] == [standing] * 3
 
 
 @pytest.mark.parametrize("settings", [{}, {"norm": "l2"}, {"norm": "l2", "eps": 3.0, "restarts": 2}, {"eps": 1.0}])

@@ -1,4 +1,4 @@
-"""Seeds for everything random about a run, each a function of what it is for."""
+"""Seeds for everything random, each a function of what it is for."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import hashlib
 
 
 def derived_seed(seed: int, purpose: str, moment: int) -> int:
-    """An independent 56-bit seed for each purpose and each moment of a run."""
+    """An independent 56-bit seed for each purpose and each moment of a piece of work."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}/{moment}".encode()).digest()[:7])

@@ -1,0 +1,42 @@
+"""Adversarial images on disk: pass by pass while an evaluation lasts, at the end for other programs to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.files import write_atomically
+
+# x_adv (N,C,H,W) float32 in [0,1], y_adv (N,) what the model says of it, label (N,), index (N,); integers are int64.
+TENSORS_FILE = "adversarial.safetensors"
+# x_adv alone: RobustBench asks for "a .pt tensor of the same size of the corresponding test set".
+ROBUSTBENCH_FILE = "adversarial.pt"
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The adversarial images of finished passes, a file for each in `folder`, named after its first row."""
+
+    folder: Path
+
+    def path(self, first: int) -> Path:
+        return self.folder / f"{first:08d}.safetensors"
+
+    def write(self, first: int, adversarial: Tensor) -> None:
+        content = safetensors.torch.save({"x_adv": adversarial.cpu().contiguous()})
+        write_atomically(self.path(first), lambda file: file.write(content))
+
+    def publish(self, folder: Path, verdicts: Verdicts) -> None:
+        """Write the two files of all passes together, which must be those of `verdicts`, into `folder`."""
+        files = sorted(self.folder.glob("*.safetensors"))
+        x_adv = torch.cat([safetensors.torch.load_file(path)["x_adv"] for path in files])
+        integers = {"y_adv": verdicts.attacked_prediction, "label": verdicts.label, "index": verdicts.index}
+        tensors = {name: torch.as_tensor(array, dtype=torch.int64) for name, array in integers.items()}
+        content = safetensors.torch.save({"x_adv": x_adv, **tensors})
+        write_atomically(folder / TENSORS_FILE, lambda file: file.write(content))
+        write_atomically(folder / ROBUSTBENCH_FILE, lambda file: torch.save(x_adv, file))

@@ -1,0 +1,152 @@
+"""`autoattack`: the worst case over the attacks of AutoAttack's standard version; and each of its attacks alone.
+
+The attacks run in the authors' order, and each only on images that are still standing: classified correctly, clean and
+under all attacks before. That changes no verdict, since one break is enough, and saves most of the work. An attack's
+word is not taken for it: an image counts as broken if what the attack returned lies in the ball and is misclassified
+when it goes through the network among its whole pass, as the runner puts it there again in the end.
+
+Random numbers belong to a pass (see `passes`) and an attack, so neither the batch size nor an interruption changes
+them. Batches of fewer standing images than a pass holds reach the network in multiples of 8, for the same reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from advss_zoo.attacks import autoattack
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball, Norm
+from advss_zoo.evaluation.checks import zero_gradients
+from advss_zoo.evaluation.details import BROKEN_BY, UNCONFIRMED, ZERO_GRADIENT
+from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
+from advss_zoo.evaluation.record import Record
+from advss_zoo.seeds import derived_seed
+
+
+@dataclass(frozen=True)
+class AutoAttack(Protocol):
+    """`classes` stands for any number of them from 10 on; `iterations` and `queries` are lower in tests alone."""
+
+    pattern: ClassVar[str] = "autoattack"
+    examples: ClassVar[tuple[str, ...]] = ("autoattack",)
+    gradient: ClassVar[Gradient] = "used"
+
+    name: str = "autoattack"
+    norm: Norm = "linf"
+    eps: float = DEFAULT_EPS["linf"]
+    seed: int = 0
+    classes: int = 10
+    iterations: int = 100
+    queries: int = 5000
+
+    @classmethod
+    def create(cls, name: str, settings: Settings) -> Self:
+        if settings.step_size is not None or settings.restarts != 1:
+            raise UsageError(f"{name} has its own steps and restarts.", "Leave out --step-size and --restarts.")
+        eps = DEFAULT_EPS[settings.norm] if settings.eps is None else settings.eps
+        return cls(name, settings.norm, eps, settings.seed)
+
+    @property
+    def ball(self) -> Ball:
+        return Ball(self.norm, self.eps)
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        return autoattack.suite(self.classes)
+
+    def for_classes(self, classes: int) -> Self:
+        found = replace(self, classes=classes)
+        fewest = max(autoattack.FEWEST_CLASSES[attack] for attack in found.attacks)
+        if classes < fewest:
+            hint = "Use --attack autoattack, which takes what fits." if classes > 1 else None
+            raise UsageError(f"{self.name} needs at least {fewest} classes, but there are {classes}.", hint)
+        return found
+
+    def constants(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "label": self.label(),
+            "version": 1,
+            "norm": self.norm,
+            "eps": self.eps,
+            "attacks": [{"name": attack, **self._constants(attack)} for attack in self.attacks],
+            "verdict": "worst case over the attacks, each on the images still standing",
+            "implementation": autoattack.implementation(),
+            "seed": self.seed,
+        }
+
+    def _constants(self, attack: str) -> dict[str, Any]:
+        return autoattack.constants(attack, self.norm, self.classes, self.iterations, self.queries)
+
+    def _differs(self) -> list[str]:
+        reduced = len(self.attacks) > 1 and self.attacks != autoattack.STANDARD
+        return ["reduced"] * reduced + super()._differs()
+
+    def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
+        record = record or Record()
+        found, broken_by, unconfirmed = x.clone(), torch.full_like(y, -1), torch.zeros_like(y)
+        standing = _predict(model, x) == y
+        for place, attack in enumerate(self.attacks):
+            if not standing.any():
+                break
+            claimed = x.clone()
+            claimed[standing] = record.part(
+                attack, of=index[standing], compute=partial(self._run, attack, model, x[standing], y[standing], index)
+            )
+            claims = (claimed != x).flatten(1).any(dim=1)
+            inside = claims & self.ball.contains(claimed, x)
+            candidates = torch.where(inside.view(-1, 1, 1, 1), claimed, found)
+            broken = standing & inside & (_predict(model, candidates) != y)
+            found[broken], broken_by[broken] = candidates[broken], place
+            unconfirmed += claims & ~broken
+            standing &= ~broken
+        record.evidence |= {BROKEN_BY: broken_by, UNCONFIRMED: unconfirmed}
+        if self.gradient != "unused":
+            record.evidence[ZERO_GRADIENT] = zero_gradients(model, x, y)
+        return found
+
+    def _run(self, attack: str, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        """One attack on the standing images of the pass whose images are at `index`."""
+        return autoattack.run(
+            attack,
+            model,
+            x,
+            y,
+            norm=self.norm,
+            eps=self.eps,
+            seed=derived_seed(self.seed, attack, int(index[0])),
+            constants=self._constants(attack),
+        )
+
+
+@dataclass(frozen=True)
+class WhiteBox(AutoAttack):
+    """One attack that follows the gradient."""
+
+    pattern: ClassVar[str] = "apgd-ce|apgd-dlr|apgd-t|fab-t"
+    examples: ClassVar[tuple[str, ...]] = ("apgd-ce", "apgd-dlr", "apgd-t", "fab-t")
+    gradient: ClassVar[Gradient] = "needed"
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        return (self.name,)
+
+
+@dataclass(frozen=True)
+class BlackBox(WhiteBox):
+    """Square, which only looks at logits."""
+
+    pattern: ClassVar[str] = "square"
+    examples: ClassVar[tuple[str, ...]] = ("square",)
+    gradient: ClassVar[Gradient] = "unused"
+
+
+@torch.no_grad()
+def _predict(model: nn.Module, x: Tensor) -> Tensor:
+    predictions: Tensor = model(x).argmax(dim=1)
+    return predictions

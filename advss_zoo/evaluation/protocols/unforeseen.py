@@ -1,0 +1,70 @@
+"""`unforeseen-NAME-epsK`: one of the ten attacks of Kang et al. 2019 at its K-th calibrated strength.
+
+As published: towards a random wrong class, 200 steps, the last iterate; an image is robust if it is still classified
+correctly, whether or not the target was reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, get_args
+
+from torch import Tensor, nn
+
+from advss_zoo.attacks.unforeseen import attacks, find
+from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.unforeseen.targets import targeted_loss
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.ball import Ball, Norm
+from advss_zoo.evaluation.protocols.base import Protocol, Settings
+from advss_zoo.evaluation.record import Record
+
+STEPS = 200
+
+
+@dataclass(frozen=True)
+class UnforeseenAttack(Protocol):
+    """Linf, L2 and L1 are held to their ball of pixels; the others are checked in their own variables by `perturb`."""
+
+    pattern: ClassVar[str] = rf"unforeseen-({'|'.join(attacks())})-eps[1-6]"
+    examples: ClassVar[tuple[str, ...]] = ("unforeseen-fog-eps4",)
+    gradient: ClassVar[Literal["unused", "used", "needed"]] = "needed"
+
+    name: str
+    attack_name: str
+    strength: float  # in the attack's own unit
+    steps: int = STEPS
+    seed: int = 0
+
+    @classmethod
+    def create(cls, name: str, settings: Settings) -> Self:
+        if settings != Settings(seed=settings.seed):
+            raise UsageError(f"{name} says all but the seed.", "Leave out --norm, --eps, --step-size and --restarts.")
+        attack, _, strength = name.removeprefix("unforeseen-").rpartition("-eps")
+        return cls(name, attack, CIFAR10[attack].eps[int(strength) - 1], seed=settings.seed)
+
+    @property
+    def ball(self) -> Ball | None:
+        norm: Norm | None = next((norm for norm in get_args(Norm) if norm == self.attack_name), None)
+        return None if norm is None else Ball(norm, self.strength / 255)
+
+    def _differs(self) -> list[str]:
+        return []
+
+    def constants(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "label": self.label(),
+            "version": 1,
+            "attack": self.attack_name,
+            "strength": self.strength,
+            "steps": self.steps,
+            "step": find(self.attack_name).step_size(self.strength, self.steps),
+            "loss": "minus cross-entropy to a random wrong class",
+            "iterate": "last",
+            "seed": self.seed,
+        }
+
+    def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
+        loss = targeted_loss(model, y, index=index, seed=self.seed)
+        return find(self.attack_name).perturb(loss, x, eps=self.strength, index=index, seed=self.seed, steps=self.steps)

@@ -1,0 +1,63 @@
+"""What a protocol leaves of one pass beside adversarial images: finished parts, and evidence on each image."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from advss_zoo.files import write_atomically
+
+
+class Record:
+    """
+    Args:
+        prefix: the beginning of the path of the files that keep finished parts until the verdicts of the pass are
+            saved; None: nothing is kept.
+        announce: told the name of each part before it is begun.
+
+    Attributes:
+        evidence: small integers (B,) about each image, by name; they go into verdicts.npz.
+        seconds: what the parts that were found on disk had taken.
+    """
+
+    def __init__(self, prefix: Path | None = None, announce: Callable[[str], None] = lambda name: None) -> None:
+        self.evidence: dict[str, Tensor] = {}
+        self.seconds = 0.0
+        self._prefix = prefix
+        self._announce = announce
+
+    def part(self, name: str, of: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+        """What `compute` gives, or gave before an interruption.
+
+        Args:
+            of: what the part is computed of, as far as the model, the protocol and the pass do not say it.
+        """
+        self._announce(name)
+        if self._prefix is None:
+            return compute()
+        digest = hashlib.sha256(of.cpu().numpy().tobytes()).hexdigest()[:16]
+        path = self._prefix.with_name(f"{self._prefix.name}-{name}-{digest}.safetensors")
+        if path.exists():
+            found, seconds = _read(path)
+            self.seconds += seconds
+            return found.to(of.device)
+        started = time.perf_counter()
+        result = compute()
+        _write(path, result, time.perf_counter() - started)
+        return result
+
+
+def _write(path: Path, tensor: Tensor, seconds: float) -> None:
+    content = safetensors.torch.save({"part": tensor.cpu().contiguous()}, metadata={"seconds": repr(seconds)})
+    write_atomically(path, lambda file: file.write(content))
+
+
+def _read(path: Path) -> tuple[Tensor, float]:
+    with safetensors.safe_open(path, framework="pt") as file:
+        return file.get_tensor("part"), float(file.metadata()["seconds"])

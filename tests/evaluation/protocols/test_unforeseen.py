@@ -1,0 +1,47 @@
+"""The unforeseen attacks as protocols: all of them, at every strength, by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from advss_zoo.attacks.unforeseen import attacks
+from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
+
+
+@pytest.mark.parametrize("attack", list(attacks()))
+@pytest.mark.parametrize("strength", [1, 6])
+def test_every_attack_has_its_calibrated_strengths(attack, strength):
+    protocol = protocols.parse(f"unforeseen-{attack}-eps{strength}")
+    assert protocol.constants()["strength"] == CIFAR10[attack].eps[strength - 1]
+    assert protocol.constants()["steps"] == 200
+
+
+@pytest.mark.parametrize("attack", list(attacks()))
+def test_every_attack_runs_through_an_evaluation(attack, tmp_path):
+    torch.manual_seed(0)
+    model = ResNetV2(Architecture(depth=18, width=2)).eval()
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8)
+    protocol = replace(protocols.parse(f"unforeseen-{attack}-eps3"), steps=2)
+    result = evaluate(model, images, protocol, out=tmp_path)
+    assert result.n == 8
+    assert result.ra is not None
+    assert result.ra <= result.ta
+
+
+@pytest.mark.parametrize("name", ["unforeseen-fog-eps7", "unforeseen-frog-eps1", "unforeseen-fog"])
+def test_unknown_ones_are_refused(name):
+    with pytest.raises(UsageError):
+        protocols.parse(name)
+
+
+def test_everything_but_the_seed_is_in_the_name():
+    with pytest.raises(UsageError, match="all but the seed"):
+        protocols.parse("unforeseen-fog-eps4", eps=0.1)

@@ -1,0 +1,77 @@
+"""Adversarial images that are kept: whole, in order, and never half of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from evaluation.helpers import stop_at
+from safetensors.torch import load_file
+
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.protocols import parse
+from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.evaluation.verdicts import Verdicts
+
+
+def interrupted(patches, pictures, out, after, **options):
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(patches, pictures, "pgd2", out=out, batch_size=1, progress=stop_at(after), **options)
+
+
+def test_what_is_kept_is_what_was_judged(patches, pictures, tmp_path):
+    chosen = pictures.take(np.arange(149, -1, -1))
+    evaluate(patches, chosen, "pgd2", out=tmp_path, save_adversarial=True)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("result.json", "verdicts.npz", "adversarial.safetensors", "adversarial.pt")
+    }
+    kept, verdicts = load_file(tmp_path / "adversarial.safetensors"), Verdicts.read(tmp_path / "verdicts.npz")
+    x, y = torch.from_numpy(chosen.images).float() / 255, torch.from_numpy(chosen.labels)
+    expected = parse("pgd2").attack(patches, x, y, torch.from_numpy(chosen.index))
+    assert torch.equal(kept["x_adv"], expected)
+    assert kept["y_adv"].tolist() == verdicts.attacked_prediction.tolist()
+    assert kept["label"].tolist() == chosen.labels.tolist()
+    assert kept["index"].tolist() == list(range(149, -1, -1))
+
+
+def test_robustbench_gets_a_tensor_as_large_as_the_data(patches, pictures, tmp_path):
+    evaluate(patches, pictures, "pgd2", out=tmp_path, save_adversarial=True)
+    x_adv = torch.load(tmp_path / "adversarial.pt", weights_only=True)
+    assert (x_adv.shape, x_adv.dtype) == (pictures.images.shape, torch.float32)
+    assert torch.equal(x_adv, load_file(tmp_path / "adversarial.safetensors")["x_adv"])
+
+
+@pytest.mark.parametrize("after", [64, 128])
+def test_an_interrupted_run_ends_with_the_same_files(after, patches, pictures, tmp_path):
+    evaluate(patches, pictures, "pgd2", out=tmp_path / "whole", save_adversarial=True)
+    interrupted(patches, pictures, tmp_path / "cut", after, save_adversarial=True)
+    evaluate(patches, pictures, "pgd2", out=tmp_path / "cut", save_adversarial=True)
+    for name in ("adversarial.safetensors", "adversarial.pt", "verdicts.npz"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_images_that_were_not_kept_are_missed_before_the_work_goes_on(patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, 64)
+    with pytest.raises(UsageError, match="begun without keeping adversarial images"):
+        evaluate(patches, pictures, "pgd2", out=tmp_path, save_adversarial=True)
+    evaluate(patches, pictures, "pgd2", out=tmp_path)
+    with pytest.raises(UsageError, match="finished run that kept no adversarial images"):
+        evaluate(patches, pictures, "pgd2", out=tmp_path, save_adversarial=True)
+
+
+def test_a_run_that_stopped_keeping_them_is_found(patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, 64, save_adversarial=True)
+    interrupted(patches, pictures, tmp_path, 128)
+    with pytest.raises(UsageError, match="begun without"):
+        evaluate(patches, pictures, "pgd2", out=tmp_path, save_adversarial=True)
+
+
+def test_clean_images_are_not_kept(patches, pictures, tmp_path):
+    first = evaluate(patches, pictures, "clean", out=tmp_path, save_adversarial=True)
+    assert evaluate(patches, pictures, "clean", out=tmp_path, save_adversarial=True) == first
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json", "verdicts.npz"}
+
+
+def test_they_need_a_folder(patches, pictures):
+    with pytest.raises(UsageError, match="no folder"):
+        evaluate(patches, pictures, "pgd2", save_adversarial=True)
