@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -35,7 +36,16 @@ def losses(out):
 
 
 @pytest.fixture
-def run(recipe_file, tmp_path, monkeypatch, cache):
+def one_thread():
+    """As a launcher gives each of its processes: on the number of threads the rounding depends."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def run(recipe_file, tmp_path, monkeypatch, cache, one_thread):
     script = tmp_path / "run.py"
     script.write_text(RUN)
     monkeypatch.setattr(trainer, "LOG_EVERY", 1)
@@ -46,7 +56,7 @@ def run(recipe_file, tmp_path, monkeypatch, cache):
             trainer.train(recipe.load(recipe_file, options), out)
         else:
             command = [sys.executable, "-m", *LAUNCH, str(script), str(recipe_file), str(out), *options]
-            subprocess.run(command, check=True, capture_output=True)
+            subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
         return losses(out)
 
     return with_
