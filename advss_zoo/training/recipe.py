@@ -139,7 +139,7 @@ class Recipe(_Named):
         return self
 
     @model_validator(mode="after")
-    def _kind_fits_scenario(self) -> Recipe:
+    def _a_head_alone_needs_a_trunk(self) -> Recipe:
         if self.trains == "head" and self.parent is None:
             raise ValueError("`trains: head` needs a `parent` whose trunk it keeps")
         return self
