@@ -147,7 +147,7 @@ def _check_data(data: str) -> None:
 
 
 def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
-    """Names given one by one, or several in one value, each once."""
+    """Names given one by one, or several in one value, or as a suite, each once."""
     from advss_zoo.evaluation.eps import parse_eps
 
     names = [name for value in attacks for name in re.split(r"[,\s]+", value) if name]
@@ -159,7 +159,8 @@ def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
     import_torch()
     from advss_zoo.evaluation import protocols
 
-    return [protocols.parse(name, **constants) for name in dict.fromkeys(names)]
+    members = dict.fromkeys(member for name in names for member in protocols.expand(name))
+    return [protocols.parse(name, **constants) for name in members]
 
 
 def _images(data: str, limit: int | None) -> ImageSet:
@@ -241,6 +242,8 @@ def _log(loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path) -> N
 
 
 def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
+    from advss_zoo.evaluation.uar import scores as uar_scores
+
     rows = [
         {
             "model": result.model["name"],
@@ -255,8 +258,17 @@ def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
         for result in results.values()
     ]
     first = next(iter(results.values()))
-    documents = [_document(result, place) for place, result in results.items()]
-    out.table(rows, document={"model": first.model, "data": first.data, "results": documents, "out": str(base)})
+    uar = uar_scores(results.values())
+    document = {
+        "model": first.model,
+        "data": first.data,
+        "results": [_document(result, place) for place, result in results.items()],
+        **({"uar": uar} if uar else {}),
+        "out": str(base),
+    }
+    out.table(rows, document=document)
+    for attack, score in uar.items():
+        out.hint(f"UAR of {attack}: {percent(score)}")
     for place, result in results.items():
         for line in _remarks(result):
             out.hint(f"{result.protocol['label']}: {line}")

@@ -13,7 +13,12 @@ from advss_zoo.evaluation.eps import check_eps
 from advss_zoo.evaluation.protocols.base import Protocol, Settings
 from advss_zoo.registry import subclasses
 
-__all__ = ["Protocol", "Settings", "parse"]
+__all__ = ["Protocol", "Settings", "expand", "parse"]
+
+
+def expand(name: str) -> tuple[str, ...]:
+    """The protocols that a name stands for: those of a suite ("unforeseen", "unforeseen-fog"), or itself."""
+    return _suites().get(name, (name,))
 
 
 def parse(name: str, **settings: Any) -> Protocol:
@@ -26,14 +31,23 @@ def parse(name: str, **settings: Any) -> Protocol:
         UsageError: there is no such protocol, or a constant makes no sense.
     """
     checked = _checked(Settings(**settings))
-    families = subclasses(sys.modules[__name__], Protocol)  # type: ignore[type-abstract]
-    for family in families:
+    for family in _families():
         if re.fullmatch(family.pattern, name):
             return family.create(name, checked)
-    examples = [example for family in families for example in family.examples]
-    near = difflib.get_close_matches(name.lower(), examples, n=1)
+    if name in _suites():
+        raise UsageError(f"{name} stands for several protocols.", f"One of them is {_suites()[name][0]}.")
+    examples = [example for family in _families() for example in family.examples]
+    near = difflib.get_close_matches(name.lower(), [*examples, *_suites()], n=1)
     hint = f"Did you mean {near[0]}?" if near else f"There are, for example: {', '.join(examples)}."
     raise UsageError(f"There is no protocol {name!r}; known are {', '.join(examples)}.", hint)
+
+
+def _families() -> list[type[Protocol]]:
+    return subclasses(sys.modules[__name__], Protocol)  # type: ignore[type-abstract]
+
+
+def _suites() -> dict[str, tuple[str, ...]]:
+    return {name: members for family in _families() for name, members in family.suites().items()}
 
 
 def _checked(settings: Settings) -> Settings:

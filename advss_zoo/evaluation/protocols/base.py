@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -49,6 +50,11 @@ class Protocol(ABC):
         Raises:
             UsageError: it has no such setting.
         """
+
+    @classmethod
+    def suites(cls) -> Mapping[str, tuple[str, ...]]:
+        """Names that stand for several protocols of this family, see `protocols.expand`."""
+        return {}
 
     @property
     def ball(self) -> Ball | None:

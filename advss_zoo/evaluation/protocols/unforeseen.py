@@ -1,11 +1,14 @@
 """`unforeseen-NAME-epsK`: one of the ten attacks of Kang et al. 2019 at its K-th calibrated strength.
 
+`unforeseen-NAME` is all six strengths of one, which make up its UAR, and `unforeseen` all sixty protocols.
+
 As published: towards a random wrong class, 200 steps, the last iterate; an image is robust if it is still classified
 correctly, whether or not the target was reached.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -42,6 +45,16 @@ class UnforeseenAttack(Protocol):
             raise UsageError(f"{name} says all but the seed.", "Leave out --norm, --eps, --step-size and --restarts.")
         attack, _, strength = name.removeprefix("unforeseen-").rpartition("-eps")
         return cls(name, attack, CIFAR10[attack].eps[int(strength) - 1], seed=settings.seed)
+
+    @classmethod
+    def suites(cls) -> Mapping[str, tuple[str, ...]]:
+        by_attack = {
+            f"unforeseen-{attack}": tuple(
+                f"unforeseen-{attack}-eps{place}" for place in range(1, len(CIFAR10[attack].eps) + 1)
+            )
+            for attack in attacks()
+        }
+        return {"unforeseen": tuple(name for names in by_attack.values() for name in names), **by_attack}
 
     @property
     def ball(self) -> Ball | None:

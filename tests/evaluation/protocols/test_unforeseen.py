@@ -36,7 +36,7 @@ def test_every_attack_runs_through_an_evaluation(attack, tmp_path):
     assert result.ra <= result.ta
 
 
-@pytest.mark.parametrize("name", ["unforeseen-fog-eps7", "unforeseen-frog-eps1", "unforeseen-fog"])
+@pytest.mark.parametrize("name", ["unforeseen-fog-eps7", "unforeseen-frog-eps1", "unforeseen-frog"])
 def test_unknown_ones_are_refused(name):
     with pytest.raises(UsageError):
         protocols.parse(name)
@@ -45,3 +45,16 @@ def test_unknown_ones_are_refused(name):
 def test_everything_but_the_seed_is_in_the_name():
     with pytest.raises(UsageError, match="all but the seed"):
         protocols.parse("unforeseen-fog-eps4", eps=0.1)
+
+
+def test_a_suite_stands_for_its_protocols():
+    assert protocols.expand("unforeseen-fog") == tuple(f"unforeseen-fog-eps{place}" for place in range(1, 7))
+    everything = protocols.expand("unforeseen")
+    assert len(set(everything)) == 6 * len(attacks())
+    assert all(protocols.parse(name).name == name for name in everything)
+    assert protocols.expand("pgd20") == ("pgd20",)
+
+
+def test_a_suite_is_no_protocol():
+    with pytest.raises(UsageError, match=r"several protocols.*unforeseen-fog-eps1"):
+        protocols.parse("unforeseen-fog")

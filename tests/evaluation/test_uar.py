@@ -1,0 +1,48 @@
+"""UAR out of results: the published formula, and when there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.evaluation.uar import scores
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
+
+
+@pytest.fixture(scope="module")
+def result():
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8)
+    protocol = replace(protocols.parse("unforeseen-linf-eps1"), steps=1)
+    return evaluate(ResNetV2(Architecture(depth=18, width=2)).eval(), images, protocol)
+
+
+def measured(result, attack, accuracies):
+    return [
+        replace(result, protocol=protocols.parse(name).constants(), ra=accuracy)
+        for name, accuracy in zip(protocols.expand(f"unforeseen-{attack}"), accuracies, strict=False)
+    ]
+
+
+def test_the_published_formula(result):
+    accuracies = [0.9, 0.8, 0.7, 0.5, 0.2, 0.1]
+    expected = 320 / (90.95 + 87.80 + 81.59 + 71.34 + 46.50 + 23.11)
+    assert scores(measured(result, "linf", accuracies)) == {"linf": pytest.approx(expected)}
+
+
+def test_a_network_as_good_as_those_trained_for_the_attack_has_1(result):
+    for attack, calibration in CIFAR10.items():
+        if calibration.ata:
+            found = scores(measured(result, attack, [accuracy / 100 for accuracy in calibration.ata]))
+            assert found == {attack: pytest.approx(1.0)}
+
+
+def test_there_is_none_without_every_strength_or_a_calibration(result):
+    pgd = replace(result, protocol=protocols.parse("pgd20").constants())
+    assert scores([*measured(result, "l2", [0.5] * 5), *measured(result, "fog", [0.5] * 6), pgd]) == {}
