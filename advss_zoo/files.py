@@ -28,6 +28,11 @@ def slug(label: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
 
 
+def file_name(text: str) -> str:
+    """`text` as the name of one file: what a person may have named a model never becomes a path."""
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "model"
+
+
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

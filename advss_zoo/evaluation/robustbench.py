@@ -1,0 +1,109 @@
+"""Results in the form RobustBench keeps them in: `model_info/DATA/THREAT/NAME.json`, for a pull request there.
+
+Its schema is that of `robustbench.utils.ModelInfo` (1.1.1): accuracies are strings in percent, what is not known is
+null and for the author to fill in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.eps import format_eps
+from advss_zoo.evaluation.results import Result
+from advss_zoo.files import file_name, write_json
+from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.models.resnetv2 import ResNetV2
+
+PAPER = {
+    "link": "https://arxiv.org/abs/2003.12862",
+    "name": "Adversarial Robustness: From Self-Supervised Pre-Training to Fine-Tuning",
+    "authors": "Tianlong Chen, Sijia Liu, Shiyu Chang, Yu Cheng, Lisa Amini, Zhangyang Wang",
+    "additional_data": False,
+    "venue": "CVPR 2020",
+}
+UNKNOWN = dict.fromkeys(PAPER)
+THREATS = {"linf": "Linf", "l2": "L2"}
+DATA = {"cifar10": 10_000, "cifar10-1k": 10_000, "cifar100": 10_000}  # how many test images its tables are made of
+
+
+def takes(protocol: dict[str, Any]) -> bool:
+    """Does RobustBench have a table for results of the protocol with these constants?"""
+    return protocol["name"] == "corruptions" or (
+        protocol["name"] == "autoattack" and "reduced" not in protocol["label"] and protocol["norm"] in THREATS
+    )
+
+
+def model_info(result: Result, model: nn.Module, *, ours: bool) -> dict[str, Any]:
+    """The document for one result of AutoAttack or of the corruptions.
+
+    Args:
+        model: what was evaluated; its type and members say the architecture.
+        ours: is it a checkpoint of the zoo, which reproduces the paper's?
+
+    Raises:
+        UsageError: RobustBench has no table for such a result.
+    """
+    data = result.data["name"]
+    if not takes(result.protocol) or data not in DATA:
+        label = f"{result.protocol['label']} on {data}"
+        raise UsageError(f"RobustBench has no table for {label}.", "It takes AutoAttack and corruptions on CIFAR.")
+    return {
+        **(PAPER if ours else UNKNOWN),
+        "number_forward_passes": len(model.members) if isinstance(model, Ensemble) else 1,
+        "dataset": data.removesuffix("-1k"),
+        "architecture": _architecture(model),
+        "eps": None,
+        "clean_acc": _percent(result.ta),
+        **_scores(result),
+        "footnote": " ".join(_footnotes(result)),
+    }
+
+
+def write(result: Result, model: nn.Module, folder: Path, *, ours: bool) -> Path:
+    """Write `model_info` to where RobustBench looks for it below `folder`, and say where that is.
+
+    Raises:
+        UsageError: RobustBench has no table for such a result.
+        AdvssError: the file cannot be written.
+    """
+    document = model_info(result, model, ours=ours)
+    threat = THREATS.get(result.protocol.get("norm", ""), "corruptions")
+    path = folder / "model_info" / document["dataset"] / threat / f"{file_name(str(result.model['name']))}.json"
+    write_json(path, document)
+    return path
+
+
+def _scores(result: Result) -> dict[str, Any]:
+    if result.ra is None:
+        assert result.details is not None
+        return {"corruptions_acc": _percent(result.details["corruption_accuracy"])}
+    accuracy = _percent(result.ra)
+    eps = result.protocol["eps"]
+    return {"eps": format_eps(eps), "reported": accuracy, "autoattack_acc": accuracy}
+
+
+def _footnotes(result: Result) -> list[str]:
+    notes = [f"Evaluated by advss-zoo {result.versions['advss_zoo']}."]
+    if result.n < DATA[result.data["name"]]:
+        notes.append(f"On {result.n:,} test images only.")
+    if result.protocol.get("source") == "generated":
+        notes.append("Corrupted images generated, not those of the official archive.")
+    return notes
+
+
+def _architecture(model: nn.Module) -> str:
+    if isinstance(model, Ensemble):
+        kinds = list(dict.fromkeys(_architecture(member) for member in model.members))
+        return f"{len(model.members)} x {' + '.join(kinds)}" if len(kinds) == 1 else " + ".join(kinds)
+    if isinstance(model, ResNetV2):
+        narrow = f" (width {model.architecture.width})" if model.architecture.width != 64 else ""
+        return f"ResNet-{model.architecture.depth}v2{narrow}"
+    return type(model).__name__
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
