@@ -1,4 +1,4 @@
-.PHONY: format lint types test test-nightly all-checks
+.PHONY: format lint types test test-nightly fuzz all-checks
 
 format:
 	ruff check --fix .
@@ -12,9 +12,12 @@ types:
 	mypy
 
 test:
-	pytest
+	pytest -n auto --dist loadfile
 
 test-nightly:  ## minutes to hours; needs `advss data get cifar10` and the peers of CONTRIBUTING.md
 	pytest -m "nightly or peers"
+
+fuzz:  ## 10,000 damaged inputs for each parser: an hour
+	pytest -m nightly tests/fuzz
 
 all-checks: lint types test

@@ -39,13 +39,19 @@ class DataError(AdvssError):
     """A data set that is missing, damaged or of the wrong shape."""
 
 
+MENTIONED = 10  # mistakes, before it is said how many more there are
+LONGEST = 500  # characters of one: what is wrong may be as long as its author likes
+
+
 def all_mistakes(error: ValidationError, words: Iterable[str] = ()) -> str:
-    """Everything that pydantic found wrong, each with its place: "epochs: Input should be ...; ...".
+    """What pydantic found wrong, each with its place: "epochs: Input should be ...; ...".
 
     Args:
         words: the keys that exist, of which an unknown one brings the nearest.
     """
-    return "; ".join(_mistake(item, words) for item in error.errors())
+    found = error.errors()
+    more = [f"and {len(found) - MENTIONED:,} more"] if len(found) > MENTIONED else []
+    return "; ".join([*(_mistake(item, words)[:LONGEST] for item in found[:MENTIONED]), *more])
 
 
 def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
@@ -61,5 +67,5 @@ def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """ " (did you mean epochs?)", or nothing where no known word is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(word[:LONGEST], list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

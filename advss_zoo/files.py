@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from advss_zoo import documents
 from advss_zoo.errors import AdvssError
 
 
@@ -92,14 +93,26 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """
     Raises:
-        AdvssError: the file cannot be read, or is not JSON.
+        AdvssError: the file cannot be read, or is not JSON of a sensible size.
     """
-    with explained("read", path):
-        content = path.read_bytes()
+    content = read_bytes(path, documents.MOST_BYTES)
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
+        return documents.from_json(content)
+    except ValueError as error:
         raise AdvssError(f"{path} is not valid JSON: {error}.") from error
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The content of a file that others may have written.
+
+    Raises:
+        AdvssError: it cannot be read, or has more bytes than any such file needs.
+    """
+    with explained("read", path), path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise AdvssError(f"{path} has more than {most:,} bytes, which is more than any such file needs.")
+    return content
 
 
 def _umask() -> int:

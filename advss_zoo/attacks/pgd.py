@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from advss_zoo.attacks.threat import Loss, ThreatModel
+from advss_zoo.errors import AdvssError
 
 
 def input_gradient(loss: Loss, x: Tensor) -> Tensor:
@@ -16,8 +17,14 @@ def input_gradient(loss: Loss, x: Tensor) -> Tensor:
 
 
 def ascend(loss: Loss, z: Tensor, x: Tensor, threat: ThreatModel, step_size: float) -> Tensor:
-    """One step from z: along the steepest direction, back into the ball around x, into the box."""
-    return threat.project(z + step_size * threat.direction(input_gradient(loss, z)), x).detach()
+    """One step from z: along the steepest direction, back into the ball around x, into the box.
+
+    To NaN for good where the gradient is not finite, see `checked`.
+    """
+    gradient = input_gradient(loss, z)
+    # The sign of NaN is 0, with which the image would stay where it is and pass for robust; 0 times NaN is NaN.
+    direction = threat.direction(gradient) + 0 * gradient
+    return threat.project(z + step_size * direction, x).detach()
 
 
 def pgd(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int, step_size: float) -> Tensor:
@@ -28,8 +35,26 @@ def pgd(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int
         x: clean images (B,3,H,W) in [0,1], the centres of the balls.
         start: where to begin, usually `threat.random_start(...)`.
         step_size: in units of pixel values; 2/255 in the paper.
+
+    Raises:
+        AdvssError: a gradient was NaN or infinite.
     """
     z = start
     for _ in range(steps):
         z = ascend(loss, z, x, threat, step_size)
+    return checked(z)
+
+
+def checked(z: Tensor) -> Tensor:
+    """Iterates (B,C,H,W) of `ascend`; once at the end, because on a GPU every such question waits for all that is done.
+
+    Raises:
+        AdvssError: the gradient of the loss was NaN or infinite somewhere.
+    """
+    if lost := int(z.isnan().flatten(1).any(dim=1).sum()):
+        raise AdvssError(
+            f"The gradient of the loss is NaN or infinite for {lost} of {len(z)} images, which makes none of them "
+            "robust.",
+            "Look for divisions by 0, roots and logarithms of 0 in the model.",
+        )
     return z

@@ -9,7 +9,24 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from advss_zoo.cli import data, doctor, eval, import_, list, pull, reproduce, show, train, verify
+from advss_zoo.cli import (
+    cache,
+    data,
+    doctor,
+    eval,
+    export,
+    finetune,
+    import_,
+    list,
+    predict,
+    publish,
+    pull,
+    report,
+    reproduce,
+    show,
+    train,
+    verify,
+)
 from advss_zoo.cli.options import examples
 from advss_zoo.cli.output import out
 
@@ -19,9 +36,15 @@ COMMANDS = {
     "pull": pull,
     "import": import_,
     "eval": eval,
+    "finetune": finetune,
     "train": train,
     "reproduce": reproduce,
+    "report": report,
+    "predict": predict,
+    "export": export,
     "verify": verify,
+    "publish": publish,
+    "cache": cache,
     "doctor": doctor,
 }
 

@@ -21,6 +21,7 @@ EXAMPLES = examples("advss doctor", "advss doctor --json")
 # What pyproject.toml requires beside torch and torchvision, which are tried out.
 REQUIRED = (
     "accelerate",
+    "filelock",
     "huggingface-hub",
     "jinja2",
     "matplotlib",
@@ -115,7 +116,7 @@ def _packages() -> Iterator[Check]:
 def _cache() -> Check:
     folder = cache_folder()
     try:
-        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     except OSError as error:
         return Check("cache", False, f"{folder} cannot be read: {error.strerror}", "Set ADVSS_CACHE to another folder.")
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())

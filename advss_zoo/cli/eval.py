@@ -6,6 +6,7 @@ import json as json_module
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from advss_zoo.cli.companions import share_among
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import (
     BatchSizeOption,
+    Device,
     DeviceOption,
     JsonOption,
     LimitOption,
@@ -23,9 +26,9 @@ from advss_zoo.cli.options import (
     examples,
     pick_device,
 )
-from advss_zoo.cli.output import out, percent, rate_text
+from advss_zoo.cli.output import is_first_process, out, percent, rate_text
 from advss_zoo.errors import UsageError
-from advss_zoo.files import explained
+from advss_zoo.files import explained, file_name
 
 if TYPE_CHECKING:
     from advss_zoo.data.imageset import ImageSet
@@ -37,10 +40,13 @@ EXAMPLES = examples(
     "advss eval",
     "advss eval p1f4.mini --attack clean,pgd20 --limit 200",
     "advss eval p1f4.mini --attack autoattack --limit 64",
+    "advss eval p1f4.mini --attack corruptions --limit 200",
     "advss eval p1f4.mini+p1f3.mini --data cifar10",
+    "advss eval p1f4+selfie-p3f4 --attack transfer",
     "advss eval p1f4 --norm l2 --eps 0.5 --restarts 5",
     "advss eval --model mypackage.models:build --json",
     "advss eval --model runs/p1f4.mini/average",
+    "advss eval --model model.onnx --attack clean,square",
 )
 SUBSET = "cifar10-1k"
 RUNS = Path("runs")
@@ -49,19 +55,30 @@ RUNS = Path("runs")
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="A checkpoint, or an ensemble A+B; left out: the zoo's default."),
+        typer.Argument(
+            metavar="NAME", help="A checkpoint, hf://ORG/REPO, or an ensemble A+B; left out: the zoo's default."
+        ),
     ] = None,
     attack: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PROTOCOL",
             help="clean, pgdN, pgdN-any, autoattack, or one of its attacks: apgd-ce, apgd-t, apgd-dlr, fab-t, square; "
-            "several at once; left out: pgd20.",
+            "corruptions, or corruptions-archive for the images of CIFAR-10-C or CIFAR-100-C; "
+            "of an ensemble transfer and ensemble-worst; several at once; left out: pgd20.",
         ),
     ] = None,
     data: Annotated[
-        str, typer.Option(metavar="DATA", help="cifar10, cifar10-1k or cifar100: the test images.")
+        str,
+        typer.Option(metavar="DATA", help="The test images of cifar10, cifar10-1k or cifar100, or a folder of images."),
     ] = SUBSET,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="All images of a folder, not only those set aside from training.")
+    ] = False,
+    image_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=8, max=4096, help="Pixels a side for a folder; left out: the model's."),
+    ] = None,
     limit: LimitOption = None,
     norm: Annotated[
         Literal["linf", "l2", "l1"],
@@ -85,18 +102,34 @@ def command(
     save_adversarial: Annotated[
         bool, typer.Option("--save-adv", help="Keep the adversarial images, as safetensors and as RobustBench asks.")
     ] = False,
+    robustbench: Annotated[
+        bool,
+        typer.Option("--robustbench-json", help="Also write AutoAttack and corruptions as RobustBench's model_info."),
+    ] = False,
+    search: Annotated[
+        Literal["fp32", "bf16"],
+        typer.Option(help="Precision in which pgdN and apgd-... look for images; what they find is judged in fp32."),
+    ] = "fp32",
+    processes: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes that share the work: CPU cores, or a GPU each.")
+    ] = 1,
     batch_size: BatchSizeOption = 256,
     device: DeviceOption = "auto",
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Your own: package.module:factory, a .safetensors file or a folder."),
+        typer.Option(
+            metavar="MODEL",
+            help="Your own: package.module:factory, a .safetensors file, a folder, or an .onnx file, for attacks "
+            "without gradients.",
+        ),
     ] = None,
     folder: OutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure how robust a model is.
 
-    TA, the accuracy on clean images, and RA, on attacked ones, are in percent, RA with its 95% interval. The same
+    TA, the accuracy on clean images, and RA, on attacked ones, are in percent, RA with its 95% interval. With
+    corruptions nobody attacks: "corrupted" is the mean accuracy on 75 corrupted versions of each image. The same
     command again goes on where it was stopped. Results go to runs/eval/ unless --out says otherwise: for every
     protocol a result.json and the verdict on each image.
     """
@@ -105,15 +138,33 @@ def command(
         raise UsageError("Both NAME and --model say what to evaluate.", "Give one of them.")
     if model is None:
         name = _checked_name(name)
+    from advss_zoo.data.load import in_order, is_own
+
     _check_data(data)
-    protocols = _protocols(attack or ["pgd20"], norm=norm, eps=eps, step_size=step_size, restarts=restarts, seed=seed)
-    images = _images(data, limit)
-    protocols = [protocol.for_classes(len(images.classes)) for protocol in protocols]
-    where = pick_device(device)
+    share_among(processes)
+    protocols = _protocols(
+        attack or ["pgd20"],
+        norm=norm,
+        eps=eps,
+        step_size=step_size,
+        restarts=restarts,
+        seed=seed,
+        search=search,
+    )
+    if robustbench:
+        _check_robustbench(protocols)
+    _check_gradients(protocols, model)
+    images = None if is_own(data) else _images(data, limit)
     results = {}
     with redirect_stdout(sys.stderr):  # whatever a model of the user's own prints, it is not our data
-        loaded = _load(name, model, where)
-        base = folder or RUNS / "eval" / _slug(f"{loaded.full_name}-{images.name}" + (f"-{limit}" if limit else ""))
+        loaded, where = _load(name, model, device)
+        if images is None:
+            images = _own_images(Path(data), limit, loaded, image_size, whole)
+        if loaded.classes is not None:
+            images = in_order(images, loaded.classes)
+        protocols = [protocol.for_classes(len(images.classes)) for protocol in protocols]
+        _check_members(protocols, loaded)
+        base = folder or RUNS / "eval" / file_name(f"{loaded.full_name}-{images.name}" + (f"-{limit}" if limit else ""))
         for protocol in protocols:
             place = base / (protocol.slug() + ("-8bit" if quantize else ""))
             results[place] = measure(
@@ -127,22 +178,39 @@ def command(
                 save_adversarial=save_adversarial,
             )
     _show(results, images, base)
+    if robustbench:
+        _write_robustbench(results.values(), loaded, base, ours=model is None)
+
+
+def _check_robustbench(protocols: list[Protocol]) -> None:
+    from advss_zoo.evaluation.robustbench import takes
+
+    if not any(takes(protocol.constants()) for protocol in protocols):
+        raise UsageError("--robustbench-json needs a protocol of RobustBench.", "Add --attack autoattack.")
+
+
+def _write_robustbench(results: Iterable[Result], loaded: Loaded, base: Path, *, ours: bool) -> None:
+    from advss_zoo.evaluation import robustbench
+
+    for result in results:
+        if robustbench.takes(result.protocol):
+            out.hint(f"For RobustBench: {robustbench.write(result, loaded.model, base, ours=ours)}")
 
 
 def _checked_name(name: str | None) -> str:
     """The name to load; a name the zoo does not know is refused before torch is imported."""
-    from advss_zoo.zoo import index
+    from advss_zoo.zoo import index, sources
 
     name = index.default_name() if name is None else name
-    for member in name.split("+"):
-        index.find(member)
+    sources.parts(name)
     return name
 
 
 def _check_data(data: str) -> None:
     from advss_zoo.data import catalogue
+    from advss_zoo.data.load import is_own
 
-    if data != SUBSET:
+    if data != SUBSET and not is_own(data):
         catalogue.find(data)
 
 
@@ -166,11 +234,7 @@ def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
 def _images(data: str, limit: int | None) -> ImageSet:
     from advss_zoo.data.load import load
 
-    images = load(data, "test")
-    if limit is not None:
-        if limit > len(images):
-            raise UsageError(f"--limit is {limit:,}, but {data} has {len(images):,} test images.")
-        images = images.first(limit)
+    images = _first(load(data, "test"), limit)
     if data == SUBSET:
         out.hint(
             f"On the first {len(images):,} test images of CIFAR-10 (n = {len(images):,}). "
@@ -179,15 +243,78 @@ def _images(data: str, limit: int | None) -> ImageSet:
     return images
 
 
-def _load(name: str | None, model: str | None, device: str) -> Loaded:
+def _first(images: ImageSet, limit: int | None) -> ImageSet:
+    if limit is None:
+        return images
+    if limit > len(images):
+        raise UsageError(f"--limit is {limit:,}, but {images.name} has {len(images):,} test images.")
+    return images.first(limit)
+
+
+def _own_images(folder: Path, limit: int | None, loaded: Loaded, image_size: int | None, whole: bool) -> ImageSet:
+    """The test images of a folder, as the model knows their classes and their size."""
+    from advss_zoo.data.folder.prepared import prepare
+    from advss_zoo.data.reporting import Reporter
+
+    side = image_size or loaded.image_size
+    if side is None:
+        raise UsageError(f"It is not known what size of images {loaded.full_name} takes.", "Add --image-size N.")
+    prepared = prepare(folder, side, whole=whole, reporter=Reporter(out.hint, out.progress))
+    images = prepared.load("test")
+    if not whole and prepared.summary.parts["train"]:
+        out.hint(
+            f"On the {len(images):,} images of {folder} that are set aside to judge by; {prepared.images_file} says "
+            "which. For all images, if the model has seen none of them in training: --whole"
+        )
+    if prepared.summary.skipped:
+        out.hint(f"Skipped: {len(prepared.summary.skipped):,} files that cannot be read.")
+    if loaded.classes is None:
+        out.hint(f"The model's outputs are taken to be, in this order: {', '.join(images.classes)}.")
+    return _first(images, limit)
+
+
+def _load(name: str | None, model: str | None, device: Device) -> tuple[Loaded, str]:
+    """The model, and where it computes."""
+    from advss_zoo.deploy.onnx_model import is_onnx
     from advss_zoo.zoo import load
 
+    if model is not None and is_onnx(model):
+        from advss_zoo.deploy import onnx_module
+
+        loaded, where = onnx_module.load(Path(model), device)
+        out.hint(f"onnxruntime computes on the {'GPU' if where == 'cuda' else 'CPU'}.")
+        return loaded, where
+    where = pick_device(device)
     if name is not None:
-        return load.resolve(name, device=device)
+        return load.resolve(name, device=where), where
     assert model is not None
     if ":" in model and not Path(model).exists():
-        return load.from_factory(model, device=device)
-    return load.from_path(Path(model), device=device)
+        return load.from_factory(model, device=where), where
+    return load.from_path(Path(model), device=where), where
+
+
+def _check_gradients(protocols: list[Protocol], model: str | None) -> None:
+    """
+    Raises:
+        UsageError: a protocol goes by gradients, which an ONNX file has none of.
+    """
+    from advss_zoo.deploy.onnx_model import is_onnx
+
+    for protocol in protocols:
+        if model is not None and is_onnx(model) and protocol.gradient != "unused":
+            raise UsageError(
+                f"{protocol.name} follows the gradient of a model, and {model} has none.",
+                "Use --attack clean, square or corruptions, or evaluate the checkpoint that the file was made of.",
+            )
+
+
+def _check_members(protocols: list[Protocol], loaded: Loaded) -> None:
+    """Refuse what is no ensemble before other protocols have run for hours."""
+    from advss_zoo.evaluation.protocols.transfer import EnsemblePgd
+
+    for protocol in protocols:
+        if isinstance(protocol, EnsemblePgd):
+            protocol.ensemble(loaded.model)
 
 
 def measure(
@@ -204,7 +331,7 @@ def measure(
     from advss_zoo.evaluation.results import RESULT_FILE
     from advss_zoo.evaluation.runner import Subject, evaluate
 
-    if not (place / RESULT_FILE).exists():
+    if is_first_process() and not (place / RESULT_FILE).exists():
         _log(loaded, images, protocol, place)
     with out.progress(protocol.label(), "images") as progress:
         return evaluate(
@@ -253,6 +380,7 @@ def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
             "TA": percent(result.ta),
             "RA": percent(result.ra),
             "RA 95%": _interval(result.ra_ci95),
+            **_corrupted(result, results.values()),
             "images/s": rate_text(result.images_per_second),
         }
         for result in results.values()
@@ -275,6 +403,15 @@ def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
         out.hint(f"Result: {place / 'result.json'}")
 
 
+def _corrupted(result: Result, among: Iterable[Result]) -> dict[str, str]:
+    """The cells for the accuracy on corrupted images, in a table where any result has it."""
+    key = "corruption_accuracy"
+    if not any(key in (other.details or {}) for other in among):
+        return {}
+    details = result.details or {}
+    return {"corrupted": percent(details.get(key)), "corrupted 95%": _interval(details.get(f"{key}_ci95"))}
+
+
 def _remarks(result: Result) -> list[str]:
     """What there is to say of a result beside TA and RA."""
     from advss_zoo.evaluation.details import cautions
@@ -284,9 +421,28 @@ def _remarks(result: Result) -> list[str]:
     remarks = []
     if len(attacks) > 1:
         remarks.append("RA " + ", ".join(f"{percent(attack['accuracy'])} after {attack['name']}" for attack in attacks))
+    if parts := details.get("parts"):
+        remarks.append("RA alone: " + ", ".join(f"{part['name']} {percent(part['accuracy'])}" for part in parts))
+    if shown := details.get("transfer"):
+        for source, rates in zip(shown["sources"], shown["asr"], strict=True):
+            wrong = ", ".join(f"{target} {percent(rate)}" for target, rate in zip(shown["targets"], rates, strict=True))
+            remarks.append(f"made on {source}, wrong: {wrong}")
     if "ra_8bit" in details:
         remarks.append(f"RA {percent(details['ra_8bit'])} on the adversarial images rounded to 8 bit")
+    if "corruptions" in details:
+        remarks.append(_by_severity(result.protocol["corruptions"], details["corruptions"]))
     return remarks + [f"Warning: {sentence}" for sentence in cautions(details)]
+
+
+def _by_severity(names: dict[str, list[str]], accuracies: dict[str, list[float]]) -> str:
+    """A line for each corruption, 53 characters wide; those that the mean leaves out come last."""
+    lines = ["accuracy by severity 1 to 5, and its mean"]
+    for name in names["benchmark"] + names["extra"]:
+        found = accuracies[name]
+        mean = sum(found) / len(found)
+        star = "*" * (name in names["extra"])
+        lines.append(f"{star + name:>18}" + "".join(f"{100 * value:6.1f}" for value in [*found, mean]))
+    return "\n".join([*lines, "* not part of the benchmark, nor of the accuracy above"])
 
 
 def _document(result: Result, place: Path) -> dict[str, Any]:
@@ -297,8 +453,3 @@ def _document(result: Result, place: Path) -> dict[str, Any]:
 
 def _interval(bounds: tuple[float, float] | None) -> str:
     return "" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
-
-
-def _slug(text: str) -> str:
-    """A file name: what a person may have named a model never becomes a path."""
-    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "model"

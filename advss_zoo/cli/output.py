@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 GAP = 2  # blanks between the columns of a table
 NARROWEST = 20  # characters that the last column of a table must have
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
+INVISIBLE = ("Cc", "Cs", "Cf", "Co")  # control codes, halves of surrogate pairs, format and private use
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 RED, PLAIN = "\033[1;31m", "\033[0m"
 
 
@@ -33,20 +36,22 @@ class Output:
 
     def table(self, rows: Sequence[Mapping[str, str]], document: Any) -> None:
         """Rows of ready-made cells under their keys for people; `document` for machines."""
+        if not is_first_process():
+            return
         if self.json:
             self._document(document)
         elif rows and sys.stdout.isatty():
             _terminal_table(rows)
         elif rows:
             for cells in ([*rows[0]], *([*row.values()] for row in rows)):
-                print("\t".join(" ".join(cell.split()) for cell in cells))
+                print("\t".join(" ".join(visible(cell).split()) for cell in cells))
 
     def line(self, text: str, document: Any = None) -> None:
         """One line of data; with --json `document` in its place, or nothing."""
         if not is_first_process():
             return
         if not self.json:
-            print(text)
+            print(visible(text))
         elif document is not None:
             self._document(document)
 
@@ -67,10 +72,11 @@ class Output:
 
     def hint(self, text: str) -> None:
         """Something worth knowing: how to go on, what was assumed."""
-        _say(text)
+        if is_first_process():
+            _say(text)
 
     def error(self, text: str, hint: str | None = None) -> None:
-        _say(f"{_coloured('Error:', RED)} {text}")
+        print(_coloured("Error:", RED), visible(text), file=sys.stderr, flush=True)
         if hint:
             _say(hint)
 
@@ -83,7 +89,7 @@ class Progress:
     """A bar with the time left on a terminal; in a log a line at most every 10 seconds, and a last one.
 
     The first call, and any with less done than before, tells where the work starts: a resumed run is not taken for a
-    fast one.
+    fast one. A log has its first line as soon as a part of the work that has a name is begun.
     """
 
     def __init__(self, label: str, unit: str) -> None:
@@ -91,7 +97,7 @@ class Progress:
         self._start: tuple[float, int] | None = None
         self._done = 0
         self._pending: str | None = None
-        self._printed = time.monotonic()
+        self._printed, self._spoke = time.monotonic(), False
         self._bar: rich.progress.Progress | None = None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
@@ -103,9 +109,10 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=done, total=total, status=status)
             return
-        if done == total or done > self._start[1]:
+        begun = done == self._start[1] and note != ""
+        if done == total or done > self._start[1] or begun:
             self._pending = f"{self._label}: {status}"
-        if self._pending and now - self._printed >= LINE_EVERY:
+        if self._pending and (now - self._printed >= LINE_EVERY or (begun and not self._spoke)):
             self._print_line(now)
 
     def _status(self, now: float, done: int, total: int, note: str) -> str:
@@ -120,8 +127,9 @@ class Progress:
 
     def _print_line(self, now: float) -> None:
         assert self._pending is not None
-        _say(self._pending)
-        self._pending, self._printed = None, now
+        if is_first_process():
+            _say(self._pending)
+        self._pending, self._printed, self._spoke = None, now, True
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and is_first_process():
@@ -147,6 +155,11 @@ class Progress:
 def is_first_process() -> bool:
     """Of several processes that a launcher (torchrun, accelerate launch) has started, one speaks."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def visible(text: str) -> str:
+    """The text without characters that command a terminal or turn the direction of text: it may quote a stranger."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in INVISIBLE else REPLACEMENT for c in text)
 
 
 def percent(fraction: float | None) -> str:
@@ -196,18 +209,18 @@ def _terminal_table(rows: Sequence[Mapping[str, str]]) -> None:
         wraps = position == len(fixed)
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=not wraps, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row.values()))
+        table.add_row(*(Text(visible(cell)) for cell in row.values()))
     console.print(table)
 
 
 def _print_aligned(pairs: Mapping[str, str]) -> None:
     width = max(map(len, pairs), default=0)
     for key, value in pairs.items():
-        print(f"{key:<{width}}  {value}")
+        print(f"{key:<{width}}  {visible(value)}")
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 def _coloured(text: str, colour: str) -> str:

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from advss_zoo.cli.options import JsonOption, Name, examples
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from advss_zoo.cli.interrupts import import_torch
+from advss_zoo.cli.options import JsonOption, examples
 from advss_zoo.cli.output import out
 
-EXAMPLES = examples("advss pull p1f4", 'ls "$(advss pull p1f4.mini)"', "advss pull p1f4 --json")
+if TYPE_CHECKING:
+    from advss_zoo.zoo.sources import Fetched
+
+EXAMPLES = examples(
+    "advss pull p1f4",
+    'ls "$(advss pull p1f4.mini)"',
+    "advss pull p1f4 --json",
+    "advss pull hf://advss-zoo/p1f4.mini@v0.1.0",
+)
 
 
-def command(name: Name, json: JsonOption = False) -> None:
+def command(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A checkpoint of the zoo, or a repository on the Hub in the same layout."),
+    ],
+    json: JsonOption = False,
+) -> None:
     """Fetch a checkpoint; print its folder.
 
-    Its sha256 is verified. What has been fetched is kept and can be had offline.
+    Where it does not come with the package it is downloaded from the Hugging Face Hub. Every file is verified. What
+    has been fetched is kept and can be had offline; see `advss cache`.
     """
     from advss_zoo.zoo import sources
 
     out.json = json
     fetched = sources.fetch(name)
+    if sources.is_address(name):
+        _check(fetched)
     document = {
         "name": fetched.full_name,
         "path": str(fetched.path),
@@ -24,3 +46,11 @@ def command(name: Name, json: JsonOption = False) -> None:
         "source": fetched.source,
     }
     out.line(str(fetched.path), document=document)
+
+
+def _check(fetched: Fetched) -> None:
+    """Nobody has vouched for a repository that is not the zoo's: do its weights fit its configuration?"""
+    import_torch()
+    from advss_zoo.zoo import load
+
+    load.check(fetched.path)

@@ -172,13 +172,17 @@ def _missing(steps: list[dict[str, Any]]) -> None:
 
 def _make(table: Table, tag: str, folder: Path) -> None:
     """Take the steps that are missing; each goes on where it was stopped."""
-    from advss_zoo.report import plan, tables
+    from advss_zoo.report import tables
     from advss_zoo.report.ours import Ours
 
     device = pick_device("auto")
-    for step in plan.steps(tables.checkpoints(table, tag), Ours(folder)):
-        if step.command is not None:
-            (_train if step.action == "train" else _evaluate)(step, folder, device)
+    for step in tables.missing(table, tag, Ours(folder)):
+        if step.command is None:
+            continue
+        if step.action == "train":
+            _train(step, folder, device)
+        else:
+            _evaluate(step, tables.protocol(table), folder, device)
 
 
 def _train(step: Step, folder: Path, device: str) -> None:
@@ -194,15 +198,15 @@ def _train(step: Step, folder: Path, device: str) -> None:
         train(recipe, folder / step.name, resume=True, device=device, progress=progress)
 
 
-def _evaluate(step: Step, folder: Path, device: str) -> None:
+def _evaluate(step: Step, protocol_name: str, folder: Path, device: str) -> None:
     from advss_zoo.cli import eval as evaluation
     from advss_zoo.data.load import load as load_data
     from advss_zoo.evaluation import protocols
     from advss_zoo.report import plan
-    from advss_zoo.report.ours import DATA, PROTOCOL
+    from advss_zoo.report.ours import DATA
     from advss_zoo.zoo.load import from_path
 
     loaded = from_path(plan.weights(step.name, folder), device=device)
-    protocol, place = protocols.parse(PROTOCOL), folder / "eval" / f"{step.name}-{DATA[0]}"
+    protocol, place = protocols.parse(protocol_name), folder / "eval" / f"{step.name}-{DATA[0]}"
     images = load_data(DATA[0], "test")
     evaluation.measure(loaded, images, protocol, place / protocol.slug(), batch_size=256, device=device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from advss_zoo.data.catalogue import Dataset, digest
 from advss_zoo.data.imageset import Split
-from advss_zoo.errors import DataError
+from advss_zoo.errors import AdvssError, DataError
 from advss_zoo.files import cache_folder, explained, write_atomically
 
 HEADER_BYTES = 4096  # room for the header, which can only be written when all else is
@@ -113,6 +114,20 @@ def header(dataset: Dataset, shapes: Mapping[str, tuple[int, ...]], sha256: Mapp
         begin = end
     length = HEADER_BYTES - 8
     return length.to_bytes(8, "little") + json.dumps(entries).encode().ljust(length)
+
+
+def check_space(path: Path, needed: int) -> None:
+    """Is there room for so many bytes where `path` is to be written?
+
+    Raises:
+        AdvssError: there is not.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise AdvssError(
+            f"{needed / 1e9:.1f} GB more are needed in {path.parent}, where {free / 1e9:.1f} GB are free.",
+            "Free some space, or set ADVSS_CACHE to a folder on another disk.",
+        )
 
 
 def _mapped(path: Path, name: str, shape: list[int]) -> Pixels:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import math
 import os
-import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,11 +18,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from advss_zoo.data.cache import HEADER_BYTES, Pixels, cache_file, header
+from advss_zoo.data.cache import HEADER_BYTES, Pixels, cache_file, check_space, header
 from advss_zoo.data.catalogue import GroupedImageNet, digest
+from advss_zoo.data.folder.decoding import FORMATS, MOST_PIXELS
 from advss_zoo.data.imageset import Split
 from advss_zoo.data.reporting import Reporter
-from advss_zoo.errors import AdvssError, DataError, UsageError
+from advss_zoo.errors import DataError, UsageError
 from advss_zoo.files import explained, read_json, write_json
 
 RESIZED, SIDE = 256, 224  # pixels: the shorter side as it is resized, and both sides of what is cut from the middle
@@ -117,7 +117,7 @@ def _decode(
     """Fill `partial` with the pixels of all images; returns those that are broken, and why."""
     listing = hashlib.sha256("\n".join([str(source.resolve()), *paths]).encode()).hexdigest()
     done, broken = _progress_so_far(partial, listing)
-    _check_space(partial, (len(paths) - done) * BYTES)
+    check_space(partial, (len(paths) - done) * BYTES)
     with (
         explained("write", partial),
         partial.open("r+b" if done else "w+b") as file,
@@ -160,21 +160,14 @@ def _end(images: int) -> int:
     return HEADER_BYTES + images * BYTES
 
 
-def _check_space(partial: Path, needed: int) -> None:
-    free = shutil.disk_usage(partial.parent).free
-    if free < needed:
-        raise AdvssError(
-            f"{needed / 1e9:.1f} GB more are needed in {partial.parent}, where {free / 1e9:.1f} GB are free.",
-            "Free some space, or set ADVSS_CACHE to a folder on another disk.",
-        )
-
-
 def _pixels(path: Path) -> Pixels | str:
     """The pixels of an image, or why it cannot be decoded."""
     with explained("read", path):
         content = path.read_bytes()
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return f"more than {MOST_PIXELS:,} pixels"
             return cropped(image)
     except UnidentifiedImageError:
         return "not an image"

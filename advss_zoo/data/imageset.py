@@ -23,6 +23,7 @@ class ImageSet:
     `images` is uint8 (N, 3, H, W), `labels` int64 (N,), `index` int64 (N,): the position of each image in the
     official split, which stays with it through `first` and `take`. `classes[label]` is the name of a label.
     `images` may be a read-only view of a file larger than memory: `first` leaves it so, `take` copies what is taken.
+    `held_out`: how many of them, the first, are for validation; None where that is not a property of the images.
 
     Raises:
         DataError: the three arrays do not fit together, or a label has no class.
@@ -34,6 +35,7 @@ class ImageSet:
     labels: NDArray[np.int64]
     index: NDArray[np.int64]
     classes: tuple[str, ...]
+    held_out: int | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)

@@ -1,27 +1,41 @@
-"""Data sets by name."""
+"""Data sets by name, and folders of one's own by path."""
 
 from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from advss_zoo.data import cache
 from advss_zoo.data.catalogue import SUBSET, find, names
+from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet, Split
+from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.subset import load_subset
 from advss_zoo.errors import UsageError
 
-__all__ = ["load", "names"]
+__all__ = ["in_order", "is_own", "load", "names"]
+
+SILENT = Reporter()
 
 
-def load(name: str, split: Split) -> ImageSet:
-    """One split of a data set that was fetched, or of the cifar10-1k that ships in the package (test images only).
+def load(name: str, split: Split, *, side: int = 32, reporter: Reporter = SILENT) -> ImageSet:
+    """One split of a data set that was fetched, of the cifar10-1k that ships in the package, or of a folder of images.
 
-    Images of data sets too large for memory are a read-only view of the file.
+    Images of data sets too large for memory, and of folders, are a read-only view of a file.
+
+    Args:
+        name: a data set; or the path of a folder or table of images (see `data.folder`), which is decoded on first use.
+        side: pixels a side that images of a folder are brought to.
 
     Raises:
         UsageError: no data set has that name, or it has no such split.
-        DataError: it has not been fetched yet, or its file is damaged.
+        DataError: it has not been fetched yet, its file is damaged, or the folder holds no images of that split.
     """
+    if is_own(name):
+        return prepare(Path(name), side, reporter=reporter).load(split)
     dataset = None if name == SUBSET else find(name)
     splits = dataset.splits if dataset else ("test",)
     if split not in splits:
@@ -30,3 +44,30 @@ def load(name: str, split: Split) -> ImageSet:
         return load_subset()
     images, labels = cache.read(dataset, split)
     return ImageSet(name, split, images, labels.astype(np.int64), np.arange(len(labels)), dataset.classes)
+
+
+def is_own(name: str) -> bool:
+    """Is this a path, and not the name of a data set? Names come first: `./cifar10` is a folder."""
+    return name not in names() and (os.sep in name or (name != "" and Path(name).exists()))
+
+
+def in_order(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
+    """The same images with labels that count the given classes, matched by name.
+
+    Raises:
+        UsageError: an image is of none of these classes.
+    """
+    if images.classes == classes:
+        return images
+    used = {images.classes[label] for label in np.unique(images.labels)}
+    if strangers := sorted(used - set(classes)):
+        raise UsageError(
+            f"Of the classes of {images.name} the model does not know {_some(strangers)}.",
+            f"It knows: {_some(classes)}. Name the folders so, or fine-tune on them: `advss finetune --data DIR`.",
+        )
+    numbers = np.array([classes.index(name) if name in classes else -1 for name in images.classes])
+    return replace(images, labels=numbers[images.labels], classes=classes)
+
+
+def _some(found: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(found[:10]) + (f" and {len(found) - 10:,} more" if len(found) > 10 else "")

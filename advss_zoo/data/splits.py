@@ -19,10 +19,12 @@ def train_and_validation(images: ImageSet) -> tuple[Index, Index]:
 
     Where a data set has images of its own that are held out, they are the first; all others have one seeded split.
     """
-    dataset = catalogue.DATASETS.get(images.name)
-    if dataset is None or dataset.held_out is None:
+    held_out = images.held_out
+    if held_out is None and images.name in catalogue.DATASETS:
+        held_out = catalogue.DATASETS[images.name].held_out
+    if held_out is None:
         return train_validation_split(len(images))
-    validation, train = np.split(np.arange(len(images)), [dataset.held_out])
+    validation, train = np.split(np.arange(len(images)), [held_out])
     return train, validation
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
+from advss_zoo.evaluation.passes import Padded
 
 
 def count_classes(model: nn.Module, x: Tensor) -> int:
@@ -47,9 +48,12 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     half = -(-len(x) // 2)
     again = _logits(model, torch.cat([x[:half], 1 - x[half:]]))[:half]
     if not torch.allclose(logits[:half], again, rtol=1e-4, atol=1e-5):
+        awake = dict.fromkeys(type(m).__name__ for m in model.modules() if m.training and not isinstance(m, Padded))
+        reason = f"stays in train mode ({', '.join(awake)})" if awake else "is random, or mixes the images of a batch"
         raise AdvssError(
-            "The model is random, or mixes the images of a batch: the same images gave two different outputs.",
-            "Remove dropout and noise that stay on in eval mode, and batch norm without running statistics.",
+            f"The model {reason}: the same images gave two different outputs.",
+            "Remove dropout and noise that stay on in eval mode, batch norm without running statistics, and what "
+            "eval() does not reach, such as modules in a plain list.",
         )
     if differentiable and not logits.requires_grad:
         raise AdvssError(
@@ -67,22 +71,31 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
 def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """
     Raises:
-        AdvssError: the loss has no slope at any image of x (B,C,H,W), so that an attack by gradient goes nowhere.
+        AdvssError: of the images x (B,C,H,W) the loss has no slope at any that is classified correctly, or at any at
+            all: an attack by gradient would break nothing and prove nothing.
     """
-    if zero_gradients(model, x, y).all():
+    flat, right = _slopes(model, x, y)
+    if flat.all() or (right.any() and flat[right].all()):
+        those = "" if flat.all() else f"{int(right.sum())} that it gets right of the "
         raise AdvssError(
-            f"The gradient of the model's loss is exactly 0 at all of the first {len(x)} images: there is nothing that "
-            "this attack could follow.",
+            f"The gradient of the model's loss is exactly 0 at all of the {those}first {len(x)} images: there is "
+            "nothing that this attack could follow.",
             "Take out what rounds or saturates, or use --attack square, which needs no gradient.",
         )
 
 
 def zero_gradients(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """At which images (B,C,H,W) the gradient of the cross-entropy is exactly 0, bool (B,)."""
+    return _slopes(model, x, y)[0]
+
+
+def _slopes(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """`zero_gradients`, and which images are classified correctly, bool (B,)."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        loss = F.cross_entropy(model(x), y, reduction="sum")
-    return torch.autograd.grad(loss, x)[0].flatten(1).eq(0).all(dim=1)
+        logits = model(x)
+        gradient = torch.autograd.grad(F.cross_entropy(logits, y, reduction="sum"), x)[0]
+    return gradient.flatten(1).eq(0).all(dim=1), logits.argmax(dim=1) == y
 
 
 def _are_probabilities(logits: Tensor) -> bool:

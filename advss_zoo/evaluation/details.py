@@ -1,24 +1,46 @@
 """What the evidence on each image says beside TA and RA: the attacks one by one, and signs that an RA is too high.
 
 Everything is derived from the protocol's constants and the verdicts, so that anyone can derive it again.
+
+Of an ensemble, where n is the number of images and fractions are of n unless another count is named:
+
+`transfer`: {"sources": members' names, "targets": the same and "ensemble", "asr": for each source a row with, for each
+target, the fraction of images on whose adversarial version it is wrong (Table 4 of Chen et al. 2020: mistakes on clean
+images count), "asr_of_right": the same of the images alone that the target gets right clean, null where it gets none}.
+
+`venn` (their Figure 5): by source, for each pair of other members {"targets": [A, B], "both", "only": counts of images
+whose adversarial version fools A and B, and [A alone, B alone], "of_union", "of_all": fractions [both, only A, only B]
+of the images that fool either (null where none does), and of n}. With two members there is no such pair.
+
+`parts` of `ensemble-worst`: [{"name", "accuracy"}], RA under each of its attacks alone; `attacks` as of AutoAttack.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.evaluation.verdicts import Evidence, Verdicts
 
 # Evidence on an image, each an int8 array (n,) in verdicts.npz.
 BROKEN_BY = "broken_by"  # place of the attack that broke it, -1 where none did or none was needed
 UNCONFIRMED = "unconfirmed"  # how many attacks claimed to have broken it and had not
-ZERO_GRADIENT = "zero_gradient"  # 1 where the gradient of the cross-entropy at the clean image is exactly 0
+ZERO_GRADIENT = "zero_gradient"  # 1 where a gradient that is followed is exactly 0 at the clean image
 RIGHT_8BIT = "right_8bit"  # 1 where the adversarial image, rounded to 8 bit, is classified correctly
+CLEAN = "wrong_clean"  # bits: bit m is 1 where member m of an ensemble misclassifies the clean image
+FROM = "from_"  # + name of a member: bits; bit t is 1 where target t gets what was made to fool that member wrong
+PART = "part_"  # + name of an attack that ran whatever others had done: 1 where it broke an image that is right clean
+# And for each corruption, under its name, an integer whose bit s - 1 is 1 where the image is right at severity s.
 
+ENSEMBLE = "ensemble"  # the last target of `transfer`
+MOST_MEMBERS = 7  # and the ensemble: as many as a byte has bits
+MOST_SEVERITIES = 7  # bits of an int8 beside its sign
 BLACK_BOX = "square"
 # How much Square may take off RA before the authors of AutoAttack doubt the attacks before it (their flags_doc.md).
 SUSPICIOUS = 0.002
@@ -32,21 +54,32 @@ def derive(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, Any] | 
     """
     evidence, details = verdicts.evidence, {}
     if BROKEN_BY in evidence:
-        details.update(_attacks([attack["name"] for attack in protocol.get("attacks", [])], verdicts))
+        names = [attack["name"] for attack in protocol.get("attacks", [])]
+        details.update(_attacks(names, evidence[BROKEN_BY], verdicts))
     if UNCONFIRMED in evidence:
         details["unconfirmed"] = int(evidence[UNCONFIRMED].sum())
     if ZERO_GRADIENT in evidence:
         details["zero_gradients"] = float(evidence[ZERO_GRADIENT].mean())
     if RIGHT_8BIT in evidence:
         details["ra_8bit"] = float((verdicts.right & (evidence[RIGHT_8BIT] == 1)).mean())
+    if "corruptions" in protocol:
+        details.update(_corruptions(protocol, verdicts))
+    if parts := _named(PART, evidence):
+        details.update(_parts(parts, verdicts))
+    if sources := _named(FROM, evidence):
+        details.update(_transfer(sources, verdicts))
     return details or None
 
 
-def _attacks(names: list[str], verdicts: Verdicts) -> dict[str, Any]:
-    broken_by, n = verdicts.evidence[BROKEN_BY], len(verdicts)
-    fell = verdicts.right & (verdicts.attacked_prediction != verdicts.label)
-    if not (np.array_equal(broken_by >= 0, fell) and broken_by.max() < len(names)):
-        raise AdvssError("The verdicts contradict themselves: images are broken by no attack, or by one that missed.")
+def _named(prefix: str, evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
+    return {name.removeprefix(prefix): array for name, array in evidence.items() if name.startswith(prefix)}
+
+
+def _attacks(names: list[str], broken_by: NDArray[Any], verdicts: Verdicts) -> dict[str, Any]:
+    n = len(verdicts)
+    _check_fallen(broken_by >= 0, verdicts)
+    if broken_by.max() >= len(names):
+        raise AdvssError("The verdicts contradict themselves: images are broken by an attack that is none.")
     broken = [int((broken_by == place).sum()) for place in range(len(names))]
     standing = verdicts.ta_hits - np.cumsum(broken)
     found: dict[str, Any] = {
@@ -58,6 +91,107 @@ def _attacks(names: list[str], verdicts: Verdicts) -> dict[str, Any]:
     if BLACK_BOX in names[1:]:
         found["black_box_beats_white_box"] = broken[names.index(BLACK_BOX)] / n > SUSPICIOUS
     return found
+
+
+def _check_fallen(broken: NDArray[np.bool_], verdicts: Verdicts) -> None:
+    """
+    Raises:
+        AdvssError: not exactly those images that are right clean and wrong attacked are broken.
+    """
+    fallen = verdicts.right & (verdicts.attacked_prediction != verdicts.label)
+    if not np.array_equal(broken, fallen):
+        raise AdvssError("The verdicts contradict themselves: images are broken by no attack, or by one that missed.")
+
+
+def _parts(parts: Mapping[str, Evidence], verdicts: Verdicts) -> dict[str, Any]:
+    """Each attack alone; and as if an image that one has broken had been spared the next ones."""
+    broken = np.stack([array == 1 for array in parts.values()])
+    first = np.where(broken.any(axis=0), broken.argmax(axis=0), -1)
+    alone = [
+        {"name": name, "accuracy": int((verdicts.right & ~fell).sum()) / len(verdicts)}
+        for name, fell in zip(parts, broken, strict=True)
+    ]
+    return {**_attacks(list(parts), first, verdicts), "parts": alone}
+
+
+def _transfer(sources: Mapping[str, Evidence], verdicts: Verdicts) -> dict[str, Any]:
+    names, n = list(sources), len(verdicts)
+    if CLEAN not in verdicts.evidence or len(names) > MOST_MEMBERS:
+        raise AdvssError("The verdicts do not say what each member makes of each image.")
+    wrong = {name: _bits(array, len(names) + 1) for name, array in sources.items()}  # each (n, targets)
+    right = ~np.column_stack([_bits(verdicts.evidence[CLEAN], len(names)), ~verdicts.right])
+    _check_fallen(verdicts.right & np.any([fooled[:, -1] for fooled in wrong.values()], axis=0), verdicts)
+    return {
+        "transfer": {
+            "sources": names,
+            "targets": [*names, ENSEMBLE],
+            "asr": [[int(hits) / n for hits in fooled.sum(axis=0)] for fooled in wrong.values()],
+            "asr_of_right": [
+                [_share(fooled[clean, target], of=int(clean.sum())) for target, clean in enumerate(right.T)]
+                for fooled in wrong.values()
+            ],
+        },
+        "venn": {
+            source: [
+                _venn((names[one], names[other]), fooled[:, one], fooled[:, other])
+                for one, other in combinations([place for place, name in enumerate(names) if name != source], 2)
+            ]
+            for source, fooled in wrong.items()
+        },
+    }
+
+
+def _venn(targets: tuple[str, str], one: NDArray[np.bool_], other: NDArray[np.bool_]) -> dict[str, Any]:
+    both, *only = areas = [one & other, one & ~other, other & ~one]
+    return {
+        "targets": list(targets),
+        "both": int(both.sum()),
+        "only": [int(area.sum()) for area in only],
+        "of_union": [_share(area, of=int((one | other).sum())) for area in areas],
+        "of_all": [_share(area, of=len(one)) for area in areas],
+    }
+
+
+def _bits(array: Evidence, count: int) -> NDArray[np.bool_]:
+    """The lowest `count` bits of each number, (n, count)."""
+    return np.unpackbits(array.view(np.uint8)[:, None], axis=1, count=count, bitorder="little").astype(np.bool_)
+
+
+def _share(images: NDArray[np.bool_], of: int) -> float | None:
+    return int(images.sum()) / of if of else None
+
+
+def _corruptions(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, Any]:
+    """Accuracy for each corruption by severity; the plain mean over those of the benchmark, with its 95% interval."""
+    benchmark, extra = (protocol["corruptions"][group] for group in ("benchmark", "extra"))
+    severities, evidence, n = protocol["severities"], verdicts.evidence, len(verdicts)
+    if severities not in range(1, MOST_SEVERITIES + 1):
+        raise AdvssError(f"The evidence on an image has no {severities!r} severities of a corruption.")
+    for name in (*benchmark, *extra):
+        if name not in evidence or not 0 <= evidence[name].min() <= evidence[name].max() < 2**severities:
+            raise AdvssError(f"The verdicts do not say which images are right under {name}.")
+    right = {name: evidence[name][:, None] >> np.arange(severities) & 1 for name in (*benchmark, *extra)}
+    each = sum(right[name].sum(axis=1) for name in benchmark)
+    return {
+        "corruptions": {name: [int(hits) / n for hits in bits.sum(axis=0)] for name, bits in right.items()},
+        "corruption_accuracy": int(each.sum()) / (n * len(benchmark) * severities),
+        "corruption_accuracy_ci95": _interval(each, len(benchmark) * severities),
+    }
+
+
+def _interval(hits: NDArray[np.int64], of: int) -> list[float]:
+    """Wilson's 95% interval of an accuracy over `of` verdicts on each of n images, so many of which are right, (n,).
+
+    Verdicts on one image depend on each other. So the formula is not given all n * of of them, but as many independent
+    ones as would let the accuracy vary as much as that of the images does: at least n, at most all (Kish 1965).
+    """
+    n, total = len(hits), int(hits.sum())
+    p, most = total / (n * of), n * of
+    deviation = n * int((hits**2).sum()) - total**2  # whole numbers up to here, the same on every machine
+    independent = min(max((n - 1) * total * (most - total) / deviation, n), most) if deviation else n
+    z2 = 1.959963984540054**2 / independent
+    centre, reach = p + z2 / 2, math.sqrt(z2 * (p * (1 - p) + z2 / 4))
+    return [max(0.0, (centre - reach) / (1 + z2)), min(1.0, (centre + reach) / (1 + z2))]
 
 
 def cautions(details: Mapping[str, Any] | None) -> list[str]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import platform
+import reprlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import PIL
+import scipy
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 import advss_zoo
-from advss_zoo.errors import AdvssError
+from advss_zoo.errors import AdvssError, all_mistakes
 from advss_zoo.evaluation import details
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import read_json, slug, write_json
@@ -19,6 +23,8 @@ from advss_zoo.files import read_json, slug, write_json
 RESULT_SCHEMA = 1
 RESULT_FILE = "result.json"
 VERDICTS_FILE = "verdicts.npz"
+# What is asked of every result beside its fields.
+NAMED = (("model", "name"), ("data", "name"), ("protocol", "name"), ("protocol", "label"), ("verdicts", "sha256"))
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,14 @@ class Result:
         names = {field.name for field in fields(cls)}
         if wrong := (set(value) ^ names) - {"details"}:
             raise AdvssError(f"A result has other fields than it should: {', '.join(sorted(wrong))}.")
-        intervals = {name: value[name] and tuple(value[name]) for name in ("ta_ci95", "ra_ci95")}
-        return cls(**{**value, **intervals})
+        try:
+            result = TypeAdapter(cls).validate_python(value)
+        except ValidationError as error:
+            raise AdvssError(f"A result is not as it should be: {all_mistakes(error)}.") from error
+        for place, key in NAMED:
+            if not isinstance(value[place].get(key), str):
+                raise AdvssError(f"A result does not say its {place}'s {key}.")
+        return result
 
     def slug(self) -> str:
         """A name for its folder among the results of one checkpoint: cifar10-pgd20."""
@@ -104,7 +116,7 @@ def check(path: Path) -> Result:
     """The result at `path`, its numbers derived again from the verdicts beside it.
 
     Raises:
-        AdvssError: the verdicts are not those of this result, or give other numbers.
+        AdvssError: it is no result, or the verdicts are not those of this result, or give other numbers.
     """
     result = Result.read(path)
     # The name in the file is not followed: a result of someone else's must not choose what is read.
@@ -114,8 +126,13 @@ def check(path: Path) -> Result:
     for name, derived in {"n": len(verdicts), **verdicts.scores()}.items():
         if not _same(getattr(result, name), derived):
             raise AdvssError(f"{path} says {name} = {getattr(result, name)}, but its verdicts give {derived}.")
-    if result.details != (derived := details.derive(result.protocol, verdicts)):
-        raise AdvssError(f"{path} says details = {result.details}, but its verdicts give {derived}.")
+    try:
+        derived = details.derive(result.protocol, verdicts)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise AdvssError(f"{path}: its verdicts are not those of its protocol ({error!r}).") from error
+    if result.details != derived:
+        said, given = reprlib.repr(result.details), reprlib.repr(derived)
+        raise AdvssError(f"{path} says details = {said}, but its verdicts give {given}.")
     return result
 
 
@@ -127,11 +144,14 @@ def _same(written: Any, derived: Any) -> bool:
 
 
 def versions() -> dict[str, str]:
+    """Of everything that a verdict can depend on; scipy and Pillow make corrupted images."""
     return {
         "advss_zoo": advss_zoo.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "pillow": PIL.__version__,
     }
 
 

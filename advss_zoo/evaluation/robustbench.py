@@ -32,7 +32,7 @@ DATA = {"cifar10": 10_000, "cifar10-1k": 10_000, "cifar100": 10_000}  # how many
 
 def takes(protocol: dict[str, Any]) -> bool:
     """Does RobustBench have a table for results of the protocol with these constants?"""
-    return protocol["name"] == "corruptions" or (
+    return "corruptions" in protocol or (
         protocol["name"] == "autoattack" and "reduced" not in protocol["label"] and protocol["norm"] in THREATS
     )
 

@@ -1,7 +1,7 @@
 """Evaluation: a model, images, a protocol; out come verdicts and a result.
 
 The verdicts depend on these three alone: not on the batch size (see `passes`), the process (random numbers belong to
-images or passes) or interruptions (see `store`).
+images or passes), how many of them share the work (see `sharing`) or interruptions (see `store`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,10 @@ from advss_zoo.evaluation.passes import MULTIPLE, Padded, images_per_pass
 from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import Result, describe_device, versions
+from advss_zoo.evaluation.sharing import Claims, own_device, processes
 from advss_zoo.evaluation.store import Store, fingerprint
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
+from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 
@@ -91,29 +95,36 @@ def evaluate(
         raise UsageError(f"The batch size is {batch_size}.", "At least 1 is needed.")
     if save_adversarial and out is None:
         raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
-    device = torch.device(device)
+    keep_freed_memory()
+    device = own_device(torch.device(device))
     model, images, subject = model.to(device), as_images(data), subject or Subject(type(model).__name__)
     with frozen(model), exact_arithmetic(device):
         work = _Work(Padded(model), images, protocol, device, progress or (lambda done, total, part: None), quantize)
         work = work.for_its_classes()
         facts = work.facts(subject, weights_sha256(model))
         store = None if out is None else Store(Path(out), facts, save_adversarial)
-        if store and (result := store.result()):
-            work.progress(len(images), len(images), "")
+        if store and (result := work.known(store)):
             return result
-        verdicts, seconds = work.measure(store, batch_size)
-    result = Result.from_verdicts(
-        verdicts,
-        seconds=seconds,
-        seed=protocol.seed,
-        device=describe_device(device),
-        versions=versions(),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if command is None else command,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        **facts,
-    )
-    if store:
-        store.finish(result, verdicts)
+        with ExitStack() as until_the_end:
+            if store and processes() > 1:
+                claims = until_the_end.enter_context(Claims(store.shared))
+                work.share(store, claims)
+                until_the_end.enter_context(claims.last(len(images)))
+                if result := work.known(store):
+                    return result
+            verdicts, seconds = work.measure(store, batch_size)
+            result = Result.from_verdicts(
+                verdicts,
+                seconds=seconds,
+                seed=protocol.seed,
+                device=describe_device(device),
+                versions=versions(),
+                command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if command is None else command,
+                date=datetime.now(UTC).isoformat(timespec="seconds"),
+                **facts,
+            )
+            if store:
+                store.finish(result, verdicts)
     return result
 
 
@@ -150,18 +161,49 @@ class _Work:
         }
         return {**facts, "fingerprint": fingerprint(**facts)}
 
+    def known(self, store: Store) -> Result | None:
+        """The result, if the work is done already."""
+        if result := store.result():
+            self.progress(len(self.images), len(self.images), "")
+        return result
+
+    def share(self, store: Store, claims: Claims) -> None:
+        """Go through passes that no other process is at; return when all are finished, by whomever."""
+        verdicts, _ = store.resume(self.images, self._step)
+        done, total = 0 if verdicts is None else len(verdicts), len(self.images)
+        passes = {rows.start: rows for rows in self._passes(done)}
+
+        finished: set[int] = set()
+
+        def is_finished(first: int) -> bool:
+            if first not in finished and store.finished(first):
+                finished.add(first)
+            return first in finished
+
+        def report(part: str = "") -> None:
+            self.progress(done + sum(len(rows) for first, rows in passes.items() if is_finished(first)), total, part)
+
+        def do(first: int) -> None:
+            store.finish_pass(first, *self._pass(passes[first], store, report))
+            report()
+
+        report()
+        if passes:
+            self._check(passes[done])
+        claims.take(passes, is_finished, do)
+
     def measure(self, store: Store | None, batch_size: int) -> tuple[Verdicts, float]:
         """The verdicts on all images, and the seconds they took: those in the store, and after them the missing."""
-        step, total = images_per_pass(*self.images.pixels.shape[2:]), len(self.images)
-        verdicts, seconds = store.resume(self.images, step) if store else (None, 0.0)
-        done = 0 if verdicts is None else len(verdicts)
-        batch = -(-batch_size // step) * step
-        passes = [range(first, min(first + step, total)) for first in range(done, total, step)]
+        verdicts, seconds = store.resume(self.images, self._step) if store else (None, 0.0)
+        done, total = 0 if verdicts is None else len(verdicts), len(self.images)
+        batch = -(-batch_size // self._step) * self._step
+        passes = self._passes(done)
         self.progress(done, total, "")
         if passes:
             self._check(passes[0])
         for rows in passes:
-            more, took = self._pass(rows, store)
+            announce = partial(self.progress, rows.start, total)
+            more, took = (store and store.finished(rows.start)) or self._pass(rows, store, announce)
             verdicts, seconds = more if verdicts is None else verdicts + more, seconds + took
             if store and (rows.stop % batch == 0 or rows.stop == total):
                 store.save(verdicts, seconds)
@@ -169,22 +211,28 @@ class _Work:
         assert verdicts is not None
         return verdicts, seconds
 
+    @property
+    def _step(self) -> int:
+        return images_per_pass(*self.images.pixels.shape[2:])
+
+    def _passes(self, done: int) -> list[range]:
+        """The rows of each pass after the first `done` images."""
+        total = len(self.images)
+        return [range(first, min(first + self._step, total)) for first in range(done, total, self._step)]
+
     def _check(self, rows: range) -> None:
         x, y, _ = self.images.batch(rows, self.device)
         check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
         if self.protocol.gradient == "needed" and rows.start == 0:  # later passes may be of a few images only
             check_gradient(self.model, x, y)
 
-    def _pass(self, rows: range, store: Store | None) -> tuple[Verdicts, float]:
+    def _pass(self, rows: range, store: Store | None, announce: Callable[[str], None]) -> tuple[Verdicts, float]:
         """The verdicts on the images at `rows`, and the seconds they took."""
         started = time.perf_counter()
         x, y, index = self.images.batch(rows, self.device)
-        record = Record(
-            store.parts(rows.start) if store else None,
-            announce=lambda part: self.progress(rows.start, len(self.images), part),
-        )
+        record = Record(store.parts(rows.start) if store else None, announce)
         clean = _predict(self.model, x)
-        adversarial = self.protocol.attack(self.model, x, y, index, record)
+        adversarial = self._attack(x, y, index, clean == y, record)
         attacked = None
         if adversarial is not None:
             if self.protocol.ball is not None:
@@ -202,6 +250,17 @@ class _Work:
             {name: _integers(tensor).astype(np.int8) for name, tensor in record.evidence.items()},
         )
         return verdicts, record.seconds + time.perf_counter() - started
+
+    def _attack(self, x: Tensor, y: Tensor, index: Tensor, right: Tensor, record: Record) -> Tensor | None:
+        """What the protocol makes of the images of a pass, of which `right` (B,) are classified correctly."""
+        if self.protocol.attacks_mistakes:
+            return self.protocol.attack(self.model, x, y, index, record)
+        adversarial = x.clone()
+        if right.any():
+            made = self.protocol.attack(self.model, x[right], y[right], index[right], record)
+            assert made is not None
+            adversarial[right] = made
+        return adversarial
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 While the work lasts it holds `verdicts.npz`, the verdicts so far, and `progress.json`, which says whose they are; at
 the end `result.json` takes the place of the latter. Beside them lies what is not verdicts yet, in `unfinished-...`:
-the finished parts of passes, and adversarial images that are to be kept. That folder is named after the evaluation,
+the finished parts of passes, whole passes of several processes (see `sharing`), and adversarial images that are to be
+kept. That folder is named after the evaluation,
 so nothing in it is ever taken for another's.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import adversarial
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
+from advss_zoo.evaluation.sharing import Finished
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import explained, read_json, write_json
 
@@ -96,6 +99,21 @@ class Store:
         """How the files begin that keep the finished parts of the pass from image `first` on."""
         return self._unfinished / "parts" / f"{first:08d}"
 
+    def finished(self, first: int) -> tuple[Verdicts, float] | None:
+        """What the pass from image `first` on has given in a process that shared the work, and the seconds it took."""
+        found = Finished(self.shared).read(first)
+        kept = found is None or found[0].attacked_prediction is None or self._passes.path(first).exists()
+        return found if kept or not self.keeps_adversarial else None
+
+    def finish_pass(self, first: int, verdicts: Verdicts, seconds: float) -> None:
+        """Keep, for whoever joins them, what the pass from image `first` on has given."""
+        Finished(self.shared).write(first, verdicts, seconds)
+
+    @property
+    def shared(self) -> Path:
+        """Where processes that share the work meet."""
+        return self._unfinished / "shared"
+
     def keep(self, first: int, images: Tensor) -> None:
         """Take the adversarial images of the pass from image `first` on, if they are to be kept."""
         if self.keeps_adversarial:
@@ -143,6 +161,5 @@ class Store:
 
 
 def _remove(folder: Path) -> None:
-    with explained("delete", folder):
-        if folder.exists():
-            shutil.rmtree(folder)
+    with explained("delete", folder), suppress(FileNotFoundError):  # another process may be at it, too
+        shutil.rmtree(folder)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.statistics import wilson_interval
-from advss_zoo.files import explained, write_atomically
+from advss_zoo.files import read_bytes, write_atomically
 
 Integers = NDArray[np.int32]
 Evidence = NDArray[np.int8]
+AnyInteger = TypeVar("AnyInteger", bound=np.signedinteger)
 _ALWAYS = ("index", "label", "clean_prediction")
 _ATTACKED = "attacked_prediction"
+MOST_BYTES = 2**28  # unpacked, too: those of two million images
+MOST_ARRAYS = 200
+LONGEST_NAME = 400  # evidence may be named after a model
+TAKEN = ("file", "allow_pickle")  # what np.savez calls its own arguments
 
 
 class Scores(TypedDict):
@@ -77,11 +83,15 @@ class Verdicts:
         return right
 
     def agreement(self, recorded: Verdicts) -> int:
-        """On how many of these images `recorded`, which begins with the same images, says the same."""
+        """On how many of these images `recorded`, which begins with the same images, says the same.
+
+        What became of an image that is misclassified clean says nothing: protocols differ in whether they attack it.
+        """
         same = np.ones(len(self), dtype=np.bool_)
         for mine, theirs in zip(self._all, recorded._all, strict=True):
             if mine is not None and theirs is not None:
-                same &= mine == theirs[: len(self)]
+                equal = mine == theirs[: len(self)]
+                same &= equal | ~self.right if mine is self.attacked_prediction else equal
         for name in self.evidence.keys() & recorded.evidence.keys():
             same &= self.evidence[name] == recorded.evidence[name][: len(self)]
         return int(same.sum())
@@ -106,19 +116,17 @@ class Verdicts:
         Raises:
             AdvssError: the file is missing or damaged.
         """
-        with explained("read", path):
-            content = path.read_bytes()
+        content = read_bytes(path, MOST_BYTES)
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                index, label, clean = (file[name].astype(np.int32) for name in _ALWAYS)
-                attacked = file[_ATTACKED].astype(np.int32) if _ATTACKED in file else None
-                others = set(file) - {*_ALWAYS, _ATTACKED}
-                evidence = {name: file[name].astype(np.int8) for name in file if name in others}
+            arrays = _arrays(content)
+            index, label, clean = (_whole(arrays.pop(name), np.int32) for name in _ALWAYS)
+            attacked = _whole(arrays.pop(_ATTACKED), np.int32) if _ATTACKED in arrays else None
+            evidence = {name: _whole(array, np.int8) for name, array in arrays.items()}
         except Exception as error:  # numpy and zipfile have many ways to say that a file is damaged
             raise AdvssError(f"{path} holds no verdicts ({error}).", "Delete it and evaluate again.") from error
         verdicts = cls(index, label, clean, attacked, evidence)
-        arrays = [*(array for array in verdicts._all if array is not None), *evidence.values()]
-        if {array.shape for array in arrays} != {(len(verdicts),)}:
+        found: list[NDArray[Any]] = [*(array for array in verdicts._all if array is not None), *evidence.values()]
+        if {array.shape for array in found} != {(index.size,)}:
             raise AdvssError(f"{path} holds arrays of different lengths.", "Delete it and evaluate again.")
         return verdicts
 
@@ -130,3 +138,32 @@ class Verdicts:
             "ta_ci95": wilson_interval(ta, n),
             "ra_ci95": None if ra is None else wilson_interval(ra, n),
         }
+
+
+def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
+    """All arrays of an .npz file; how much they unpack to is known before any is.
+
+    Raises:
+        ValueError: there are too many or they are too large, or one has a name that it could not be written under.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+    if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > MOST_BYTES:
+        raise ValueError("it holds more than verdicts")
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        for name in file:
+            if name in TAKEN or len(name) > LONGEST_NAME or not name.isprintable():
+                raise ValueError(f"no evidence is called {name[:LONGEST_NAME]!r}")
+        return dict(file)
+
+
+def _whole(array: NDArray[Any], kind: type[AnyInteger]) -> NDArray[AnyInteger]:
+    """The same numbers as integers of this kind.
+
+    Raises:
+        ValueError: there are none, or one is no such integer.
+    """
+    whole = array.astype(kind) if array.dtype.kind in "iu" else None
+    if array.size == 0 or whole is None or not np.array_equal(whole, array):
+        raise ValueError(f"{array.dtype} {array.shape} are no verdicts")
+    return whole

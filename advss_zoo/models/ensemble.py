@@ -15,14 +15,28 @@ class Ensemble(nn.Module):
     The log is what makes an attack on this model sound: softmax of the output is the averaged prediction and
     cross-entropy of it is -log p(y|x). Probabilities fed to a cross-entropy would pass a second softmax, where
     gradients die. Computed by logsumexp, so that no probability underflows.
+
+    Args:
+        names: what results call the members; left out: "member 1", "member 2", ...
     """
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(self, members: Sequence[nn.Module], names: Sequence[str] | None = None) -> None:
         super().__init__()
         if not members:
             raise ValueError("an ensemble needs at least one member")
+        if names is not None and len(names) != len(members):
+            raise ValueError(f"{len(members)} members cannot have {len(names)} names")
         self.members = nn.ModuleList(members)
+        self.names = tuple(names or (f"member {number}" for number in range(1, len(members) + 1)))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """What each member says of images (B,3,H,W), side by side: (B,M,K)."""
+        return torch.stack([member(x) for member in self.members], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        log_probabilities = torch.stack([member(x).log_softmax(dim=1) for member in self.members])
-        return log_probabilities.logsumexp(dim=0) - math.log(len(self.members))
+        return log_mean_probability(self.logits(x))
+
+
+def log_mean_probability(logits: Tensor) -> Tensor:
+    """Logits of M members (B,M,K) to the log of their mean probability (B,K)."""
+    return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(logits.shape[1])

@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC
 from typing import ClassVar, Literal
 
+from pydantic import Field, PositiveFloat
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.precision import at_least_float32
 from advss_zoo.models.resnetv2 import Network, ResNetV2
-from advss_zoo.objectives.base import Batch, ClassObjective, Objective
+from advss_zoo.objectives.base import Batch, ClassObjective, Objective, Predictor
 
 
 class Supervised(ClassObjective, ABC):
@@ -28,7 +31,23 @@ class Supervised(ClassObjective, ABC):
         return Classification()
 
 
-class Classification(Supervised):
+class Weighted(Supervised, ABC):
+    """Objectives that can count images of rare classes more than others."""
+
+    class_weights: tuple[PositiveFloat, ...] = Field((), description="of the cross-entropy, by class; empty: all alike")
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean over a batch, with smoothed labels; each image times the weight of its class."""
+        if not self.class_weights:
+            return cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        losses = cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")
+        return (losses * losses.new_tensor(self.class_weights)[targets]).mean()
+
+    def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
+        return self.cross_entropy(at_least_float32(model(inputs)), batch.targets)
+
+
+class Classification(Weighted):
     """Plain cross-entropy."""
 
     name: Literal["classification"] = "classification"

@@ -29,7 +29,7 @@ class Jigsaw(ClassObjective):
     permutations: int = Field(30, ge=1, le=1000)
     # Beyond the equal share of class 0. The released code has 0.1, where JiGen's bias of 0.9 is the other way round.
     unshuffled: float = Field(0.1, ge=0, lt=1)
-    permutation_seed: int = Field(22, ge=0)
+    permutation_seed: int = Field(22, ge=0, lt=2**32)
 
     def build(self, architecture: Architecture) -> Network:
         network = ResNetV2(architecture.model_copy(update={"num_classes": self.permutations + 1}))

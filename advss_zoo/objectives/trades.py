@@ -7,15 +7,15 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div
+from torch.nn.functional import kl_div
 
 from advss_zoo.attacks.threat import Loss
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.objectives.base import Batch, Predictor
-from advss_zoo.objectives.classification import Supervised
+from advss_zoo.objectives.classification import Weighted
 
 
-class Trades(Supervised):
+class Trades(Weighted):
     """Cross-entropy on clean images plus `beta` times KL(clean || attacked).
 
     `attack` says what the adversary maximises: that divergence, or the cross-entropy as in one of the scripts of
@@ -28,7 +28,7 @@ class Trades(Supervised):
 
     def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
         clean, attacked = at_least_float32(model(batch.inputs)), at_least_float32(model(inputs))
-        natural = cross_entropy(clean, batch.targets, label_smoothing=self.label_smoothing)
+        natural = self.cross_entropy(clean, batch.targets)
         return natural + self.beta * _divergence(clean, attacked) / len(inputs)
 
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:

@@ -20,6 +20,7 @@ TASKS = ("selfie", "rotation", "jigsaw")
 CHANCE = 0.05  # a difference that chance exceeds less often is none of chance's
 NOTHING = 0.01  # RA below this is none
 FAR = 0.10  # in RA; the paper's differences between F2 and F1 are 27 to 31 points
+APART = 0.14  # of the images that fool either of two models; the paper's shares that fool one alone are 14.00 and 14.09
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,20 @@ def own_images_fool_most(claim: str) -> Claim:
     return judge
 
 
+def fools_one_alone(claim: str, source: str, one: str, other: str) -> Claim:
+    """Of a model's adversarial images that fool either of two others, enough fool only the one, and only the other."""
+
+    def judge(ours: Ours, tag: str) -> Judgement:
+        made_on, *others = (f"{name}.{tag}" for name in (source, one, other))
+        alone = {fooled: ours.shared(made_on, (fooled,), (spared,)) for fooled, spared in (others, reversed(others))}
+        outcomes = [
+            (share >= APART, f"only {name} {100 * share:.2f}") for name, share in alone.items() if share is not None
+        ]
+        return _judged(claim, outcomes, [] if outcomes else [f"transfer from {made_on} to {' and '.join(others)}"])
+
+    return judge
+
+
 def awaits(claim: str, protocol: str) -> Claim:
     """Nothing of ours can be said before `advss eval` has the protocol."""
     return lambda ours, tag: Judgement(claim, "cannot be said yet", missing=(f"the {protocol} protocol",))
@@ -231,5 +246,10 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         awaits("It gains on each of the unforeseen attacks", "unforeseen"),
     ),
     "fig4": (awaits("Under the unforeseen attacks Selfie is best and Jigsaw worst", "unforeseen"),),
-    "fig5": (awaits("At least 14% of the images fool only one of the two", "transfer"),),
+    "fig5": (
+        fools_one_alone(
+            "Of Selfie's images that fool Rotation or Jigsaw, at least 14% fool Rotation alone and 14% Jigsaw alone",
+            *("selfie-p3f4", "rotation-p3f4", "jigsaw-p3f4"),
+        ),
+    ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from advss_zoo.report import paper
 from advss_zoo.training import recipe
 from advss_zoo.zoo import checkpoint, index, sources
 from advss_zoo.zoo.checkpoint import CONFIG
+from advss_zoo.zoo.ensembles import combined_sha256
 from advss_zoo.zoo.index import Entry
 
-PROTOCOL = "pgd20"
+PROTOCOL, TRANSFER = "pgd20", "transfer"
 DATA = (CIFAR10.name, SUBSET)  # the second is the first 1,000 images of the first
 TEST_IMAGES = 10_000
 
@@ -72,16 +74,35 @@ class Ours:
         """The measurement that stands for a checkpoint."""
         return next(iter(self.measurements(full_name)), None)
 
-    def is_complete(self, full_name: str) -> bool:
+    def is_complete(self, full_name: str, protocol: str = PROTOCOL) -> bool:
         """Is there a measurement on all test images of what the name means, or of weights that nothing is known of?"""
-        measured = self.of(full_name)
+        measured = self.transfer(*members(full_name)) if protocol == TRANSFER else self.of(full_name)
         return bool(measured and measured.result.n == TEST_IMAGES and (measured.shipped or not measured.picked))
 
-    def transferred(self, source: str, target: str) -> float | None:
-        """How many of the source's adversarial images the target gets wrong, as a fraction.
+    def transfer(self, *full_names: str) -> Measurement | None:
+        """The measurement of who fools whom that has all of these models, what they ship and most images first."""
+        found = [measured for measured in self._transfers if set(full_names) <= set(_sources(measured.result))]
+        return min(found, key=lambda measured: (not measured.shipped, -measured.result.n), default=None)
 
-        None so far: no protocol measures it yet.
+    def transferred(self, source: str, target: str) -> float | None:
+        """How many of the source's adversarial images the target gets wrong, as a fraction."""
+        measured = self.transfer(source, target)
+        if measured is None:
+            return None
+        shown = _details(measured)["transfer"]
+        return float(shown["asr"][shown["sources"].index(source)][shown["targets"].index(target)])
+
+    def shared(self, source: str, fooled: tuple[str, ...], spared: tuple[str, ...]) -> float | None:
+        """Of the source's adversarial images that fool either of two others, the fraction that fools `fooled` alone.
+
+        Args:
+            fooled, spared: two full names in all; none is spared where both are to be fooled.
         """
+        measured = self.transfer(source, *fooled, *spared)
+        for pair in _details(measured)["venn"][source] if measured else []:
+            if set(pair["targets"]) == {*fooled, *spared}:
+                fraction: float | None = pair["of_union"][1 + pair["targets"].index(fooled[0]) if spared else 0]
+                return fraction
         return None
 
     def _find(self, full_name: str) -> list[Measurement]:
@@ -98,15 +119,37 @@ class Ours:
             return
         for document in entry.results:
             result = Result.from_json(document)
-            if _is_asked_for(result):
+            if _is_asked_for(result, PROTOCOL):
                 yield self._measurement(full_name, result, _folder(entry, result))
 
     def _from_runs(self, full_name: str) -> Iterator[Measurement]:
         parts = set(members(full_name))
         for result, folder in self._evaluated:
             measured = str(result.model["name"])
-            if measured == full_name or set(measured.split("+")) == parts:
+            if _is_asked_for(result, PROTOCOL) and (measured == full_name or set(measured.split("+")) == parts):
                 yield self._measurement(full_name, result, folder)
+
+    @cached_property
+    def _transfers(self) -> list[Measurement]:
+        """Who fools whom, on the cards and then in the folder of runs."""
+        carded = ((entry, Result.from_json(document)) for entry in index.entries() for document in entry.results)
+        found = [*((result, _folder(entry, result)) for entry, result in carded), *self._evaluated]
+        return [
+            Measurement(str(result.model["name"]), result, folder, shipped=self._are_shipped(result))
+            for result, folder in found
+            if _is_asked_for(result, TRANSFER) and result.details
+        ]
+
+    def _are_shipped(self, result: Result) -> bool:
+        """Was an ensemble measured whose members have the weights that their checkpoints ship?"""
+        shipped = [self._shipped(name) or "" for name in _sources(result)]
+        return bool(result.model["sha256"] == combined_sha256(shipped))
+
+    def _shipped(self, full_name: str) -> str | None:
+        """The sha256 of the weights that a checkpoint ships, or those of its run do."""
+        if entry := _entry(full_name):
+            return entry.sha256
+        return next((facts["sha256"] for facts in self._picks(full_name) if facts["shipped"]), None)
 
     def _measurement(self, full_name: str, result: Result, folder: Path) -> Measurement:
         return Measurement(full_name, result, folder, **self._provenance(full_name, result.model["sha256"]))
@@ -146,16 +189,27 @@ class Ours:
             except AdvssError as error:
                 self.unreadable[error.message] = None
                 continue
-            if _is_asked_for(result):
-                yield result, path.parent
+            yield result, path.parent
 
 
 def _entry(full_name: str) -> Entry | None:
     return next((entry for entry in index.entries() if entry.full_name == full_name), None)
 
 
-def _is_asked_for(result: Result) -> bool:
-    return result.protocol["label"] == PROTOCOL and result.data["name"] in DATA and result.data["split"] == "test"
+def _is_asked_for(result: Result, protocol: str) -> bool:
+    return result.protocol["label"] == protocol and result.data["name"] in DATA and result.data["split"] == "test"
+
+
+def _details(measured: Measurement) -> dict[str, Any]:
+    """Of a result of `transfer`, which has some."""
+    assert measured.result.details is not None
+    return measured.result.details
+
+
+def _sources(result: Result) -> list[str]:
+    """The models that `transfer` attacked."""
+    assert result.details is not None
+    return list(result.details["transfer"]["sources"])
 
 
 def _folder(entry: Entry, result: Result) -> Path:

@@ -28,6 +28,7 @@ class Cell:
     checkpoint: str | None = None
     members: tuple[str, ...] = ()  # of an ensemble
     transfer: tuple[str, str] | None = None  # source and target, where one model's images are shown to another
+    shared: tuple[str, tuple[str, ...], tuple[str, ...]] | None = None  # source, whom it fools, whom it spares
     elsewhere: dict[str, Values] = field(default_factory=dict)  # what the paper prints for it in other places
 
     @property
@@ -45,6 +46,7 @@ class Table:
     cells: tuple[Cell, ...]
     notes: tuple[str, ...]
     needs: str | None  # the protocol without which its numbers cannot be ours
+    ensemble: str | None  # of the models that the images of one are shown to
 
 
 def names() -> list[str]:
@@ -65,7 +67,15 @@ def load(name: str) -> Table:
     cells = (
         _cell(row, column, dict(values)) for row, columns in found["rows"].items() for column, values in columns.items()
     )
-    return Table(name, found["title"], tuple(found["metrics"]), tuple(cells), tuple(found["notes"]), found.get("needs"))
+    return Table(
+        name,
+        found["title"],
+        tuple(found["metrics"]),
+        tuple(cells),
+        tuple(found["notes"]),
+        needs=found.get("needs"),
+        ensemble=found.get("ensemble"),
+    )
 
 
 def values(checkpoint: str) -> Values:
@@ -94,8 +104,13 @@ def _cells() -> Iterator[Cell]:
 def _cell(row: str, column: str, facts: dict[str, Any]) -> Cell:
     checkpoint, members = facts.pop("checkpoint", None), tuple(facts.pop("members", ()))
     elsewhere = facts.pop("elsewhere", {})
-    transfer = (facts.pop("source"), facts.pop("target")) if "source" in facts else None
-    return Cell(row, column, facts, checkpoint, members, transfer, elsewhere)
+    transfer = shared = None
+    if source := facts.pop("source", None):
+        if "target" in facts:
+            transfer = source, facts.pop("target")
+        else:
+            shared = source, tuple(facts.pop("fooled")), tuple(facts.pop("spared"))
+    return Cell(row, column, facts, checkpoint, members, transfer, shared, elsewhere)
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from advss_zoo.report.ours import Ours
+from advss_zoo.report.ours import PROTOCOL, Ours
 from advss_zoo.training import cost, recipe
 from advss_zoo.training.parents import LAST
 from advss_zoo.zoo import CONFIG, index, sources
@@ -28,12 +28,12 @@ class Step:
     command: str | None
 
 
-def steps(full_names: Iterable[str], ours: Ours) -> list[Step]:
+def steps(full_names: Iterable[str], ours: Ours, protocol: str = PROTOCOL) -> list[Step]:
     """Everything between what there is and results on all test images, parents first, each step once."""
     found: dict[Step, None] = {}
     for name in full_names:
-        if not ours.is_complete(name):
-            found |= dict.fromkeys(_for_result(name, ours.runs))
+        if not ours.is_complete(name, protocol):
+            found |= dict.fromkeys(_for_result(name, ours.runs, protocol))
     return list(found)
 
 
@@ -54,11 +54,11 @@ def weights(full_name: str, runs: Path) -> Path:
     return sources.fetch(full_name).path if _in_zoo(full_name) else runs / full_name / _shipped(full_name, runs)
 
 
-def _for_result(full_name: str, runs: Path) -> list[Step]:
+def _for_result(full_name: str, runs: Path, protocol: str) -> list[Step]:
     making = _for_weights(full_name, runs)
     if any(step.command is None for step in making):
         return making
-    return [*making, Step(full_name, "evaluate", _evaluation(full_name, runs))]
+    return [*making, Step(full_name, "evaluate", _evaluation(full_name, runs, protocol))]
 
 
 def _for_weights(full_name: str, runs: Path) -> list[Step]:
@@ -95,10 +95,11 @@ def _training(full_name: str, runs: Path) -> str:
     return shlex.join(["advss", "train", full_name, *options, *_out(folder, runs)])
 
 
-def _evaluation(full_name: str, runs: Path) -> str:
+def _evaluation(full_name: str, runs: Path, protocol: str) -> str:
     subject = [full_name] if _in_zoo(full_name) else ["--model", str(runs / full_name / _shipped(full_name, runs))]
     out = _out(runs / "eval" / f"{full_name}-cifar10", runs)
-    return shlex.join(["advss", "eval", *subject, "--data", "cifar10", *out])
+    attack = [] if protocol == PROTOCOL else ["--attack", protocol]
+    return shlex.join(["advss", "eval", *subject, *attack, "--data", "cifar10", *out])
 
 
 def _out(folder: Path, runs: Path) -> list[str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 from advss_zoo.data import catalogue
+from advss_zoo.data.folder.division import SHARES
+from advss_zoo.data.folder.listing import count_for_training
+from advss_zoo.data.load import is_own
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.base import Objective
 from advss_zoo.training.precision import Precision
@@ -30,19 +34,22 @@ class Cost:
     seconds: float
 
 
-def estimate(recipe: Recipe, *, device: str | torch.device = "cpu") -> Cost:
+def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int | None = None) -> Cost:
     """Steps and passes are counted; the time is that of a few timed passes, times their number.
 
     Second-order gradients (apdpe), which take two to three times as long, are not in it.
+
+    Args:
+        images: how many are trained on, where that is known better than from the name of the data.
     """
-    images = training_images(recipe.data)
+    images = images or training_images(recipe.data)
     begin, passes = 0.0, 1.0 + (recipe.clean_weight > 0)
     for phase in recipe.adversary:
         passes += (phase.until - begin) * phase.passes
         begin = phase.until
     watched = recipe.validation
     validated = watched.images * (watched.attack.steps + 1) * (recipe.epochs / watched.every)
-    each = _seconds_per_image(recipe.objective.watched, recipe.architecture, recipe.precision, torch.device(device))
+    each = seconds_per_image(recipe, device)
     return Cost(
         steps=recipe.epochs * -(-images // recipe.batch_size),
         passes_per_image=passes,
@@ -50,8 +57,16 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu") -> Cost:
     )
 
 
+def seconds_per_image(recipe: Recipe, device: str | torch.device = "cpu") -> float:
+    """Of a forward and backward pass, timed."""
+    objective, architecture = recipe.objective.watched, recipe.architecture
+    return _seconds_per_image(objective, architecture, recipe.precision, torch.device(device), recipe.side)
+
+
 def training_images(data: str) -> int:
-    """How many images of a data set are trained on, known without reading it."""
+    """How many images of a data set are trained on, known without reading it; of a folder, about how many."""
+    if is_own(data):
+        return count_for_training(Path(data), share=1 - sum(SHARES.values()))
     dataset = catalogue.find(data)
     if isinstance(dataset, catalogue.Subset | catalogue.Generated):
         return dataset.count
@@ -62,10 +77,14 @@ def training_images(data: str) -> int:
 
 @cache
 def _seconds_per_image(
-    objective: Objective, architecture: Architecture, precision: Literal["fp32", "bf16"], device: torch.device
+    objective: Objective,
+    architecture: Architecture,
+    precision: Literal["fp32", "bf16"],
+    device: torch.device,
+    side: int | None = None,
 ) -> float:
     """Of one forward and backward pass of a network and its objective, on images made up."""
-    size, within = architecture.image_size, Precision(precision, device)
+    size, within = side or architecture.image_size, Precision(precision, device)
     model = objective.build(architecture).to(device).to(memory_format=torch.channels_last).train()
     index = torch.arange(IMAGES, device=device)
     images = torch.rand(IMAGES, 3, size, size, device=device)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import advss_zoo.adversaries
 import advss_zoo.objectives
-from advss_zoo import resources
+from advss_zoo import plain_yaml, resources
 from advss_zoo.adversaries.base import Adversary
 from advss_zoo.adversaries.pgd import Pgd
 from advss_zoo.data.augmentation import Augmentation
 from advss_zoo.errors import UsageError, all_mistakes, nearest
-from advss_zoo.files import explained
+from advss_zoo.files import read_bytes
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.base import Objective
 from advss_zoo.registry import any_of
@@ -32,7 +34,11 @@ else:
     AnyObjective = any_of(advss_zoo.objectives, Objective)
     AnyAdversary = any_of(advss_zoo.adversaries, Adversary)
 
+AnyRecipe = TypeVar("AnyRecipe", bound="_Named")
+
 BASES = "bases"  # the folder beside a recipe that holds what several share
+BASE = r"\w[\w.-]{0,99}"  # what a base is called, which is never a path
+MOST_FILES = 50  # that one recipe is put together of
 
 
 class _Part(BaseModel):
@@ -108,13 +114,15 @@ class Recipe(_Named):
     parent: str | None = Field(None, description="whose trunk it starts from: NAME.TAG, or a checkpoint folder")
     profile: Literal["paper", "fast"] = "fast"
     architecture: Architecture
-    data: str = "cifar10"
+    data: str = Field("cifar10", description="a data set by name, or the path of a folder of images")
+    image_size: int | None = Field(None, ge=16, le=4096, description="pixels a side; none: what the stem is made for")
     augmentation: Augmentation = Augmentation()
     objective: AnyObjective
     adversary: list[AnyAdversary] = Field(min_length=1)
     clean_weight: float = Field(0.0, ge=0, lt=1, description="share of the loss on clean inputs in what is minimised")
     attack_mode: Literal["eval", "train"] = Field("eval", description="of batch norm and dropout during the attack")
     trains: Literal["all", "head"] = Field("all", description="head: the trunk is frozen (F1, F2)")
+    head_first: float = Field(0.0, ge=0, lt=1, description="share of all steps before which the trunk is frozen")
     frozen_statistics: bool = Field(
         True, description="does a frozen trunk keep the batch-norm statistics it came with?"
     )
@@ -142,7 +150,25 @@ class Recipe(_Named):
     def _a_head_alone_needs_a_trunk(self) -> Recipe:
         if self.trains == "head" and self.parent is None:
             raise ValueError("`trains: head` needs a `parent` whose trunk it keeps")
+        if self.head_first and (self.trains == "head" or self.parent is None):
+            raise ValueError("`head_first` needs a `parent` whose trunk trains later")
         return self
+
+    @model_validator(mode="after")
+    def _a_weight_a_class(self) -> Recipe:
+        weights, outputs = getattr(self.objective, "class_weights", ()), self.architecture.num_classes
+        if weights and len(weights) != outputs:
+            raise ValueError(f"`objective` has {len(weights)} class_weights, the network {outputs} outputs")
+        return self
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the images."""
+        return self.image_size or self.architecture.image_size
+
+    def head_alone(self, progress: float) -> bool:
+        """Is the trunk frozen at this moment of training?"""
+        return self.trains == "head" or progress < self.head_first
 
     def phase(self, progress: float) -> tuple[Adversary, float]:
         """The adversary of this moment of training, and how much of its phase is over; progress in [0,1)."""
@@ -184,26 +210,43 @@ def load_any(
         UsageError: there is no such recipe, or something in it is wrong; all mistakes are named at once.
     """
     values = _resolved(_find(source), overrides)
-    kind = EnsembleRecipe if "members" in values else Recipe
-    mistakes = _unknown_checkpoints(values, runs) if runs else []
+    what, mistakes = f"The recipe {source}", _unknown_checkpoints(values, runs) if runs else []
+    if "members" in values:
+        return _validated(EnsembleRecipe, values, what, mistakes)
+    return _validated(Recipe, values, what, mistakes)
+
+
+def from_values(values: dict[str, Any], overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """A recipe out of its keys instead of a file, with overrides on top.
+
+    Raises:
+        UsageError: something in it is wrong; all mistakes are named at once.
+    """
+    values = copy.deepcopy(values)
+    for override in overrides:
+        _override(values, override)
+    return _validated(Recipe, values, "The recipe", [])
+
+
+def _validated(kind: type[AnyRecipe], values: dict[str, Any], what: str, mistakes: list[str]) -> AnyRecipe:
     try:
         recipe = kind.model_validate(values)
     except ValidationError as error:
         mistakes.insert(0, all_mistakes(error, _keys(kind.model_json_schema())))
     if mistakes:
-        raise UsageError(f"The recipe {source} cannot be used: {'; '.join(mistakes)}.")
+        raise UsageError(f"{what} cannot be used: {'; '.join(mistakes)}.")
     return recipe
 
 
 def _resolved(path: Path, overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
     """The keys of a recipe with its bases and its profile, and what was asked for on top."""
     offered: set[str] = set()
-    profile = _with_bases(path, None, offered).get("profile")
+    profile = _with_bases(path, None, offered, []).get("profile")
     asked = [value for key, _, value in (override.partition("=") for override in overrides) if key == "profile"]
     if asked and asked[-1] not in offered:
         known = f"It has: {', '.join(sorted(offered))}." if offered else "Leave `profile` out."
         raise UsageError(f"{path.stem} has no profile {asked[-1]!r}.", known)
-    values = _with_bases(path, asked[-1] if asked else profile, offered)
+    values = _with_bases(path, asked[-1] if asked else profile, offered, [])
     for override in overrides:
         _override(values, override)
     return values
@@ -213,12 +256,20 @@ def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
     """Parent and members are checkpoint folders, runs in `runs`, or have the name of a recipe or of a checkpoint."""
     known = {*names(), *(entry.full_name for entry in index.entries())}
     members = values.get("members")
-    asked = [("parent", values.get("parent")), *(("members", member) for member in members or [])]
+    listed = members if isinstance(members, list) else []
+    asked = [("parent", values.get("parent")), *(("members", member) for member in listed)]
     return [
         f"{key}: there is no {name!r}{nearest(name, known)}"
         for key, name in asked
-        if isinstance(name, str) and not (name in known or Path(name).is_dir() or (runs / name).is_dir())
+        if isinstance(name, str) and not (name in known or _is_folder(Path(name)) or _is_folder(runs / name))
     ]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that no file system takes
+        return False
 
 
 def _keys(schema: object) -> set[str]:
@@ -231,35 +282,40 @@ def _keys(schema: object) -> set[str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with explained("read", path):
-        content = path.read_bytes()
+    content = read_bytes(path, plain_yaml.MOST_BYTES)
     try:
-        values = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+        values = plain_yaml.read(content)
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid YAML: {error}.") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} is not a recipe: it holds no keys.")
     return values
 
 
-def _with_bases(path: Path, profile: str | None, offered: set[str]) -> dict[str, Any]:
+def _with_bases(path: Path, profile: object, offered: set[str], met: list[Path]) -> dict[str, Any]:
     """The keys of a file on top of those of its bases, the first base lowest; its own profile on top of its keys.
 
     Args:
         offered: the names of all profiles that are met are added to it.
+        met: the files so far, likewise.
     """
+    met.append(path)
+    if len(met) > MOST_FILES:
+        raise UsageError(f"{met[0]} builds on itself, or on more than {MOST_FILES} files.")
     values = _read(path)
     bases, profiles = values.pop("base", []), values.pop("profiles", None) or {}
     below: dict[str, Any] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        below = _merged(below, _with_bases(_find_base(str(base), path), profile, offered))
+    for base in bases if isinstance(bases, list) else [bases]:
+        below = _merged(below, _with_bases(_find_base(base, path), profile, offered, met))
     if not isinstance(profiles, dict) or not all(isinstance(keys, dict) for keys in profiles.values()):
         raise UsageError(f"{path}: `profiles` is no map from names to keys.")
     offered.update(profiles)
-    return _merged(_merged(below, values), profiles.get(profile, {}))
+    return _merged(_merged(below, values), profiles.get(profile, {}) if isinstance(profile, str) else {})
 
 
-def _find_base(name: str, asked_by: Path) -> Path:
+def _find_base(name: object, asked_by: Path) -> Path:
+    if not (isinstance(name, str) and re.fullmatch(BASE, name)):
+        raise UsageError(f"{asked_by}: `base` is the name of a file in {BASES}/, or a list of such names.")
     folders = [asked_by.parent, asked_by.parent / BASES, resources.folder("recipes") / BASES]
     for folder in folders:
         if (folder / f"{name}.yaml").is_file():
@@ -296,6 +352,6 @@ def _override(values: dict[str, Any], override: str) -> None:
     try:
         for parent in parents:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
-        place[int(last) if isinstance(place, list) else last] = yaml.safe_load(text)
-    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+        place[int(last) if isinstance(place, list) else last] = plain_yaml.read(text)
+    except (ValueError, IndexError, TypeError, AttributeError):
         raise UsageError(f"The override {override!r} does not fit the recipe.") from None

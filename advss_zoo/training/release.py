@@ -32,7 +32,7 @@ def release(
     result: Annotated[list[Path] | None, typer.Option(help="A result folder of `advss eval`; may be repeated.")] = None,
 ) -> None:
     """Copy weights, recipe and results to their place, and write the card."""
-    about = _ensemble(folder) if ensembles.is_ensemble(folder) else _network(folder, machine)
+    about = _ensemble(folder) if ensembles.is_ensemble(folder) else describe(folder, machine)
     full_name = f"{about['name']}.{about['tag']}"
     recorded = {path: results.check(path / results.RESULT_FILE) for path in result or []}
     for found in recorded.values():
@@ -58,8 +58,8 @@ def release(
     cards.write(full_name, target)
 
 
-def _network(folder: Path, machine: str) -> dict[str, Any]:
-    """What the checkpoint of a classifier or a trunk and its run say about it."""
+def describe(folder: Path, machine: str) -> dict[str, Any]:
+    """What the checkpoint of a classifier or a trunk and its run say about it: values that a card is rendered from."""
     model, config = checkpoint.load(folder)
     return {
         "name": config.name,

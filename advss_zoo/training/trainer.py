@@ -41,7 +41,7 @@ from advss_zoo.training.validation import accuracies
 from advss_zoo.zoo import checkpoint
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
-COLLAPSE = 0.6  # RA below this part of the best so far, and 10 points below it, is catastrophic overfitting
+COLLAPSE = 0.6  # RA below this part of the best so far, and 10 points or more below it, is catastrophic overfitting
 KEPT = "recipe.yaml"  # the recipe of the run, in its folder
 LOG_EVERY = 50  # steps between records of the training loss
 
@@ -129,7 +129,6 @@ class Trainer:
         self.model = recipe.objective.build(recipe.architecture).to(self.device).to(memory_format=torch.channels_last)
         self.inherited = self._inherit_trunk()
         self.optimizer = self._make_optimizer()
-        self.loss = self.crew.prepare(_TrainingLoss(recipe, self.model))
         self.average = AveragedModel(self.model, multi_avg_fn=_moving_average(recipe.averaging.decay), use_buffers=True)
         self.steps_per_epoch = -(-len(self.training) // recipe.batch_size)
         self.total_steps = recipe.epochs * self.steps_per_epoch
@@ -137,6 +136,8 @@ class Trainer:
         self.seconds = 0.0
         self.best = {"ta": -1.0, "ra": -1.0}
         self._restore()
+        self.head_alone: bool | None = None
+        self._choose_what_trains()
 
     def run(self, progress: Progress) -> None:
         """Train from the current step to the last; the first process alone tells of it."""
@@ -168,6 +169,7 @@ class Trainer:
 
     def _train_step(self) -> Tensor:
         """One step of the optimiser; returns the loss over the whole batch."""
+        self._choose_what_trains()
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
         self.optimizer.zero_grad()
@@ -184,6 +186,16 @@ class Trainer:
         self.average.update_parameters(self.model)
         return self.crew.mean(torch.stack(losses).sum())
 
+    def _choose_what_trains(self) -> None:
+        """Freeze the trunk, or let it go, where the recipe says so."""
+        alone = self.recipe.head_alone(self.step / self.total_steps)
+        if alone is self.head_alone:
+            return
+        self.head_alone = alone
+        self.model.trunk.requires_grad_(not alone)
+        # Anew, for processes agree beforehand on the gradients that they exchange.
+        self.loss = self.crew.prepare(_TrainingLoss(self.recipe, self.model))
+
     def _share_loss(self, share: Share) -> Tensor:
         """The loss of a part of the batch, weighted so that the mean over all processes is that of the batch."""
         batch = self._batch(share.index)
@@ -198,7 +210,7 @@ class Trainer:
     def _set_modes(self) -> None:
         """Training mode, but for batch norm that the recipe freezes."""
         self.model.train()
-        if self.recipe.trains == "head" and self.recipe.frozen_statistics:
+        if self.head_alone and self.recipe.frozen_statistics:
             self.model.trunk.eval()
         if self.recipe.normalize_by == "running":
             for module in self.model.modules():
@@ -269,7 +281,8 @@ class Trainer:
         if self.crew.is_first:
             curves.draw(log.read(self.log_file), self.out / "curves.png")
         adversary, _ = self.recipe.phase((self.step - 1) / self.total_steps)
-        collapsed = measured["ra"] < COLLAPSE * self.best["ra"] and self.best["ra"] - measured["ra"] > 0.1
+        chance = max(0.1, 2 / math.sqrt(len(self.validation)))  # of few images many fall by chance
+        collapsed = measured["ra"] < COLLAPSE * self.best["ra"] and self.best["ra"] - measured["ra"] > chance
         if collapsed and adversary.passes:  # without an attack in training, RA is expected to go
             raise AdvssError(
                 "Catastrophic overfitting at epoch {:g}: RA on validation fell from {:.1%} to {:.1%}; the best weights "
@@ -318,13 +331,13 @@ class Trainer:
             scenario=recipe.scenario,
             architecture=recipe.architecture,
             objective=recipe.objective.ships,
-            image_size=recipe.architecture.image_size,
+            image_size=recipe.side,
             classes=self.classes if makes == "classifier" else (),
             provenance=checkpoint.Provenance(
                 recipe=recipe.full_name,
                 recipe_sha256=recipe.sha256,
                 profile=recipe.profile,
-                data=recipe.data,
+                data=self.data_name,
                 split=f"train, {len(self.training):,} of {self.available:,} images",
                 picked=picked,
                 epochs=self.step / self.steps_per_epoch,
@@ -396,9 +409,15 @@ class Trainer:
 
     def _load_data(self) -> None:
         """The training images in two parts. The test images are never read here."""
-        everything = data.load(self.recipe.data, "train")
+        everything = data.load(self.recipe.data, "train", side=self.recipe.side)
         training, validation = train_and_validation(everything)
-        self.classes, self.available = everything.classes, len(everything)
+        self.data_name, self.classes, self.available = everything.name, everything.classes, len(everything)
+        found = everything.images.shape[-1]
+        if found != self.recipe.side:
+            raise UsageError(
+                f"Images of {self.data_name} have {found} pixels a side, the recipe wants {self.recipe.side}.",
+                f"Add image_size={found}.",
+            )
         outputs = self.recipe.architecture.num_classes
         if self.recipe.objective.makes == "classifier" and outputs != len(self.classes):
             raise UsageError(

@@ -13,12 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from advss_zoo import resources
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.files import read_json, write_atomically
-from advss_zoo.zoo import index, sources
+from advss_zoo.zoo import index, metadata, sources
 
 TEMPLATE = "card.md.j2"
 
 
-def render(values: dict[str, Any]) -> str:
+def render(values: dict[str, Any], template: str = TEMPLATE) -> str:
     """A card in Markdown; a value that the template asks for and the JSON lacks is an error."""
     environment = Environment(
         loader=FileSystemLoader(resources.folder("cards")),
@@ -29,7 +29,7 @@ def render(values: dict[str, Any]) -> str:
         autoescape=False,
     )
     environment.filters |= {"percent": percent, "accuracy": accuracy, "constants": constants}
-    return environment.get_template(TEMPLATE).render(**values)
+    return environment.get_template(template).render(**values, front_matter=metadata.front_matter(values))
 
 
 def write(full_name: str, checkpoint: Path) -> None:
@@ -59,8 +59,9 @@ def accuracy(fraction: float | None, bounds: tuple[float, float] | None) -> str:
 
 
 def constants(protocol: dict[str, Any]) -> str:
-    """Everything that an attack fixes: "norm linf, eps 8/255, steps 20, ..."."""
-    shown = {key: value for key, value in protocol.items() if key not in ("name", "label", "version")}
+    """Everything that an attack fixes: "norm linf, eps 8/255, steps 20, ..."; corruptions have a table of their own."""
+    unsaid = ("name", "label", "version", "corruptions", "severities")
+    shown = {key: value for key, value in protocol.items() if key not in unsaid}
     sizes = {key: format_eps(shown[key]) for key in ("eps", "step_size") if key in shown}
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (shown | sizes).items()) or "no attack"
 

@@ -27,7 +27,7 @@ from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
 from advss_zoo.zoo import CONFIG as CONFIG
 from advss_zoo.zoo import WEIGHTS
-from advss_zoo.zoo.names import NAME, TAG
+from advss_zoo.zoo.names import MAX_LENGTH, NAME, TAG
 
 if TYPE_CHECKING:
     AnyObjective: TypeAlias = Objective
@@ -35,6 +35,9 @@ else:
     AnyObjective = any_of(advss_zoo.objectives, Objective)
 
 MENTIONED = 3  # how many names an error lists before it says how many more there are
+LONGEST = 200  # characters of such a name, which is as long as its author likes
+MOST_HEADER = 2**20  # bytes, in which safetensors names its tensors; those of the paper's network take 30,000
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class Provenance(BaseModel):
@@ -59,8 +62,8 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
-    name: str = Field(pattern=NAME)
-    tag: str = Field(pattern=TAG)
+    name: str = Field(pattern=NAME, max_length=MAX_LENGTH)
+    tag: str = Field(pattern=TAG, max_length=MAX_LENGTH)
     kind: Literal["classifier", "trunk"] = "classifier"
     task: str | None = None
     scenario: str
@@ -147,6 +150,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         CheckpointError: it is not a whole safetensors file.
     """
     try:
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if header > MOST_HEADER:
+            raise ValueError(f"a header of {header:,} bytes is none")
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
@@ -181,7 +188,7 @@ def _network(config: Config) -> Network:
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """
     Raises:
-        CheckpointError: the two do not hold the same names and shapes, or a found value is not finite.
+        CheckpointError: the two do not hold the same names, shapes and kinds of numbers, or a value is not finite.
     """
     problems = {
         "missing": [name for name in expected if name not in found],
@@ -191,15 +198,29 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
             for name, tensor in expected.items()
             if name in found and found[name].shape != tensor.shape
         ],
-        "not finite": [name for name, tensor in found.items() if not torch.isfinite(tensor).all()],
+        "of a wrong type": [
+            f"{name} {found[name].dtype}"
+            for name, tensor in expected.items()
+            if name in found and not _same_kind(found[name].dtype, tensor.dtype)
+        ],
+        "not finite": [
+            name
+            for name, tensor in found.items()
+            if tensor.dtype in FLOATS and not torch.isfinite(tensor.to(torch.float32)).all()
+        ],
     }
     complaints = [f"{what}: {_some(names)}" for what, names in problems.items() if names]
     if complaints:
         raise CheckpointError(f"The weights do not fit the model; {'; '.join(complaints)}.")
 
 
+def _same_kind(found: torch.dtype, expected: torch.dtype) -> bool:
+    """Floating-point numbers come in several precisions, in which some files count whole ones, too."""
+    return found == expected or found in FLOATS
+
+
 def _some(names: Iterable[str]) -> str:
-    names = list(names)
+    names = [name[:LONGEST] for name in names]
     more = len(names) - MENTIONED
     return ", ".join(names[:MENTIONED]) + (f" and {more} more" if more > 0 else "")
 

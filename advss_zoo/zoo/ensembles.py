@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import read_json
 from advss_zoo.zoo import CONFIG
-from advss_zoo.zoo.names import FULL_NAME, NAME, TAG
+from advss_zoo.zoo.names import FULL_NAME, MAX_LENGTH, NAME, TAG
 
 MEMBERS = "members"
+MOST_MEMBERS = 64  # each is a network in memory
 
 
 class Member(BaseModel):
@@ -25,7 +26,7 @@ class Member(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=FULL_NAME)
+    name: str = Field(pattern=FULL_NAME, max_length=MAX_LENGTH)
     sha256: str
 
 
@@ -35,12 +36,12 @@ class EnsembleConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
-    name: str = Field(pattern=NAME)
-    tag: str = Field(pattern=TAG)
+    name: str = Field(pattern=NAME, max_length=MAX_LENGTH)
+    tag: str = Field(pattern=TAG, max_length=MAX_LENGTH)
     kind: Literal["ensemble"] = "ensemble"
     scenario: str
     classes: tuple[str, ...] = Field(description="in the order of the outputs")
-    members: tuple[Member, ...] = Field(min_length=2)
+    members: tuple[Member, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
 
     @property
     def full_name(self) -> str:
@@ -62,7 +63,8 @@ def is_ensemble(folder: Path) -> bool:
         AdvssError: there is a config.json that cannot be read.
     """
     path = folder / CONFIG
-    return path.is_file() and read_json(path).get("kind") == "ensemble"
+    document = read_json(path) if path.is_file() else None
+    return isinstance(document, dict) and document.get("kind") == "ensemble"
 
 
 def read(folder: Path) -> EnsembleConfig:

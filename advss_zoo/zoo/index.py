@@ -10,11 +10,14 @@ from typing import Any, Literal
 
 from advss_zoo import resources
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.files import explained, read_json
+from advss_zoo.files import explained, read_json, write_json
 from advss_zoo.zoo import names
+from advss_zoo.zoo.snapshot import Snapshot
 
 # What `advss eval` takes when no name is given: the first of these that the zoo has.
 PREFERRED = ("selfie-p3f4", "p1f4")
+# What `advss finetune` starts from, likewise: the trunk with the best numbers in its pretext task.
+PREFERRED_TRUNKS = ("rotation-p3",)
 HEADLINE_DATA = "cifar10"
 
 
@@ -36,6 +39,7 @@ class Entry:
     training: dict[str, Any]
     paper: dict[str, float] | None  # TA and RA in percent that the paper reports for this scenario
     results: list[dict[str, Any]]
+    hub: Snapshot | None = None  # where `advss publish` put it
 
     @property
     def full_name(self) -> str:
@@ -74,9 +78,31 @@ def entries() -> tuple[Entry, ...]:
 def _read(path: Path) -> Entry:
     values = read_json(path)
     try:
-        return Entry(**{field.name: values[field.name] for field in fields(Entry)})
-    except (KeyError, TypeError) as error:
+        hub = Snapshot.from_json(values["hub"]) if values.get("hub") else None
+        entry = Entry(**{field.name: values[field.name] for field in fields(Entry) if field.name != "hub"}, hub=hub)
+        names.parse(entry.full_name)
+        _ = entry.ta, entry.ra, entry.aa  # what everybody asks of an entry has an answer
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise AdvssError(f"{path} does not describe a checkpoint ({error!r}).", "Reinstall advss-zoo.") from error
+    return entry
+
+
+def record(entry: Entry, published: Snapshot) -> Path | None:
+    """Note in the index of a source checkout where a checkpoint lies on the Hub; returns the file that says so.
+
+    The card is not touched: it lies in the commit that is noted, and cannot name it. An installed package has no index
+    that would be passed on to others, and None is returned.
+
+    Raises:
+        AdvssError: the file cannot be written.
+    """
+    folder = resources.folder("cards")
+    if folder != resources.CHECKOUT / "cards":
+        return None
+    path = folder / f"{entry.full_name}.json"
+    write_json(path, read_json(path) | {"hub": published.to_json()})
+    entries.cache_clear()
+    return path
 
 
 def find(text: str) -> Entry:
@@ -102,8 +128,21 @@ def default_name() -> str:
     Raises:
         AdvssError: this installation has lost its index.
     """
+    return _first_of(PREFERRED)
+
+
+def default_trunk() -> str:
+    """The full name of the trunk that fine-tuning starts from.
+
+    Raises:
+        AdvssError: this installation has lost its index.
+    """
+    return _first_of(PREFERRED_TRUNKS)
+
+
+def _first_of(preferred: tuple[str, ...]) -> str:
     present = {entry.name for entry in entries()}
-    for name in PREFERRED:
+    for name in preferred:
         if name in present:
             return find(name).full_name
     raise AdvssError("This installation lists no checkpoint.", "Reinstall advss-zoo.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,24 +15,29 @@ from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.resnetv2 import ResNetV2
-from advss_zoo.zoo import WEIGHTS, checkpoint, ensembles, names, sources
+from advss_zoo.zoo import WEIGHTS, checkpoint, ensembles, sources
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in evaluation mode and what is known about it; `classes` is None for a model that is not ours."""
+    """A model in evaluation mode and what is known about it.
+
+    `classes`, and the pixels a side of the images it was made for, are None for a model that is not ours.
+    """
 
     model: nn.Module
     full_name: str
     sha256: str
     classes: tuple[str, ...] | None
+    image_size: int | None = None
 
 
 def load_model(name: str, device: str | torch.device = "cpu") -> nn.Module:
     """A classifier or an ensemble of the zoo.
 
     Args:
-        name: NAME or NAME.TAG (see `list_models`), or several joined by + for the ensemble of them.
+        name: NAME or NAME.TAG (see `list_models`), hf://ORG/REPO@REVISION for any repository on the Hub in our layout,
+            or several joined by + for the ensemble of them.
 
     Returns:
         A module in evaluation mode on `device`: images (B,3,H,W) in [0,1] to logits (B,K), normalisation inside.
@@ -76,8 +81,14 @@ def random_model(kind: str) -> nn.Module:
 
 def resolve(name: str, *, device: str | torch.device = "cpu") -> Loaded:
     """`load_model` with the full name, the sha256 and the classes."""
-    loaded = [from_path(sources.fetch(str(member)).path, device=device) for member in names.members(name)]
+    loaded = [_fetched(part, device=device) for part in sources.parts(name)]
     return loaded[0] if len(loaded) == 1 else _ensemble(loaded, "+".join(member.full_name for member in loaded))
+
+
+def _fetched(name: str, *, device: str | torch.device) -> Loaded:
+    """What is not the zoo's goes by its address: a repository may give itself any name."""
+    fetched = sources.fetch(name)
+    return replace(from_path(fetched.path, device=device), full_name=fetched.full_name)
 
 
 def _ensemble(members: list[Loaded], full_name: str) -> Loaded:
@@ -85,10 +96,11 @@ def _ensemble(members: list[Loaded], full_name: str) -> Loaded:
         described = "; ".join(f"{member.full_name} {', '.join(member.classes or ())}" for member in members)
         raise UsageError(f"These models know different classes, so they make no ensemble: {described}.")
     return Loaded(
-        model=Ensemble([member.model for member in members]).eval(),
+        model=Ensemble([member.model for member in members], [member.full_name for member in members]).eval(),
         full_name=full_name,
         sha256=ensembles.combined_sha256([member.sha256 for member in members]),
         classes=members[0].classes,
+        image_size=members[0].image_size,
     )
 
 
@@ -119,7 +131,17 @@ def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:
             f"{config.full_name} is a pretrained trunk, which classifies nothing yet.",
             f"Fine-tune it (`parent={folder}` with a recipe), or take its features with advss_zoo.load_trunk.",
         )
-    return Loaded(model.to(device), config.full_name, config.sha256, config.classes)
+    return Loaded(model.to(device), config.full_name, config.sha256, config.classes, config.image_size)
+
+
+def check(folder: Path) -> None:
+    """Is this a whole checkpoint, of whatever kind?
+
+    Raises:
+        CheckpointError: it is not; what is missing or does not fit is named.
+    """
+    for part in member_folders(folder) if ensembles.is_ensemble(folder) else [folder]:
+        checkpoint.load(part)
 
 
 def member_folders(folder: Path) -> list[Path]:

@@ -1,4 +1,7 @@
-"""Where weights come from: the wheel, or the `weights/` of a source checkout. Whatever arrives is checked by sha256."""
+"""Where weights come from: the wheel, the `weights/` of a source checkout, or the Hub.
+
+Whatever arrives is checked by sha256.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,24 @@ from pathlib import Path
 from advss_zoo import resources
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.files import explained, sha256_of
-from advss_zoo.zoo import WEIGHTS, ensembles, index
+from advss_zoo.zoo import WEIGHTS, ensembles, index, snapshot
 from advss_zoo.zoo.index import Entry
 
-# The folder a checkpoint would have in each source, in the order of asking.
+# The folder a checkpoint would have in each source on this machine, in the order of asking; the Hub comes last.
 SOURCES: dict[str, Callable[[Entry], Path]] = {
     "bundled": lambda entry: resources.PACKAGE / "bundled" / entry.full_name,
     "checkout": lambda entry: resources.CHECKOUT / "weights" / entry.full_name,
 }
+HUB = "hub"
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A checkpoint folder on this machine whose weights have the sha256 of the index."""
+    """A checkpoint folder on this machine whose weights have the sha256 of the index.
+
+    Of a repository on the Hub that is not the zoo's the full name is its address with the commit, and the files are
+    those that the Hub says are there.
+    """
 
     full_name: str
     path: Path
@@ -29,8 +37,27 @@ class Fetched:
     source: str
 
 
+def parts(name: str) -> list[str]:
+    """What `a+b+c` is put together of; each a name that the zoo knows, or the address of a repository.
+
+    Raises:
+        UsageError: a part is neither.
+    """
+    found = name.split("+")
+    for part in found:
+        if is_address(part):
+            snapshot.parse_repository(part)
+        else:
+            index.find(part)
+    return found
+
+
+def is_address(name: str) -> bool:
+    return name.startswith(snapshot.PREFIX)
+
+
 def fetch(name: str) -> Fetched:
-    """The checkpoint folder of NAME or NAME.TAG, from the first source that has the right weights.
+    """The checkpoint folder of NAME or NAME.TAG, from the first source that has the right weights, or of hf://ORG/NAME.
 
     Raises:
         UsageError: there is no such checkpoint.
@@ -38,6 +65,8 @@ def fetch(name: str) -> Fetched:
     """
     if "+" in name:
         raise UsageError(f"{name} is an ensemble put together on the spot.", "Pull its members one by one.")
+    if is_address(name):
+        return _from_repository(snapshot.parse_repository(name))
     entry = index.find(name)
     refused = []
     for source, folder_of in SOURCES.items():
@@ -48,6 +77,8 @@ def fetch(name: str) -> Fetched:
         if found == entry.sha256:
             return Fetched(entry.full_name, folder, found, source)
         refused.append(f"{folder} has sha256 {found}, expected {entry.sha256}")
+    if entry.hub is not None:
+        return _from_hub(entry, entry.hub)
     if refused:
         raise CheckpointError(
             f"The weights of {entry.full_name} are damaged: {'; '.join(refused)}.", "Reinstall advss-zoo."
@@ -56,6 +87,27 @@ def fetch(name: str) -> Fetched:
         f"The weights of {entry.full_name} are not part of this installation.",
         "Clone the repository with its weights/ folder, or choose a bundled checkpoint (see `advss list`).",
     )
+
+
+def _from_hub(entry: Entry, published: snapshot.Snapshot) -> Fetched:
+    from advss_zoo.zoo import hub
+
+    folder = hub.fetch(published)
+    found = _sha256_in(folder)
+    if found != entry.sha256:
+        raise CheckpointError(f"{published} has the weights {found}, but {entry.full_name} has {entry.sha256}.")
+    return Fetched(entry.full_name, folder, found, HUB)
+
+
+def _from_repository(address: snapshot.Address) -> Fetched:
+    from advss_zoo.zoo import hub
+
+    there = hub.resolve(address)
+    folder = hub.fetch(there)
+    found = _sha256_in(folder)
+    if found is None:
+        raise CheckpointError(f"{there} holds no checkpoint: it has no {WEIGHTS}.")
+    return Fetched(str(there), folder, found, HUB)
 
 
 def _sha256_in(folder: Path) -> str | None:

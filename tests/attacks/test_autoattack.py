@@ -84,22 +84,77 @@ def test_constants_are_those_of_the_authors_standard_version(norm):
 # Running.
 
 
+class Recorded(nn.Module):
+    """Hands on what `model` says, and keeps what it was asked."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        self.asked = []
+
+    def forward(self, x):
+        self.asked.append(x.detach().clone())
+        return self.model(x)
+
+
+MODULES = {
+    "apgd-ce": ("autopgd_base", "APGDAttack"),
+    "apgd-dlr": ("autopgd_base", "APGDAttack"),
+    "apgd-t": ("autopgd_base", "APGDAttack_targeted"),
+    "fab-t": ("fab_pt", "FABAttack_PT"),
+    "square": ("square", "SquareAttack"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:there are")
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.01), ("l2", 0.15), ("l1", 2.0)])
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t"])
+def test_the_result_is_the_first_success_of_the_authors_and_then_an_image_leaves(name, norm, eps):
+    """Theirs goes on to the end with all images; one run of it, so that every batch holds all of them."""
+    model = network().requires_grad_(False)
+    x, y = batch(model, 40)
+    constants = autoattack.constants(name, norm, 10, iterations=12, queries=10) | {"n_restarts": 1}
+    if "n_target_classes" in constants:
+        constants["n_target_classes"] = 1
+    spy, ours = Recorded(model), Recorded(model)
+    attack = theirs(*MODULES[name], spy, norm=autoattack.NORMS[norm], eps=eps, seed=3, verbose=False, **constants)
+    fell = (attack.perturb(x, y).detach() != x).flatten(1).any(dim=1)
+    expected, when, sizes = x.clone(), torch.full((40,), -1), []
+    for number, z in enumerate(spy.asked):
+        sizes.append(int((when < 0).sum()))
+        size = (z - x).flatten(1).norm(p=float(norm[1:]), dim=1)
+        new = (size <= eps * (1 + 1e-6) + 1e-7) & (model(z).argmax(dim=1) != y) & (when < 0)
+        expected[new], when[new] = z[new], number
+    assert torch.equal(when >= 0, fell)
+    assert len(set(when[fell].tolist())) > 1, "images should break at different steps"
+    assert not fell.all(), "some should stand"
+    found = autoattack.run(name, ours, x, y, norm=norm, eps=eps, seed=3, constants=constants)
+    assert torch.allclose(found, expected.clamp(0, 1), rtol=0, atol=1e-5)
+    if name == "fab-t":
+        sizes[-1] = 40  # FAB looks at what came out
+    assert [len(z) for z in ours.asked] == sizes
+
+
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t"])
+def test_a_run_ends_with_the_last_image(name):
+    spy = Recorded(network().requires_grad_(False))
+    x, y = batch(spy.model)
+    constants = autoattack.constants(name, "linf", 10, iterations=50, queries=10)
+    found = autoattack.run(name, spy, x, y, norm="linf", eps=EPS["linf"], seed=3, constants=constants)
+    assert (found != x).flatten(1).any(dim=1).all()
+    assert len(spy.asked) - 1 < 20
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-@pytest.mark.parametrize("name", ["apgd-ce", "fab-t", "square"])
-def test_the_result_is_the_authors(name, norm):
+def test_square_is_the_authors(norm):
     model = network().requires_grad_(False)
     x, y = batch(model)
-    shared = {"norm": autoattack.NORMS[norm], "eps": EPS[norm], "seed": 3}
-    if name == "apgd-ce":
-        l1 = {"n_restarts": 5, "use_largereps": True} if norm == "l1" else {}
-        attack = theirs("autopgd_base", "APGDAttack", model, n_iter=4, **shared, **l1)
-    elif name == "fab-t":
-        attack = theirs("fab_pt", "FABAttack_PT", model, n_iter=4, targeted=True, **shared)
-    else:
-        attack = theirs("square", "SquareAttack", model, n_queries=10, resc_schedule=False, **shared)
+    attack = theirs(
+        *MODULES["square"], model, norm=autoattack.NORMS[norm], eps=EPS[norm], seed=3, n_queries=10, resc_schedule=False
+    )
     expected = attack.perturb(x, y)
     assert not torch.equal(expected, x)
-    assert torch.equal(run(name, model, x, y, norm=norm), expected.detach().clamp(0, 1))
+    assert torch.equal(run("square", model, x, y, norm=norm), expected.detach().clamp(0, 1))
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
@@ -177,6 +232,48 @@ def test_nothing_is_said_of_zero_gradients_and_no_tracer_is_taken_off():
         assert sys.gettrace() is tracer
     finally:
         sys.settrace(before)
+
+
+# Half precision.
+
+
+class Liar(nn.Module):
+    """Right in float32 whatever it sees; within autocast wrong about most of what is not the clean image."""
+
+    def __init__(self, model, x):
+        super().__init__()
+        self.model, self.x, self.lies = model, x, 0
+
+    def forward(self, z):
+        logits = self.model(z)
+        if not torch.is_autocast_enabled("cpu"):
+            return logits - logits.detach() + self.model(self.x[:1]).detach()
+        self.lies += 1
+        return -logits
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("name", autoattack.IN_HALF_PRECISION)
+def test_what_is_wrong_in_half_precision_alone_is_no_success(name, norm):
+    model = network().requires_grad_(False)
+    x, _ = batch(model, 1)
+    liar, y = Liar(model, x), model(x).argmax(dim=1)
+    constants = autoattack.constants(name, norm, 10, iterations=4, queries=10)
+    shared = {"norm": norm, "eps": EPS[norm], "seed": 3, "constants": constants}
+    assert torch.equal(autoattack.run(name, liar, x, y, precision="bf16", **shared), x)
+    assert liar.lies > 4
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("name", autoattack.IN_HALF_PRECISION)
+def test_successes_of_a_search_in_half_precision_are_some_in_single(name, norm):
+    model = network().requires_grad_(False)
+    x, y = batch(model, 16)
+    constants = autoattack.constants(name, norm, 10, iterations=4, queries=10)
+    found = autoattack.run(name, model, x, y, norm=norm, eps=EPS[norm], seed=3, constants=constants, precision="bf16")
+    claimed = (found != x).flatten(1).any(dim=1)
+    assert ((model(found).argmax(dim=1) != y) == claimed).all()
+    assert claimed.any()
 
 
 # The package.

@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from advss_zoo.attacks.pgd import input_gradient, pgd
 from advss_zoo.attacks.threat import ThreatModel
+from advss_zoo.errors import AdvssError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 
@@ -60,3 +61,13 @@ def test_weights_get_no_gradient():
     model = ResNetV2(Architecture(depth=18, width=4)).eval()
     input_gradient(lambda z: model(z).sum(), torch.rand(2, 3, 32, 32))
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_gradient_that_is_not_finite_is_a_sentence(value):
+    x = torch.full((3, 3, 2, 2), 0.5)
+    spoilt = torch.ones_like(x)
+    spoilt[1, 0, 0, 0] = value
+    for norm in ("linf", "l2"):
+        with pytest.raises(AdvssError, match="NaN or infinite for 1 of 3 images"):
+            pgd(lambda z: (z * spoilt).sum(), x, x, threat=ThreatModel(norm, 0.1), steps=2, step_size=0.01)

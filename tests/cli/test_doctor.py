@@ -80,3 +80,13 @@ def test_a_cache_that_cannot_be_written(advss: Advss, monkeypatch: pytest.Monkey
     outcome = advss("doctor", "--json")
     assert outcome.status == 1
     assert "ADVSS_CACHE" in _checks(outcome)["cache"]["fix"]
+
+
+def test_a_file_of_the_hubs_cache_counts_once(advss: Advss, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There a snapshot is a folder of links to the files."""
+    cache = tmp_path / "hub's"
+    (cache / "blobs").mkdir(parents=True)
+    (cache / "blobs" / "0").write_bytes(bytes(1_000_000))
+    (cache / "config.json").symlink_to(Path("blobs") / "0")
+    monkeypatch.setenv("ADVSS_CACHE", str(cache))
+    assert f"{cache}: 1 MB used" in _checks(advss("doctor", "--json"))["cache"]["found"]

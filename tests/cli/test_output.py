@@ -123,6 +123,30 @@ def test_progress_in_a_log_is_a_line_every_ten_seconds_and_a_last_one(
     ]
 
 
+def test_a_log_says_at_once_what_is_begun(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("autoattack", "images") as progress:
+        progress(0, 128)
+        for attack in ("apgd-ce", "apgd-t", "fab-t"):
+            progress(0, 128, attack)
+            clock.now += 6
+        assert capsys.readouterr().err.splitlines() == [
+            "autoattack: 0/128 images, apgd-ce",
+            "autoattack: 0/128 images, fab-t",
+        ]
+
+
+def test_of_several_processes_one_speaks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    output = Output()
+    with output.progress("autoattack", "images") as progress:
+        progress(0, 1, "apgd-ce")
+        progress(1, 1)
+    output.hint("done")
+    output.table([{"RA": "50"}], document=[50])
+    output.line("done")
+    assert capsys.readouterr() == ("", "")
+
+
 def test_progress_of_a_resumed_run_counts_only_what_this_run_did(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,3 +209,23 @@ def test_percents_and_durations() -> None:
         "59 min 59 s",
         "2 h 02 min",
     ]
+
+
+def test_what_strangers_write_does_not_command_the_terminal(
+    out: Output, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Colours, titles, text from right to left, and halves of characters that cannot be printed at all."""
+    text = "a\x1b]0;title\x07\x9b31mb\u202ec\ud800\r\tä\U0001f600"
+    shown = "a\ufffd]0;title\ufffd\ufffd31mb\ufffdc\ufffd\ufffd\tä\U0001f600"
+    out.line(text)
+    out.error(text, text)
+    out.table([{"name": text}], document=None)
+    found = capsys.readouterr()
+    assert found.err == f"Error: {shown}\n{shown}\n"
+    assert found.out == f"{shown}\nname\n{' '.join(shown.split())}\n"
+    monkeypatch.setenv("COLUMNS", "100")
+    Terminal(monkeypatch, "stdout")
+    out.table([{"name": text}], document=None)
+    found = capsys.readouterr()
+    assert "\x1b]" not in found.out  # it has escapes of its own, for the heading
+    assert not set(found.out) & set("\x9b\u202e\ud800\r")

@@ -108,12 +108,27 @@ def test_below_the_table_stand_claims_and_what_is_missing(advss: Advss, monkeypa
     assert "Note: Jigsaw (P3,F4) is 84.50 / 49.61 in Table 3" in stderr
 
 
-@pytest.mark.parametrize(("table", "protocol"), [("table4", "transfer"), ("fig4", "unforeseen"), ("fig5", "transfer")])
+@pytest.mark.parametrize(("table", "protocol"), [("fig4", "unforeseen")])
 def test_what_no_protocol_measures_yet_says_so(table: str, protocol: str, advss: Advss) -> None:
     assert f"Ours needs the {protocol} protocol" in advss("reproduce", table).stderr
     document = advss("reproduce", table, "--json").json
     assert document["needs"] == protocol
     assert {row["ours"] for row in document["rows"]} == {None}
+
+
+@pytest.mark.usefixtures("_no_cards")
+def test_who_fools_whom_stands_below_the_papers(advss: Advss) -> None:
+    made_up.transfer(Path("runs"))
+    table, figure = (advss("reproduce", name, "--tag", "mini") for name in ("table4", "fig5"))
+    rows = [line.split("\t") for line in table.stdout.splitlines()]
+    assert rows[0] == ["what", "model", "wrong", "n"]
+    assert rows[3:5] == [
+        ["Selfie from Rotation", "paper", "37.75", ""],
+        ["Selfie from Rotation", "ours origin unknown", "35.00", "100"],
+    ]
+    assert "- holds: Adversarial images fool the model they were made on most" in table.stderr
+    assert "both\tours origin unknown\t66.67\t100\n" in figure.stdout
+    assert "- does not hold: Of Selfie's images that fool Rotation or Jigsaw" in figure.stderr
 
 
 def test_the_figure_is_written_where_out_says(advss: Advss) -> None:
@@ -244,3 +259,22 @@ def test_run_assembles_ensembles_and_evaluates_them(
     assert rows[2]["ours"]["n"] == 4
     assert trained == pair
     assert Path("runs", ensemble, "ensemble", "config.json").is_file()
+
+
+@pytest.mark.usefixtures("_no_cards")
+def test_run_shows_the_images_of_each_member_to_all(
+    advss: Advss, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = recipe.load("p1f4.mini")
+    known = {name: base.model_copy(update={"name": name.partition(".")[0]}) for name in made_up.TASKS}
+    load_any = recipe.load_any
+    monkeypatch.setattr(recipe, "names", lambda: [*made_up.TASKS, "ensemble-p3f4.mini"])
+    monkeypatch.setattr(recipe, "load_any", lambda source, *rest: known.get(str(source)) or load_any(source, *rest))
+    document = advss("reproduce", "table4", "--tag", "mini", "--run", "--json").json
+    assert trained == list(made_up.TASKS)
+    assert {(row["ours"]["n"], row["ours"]["pick"]) for row in document["rows"]} == {(4, None)}
+    assert {row["ours"]["result"] for row in document["rows"]} == {
+        str(Path("runs/eval/ensemble-p3f4.mini-cifar10/transfer"))
+    }
+    assert document["missing"] == []
+    assert all(row["ours"] for row in advss("reproduce", "fig5", "--tag", "mini", "--json").json["rows"])

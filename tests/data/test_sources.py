@@ -199,6 +199,22 @@ class TestNpm:
         with pytest.raises(DataError, match=f"a sprite is {mode}, {width} pixels wide"):
             self.read(tmp_path)
 
+    def test_a_picture_of_more_images_than_there_are_is_not_decoded(
+        self, npm: Callable[..., None], npm_package: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        content = io.BytesIO()
+        Image.new("RGB", (1024, 10_001)).save(content, "PNG")
+        npm({**npm_package, "test_batch.png": content.getvalue()})
+        with pytest.raises(DataError, match=r"a sprite is RGB, 1024 pixels wide and 10001 high"):
+            self.read(tmp_path)
+
+    def test_a_file_that_unpacks_to_more_than_it_should_is_not_read(
+        self, npm: Callable[..., None], npm_package: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        npm({**npm_package, "more.png": bytes(sources.LARGEST_MEMBER + 1)})
+        with pytest.raises(DataError, match=r"more.png in the package has 67,108,865 bytes"):
+            self.read(tmp_path)
+
     @pytest.mark.parametrize("keep", [0, 100, 3000])
     def test_a_cut_tarball_is_damage(
         self, npm: Callable[..., None], npm_package: dict[str, bytes], tmp_path: Path, keep: int

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from advss_zoo.data.corruptions import CORRUPTIONS, archive, generated
+from advss_zoo.data.corruptions.archive import CIFAR10_C
 from advss_zoo.data.imageset import ImageSet
 
 
@@ -37,3 +43,25 @@ def _patches() -> nn.Module:
 @pytest.fixture(name="pictures", scope="session")
 def _pictures() -> ImageSet:
     return pictures(150)
+
+
+@pytest.fixture(name="publish")
+def _publish(tmp_path, monkeypatch):
+    """Makes a CIFAR-10-C of given images, the corruptions being those of seed 5, where ADVSS_DATA says."""
+
+    def publish(images: ImageSet) -> Path:
+        folder = tmp_path / "CIFAR-10-C"
+        folder.mkdir()
+        for name in CORRUPTIONS:
+            made = [generated(images, name, severity, seed=5).images.transpose(0, 2, 3, 1) for severity in range(1, 6)]
+            np.save(folder / f"{name}.npy", np.concatenate(made))
+        np.save(folder / "labels.npy", np.tile(images.labels.astype(np.uint8), 5))
+        sums = {path.stem: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+        published = {"cifar10": replace(CIFAR10_C, md5=sums, count=len(images))}
+        monkeypatch.setattr(archive, "ARCHIVES", published)
+        monkeypatch.setattr("advss_zoo.evaluation.protocols.corruptions.ARCHIVES", published)
+        monkeypatch.setenv("ADVSS_DATA", str(tmp_path))
+        monkeypatch.setenv("ADVSS_CACHE", str(tmp_path / "cache"))
+        return folder
+
+    return publish

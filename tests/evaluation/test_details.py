@@ -7,6 +7,7 @@ import pytest
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.details import cautions, derive
+from advss_zoo.evaluation.statistics import wilson_interval
 from advss_zoo.evaluation.verdicts import Verdicts
 
 PROTOCOL = {"attacks": [{"name": "apgd-ce"}, {"name": "fab-t"}, {"name": "square"}]}
@@ -16,7 +17,7 @@ def verdicts(attacked=(1, 1, 1, 0, 0, 1), **evidence):
     """Six images of class 0, the last of them misclassified clean."""
     arrays = (range(6), [0] * 6, [0, 0, 0, 0, 0, 1], attacked)
     found = {name: np.array(values, np.int8) for name, values in evidence.items()}
-    return Verdicts(*(np.array(array, np.int32) for array in arrays), found)
+    return Verdicts(*(None if array is None else np.array(array, np.int32) for array in arrays), found)
 
 
 def test_attacks_one_by_one():
@@ -51,6 +52,81 @@ def test_counts_and_fractions():
     assert details == {"unconfirmed": 3, "zero_gradients": 0.5, "ra_8bit": 3 / 6}
 
 
+def test_attacks_that_ran_side_by_side():
+    """The second breaks image 0, too, and image 2, which the third broke as well; image 5 is wrong clean."""
+    found = verdicts(
+        part_one=[1, 1, 0, 0, 0, 0], part_two=[1, 0, 1, 0, 0, 0], **{"part_transfer from a": [0, 0, 1, 0, 0, 0]}
+    )
+    assert derive({}, found) == {
+        "attacks": [
+            {"name": "one", "broken": 2, "accuracy": 3 / 6},
+            {"name": "two", "broken": 1, "accuracy": 2 / 6},
+            {"name": "transfer from a", "broken": 0, "accuracy": 2 / 6},
+        ],
+        "parts": [
+            {"name": "one", "accuracy": 3 / 6},
+            {"name": "two", "accuracy": 3 / 6},
+            {"name": "transfer from a", "accuracy": 4 / 6},
+        ],
+    }
+
+
+# Bits of members a (1), b (2), c (4) and the ensemble (8). Clean, c is wrong on images 0 and 1, the ensemble on 5.
+TRANSFER = {
+    "wrong_clean": [0b100, 0b100, 0, 0, 0, 0],
+    "from_a": [0b1111, 0b1111, 0b0011, 0b0101, 0b0111, 0b1100],
+    "from_b": [0b0010, 0b0010, 0b1110, 0, 0, 0],
+    "from_c": [0, 0, 0, 0, 0, 0],
+}
+
+
+def test_who_fools_whom():
+    details = derive({}, verdicts(**TRANSFER))
+    assert details["transfer"] == {
+        "sources": ["a", "b", "c"],
+        "targets": ["a", "b", "c", "ensemble"],
+        "asr": [[5 / 6, 4 / 6, 5 / 6, 3 / 6], [0, 3 / 6, 1 / 6, 1 / 6], [0, 0, 0, 0]],
+        "asr_of_right": [[5 / 6, 4 / 6, 3 / 4, 2 / 5], [0, 3 / 6, 1 / 4, 1 / 5], [0, 0, 0, 0]],
+    }
+    (of_a,), (of_b,), (of_c,) = (details["venn"][source] for source in "abc")
+    assert of_a == {
+        "targets": ["b", "c"],
+        "both": 3,
+        "only": [1, 2],
+        "of_union": [3 / 6, 1 / 6, 2 / 6],
+        "of_all": [3 / 6, 1 / 6, 2 / 6],
+    }
+    assert of_b["targets"] == ["a", "c"]
+    assert (of_b["both"], of_b["only"], of_b["of_union"]) == (0, [0, 1], [0, 0, 1])
+    assert (of_c["of_union"], of_c["of_all"]) == ([None] * 3, [0] * 3)
+
+
+def test_a_member_that_is_never_right_has_no_rate_among_what_is_right():
+    evidence = TRANSFER | {"wrong_clean": [0b100] * 6}
+    assert [rates[2] for rates in derive({}, verdicts(**evidence))["transfer"]["asr_of_right"]] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"from_a": [0b0111, *TRANSFER["from_a"][1:]]},  # image 0 was broken by nobody
+        {"from_c": [0, 0, 0, 0b1000, 0, 0]},  # image 3 still stands
+        {"wrong_clean": None},
+        {f"from_{letter}": [0] * 6 for letter in "defgh"},  # more members than a byte has bits
+    ],
+    ids=["nobody", "standing", "clean", "many"],
+)
+def test_who_fools_whom_must_fit_the_predictions(change):
+    evidence = {name: values for name, values in (TRANSFER | change).items() if values is not None}
+    with pytest.raises(AdvssError, match="The verdicts"):
+        derive({}, verdicts(**evidence))
+
+
+def test_parts_must_fit_the_predictions():
+    with pytest.raises(AdvssError, match="contradict"):
+        derive({}, verdicts(part_one=[1, 1, 0, 0, 0, 0]))
+
+
 def test_no_evidence_no_details():
     assert derive(PROTOCOL, verdicts()) is None
 
@@ -63,6 +139,57 @@ def test_no_evidence_no_details():
 def test_evidence_that_contradicts_the_predictions(broken_by):
     with pytest.raises(AdvssError, match="contradict"):
         derive(PROTOCOL, verdicts(broken_by=broken_by))
+
+
+CORRUPTED = {"corruptions": {"benchmark": ["fog", "snow"], "extra": ["spatter"]}, "severities": 2}
+# Of fog all six images are right at severity 1 and two at severity 2; of snow none and three; of spatter, only at 1.
+BITS = {"fog": [1, 1, 1, 1, 3, 3], "snow": [2, 2, 2, 0, 0, 0], "spatter": [1, 0, 0, 0, 0, 0]}
+
+
+def test_corruptions_by_severity():
+    details = derive(CORRUPTED, verdicts(attacked=None, **BITS))
+    assert details["corruptions"] == {"fog": [1.0, 2 / 6], "snow": [0.0, 3 / 6], "spatter": [1 / 6, 0.0]}
+    assert details["corruption_accuracy"] == 11 / 24
+    assert derive(CORRUPTED, verdicts(attacked=None, **BITS)) == details
+
+
+@pytest.mark.parametrize("bits", [{"snow": [4, 0, 0, 0, 0, 0]}, {"spatter": [-1, 0, 0, 0, 0, 0]}, {"fog": None}])
+def test_corruptions_without_evidence(bits):
+    evidence = {name: values for name, values in (BITS | bits).items() if values}
+    with pytest.raises(AdvssError, match=f"right under {next(iter(bits))}"):
+        derive(CORRUPTED, verdicts(attacked=None, **evidence))
+
+
+def corrupted(rights):
+    """Verdicts with these (n, 2 corruptions, 2 severities) on n images."""
+    zeros = np.zeros(len(rights), np.int32)
+    bits = (rights @ [1, 2]).astype(np.int8)
+    evidence = {"fog": bits[:, 0], "snow": bits[:, 1], "spatter": bits[:, 0]}
+    return derive(CORRUPTED, Verdicts(zeros, zeros, zeros, None, evidence))
+
+
+def test_the_interval_takes_account_of_verdicts_on_one_image_depending_on_each_other():
+    """It is as wide as that of a bootstrap over images; about twice as wide if an image is always right or never."""
+    random = np.random.default_rng(0)
+    easy = random.random((400, 1, 1))
+    for rights, wider in (
+        (random.random((400, 2, 2)) < 0.6, 1),
+        (random.random((400, 2, 2)) < easy, np.sqrt(2)),
+        (np.broadcast_to(easy < 0.6, (400, 2, 2)), 2),
+    ):
+        found = corrupted(rights)
+        low, high = found["corruption_accuracy_ci95"]
+        means = rights.mean(axis=(1, 2))
+        again = means[random.integers(0, 400, (4000, 400))].mean(axis=1)
+        assert [low, high] == pytest.approx(np.quantile(again, [0.025, 0.975]), abs=0.006)
+        naive = 2 * 1.96 * np.sqrt(means.mean() * (1 - means.mean()) / rights.size)
+        assert (high - low) / naive == pytest.approx(wider, rel=0.1)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (2, 5), (1, 1)])
+def test_the_interval_of_images_that_are_always_right_or_never_is_wilsons(right, n):
+    always = np.broadcast_to((np.arange(n) < right)[:, None, None], (n, 2, 2))
+    assert corrupted(always)["corruption_accuracy_ci95"] == pytest.approx(wilson_interval(right, n))
 
 
 def test_cautions_are_sentences_with_their_numbers():

@@ -42,7 +42,7 @@ def test_the_file_says_what_was_measured_and_how(folder, pictures):
     }
     assert Result.read(folder / "result.json").slug() == f"made-up-{value['protocol']['name']}"
     assert value["device"].startswith("cpu")
-    assert set(value["versions"]) == {"advss_zoo", "torch", "python", "numpy"}
+    assert set(value["versions"]) == {"advss_zoo", "torch", "python", "numpy", "scipy", "pillow"}
     assert value["verdicts"]["file"] == "verdicts.npz"
     assert value["images_per_second"] == pytest.approx(150 / value["seconds"])
     assert value["ta_ci95"][0] < value["ta"] < value["ta_ci95"][1]
@@ -107,3 +107,34 @@ def test_what_is_no_result_is_a_sentence(content, tmp_path):
     path.write_text(content)
     with pytest.raises(AdvssError, match=r"result\.json"):
         Result.read(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"model": []}, "model: Input should be a valid dictionary"),
+        ({"data": {"name": 5}}, "data's name"),
+        ({"verdicts": {}}, "verdicts's sha256"),
+        ({"ta": "high"}, "ta: Input should be a valid number"),
+        ({"ra_ci95": [0.5]}, "ra_ci95"),
+        ({"versions": {"torch": 2}}, "versions.torch"),
+        ({"details": [1]}, "details"),
+        ({"protocol": {"name": "a", "label": "a", "corruptions": 5}}, "not those of its protocol|contradict"),
+        (
+            {
+                "protocol": {
+                    "name": "a",
+                    "label": "a",
+                    "severities": 10**12,
+                    "corruptions": {"benchmark": [], "extra": []},
+                }
+            },
+            "has no 1000000000000 severities|contradict",
+        ),
+    ],
+)
+def test_what_strangers_may_write_is_a_sentence(change, complaint, folder):
+    path = folder / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(AdvssError, match=complaint):
+        check(path)

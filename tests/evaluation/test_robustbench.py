@@ -60,7 +60,7 @@ def test_an_ensemble_says_how_many_networks_it_is(result, model):
 def test_the_mean_over_the_corruptions_is_no_autoattack(result, model):
     corrupted = replace(
         result,
-        protocol={"name": "corruptions", "label": "corruptions", "source": "generated"},
+        protocol=protocols.parse("corruptions").constants(),
         ra=None,
         details={"corruption_accuracy": 0.7},
     )
@@ -81,7 +81,8 @@ def test_only_its_own_protocols_have_a_table(name, settings, result, model):
 def its(monkeypatch):
     """RobustBench as PyPI has it (1.1.1), which imports `autoattack` and calls it by that package's argument names.
 
-    PyPI has only `pyautoattack`, whose arguments have other names and which returns a pair; so the alias is this much more.
+    PyPI has only `pyautoattack`, whose arguments have other names and which returns a pair, so this
+    is more than an alias.
     """
     package = importlib.import_module("pyautoattack")
 

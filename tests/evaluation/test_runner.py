@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from evaluation.helpers import quick, stop_at
+from safetensors.torch import load_file
 from torch import nn
 
 from advss_zoo.errors import AdvssError, UsageError
@@ -42,6 +43,11 @@ def resnet():
     return ResNetV2(Architecture(depth=18, width=4)).eval()
 
 
+def padded(n):
+    """The next multiple of 8."""
+    return -(-n // 8) * 8
+
+
 def test_accuracies_are_those_of_the_definitions(patches, pictures, tmp_path):
     result = evaluate(patches, pictures, "pgd3", out=tmp_path)
     x = torch.from_numpy(pictures.images).float() / 255
@@ -50,7 +56,7 @@ def test_accuracies_are_those_of_the_definitions(patches, pictures, tmp_path):
     attacked = patches(parse("pgd3").attack(patches, x, y, index)).argmax(dim=1)
     verdicts = Verdicts.read(tmp_path / "verdicts.npz")
     assert verdicts.clean_prediction.tolist() == clean.tolist()
-    assert verdicts.attacked_prediction.tolist() == attacked.tolist()
+    assert verdicts.attacked_prediction.tolist() == torch.where(clean == y, attacked, clean).tolist()
     assert verdicts.label.tolist() == pictures.labels.tolist()
     assert verdicts.index.tolist() == pictures.index.tolist()
     assert result.ta == (clean == y).double().mean().item()
@@ -79,8 +85,27 @@ def test_the_batch_size_never_reaches_the_network(patches, pictures):
         evaluate(spy, pictures, "pgd2", batch_size=size)
         seen.append(spy.shapes)
     assert all(shapes == seen[0] for shapes in seen)
-    # 150 images are passes of 64, 64 and 22; the last is padded to 24. Each: clean, 2 steps, attacked; 3 to check it.
-    assert [shape[0] for shape in seen[0]] == [64] * 3 + [64] * 8 + [24] * 4
+    # 3 to check it, then 150 images in passes of 64, 64 and 22. Each: clean, 2 steps of those that are right, attacked.
+    right = torch.from_numpy(pictures.labels) == patches(torch.from_numpy(pictures.images) / 255).argmax(dim=1)
+    expected = [64] * 3
+    for part in right.split(64):
+        expected += [padded(len(part)), *[padded(int(part.sum()))] * 2, padded(len(part))]
+    assert [shape[0] for shape in seen[0]] == expected
+
+
+def test_images_that_are_misclassified_clean_stay_as_they_are(patches, pictures, tmp_path):
+    evaluate(patches, pictures, "pgd20-any", out=tmp_path, save_adversarial=True)
+    kept, verdicts = load_file(tmp_path / "adversarial.safetensors"), Verdicts.read(tmp_path / "verdicts.npz")
+    same = (kept["x_adv"] == torch.from_numpy(pictures.images) / 255).flatten(1).all(dim=1).numpy()
+    assert np.array_equal(same, ~verdicts.right)
+    assert (verdicts.attacked_prediction == verdicts.clean_prediction)[same].all()
+    assert 0 < same.sum() < len(same)
+
+
+def test_a_model_that_is_never_right_is_not_attacked(patches, pictures):
+    wrong = (patches(torch.from_numpy(pictures.images) / 255).argmax(dim=1) + 1) % 10
+    result = evaluate(patches, (pictures.images, wrong), "pgd2")
+    assert (result.ta, result.ra) == (0, 0)
 
 
 def test_the_same_call_gives_the_same_verdicts_and_another_seed_others(patches, pictures):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -86,6 +87,14 @@ ONE = np.zeros(1, np.int32)
         _npz(index=ONE, label=np.array(["x"]), clean_prediction=ONE),
         _npz(index=np.array([{}], dtype=object), label=ONE, clean_prediction=ONE),
         _npz(index=ONE, label=ONE, clean_prediction=ONE, broken_by=np.zeros(2, np.int8)),
+        _npz(index=ONE[0], label=ONE[0], clean_prediction=ONE[0]),
+        _npz(index=ONE[:0], label=ONE[:0], clean_prediction=ONE[:0]),
+        _npz(index=ONE, label=np.array([2**40]), clean_prediction=ONE),
+        _npz(index=ONE, label=np.array([np.nan]), clean_prediction=ONE),
+        _npz(index=ONE, label=ONE, clean_prediction=ONE, broken_by=np.array([200])),
+        _npz(index=ONE, label=ONE, clean_prediction=ONE, **{"\x1b[2J": ONE}),
+        _npz(index=ONE, label=ONE, clean_prediction=ONE, **{f"part_{n}": ONE for n in range(200)}),
+        verdicts().to_bytes().replace(b"index.npy", b"file.npy0"),
     ],
 )
 def test_a_damaged_file_is_a_sentence(content, tmp_path):
@@ -95,12 +104,27 @@ def test_a_damaged_file_is_a_sentence(content, tmp_path):
         Verdicts.read(path)
 
 
+def test_a_small_file_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path):
+    path = tmp_path / "verdicts.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("index.npy", "w") as file:
+        for _ in range(2**9):
+            file.write(bytes(2**19))
+        file.write(b"1")
+    assert path.stat().st_size < 2**20
+    with pytest.raises(AdvssError, match="more than verdicts"):
+        Verdicts.read(path)
+
+
 def test_agreement_with_a_longer_record():
     recorded = verdicts()
     part = Verdicts(*(array[:3].copy() for array in recorded._all))
     assert part.agreement(recorded) == 3
     part.attacked_prediction[1] = 8
     assert part.agreement(recorded) == 2
+
+
+def test_what_becomes_of_an_image_that_is_misclassified_clean_is_no_verdict():
+    assert verdicts(attacked=(0, 1, 2, 3)).agreement(verdicts(attacked=(0, 1, 9, 3))) == 4
 
 
 def test_agreement_is_about_the_evidence_that_both_have():

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.models.ensemble import Ensemble, log_mean_probability
 from advss_zoo.models.resnetv2 import ResNetV2
 
 
@@ -46,3 +46,17 @@ def test_gradients_survive_where_probabilities_underflow():
 def test_an_ensemble_needs_a_member():
     with pytest.raises(ValueError, match="member"):
         Ensemble([])
+
+
+def test_members_side_by_side(members):
+    x = torch.rand(5, 3, 32, 32)
+    logits = Ensemble(members)(x), Ensemble(members).logits(x)
+    assert torch.equal(logits[1], torch.stack([member(x) for member in members], dim=1))
+    assert torch.equal(logits[0], log_mean_probability(logits[1]))
+
+
+def test_members_have_names(members):
+    assert Ensemble(members).names == ("member 1", "member 2", "member 3")
+    assert Ensemble(members, ["a", "b", "c"]).names == ("a", "b", "c")
+    with pytest.raises(ValueError, match="3 members cannot have 2 names"):
+        Ensemble(members, ["a", "b"])

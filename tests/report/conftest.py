@@ -34,6 +34,11 @@ def measure(runs):
 
 
 @pytest.fixture
+def transfer(runs):
+    return partial(made_up.transfer, runs)
+
+
+@pytest.fixture
 def ours(runs):
     """What is there when it is called."""
     return lambda: Ours(runs)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from report import made_up
 
 from advss_zoo.report import claims
 from advss_zoo.report.claims import CLAIMS
@@ -150,6 +151,31 @@ def test_ensembles_beat_their_members(measure, ours):
     assert len(judged.evidence) == 3 * 2 + 3
     measure(names[0], 0.7, 0.47)
     assert judge("table6", "members", ours).verdict == FAILS
+
+
+@pytest.mark.parametrize(("only_jigsaw", "verdict"), [(7, HOLDS), (6, FAILS)])
+def test_enough_fool_one_alone(only_jigsaw, verdict, transfer, ours):
+    assert judge("fig5", "at least 14%", ours).missing == (
+        "transfer from selfie-p3f4.mini to rotation-p3f4.mini and jigsaw-p3f4.mini",
+    )
+    selfie = made_up.TASKS[0]
+    areas = range(40), range(10, 40 + only_jigsaw)  # 10 images fool Rotation alone, so few Jigsaw alone
+    transfer(wrong=made_up.WRONG | {selfie: (range(50), *areas, range(30))})
+    judged = judge("fig5", "at least 14%", ours)
+    assert judged.verdict == verdict
+    union = 40 + only_jigsaw
+    assert judged.evidence == (
+        f"only rotation-p3f4.mini {1000 / union:.2f}",
+        f"only jigsaw-p3f4.mini {100 * only_jigsaw / union:.2f}",
+    )
+
+
+def test_the_diagonal_of_ours_is_the_largest(transfer, ours):
+    assert judge("table4", "fool the model", ours).verdict == OPEN
+    transfer()
+    judged = judge("table4", "fool the model", ours)
+    assert judged.verdict == HOLDS
+    assert judged.evidence[1] == "from rotation: selfie 35.00, rotation 52.00, jigsaw 36.00"
 
 
 def test_the_diagonal_of_the_paper_is_the_largest_of_its_column(ours, monkeypatch):

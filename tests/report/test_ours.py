@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
 from report import made_up
 
 from advss_zoo import resources
+from advss_zoo.evaluation.results import Result
 from advss_zoo.report.ours import members
 from advss_zoo.zoo import index
 
@@ -133,6 +135,51 @@ def test_the_epochs_of_an_ensemble_need_all_members(measure, ours):
     measure(PARTS[0], 0.7, 0.4)
     measure("+".join(PARTS), 0.72, 0.43, trained=False)
     assert ours().of(ENSEMBLE).epochs is None
+
+
+def test_who_fools_whom(transfer, ours):
+    assert ours().transfer(*PARTS) is ours().transferred(*PARTS[:2]) is ours().shared(PARTS[0], PARTS[1:], ()) is None
+    transfer()
+    found = ours()
+    rates = [[found.transferred(source, target) for target in PARTS] for source in PARTS]
+    assert rates == [[0.5, 0.4, 0.35], [0.35, 0.52, 0.36], [0.37, 0.33, 0.54]]
+    selfie, rotation, jigsaw = PARTS
+    shares = [((rotation, jigsaw), ()), ((rotation,), (jigsaw,)), ((jigsaw,), (rotation,))]
+    assert [found.shared(selfie, *who) for who in shares] == [30 / 45, 10 / 45, 5 / 45]
+    assert found.shared(selfie, (jigsaw, rotation), ()) == 30 / 45
+    assert found.transferred(selfie, NAME) is found.shared(selfie, (rotation,), (NAME,)) is None
+
+
+def test_weights_that_ship_come_before_others_and_many_images_before_few(transfer, ours, runs):
+    for part in PARTS:
+        made_up.train(runs, part, "average", 16.0)
+    transfer(weights="best-ra", n=1_000)
+    assert (ours().transfer(*PARTS).result.n, ours().transfer(*PARTS).pick) == (1_000, "origin unknown")
+    transfer()
+    assert (ours().transfer(*PARTS).result.n, ours().transfer(*PARTS).pick) == (100, None)
+    transfer(n=200)
+    assert (ours().transfer(*PARTS).result.n, ours().transferred(*PARTS[:2])) == (200, 0.2)
+    assert not ours().is_complete(ENSEMBLE, "transfer")
+    transfer(n=10_000, data="cifar100")
+    assert not ours().is_complete(ENSEMBLE, "transfer")
+    transfer(n=10_000)
+    assert ours().is_complete(ENSEMBLE, "transfer")
+    assert not ours().is_complete(ENSEMBLE), "that is another measurement"
+
+
+def test_who_fools_whom_on_a_card(transfer, ours, monkeypatch):
+    folder = transfer(n=200)
+    document = Result.read(folder / "result.json").to_json()
+    shutil.rmtree(folder)
+    transfer(sources=(NAME, PARTS[0]), wrong=dict.fromkeys((NAME, PARTS[0]), (range(9), range(8), range(7))))
+    entries = [
+        SimpleNamespace(full_name=part, sha256=made_up.sha256_of(part, "average"), stored="bundled", results=[])
+        for part in PARTS
+    ]
+    ensemble = SimpleNamespace(full_name=ENSEMBLE, sha256="", stored="bundled", results=[document])
+    monkeypatch.setattr(index, "entries", lambda: (*entries, ensemble))
+    assert (ours().transfer(*PARTS).result.n, ours().transfer(*PARTS).pick) == (200, None)
+    assert (ours().transfer(NAME).result.n, ours().transfer(NAME).pick) == (100, "origin unknown")
 
 
 def test_what_cannot_be_read_is_left_out_and_named(measure, ours, runs):

@@ -90,6 +90,16 @@ def test_the_tables_need_34_fine_tuned_checkpoints_and_four_ensembles():
     assert _checkpoints("fig3") == {"rotation-p3f4", "oneshot-f4"}
 
 
+def test_who_fools_whom_is_about_the_members_of_an_ensemble():
+    for name in ("table4", "fig5"):
+        table = paper.load(name)
+        told = [cell.transfer or (cell.shared[0], *cell.shared[1], *cell.shared[2]) for cell in table.cells]
+        assert {model for models in told for model in models} == set(paper.ensembles()[table.ensemble])
+    areas = [(set(cell.shared[1]), set(cell.shared[2])) for cell in paper.load("fig5").cells]
+    assert all(fooled | spared == {"rotation-p3f4", "jigsaw-p3f4"} for fooled, spared in areas)
+    assert [len(fooled) for fooled, _ in areas] == [2, 1, 1]
+
+
 def test_every_checkpoint_is_called_by_a_name():
     for name in _checkpoints(*paper.names()):
         assert str(names.parse(name)) == name

@@ -101,6 +101,15 @@ def test_what_is_measured_on_all_images_is_not_missing(steps, measure, runs):
     assert steps("p1f4.mini") == []
 
 
+def test_another_protocol_is_another_evaluation(steps, measure, runs):
+    made_up.train(runs, "p1f4.mini", "last", 8.0)
+    measure("p1f4.mini", 0.7, 0.4)
+    assert _commands(plan.steps(["p1f4.mini"], Ours(runs), "transfer")) == [
+        f"advss eval --model {runs}/p1f4.mini/average --attack transfer --data cifar10"
+        f" --out {runs}/eval/p1f4.mini-cifar10"
+    ]
+
+
 def test_what_the_zoo_has_is_evaluated_by_name(steps, monkeypatch):
     zoo = [SimpleNamespace(full_name="selfie-p3f4.mini", sha256="", results=[])]
     monkeypatch.setattr(index, "entries", lambda: zoo)

@@ -55,8 +55,25 @@ def test_ensembles_need_their_members_first():
     ]
 
 
-def test_transfer_shows_as_soon_as_it_is_measured(ours, monkeypatch):
-    found = ours()
-    monkeypatch.setattr(found, "transferred", lambda source, target: 0.4 if source != target else None)
-    rows = tables.document(paper.load("table4"), "mini", found)["rows"]
-    assert [row["ours"] and row["ours"]["asr"] for row in rows] == [None, 0.4, 0.4, 0.4, None, 0.4, 0.4, 0.4, None]
+@pytest.mark.parametrize(
+    ("name", "metric", "expected"),
+    [
+        ("table4", "asr", [0.5, 0.35, 0.37, 0.4, 0.52, 0.33, 0.35, 0.36, 0.54]),
+        ("fig5", "share", [30 / 45, 10 / 45, 5 / 45]),
+    ],
+)
+def test_transfer_shows_as_soon_as_it_is_measured(name, metric, expected, transfer, ours):
+    table = paper.load(name)
+    missing = tables.document(table, "mini", ours())["missing"]
+    assert [row["ours"] for row in tables.document(table, "mini", ours())["rows"]] == [None] * len(expected)
+    assert (missing[-1]["name"], missing[-1]["action"]) == ("ensemble-p3f4.mini", "evaluate")
+    assert "--attack transfer" in missing[-1]["command"]
+    assert {step["action"] for step in missing[:-1]} == {"train"}
+    folder = transfer()
+    rows = [row["ours"] for row in tables.document(table, "mini", ours())["rows"]]
+    assert [row[metric] for row in rows] == expected
+    assert {row["result"] for row in rows} == {str(folder)}
+    assert {(row["n"], row["data"]) for row in rows} == {(100, "cifar10")}
+    assert tables.document(table, "mini", ours())["missing"] == missing, "on 100 images"
+    transfer(n=10_000)
+    assert tables.document(table, "mini", ours())["missing"] == []

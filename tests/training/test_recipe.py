@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
 from advss_zoo import resources
 from advss_zoo.errors import AdvssError, UsageError
@@ -218,3 +219,27 @@ def test_the_papers_one_shot_baseline():
     assert (made.epochs, made.batch_size) == (100, 128)
     assert (sgd.nesterov, sgd.weight_decay) == (True, 5e-4)
     assert (made.objective.rotation_weight, made.objective.attack_rotation_weight) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize("base", ["../outside", "/etc/hosts", "", 5, None, [["low"]], {"a": 1}])
+def test_a_base_is_a_name_and_no_path(base, tmp_path):
+    (tmp_path / "outside.yaml").write_text("{}")
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "mine.yaml"
+    path.write_text(yaml.safe_dump({"base": base, "name": "mine"}))
+    with pytest.raises(UsageError, match="`base` is the name of a file in bases/"):
+        recipe.load(path)
+
+
+@pytest.mark.parametrize("base", ["mine", "[mine, mine]"])
+def test_a_recipe_that_builds_on_itself(base, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"{{base: {base}, name: mine}}")
+    with pytest.raises(UsageError, match=r"mine\.yaml builds on itself, or on more than 50 files"):
+        recipe.load(tmp_path / "mine.yaml")
+
+
+def test_names_that_no_file_system_takes(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{{name: mine, members: ['{'x' * 5000}', 5], parent: 'a\\0b'}}")
+    with pytest.raises(UsageError, match="members: there is no 'xxx"):
+        recipe.load_any(path, runs=tmp_path)

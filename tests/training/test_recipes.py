@@ -10,6 +10,7 @@ import pytest
 from advss_zoo import resources
 from advss_zoo.data import catalogue
 from advss_zoo.data.imageset import ImageSet
+from advss_zoo.files import read_json
 from advss_zoo.training import log, recipe, trainer
 from advss_zoo.zoo import checkpoint, index
 
@@ -24,12 +25,12 @@ KINDS = ["selfie-p3f2.r50", "jigsaw-p2f4.r50", "rotation-rs.r50", "apdpe-p3.r50"
 FINE_TUNED, PRETRAINED = 2 + 18 + 2 + 6 + 6, 9 + 2 + 3
 
 
-def made_up(name, split):
+def made_up(name, split, side):
     """Images for the recipe's data set, of the size it has."""
     dataset = catalogue.find(name)
-    size = 224 if isinstance(dataset, catalogue.GroupedImageNet) else 32
+    assert side == (224 if isinstance(dataset, catalogue.GroupedImageNet) else 32)
     count = TRAINED + HELD_OUT
-    images = np.random.default_rng(0).integers(0, 256, (count, 3, size, size), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
     labels = np.arange(count) % len(dataset.classes)
     return ImageSet(name, split, images, labels, np.arange(count), dataset.classes)
 
@@ -112,9 +113,16 @@ def test_each_opens_with_its_evidence_or_says_that_there_is_none(name):
 
 def test_fine_tuning_differs_from_its_control_in_the_trunk_alone():
     """A P3F4 recipe and P1F4 have the same everything, so that the difference in RA is the pretraining's."""
-    for tag, options in (("mini", []), ("r50", []), ("r50", ["profile=paper"])):
-        control = recipe.load(f"p1f4.{tag}", options).model_dump()
-        for task in ("selfie", "rotation", "jigsaw"):
-            tuned = recipe.load(f"{task}-p3f4.{tag}", options).model_dump()
-            differing = {key for key in control if control[key] != tuned[key]} - {"validation"}
-            assert differing == {"name", "task", "scenario", "parent"}
+    for name in ("selfie-p3f4.r50", "rotation-p3f4.r50", "jigsaw-p3f4.r50"):
+        for options in ([], ["profile=paper"]):
+            compare(recipe.load(name, options), recipe.load("p1f4.r50", options))
+    for entry in index.entries():
+        control = read_json(resources.folder("cards") / f"{entry.full_name}.json")["control"]
+        if control:
+            compare(recipe.load(entry.full_name), recipe.load(control["name"]))
+
+
+def compare(tuned, control):
+    ours, its = tuned.model_dump(), control.model_dump()
+    differing = {key for key in its if its[key] != ours[key]} - {"validation"}
+    assert differing == {"name", "task", "scenario", "parent"}

@@ -162,3 +162,47 @@ def test_a_bare_weights_file_needs_its_configuration(folder):
     with pytest.raises(CheckpointError, match="does not say what model"):
         load.from_path(bare)
     assert load.from_path(folder / "model.safetensors").full_name == "tiny.test"
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn, torch.uint16])
+def test_numbers_of_another_kind_are_refused(folder, kind):
+    rewrite(folder, lambda tensors: tensors.update({KEY: torch.ones(tensors[KEY].shape).to(kind)}))
+    with pytest.raises(CheckpointError, match=f"of a wrong type: {KEY} {kind}"):
+        checkpoint.load(folder)
+
+
+def test_numbers_that_are_too_large_for_single_precision_are_refused(folder):
+    rewrite(folder, lambda tensors: tensors.update({KEY: torch.full(tensors[KEY].shape, 1e300, dtype=torch.float64)}))
+    with pytest.raises(CheckpointError, match=f"not finite: {KEY}"):
+        checkpoint.load(folder)
+
+
+def test_a_header_that_would_take_minutes_is_not_read(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", 50_000_000) + b" " * 50_000_000)
+    with pytest.raises(CheckpointError, match="a header of 50,000,000 bytes is none"):
+        checkpoint.read_weights(path)
+
+
+@pytest.mark.parametrize("document", ["[]", "5", "null", '"ensemble"', '{"kind": "ensemble"}', '{"kind": []}'])
+def test_any_document_for_a_configuration_is_a_sentence(folder, document):
+    (folder / "config.json").write_text(document)
+    with pytest.raises(CheckpointError, match=r"config.json describes no ensemble|does not describe a checkpoint"):
+        load.from_path(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "x" * 101},
+        {"architecture": {"std": [0.2, 0.2, 0]}},
+        {"objective": {"name": "jigsaw", "permutation_seed": 2**32}},
+        {"classes": list(range(10_000))},
+    ],
+)
+def test_a_configuration_that_would_fail_later(folder, change):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match="does not describe a checkpoint") as refused:
+        checkpoint.read_config(folder)
+    assert len(str(refused.value)) < 10_000

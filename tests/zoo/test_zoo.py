@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from advss_zoo import resources
 from advss_zoo.data.load import load as load_data
-from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_json
 from advss_zoo.training import recipe
 from advss_zoo.zoo import WEIGHTS, cards, checkpoint, index, load, sources
@@ -127,3 +128,25 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
     shutil.rmtree(folder)
     with pytest.raises(CheckpointError, match="not part of this installation"):
         sources.fetch(entry.full_name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"name": "../x"}, {"tag": None}, {"results": 5}, {"results": [{}]}, {"results": [None]}, {"hub": 5}),
+        {"results": [{"protocol": {"label": "pgd20"}, "data": {"name": "cifar10"}, "ta": None, "ra": None}]},
+    ],
+)
+def test_a_damaged_index_is_a_sentence(change, tmp_path, monkeypatch):
+    values = read_json(resources.folder("cards") / f"{ENTRIES[0].full_name}.json")
+    (tmp_path / "a.json").write_text(json.dumps(values | change))
+    monkeypatch.setattr(resources, "folder", lambda name: tmp_path)
+    index.entries.cache_clear()
+    try:
+        with pytest.raises(AdvssError, match=r"describe|is not a checkpoint name"):
+            index.entries()
+        (tmp_path / "a.json").write_text("[]")
+        with pytest.raises(AdvssError, match="does not describe a checkpoint"):
+            index.entries()
+    finally:
+        index.entries.cache_clear()

@@ -64,10 +64,12 @@ def corrupt(
 
     Raises:
         UsageError: there is no such corruption or severity.
-        DataError: the images are smaller than 3 x 3 pixels.
+        DataError: the images are smaller than 3 x 3 pixels, or not in colour.
     """
     corruption = find(name, severity)
-    height, width = images.shape[2:]
+    channels, height, width = images.shape[1:]
+    if channels != 3:
+        raise DataError(f"Corruptions are for images of 3 channels, but these have {channels}.")
     if min(height, width) < SMALLEST_SIDE:
         raise DataError(f"Images of {height} x {width} pixels are too small for corruptions.")
     corrupted = np.empty(images.shape, np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> 
 
     Args:
         dataset: "cifar10" or "cifar100".
-        folder: holds NAME.npy and labels.npy, or CIFAR-10-C/ with them; None is the folder data/ of the cache.
+        folder: holds NAME.npy and labels.npy, or CIFAR-10-C/ with them; None: see `locate`.
 
     Raises:
         UsageError: there is no such archive, corruption or severity.
@@ -123,10 +124,8 @@ def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> 
         AdvssError: a file cannot be read, or the cache not be written to.
     """
     find(name, severity)
-    if dataset not in ARCHIVES:
-        raise UsageError(f"No corrupted images of {dataset} are published.", f"There are: {', '.join(ARCHIVES)}.")
+    root = locate(dataset, folder)
     archive = ARCHIVES[dataset]
-    root = _root(archive, folder)
     shape = (len(SEVERITIES) * archive.count,)
     images = _array(archive, root, name, (*shape, 32, 32, 3))
     labels = _array(archive, root, LABELS, shape)
@@ -141,17 +140,32 @@ def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> 
     )
 
 
-def _root(archive: Archive, folder: Path | None) -> Path:
-    root = archive.cached if folder is None else folder
-    if (root / archive.title).is_dir():
-        root = root / archive.title
-    if not root.is_dir():
-        raise DataError(f"{archive.title} is not on this machine: there is no folder {root}.", _hint(archive))
-    return root
+def locate(dataset: str, folder: Path | None = None) -> Path:
+    """The folder that holds the archive of a data set.
+
+    Args:
+        folder: as for `read`; None is the first of data/ in the cache, $ADVSS_DATA and ./data that holds the archive.
+
+    Raises:
+        UsageError: there is no such archive.
+        DataError: it is not on this machine.
+    """
+    if dataset not in ARCHIVES:
+        raise UsageError(f"No corrupted images of {dataset} are published.", f"There are: {', '.join(ARCHIVES)}.")
+    archive = ARCHIVES[dataset]
+    if folder is None:
+        usual = (archive.cached.parent, os.environ.get("ADVSS_DATA"), "data")
+        places = [Path(place).expanduser() / archive.title for place in usual if place]
+    else:
+        places = [folder / archive.title, folder]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise DataError(f"{archive.title} is not on this machine: there is no folder {places[0]}.", _hint(archive))
 
 
 def _hint(archive: Archive) -> str:
-    return f"Unpack {archive.url} (2.9 GB) to {archive.cached}, or name the folder that it is in."
+    return f"Unpack {archive.url} (2.9 GB) in {archive.cached.parent}, or set ADVSS_DATA to the folder that it is in."
 
 
 def _array(archive: Archive, root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:

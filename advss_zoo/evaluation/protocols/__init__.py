@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Any, get_args
 
+from advss_zoo.attacks.search import Precision
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.eps import check_eps
@@ -25,7 +26,7 @@ def parse(name: str, **settings: Any) -> Protocol:
     """The protocol called `name`, for example "clean", "pgd20" or "autoattack".
 
     Args:
-        settings: norm, eps, step_size, restarts and seed, see `Settings`.
+        settings: norm, eps, step_size, restarts, seed and search, see `Settings`.
 
     Raises:
         UsageError: there is no such protocol, or a constant makes no sense.
@@ -60,4 +61,6 @@ def _checked(settings: Settings) -> Settings:
         raise UsageError(f"{settings.restarts} restarts are no attack.", "At least 1 is needed.")
     if not 0 <= settings.seed < 2**61:
         raise UsageError(f"The seed {settings.seed} cannot be used.", "Choose one from 0 to 2**61 - 1.")
+    if settings.search not in get_args(Precision):
+        raise UsageError(f"There is no search in {settings.search!r}.", f"Choose {' or '.join(get_args(Precision))}.")
     return settings

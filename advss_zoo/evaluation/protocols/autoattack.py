@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from advss_zoo.attacks import autoattack
+from advss_zoo.attacks.search import Precision, describe
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball, Norm
 from advss_zoo.evaluation.checks import zero_gradients
@@ -40,6 +41,7 @@ class AutoAttack(Protocol):
     norm: Norm = "linf"
     eps: float = DEFAULT_EPS["linf"]
     seed: int = 0
+    search: Precision = "fp32"
     classes: int = 10
     iterations: int = 100
     queries: int = 5000
@@ -48,8 +50,10 @@ class AutoAttack(Protocol):
     def create(cls, name: str, settings: Settings) -> Self:
         if settings.step_size is not None or settings.restarts != 1:
             raise UsageError(f"{name} has its own steps and restarts.", "Leave out --step-size and --restarts.")
+        if settings.search != "fp32" and name in autoattack.FEWEST_CLASSES.keys() - {*autoattack.IN_HALF_PRECISION}:
+            raise UsageError(f"{name} searches in float32 alone.", "Leave out --search.")
         eps = DEFAULT_EPS[settings.norm] if settings.eps is None else settings.eps
-        return cls(name, settings.norm, eps, settings.seed)
+        return cls(name, settings.norm, eps, settings.seed, settings.search)
 
     @property
     def ball(self) -> Ball:
@@ -74,18 +78,24 @@ class AutoAttack(Protocol):
             "version": 1,
             "norm": self.norm,
             "eps": self.eps,
-            "attacks": [{"name": attack, **self._constants(attack)} for attack in self.attacks],
+            "attacks": [
+                {"name": attack, **self._constants(attack), "search": self._search(attack)} for attack in self.attacks
+            ],
             "verdict": "worst case over the attacks, each on the images still standing",
             "implementation": autoattack.implementation(),
+            "search": self.search,
             "seed": self.seed,
         }
 
     def _constants(self, attack: str) -> dict[str, Any]:
         return autoattack.constants(attack, self.norm, self.classes, self.iterations, self.queries)
 
+    def _search(self, attack: str) -> Precision:
+        return self.search if attack in autoattack.IN_HALF_PRECISION else "fp32"
+
     def _differs(self) -> list[str]:
         reduced = len(self.attacks) > 1 and self.attacks != autoattack.STANDARD
-        return ["reduced"] * reduced + super()._differs()
+        return [*["reduced"] * reduced, *super()._differs(), *describe(self.search)]
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
         record = record or Record()
@@ -121,6 +131,7 @@ class AutoAttack(Protocol):
             eps=self.eps,
             seed=derived_seed(self.seed, attack, int(index[0])),
             constants=self._constants(attack),
+            precision=self._search(attack),
         )
 
 

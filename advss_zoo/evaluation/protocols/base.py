@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
+from advss_zoo.attacks.search import Precision
 from advss_zoo.evaluation.ball import Ball, Norm
 from advss_zoo.evaluation.record import Record
 from advss_zoo.files import slug
@@ -27,6 +28,7 @@ class Settings:
     step_size: float | None = None
     restarts: int = 1
     seed: int = 0
+    search: Precision = "fp32"
 
 
 class Protocol(ABC):
@@ -38,6 +40,9 @@ class Protocol(ABC):
     pattern: ClassVar[str]  # a regular expression that the whole of a name matches
     examples: ClassVar[tuple[str, ...]]
     gradient: ClassVar[Gradient]
+    # Whether `attack` is given images that are misclassified clean. Where not, they stay as they are, and no evidence
+    # is left of any image.
+    attacks_mistakes: ClassVar[bool] = True
 
     name: str
     seed: int

@@ -2,18 +2,23 @@
 
 Which iterate counts is what tells the two apart, and what the literature's "PGD-20" leaves open. `pgd20` takes the last
 one, as the paper does (Chen et al. 2020, section 4.1); `pgd20-any` any of the 20, which is the stronger attack.
+
+Images that are misclassified clean count as broken whatever an attack does, so they are not attacked (up to version 1
+they were, and their attacked_prediction was what came out of that; no accuracy depends on it).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advss_zoo.attacks.pgd import ascend, pgd
+from advss_zoo.attacks.pgd import ascend, checked, pgd
+from advss_zoo.attacks.search import Precision, Search, describe
 from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball
@@ -38,6 +43,7 @@ class Pgd(Protocol):
     pattern: ClassVar[str] = r"pgd[1-9][0-9]{0,5}"
     examples: ClassVar[tuple[str, ...]] = ("pgd20",)
     gradient: ClassVar[Gradient] = "needed"
+    attacks_mistakes: ClassVar[bool] = False
     iterate: ClassVar[Literal["last", "any"]] = "last"
 
     name: str
@@ -46,6 +52,7 @@ class Pgd(Protocol):
     step_size: float
     restarts: int = 1
     seed: int = 0
+    search: Precision = "fp32"
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
@@ -54,7 +61,8 @@ class Pgd(Protocol):
         steps = int(name.removeprefix("pgd").removesuffix("-any"))
         eps = DEFAULT_EPS[settings.norm] if settings.eps is None else settings.eps
         step = default_step(settings.norm, eps, steps) if settings.step_size is None else settings.step_size
-        return cls(name, steps, ThreatModel(settings.norm, eps), step, settings.restarts, settings.seed)
+        threat = ThreatModel(settings.norm, eps)
+        return cls(name, steps, threat, step, settings.restarts, settings.seed, settings.search)
 
     @property
     def ball(self) -> Ball:
@@ -64,7 +72,7 @@ class Pgd(Protocol):
         return {
             "name": self.name,
             "label": self.label(),
-            "version": 1,
+            "version": 2,
             "norm": self.threat.norm,
             "eps": self.threat.eps,
             "steps": self.steps,
@@ -73,6 +81,7 @@ class Pgd(Protocol):
             "loss": "cross-entropy",
             "iterate": self.iterate,
             "restarts": self.restarts,
+            "search": self.search,
             "seed": self.seed,
         }
 
@@ -82,7 +91,7 @@ class Pgd(Protocol):
             differs.append(f"step {format_eps(self.step_size)}")
         if self.restarts != 1:
             differs.append(f"{self.restarts} restarts")
-        return differs
+        return [*differs, *describe(self.search)]
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
         found = self._from_one_start(model, x, y, index, self.seed)
@@ -95,8 +104,9 @@ class Pgd(Protocol):
         return found
 
     def _from_one_start(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, seed: int) -> Tensor:
+        network = Search(model, self.search)
         return pgd(
-            lambda z: F.cross_entropy(model(z), y, reduction="sum"),
+            lambda z: F.cross_entropy(network(z), y, reduction="sum"),
             x,
             self.threat.random_start(x, index, seed),
             threat=self.threat,
@@ -117,21 +127,26 @@ class PgdAny(Pgd):
     iterate: ClassVar[Literal["last", "any"]] = "any"
 
     def _from_one_start(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, seed: int) -> Tensor:
-        right = torch.empty_like(y, dtype=torch.bool)
+        network = Search(model, self.search)
+        right = torch.ones_like(y, dtype=torch.bool)
 
-        def loss(z: Tensor) -> Tensor:
+        def loss(z: Tensor, y: Tensor) -> Tensor:
             """Also notes who is right at z: the next step needs this forward pass anyway."""
-            logits = model(z)
-            right.copy_(logits.argmax(dim=1) == y)
+            nonlocal right
+            logits = network.confirmed(z, y)
+            right = logits.argmax(dim=1) == y
             return F.cross_entropy(logits, y, reduction="sum")
 
-        z = ascend(loss, self.threat.random_start(x, index, seed), x, self.threat, self.step_size)
+        start = self.threat.random_start(x, index, seed)
+        found = ascend(partial(loss, y=y), start, x, self.threat, self.step_size)
+        standing = torch.arange(len(x), device=x.device)  # a broken image stays as it is, and leaves the batch
         for _ in range(self.steps - 1):
-            after = ascend(loss, z, x, self.threat, self.step_size)
-            if not right.any():
+            after = ascend(partial(loss, y=y[standing]), found[standing], x[standing], self.threat, self.step_size)
+            standing, after = standing[right], after[right]
+            if not len(standing):
                 break
-            z = torch.where(right.view(-1, 1, 1, 1), after, z)  # a broken image stays as it is
-        return z
+            found[standing] = after
+        return checked(found)
 
 
 @torch.no_grad()

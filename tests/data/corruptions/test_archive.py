@@ -12,7 +12,7 @@ import pytest
 
 from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.data.corruptions import CORRUPTIONS, archive
-from advss_zoo.data.corruptions.archive import ARCHIVES, CIFAR10_C, Archive, read
+from advss_zoo.data.corruptions.archive import ARCHIVES, CIFAR10_C, Archive, locate, read
 from advss_zoo.errors import DataError, UsageError
 
 COUNT = 4
@@ -61,6 +61,18 @@ def test_the_cache_is_the_default(tiny: Path, cache: Path) -> None:
     (cache / "data").mkdir(parents=True, exist_ok=True)
     tiny.rename(cache / "data" / "CIFAR-10-C")
     assert len(read("cifar10", "snow", 1)) == COUNT
+
+
+def test_the_usual_places_for_data_are_looked_at(tiny: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ADVSS_DATA", raising=False)
+    monkeypatch.chdir(tiny.parent.parent)
+    with pytest.raises(DataError, match="not on this machine"):
+        locate("cifar10")
+    tiny.parent.rename("data")
+    assert locate("cifar10").resolve() == Path("data/CIFAR-10-C").resolve()
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("ADVSS_DATA", str(tiny.parent.parent / "data"))
+    assert locate("cifar10") == tiny.parent.parent / "data" / "CIFAR-10-C"
 
 
 def test_a_file_is_summed_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,6 +159,17 @@ def test_models_of_few_classes(classes, tmp_path):
     assert check(tmp_path / "result.json") == result
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("classes", [2, 3, 4, 7])
+def test_models_of_few_classes_in_full(classes):
+    """To the last step, target and query."""
+    model = network(classes)
+    result = evaluate(model, images(model, 24), parse("autoattack", eps=2 / 255))
+    assert [attack["name"] for attack in result.details["attacks"]] == list(autoattack.suite(classes))
+    assert 0 < result.ra < result.ta
+    assert result.details["unconfirmed"] == 0
+
+
 def test_the_reduced_version_says_so():
     assert parse("autoattack").for_classes(3).label() == "autoattack (reduced)"
     assert parse("autoattack").for_classes(4).label() == parse("autoattack").for_classes(1000).label() == "autoattack"
@@ -251,6 +262,28 @@ def test_another_seed_gives_other_images_and_other_passes_other_numbers(model, d
     assert torch.equal(attack(model, x, y, index), found)
     assert not torch.equal(other_seed(model, x, y, index), found)
     assert not torch.equal(attack(model, x, y, index + 64), found)
+
+
+# Half precision.
+
+
+def test_a_search_in_half_precision_says_so_and_of_which_attacks(model, data, tmp_path):
+    half = replace(quick("autoattack", eps=EPS), search="bf16")
+    result = evaluate(model, data, half, out=tmp_path)
+    assert result.protocol["label"] == "autoattack (linf, eps 6/255, bf16 search)"
+    searches = {attack["name"]: attack["search"] for attack in result.protocol["attacks"]}
+    assert searches == {"apgd-ce": "bf16", "apgd-t": "bf16", "fab-t": "fp32", "square": "fp32"}
+    single = evaluate(model, data, quick("autoattack", eps=EPS))
+    assert {attack["search"] for attack in single.protocol["attacks"]} == {single.protocol["search"]} == {"fp32"}
+    assert abs(result.ra - single.ra) <= 2 / 72
+    assert result.details["unconfirmed"] == 0
+    assert check(tmp_path / "result.json") == result
+
+
+@pytest.mark.parametrize("name", ["fab-t", "square"])
+def test_an_attack_that_does_not_search_in_half_precision_says_so(name):
+    with pytest.raises(UsageError, match=f"{name} searches in float32 alone"):
+        parse(name, search="bf16")
 
 
 # Interruptions.

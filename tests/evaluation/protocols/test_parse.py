@@ -68,6 +68,7 @@ def test_what_is_no_protocol_is_refused(name):
         {"step_size": -1.0},
         {"restarts": 0},
         {"seed": -1},
+        {"search": "fp8"},
     ],
 )
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -102,6 +103,8 @@ def test_what_a_protocol_does_not_know_is_refused(name, settings, says):
         ("autoattack", {"eps": 8 / 255}, "autoattack"),
         ("autoattack", {"norm": "l1"}, "autoattack (l1, eps 12.0)"),
         ("fab-t", {"norm": "l2", "eps": 1.0}, "fab-t (l2, eps 1.0)"),
+        ("pgd20", {"restarts": 2, "search": "bf16"}, "pgd20 (2 restarts, bf16 search)"),
+        ("autoattack", {"norm": "l2", "search": "bf16"}, "autoattack (l2, eps 0.5, bf16 search)"),
     ],
 )
 def test_labels_say_what_differs_from_the_default(name, settings, label):
@@ -110,6 +113,7 @@ def test_labels_say_what_differs_from_the_default(name, settings, label):
 
 def test_different_measurements_have_different_folders():
     variants = [{}, {"norm": "l2"}, {"eps": 4 / 255}, {"step_size": 1 / 255}, {"restarts": 2}, {"seed": 1}]
+    variants.append({"search": "bf16"})
     slugs = [parse(name, **variant).slug() for name in ("pgd20", "pgd20-any", "pgd2") for variant in variants]
     assert len(set(slugs)) == len(slugs)
     assert all(set(slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-") for slug in slugs)

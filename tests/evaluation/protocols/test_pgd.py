@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from advss_zoo.attacks.threat import ThreatModel
+from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.protocols.pgd import RESTART_STRIDE
 from advss_zoo.models.architecture import Architecture
@@ -126,3 +127,71 @@ def test_verdicts_belong_to_images_not_to_batches(patches, batch):
     whole = parse("pgd5", restarts=2).attack(patches, x, y, index)
     part = parse("pgd5", restarts=2).attack(patches, x[8:24], y[8:24], index[8:24])
     assert torch.allclose(whole[8:24], part, atol=1e-6)
+
+
+# Half precision.
+
+
+def test_a_search_in_half_precision_is_nearly_the_same(patches, batch):
+    x, y, index = batch
+    single = parse("pgd10").attack(patches, x, y, index)
+    half = parse("pgd10", search="bf16").attack(patches, x, y, index)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, single)
+    assert (half != single).float().mean() < 0.2
+    assert (right(patches, half, y) != right(patches, single, y)).sum() <= 1
+
+
+def test_an_iterate_counts_if_it_is_misclassified_in_single_precision(batch):
+    x, y, index = batch
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(3, 16, 8, 8), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(256, 10)
+    model = torch.nn.Sequential(*layers).eval().requires_grad_(False)
+    y = model(x).argmax(dim=1)
+
+    def liar(z):
+        """Wrong about everything, but only in half precision."""
+        return -model(z) if torch.is_autocast_enabled("cpu") else model(z)
+
+    settings = {"eps": 1e-4, "step_size": 5e-5, "search": "bf16"}
+    found = parse("pgd5-any", **settings).attack(liar, x, y, index)
+    *_, last = iterates(model, x, y, ThreatModel("linf", 1e-4).random_start(x, index, 0), 5, 1e-4, 5e-5)
+    assert right(model, found, y).all()
+    assert (found - x).abs().amax() > 5e-5, "or it stopped at the first step"
+    assert found.shape == last.shape
+
+
+# What is decided leaves.
+
+
+def test_images_that_an_iterate_breaks_leave_the_batch(patches, batch):
+    x, y, index = batch
+    eps, step = 2 / 255, 0.2 / 255
+    sizes = []
+
+    def counting(z):
+        sizes.append(len(z))
+        return patches(z)
+
+    parse("pgd10-any", eps=eps, step_size=step, seed=2).attack(counting, x, y, index)
+    start, expected, standing = ThreatModel("linf", eps).random_start(x, index, 2), [len(x)], torch.ones_like(y) > 0
+    for z in iterates(patches, x, y, start, 9, eps, step):
+        expected.append(int(standing.sum()))
+        standing &= right(patches, z, y)
+    assert sizes == expected
+    assert sizes[-1] < sizes[0]
+
+
+@pytest.mark.parametrize("name", ["pgd3", "pgd3-any"])
+def test_a_gradient_that_is_no_number_is_a_sentence(name, patches, batch):
+    x, y, index = batch
+
+    def broken(z):
+        """Like `patches`, with a gradient of NaN at the third image: the root has an infinite slope at 0."""
+        logits = patches(z)
+        if len(z) == len(x):
+            logits[2] = logits[2] + (0 * z[2].sum()).sqrt()
+        return logits
+
+    with pytest.raises(AdvssError, match="NaN or infinite for 1 of 40 images, which makes none of them robust"):
+        parse(name, eps=1e-4).attack(broken, x, y, index)

@@ -1,0 +1,49 @@
+"""Further processes of the command that is running, to share its work as those of a launcher would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+FOLLOWS = "ADVSS_FOLLOWS"  # set in a companion, whose standard input ends with the process that it follows
+_companions: list[subprocess.Popen[bytes]] = []  # kept, or their standard input would end
+
+
+def share_among(processes: int) -> None:
+    """From now on, so many processes in all do what this command line says, each on its part of the cores.
+
+    To be called before torch is imported, which asks for its number of threads then. The others end with this one.
+    """
+    if FOLLOWS in os.environ:
+        threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    if processes == 1 or "RANK" in os.environ:  # one process, or all of them have been started already
+        return
+    threads = str(max(1, _cores() // processes))
+    os.environ.update(WORLD_SIZE=str(processes), RANK="0", LOCAL_RANK="0")
+    os.environ.setdefault("OMP_NUM_THREADS", threads)
+    _companions.extend(_start(rank) for rank in range(1, processes))
+
+
+def _start(rank: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "advss_zoo", *sys.argv[1:]],
+        env=os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank), FOLLOWS: str(os.getpid())},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _end_with_standard_input() -> None:
+    """A process that is killed takes its companions along, too: nobody would know of them."""
+    sys.stdin.buffer.read()
+    os._exit(1)

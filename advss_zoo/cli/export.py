@@ -1,0 +1,54 @@
+"""`advss export NAME --to model.onnx`: a checkpoint as an ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from advss_zoo.cli.interrupts import import_torch
+from advss_zoo.cli.options import JsonOption, examples
+from advss_zoo.cli.output import out, size
+
+EXAMPLES = examples(
+    "advss export p1f4 --to model.onnx",
+    "advss export p1f4+selfie-p3f4 --to ensemble.onnx",
+    "advss export runs/mine.mini/best-ra --to mine.onnx",
+)
+
+
+def command(
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|DIR", help="A checkpoint of the zoo, A+B, hf://ORG/REPO, or the folder of a checkpoint."
+        ),
+    ],
+    target: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where it goes; ends in .onnx.")],
+    json: JsonOption = False,
+) -> None:
+    """Write a classifier or an ensemble as an ONNX file.
+
+    It takes any number of images in [0,1] at once and returns logits, of an ensemble the log of the mean probability;
+    normalisation is inside, classes and image size are in its metadata. It is compared with PyTorch before it is
+    written. Needs the packages of `pip install 'advss-zoo[onnx]'`.
+    """
+    from advss_zoo.deploy.reference import as_path
+
+    out.json = json
+    as_path(reference)  # what there is none of is refused before torch is imported
+    import_torch()
+    from advss_zoo.deploy.export import export
+    from advss_zoo.evaluation.eps import format_eps
+
+    done = export(reference, target)
+    out.line(str(done.path), document=asdict(done) | {"path": str(done.path)})
+    known = done.metadata
+    against = f", made to withstand {known.norm} {format_eps(known.eps)}" if known.eps else ""
+    out.hint(
+        f"{known.name}: {len(known.classes)} classes, images of {known.image_size}x{known.image_size} pixels{against}; "
+        f"{size(done.bytes, 'B')}. No logit differs from PyTorch's by more than {done.difference:.1g}."
+    )
+    out.hint(f"Use it: advss predict {done.path} IMAGE")

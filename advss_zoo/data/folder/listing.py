@@ -1,0 +1,213 @@
+"""Which images a person has: class folders, with or without train, val and test, or a table of paths and labels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from advss_zoo.data.folder import tables
+from advss_zoo.data.folder.names import is_image, normal, printable
+from advss_zoo.errors import DataError, UsageError
+from advss_zoo.files import explained
+
+Part = Literal["train", "val", "test"]
+
+PARTS: Mapping[str, Part] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What folders and entries of tables are called that say what an image is for; in any case."""
+
+HOW = "Put the images of each class into a folder of its own, or write a CSV of path,label."
+
+
+class Entry(NamedTuple):
+    """A file that should be an image: its path from the listing's root, its class, and what it is for if that is said.
+
+    `size` in bytes and `changed` (ns) tell whether it is still the same file.
+    """
+
+    path: str
+    label: str
+    part: Part | None
+    size: int
+    changed: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All images below `root`, in a fixed order; `source` is the folder or table that was named.
+
+    `skipped` says for paths and rows that were to be images why they are none; `notes` what else is to be known.
+    """
+
+    source: Path
+    root: Path
+    entries: list[Entry]
+    skipped: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Another one as soon as a file is added, removed or changed."""
+        rows = "\n".join(map(repr, (*self.entries, *self.skipped)))
+        return hashlib.sha256(rows.encode()).hexdigest()  # repr escapes what is no text
+
+    def as_test(self) -> Listing:
+        """The same images, none of which is for training."""
+        return replace(self, entries=[entry._replace(part="test") for entry in self.entries])
+
+
+def list_images(source: Path) -> Listing:
+    """Find all images; none is opened.
+
+    Raises:
+        UsageError: there is nothing of that name, or it is a file that is no table.
+        DataError: there are no images, or it is not clear of which class they are.
+        AdvssError: the folder or the table cannot be read.
+    """
+    with explained("read", source):
+        is_folder, exists = source.is_dir(), source.exists()
+    if not exists:
+        raise UsageError(f"There is no {source}.", "Give a folder of class folders, or a CSV or JSONL of path,label.")
+    if not (is_folder or source.suffix.lower() in tables.SUFFIXES):
+        raise UsageError(f"{source} is a file, not a folder of images.", HOW)
+    with explained("read", source):
+        listing = _from_folder(source) if is_folder else _from_table(source)
+    if not listing.entries:
+        why = next((f"; {name}: {reason}" for name, reason in listing.skipped.items()), "")
+        raise DataError(f"There are no images in {source}{why}.", HOW)
+    return listing
+
+
+def _from_table(source: Path) -> Listing:
+    rows, skipped = tables.read(source)
+    listing = Listing(source, source.parent, [], skipped)
+    divided = any(row.part for row in rows)
+    seen: set[tuple[str, str, str]] = set()
+    for row in rows:
+        part = PARTS.get(row.part.lower())
+        if divided and part is None:
+            listing.skipped[f"{source.name}:{row.number}"] = (
+                f"{row.part!r} is none of train, val and test" if row.part else "it says no part (train, val or test)"
+            )
+        elif row[1:] not in seen:
+            seen.add(row[1:])
+            _add(listing, row.path, normal(row.label), part)
+    return listing
+
+
+def _from_folder(source: Path) -> Listing:
+    root = _unwrapped(source)
+    listing = Listing(source, root, [])
+    folders, files = _children(root)
+    parts = _parts(root, folders)
+    for name in folders:
+        if not parts:
+            _walk(listing, name, normal(name), None)
+        elif name not in parts:
+            listing.notes.append(f"{name}/ is neither train, val nor test: left out.")
+        else:
+            classes, _ = _children(root / name)
+            for label in classes:
+                _walk(listing, f"{name}/{label}", normal(label), parts[name])
+    loose = [name for name in files if is_image(name)]
+    if loose and not listing.entries:
+        found = [name for name in files if Path(name).suffix.lower() in tables.SUFFIXES]
+        hint = f"If a table says so, give that: {root / found[0]}" if found else HOW
+        raise DataError(f"The images in {root}, such as {loose[0]}, lie in no class folders.", hint)
+    if loose:
+        listing.notes.append(f"{len(loose):,} images lie outside class folders, such as {loose[0]}: left out.")
+    return listing
+
+
+def _unwrapped(root: Path) -> Path:
+    """The folder that class folders lie in, where an archive was unpacked into folders around them."""
+    folders, files = _children(root)
+    while len(folders) == 1 and not any(map(is_image, files)) and not _parts(root, folders):
+        below, images = _children(root / folders[0])
+        if not below or any(map(is_image, images)):
+            break
+        root, folders, files = root / folders[0], below, images
+    return root
+
+
+def _parts(root: Path, folders: list[str]) -> dict[str, Part]:
+    """Which folders are train, val and test: if all are called so, or one is train, and they hold folders themselves.
+
+    Raises:
+        DataError: two folders are the same part.
+    """
+    named = {name: PARTS[name.lower()] for name in folders if name.lower() in PARTS}
+    if not (len(named) == len(folders) or "train" in named.values()):
+        return {}
+    for name in named:
+        below, files = _children(root / name)
+        if any(map(is_image, files)) or not below:
+            return {}  # "train" is a class of its own beside "car" and "bus"
+    if len(set(named.values())) < len(named):
+        raise DataError(f"Of the folders {', '.join(named)} in {root} two mean the same.", "Keep one of them.")
+    return named
+
+
+Identity = tuple[int, int]
+
+
+def _walk(
+    listing: Listing, place: str, label: str, part: Part | None, above: frozenset[Identity] = frozenset()
+) -> None:
+    """All images below a class folder, however deep; a link back to a folder above is not followed."""
+    folder = listing.root / place
+    try:
+        status = folder.stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            return
+        folders, files = _children(folder)
+    except OSError as error:
+        listing.skipped[printable(f"{place}/")] = os.strerror(error.errno or 0)
+        return
+    for name in files:
+        if is_image(name):
+            _add(listing, f"{place}/{name}", label, part)
+    for name in folders:
+        _walk(listing, f"{place}/{name}", label, part, above | {identity})
+
+
+def _children(folder: Path) -> tuple[list[str], list[str]]:
+    """The names of folders and of all else in a folder, sorted; hidden ones are nobody's images."""
+    folders: list[str] = []
+    files: list[str] = []
+    with os.scandir(folder) as found:
+        for item in found:
+            if not item.name.startswith("."):
+                (folders if item.is_dir() else files).append(item.name)
+    return sorted(folders), sorted(files)
+
+
+def _add(listing: Listing, path: str, label: str, part: Part | None) -> None:
+    try:
+        status = (listing.root / path).stat()
+    except (OSError, ValueError) as error:
+        broken = (listing.root / path).is_symlink()
+        listing.skipped[printable(path)] = (
+            "a link to nothing" if broken else getattr(error, "strerror", None) or str(error)
+        )
+        return
+    if stat.S_ISREG(status.st_mode):
+        listing.entries.append(Entry(path, label, part, status.st_size, status.st_mtime_ns))
+    else:
+        listing.skipped[printable(path)] = "not a file"
+
+
+def count_for_training(source: Path, share: float) -> int:
+    """About how many images would be trained on: those that are said to be, or a share of all."""
+    entries = list_images(source).entries
+    named = sum(entry.part == "train" for entry in entries)
+    return named or round(share * len(entries))

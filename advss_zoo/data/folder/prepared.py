@@ -1,0 +1,220 @@
+"""A folder of images in the cache: decoded once, divided, and read from there as any other data set."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advss_zoo.data import cache
+from advss_zoo.data.catalogue import Dataset
+from advss_zoo.data.folder import scan as scanning
+from advss_zoo.data.folder.decoding import Pixels
+from advss_zoo.data.folder.division import Division, divide
+from advss_zoo.data.folder.listing import Listing, list_images
+from advss_zoo.data.folder.scan import Scan, Seen
+from advss_zoo.data.folder.summary import Summary, used_rows
+from advss_zoo.data.imageset import ImageSet, Split
+from advss_zoo.data.reporting import Reporter
+from advss_zoo.errors import DataError
+from advss_zoo.files import explained, read_json, slug, write_atomically, write_json
+
+FORMAT = 1
+PIECE_BYTES = 64 << 20
+LABEL = np.dtype("<u2")  # the cache holds bytes, and there may be more than 256 classes
+FOLDER = "folders"  # in the cache of data sets
+SILENT = Reporter()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set made of a folder: what is in it, and where it lies.
+
+    `name` is that of the folder with the beginning of a hash of the contents of its images, their classes and parts;
+    `key` changes with the files themselves, so that a folder that was touched is noticed. `held_out` counts the
+    training images, the first, that are for validation.
+    """
+
+    name: str
+    key: str
+    held_out: int
+    summary: Summary
+    file: Path
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.summary.classes)
+
+    @property
+    def images_file(self) -> Path:
+        """A table of path,label,split that says which image is used for what."""
+        return self.file.with_suffix(".csv")
+
+    def counts(self) -> NDArray[np.int64]:
+        """Images to train on of each class, (classes,)."""
+        return np.array([counts["train"] for counts in self.summary.classes.values()])
+
+    def load(self, split: Split) -> ImageSet:
+        """
+        Raises:
+            DataError: there are no images of this split, or the cache is damaged.
+        """
+        dataset = self._dataset()
+        if split not in dataset.splits:
+            raise DataError(f"{self.summary.source} holds no images to {'train on' if split == 'train' else 'test'}.")
+        images, labels = cache.read(dataset, split)
+        numbers = labels.view(LABEL)[:, 0].astype(np.int64)
+        held_out = self.held_out if split == "train" else None
+        return ImageSet(self.name, split, images, numbers, np.arange(len(numbers)), self.classes, held_out)
+
+    def _dataset(self) -> Dataset:
+        parts = self.summary.parts
+        splits: tuple[Split, ...] = (
+            *(("train",) if parts["train"] + parts["val"] else ()),
+            *(("test",) if parts["test"] else ()),
+        )
+        return _dataset(self.file, self.classes, splits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cached(Dataset):
+    """The file of a folder; it is made again as soon as it is missing."""
+
+    @property
+    def command(self) -> str:
+        return f"rm {shlex.quote(str(cache.cache_file(self)))}"
+
+
+def prepare(source: Path, side: int, *, whole: bool = False, reporter: Reporter = SILENT) -> Prepared:
+    """Find, decode and divide the images of a folder or a table, unless the cache has them as they are now.
+
+    Args:
+        side: pixels a side that they are brought to.
+        whole: all of them are test images, whatever the folder says.
+
+    Raises:
+        UsageError: there is nothing of that name, or it is neither a folder nor a table.
+        DataError: there are no images, or too few to train and to judge with.
+        AdvssError: the disk is full, or the folder cannot be read.
+    """
+    listing = list_images(source)
+    if whole:
+        listing = listing.as_test()
+    _check_classes(listing, {entry.label for entry in listing.entries})
+    file = _file(source, side, whole)
+    with explained("write to", file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with scanning.locked(file.with_suffix(".lock")):
+        return _in_cache(file, listing.key) or _make(listing, side, file, reporter)
+
+
+def _in_cache(file: Path, key: str) -> Prepared | None:
+    record = file.with_suffix(".json")
+    if not (record.exists() and file.exists()):
+        return None
+    values = read_json(record)
+    if (values.get("format"), values.get("key")) != (FORMAT, key):
+        return None
+    return Prepared(values["name"], key, values["held_out"], Summary.from_json(values["summary"]), file)
+
+
+def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepared:
+    pixels = file.with_suffix(".partial")
+    scan = scanning.scan(listing, side, pixels, reporter)
+    division = divide(scan.seen)
+    _check_division(listing, scan, division)
+    held_out = len(division.parts["val"])
+    prepared = Prepared(
+        f"{slug(listing.source.absolute().stem) or 'images'}-{_content(division)[:8]}",
+        listing.key,
+        held_out,
+        Summary.of(listing, scan, division),
+        file,
+    )
+    record = file.with_suffix(".json")
+    record.unlink(missing_ok=True)  # it must never speak of another file than the one beside it
+    _write_images(prepared, scan, division)
+    _write_table(prepared.images_file, [("path", "label", "split"), *used_rows(division, listing)])
+    facts = {"format": FORMAT, "key": prepared.key, "name": prepared.name, "held_out": held_out}
+    write_json(record, {**facts, "summary": prepared.summary.to_json()})
+    scanning.forget(pixels)
+    return prepared
+
+
+def _write_images(prepared: Prepared, scan: Scan, division: Division) -> None:
+    """Validation images, then those to train on; test images apart from them."""
+    number = {label: place for place, label in enumerate(prepared.classes)}
+    every = {"train": [*division.parts["val"], *division.parts["train"]], "test": division.parts["test"]}
+    arrays: dict[str, Any] = {}
+    for split, images in every.items():
+        if images:
+            arrays[f"{split}_images"] = _pieces(scan, images)
+            labels = np.array([[number[seen.entry.label]] for seen in images], dtype=LABEL)
+            arrays[f"{split}_labels"] = [labels.view(np.uint8)]
+    cache.write(prepared._dataset(), arrays)
+
+
+def _pieces(scan: Scan, images: Sequence[Seen]) -> Iterator[Pixels]:
+    size = scanning.bytes_of(scan.side)
+    pixels = np.memmap(scan.pixels, np.uint8, "r").reshape(-1, 3, scan.side, scan.side)
+    step = max(1, PIECE_BYTES // size)
+    for begin in range(0, len(images), step):
+        yield pixels[[seen.row for seen in images[begin : begin + step]]]
+
+
+def _write_table(path: Path, rows: list[tuple[str, str, str]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="replace")))
+
+
+def _content(division: Division) -> str:
+    """sha256 over the contents of all images, their classes and their parts; the same wherever they lie."""
+    rows = sorted(
+        f"{part}/{seen.entry.label}/{seen.facts.sha256}" for part, images in division.parts.items() for seen in images
+    )
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def _file(source: Path, side: int, whole: bool) -> Path:
+    identity = hashlib.sha256(f"{side}/{whole}/{source.resolve()}".encode(errors="surrogateescape")).hexdigest()[:16]
+    return cache.cache_file(_dataset(Path(identity), (), ()))
+
+
+def _dataset(file: Path, classes: tuple[str, ...], splits: tuple[Split, ...]) -> Dataset:
+    return _Cached(name=f"{FOLDER}/{file.stem}", title="This folder", classes=classes, splits=splits, mapped=True)
+
+
+def _check_classes(listing: Listing, found: set[str]) -> None:
+    """
+    Raises:
+        DataError: there is but one class, and its images are for training.
+    """
+    if len(found) < 2 and any(entry.part != "test" for entry in listing.entries):
+        raise DataError(f"{listing.source} holds one class only, {next(iter(found))!r}.", "There must be two at least.")
+
+
+def _check_division(listing: Listing, scan: Scan, division: Division) -> None:
+    """
+    Raises:
+        DataError: no image can be read, or a part that is needed has none.
+    """
+    source, parts = listing.source, division.parts
+    if not any(parts.values()):
+        why = next((f"; {path}: {reason}" for path, reason in (scan.broken | division.left_out).items()), "")
+        raise DataError(f"None of the {len(listing.entries):,} images in {source} can be used{why}.")
+    if parts["train"]:
+        _check_classes(listing, set(division.classes))
+        if not (parts["val"] and parts["test"]):
+            raise DataError(
+                f"{source} has too few images: no class has three, one each to train on, to watch the training by and "
+                "to judge the result by."
+            )

@@ -1,0 +1,152 @@
+"""One look at every file: its pixels, all of one size, go into a file; what is wrong with others is noted.
+
+Work that was stopped goes on where it was: beside the pixels lies a journal, a line a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from filelock import FileLock
+
+from advss_zoo.data.cache import check_space
+from advss_zoo.data.folder import decoding
+from advss_zoo.data.folder.decoding import Facts
+from advss_zoo.data.folder.listing import Entry, Listing
+from advss_zoo.data.folder.names import printable
+from advss_zoo.data.reporting import Reporter
+from advss_zoo.files import explained
+
+PIECE = 256  # files between two entries in the journal: what a kill can cost
+MOST_THREADS = 8  # each may hold an image of 89 million pixels
+
+
+class Seen(NamedTuple):
+    """An image, what its file is, and which of the pixels are its own."""
+
+    entry: Entry
+    facts: Facts
+    row: int
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The images of a listing in its order, in a file of uint8 (N, 3, side, side); why others are none, by path."""
+
+    seen: list[Seen]
+    broken: dict[str, str]
+    pixels: Path
+    side: int
+
+
+def bytes_of(side: int) -> int:
+    """Of an image."""
+    return 3 * side * side
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time; others wait."""
+    lock = FileLock(path)
+    with explained("write", path):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def scan(listing: Listing, side: int, pixels: Path, reporter: Reporter) -> Scan:
+    """Decode all images of a listing, each once.
+
+    Args:
+        side: pixels a side that they are brought to.
+        pixels: the file to fill; its journal lies beside it.
+
+    Raises:
+        AdvssError: the disk is full.
+    """
+    journal, entries = _journal(pixels), listing.entries
+    done = _progress_so_far(listing, side, pixels)
+    good = sum(isinstance(record, Facts) for record in done)
+    # Once more as much, because the images are then put in order.
+    check_space(pixels, (2 * len(entries) - good) * bytes_of(side))
+    with (
+        explained("write", pixels),
+        pixels.open("r+b" if done else "wb") as file,
+        journal.open("wb") as notes,
+        ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool,
+        warnings.catch_warnings(action="ignore"),  # Pillow's, about files that are named anyway
+        reporter.progress("Reading images", "images") as progress,
+    ):
+        notes.write(b"".join(map(_line, [[listing.key, side], *done])))  # anew: a kill may have cut the last line
+        _flush(notes)
+        file.seek(good * bytes_of(side))
+        file.truncate()
+        progress(len(done), len(entries))
+        for begin in range(len(done), len(entries), PIECE):
+            piece = entries[begin : begin + PIECE]
+            lines = []
+            for found in pool.map(lambda entry: decoding.read(listing.root / entry.path, side), piece):
+                if not isinstance(found, str):
+                    file.write(found[0].data)
+                done.append(found if isinstance(found, str) else found[1])
+                lines.append(_line(done[-1]))
+            _flush(file)
+            notes.write(b"".join(lines))
+            _flush(notes)
+            progress(len(done), len(entries))
+    return _result(entries, done, pixels, side)
+
+
+def forget(pixels: Path) -> None:
+    """Delete what `scan` left."""
+    for path in (pixels, _journal(pixels)):
+        path.unlink(missing_ok=True)
+
+
+def _result(entries: list[Entry], done: list[Facts | str], pixels: Path, side: int) -> Scan:
+    seen: list[Seen] = []
+    broken: dict[str, str] = {}
+    for entry, found in zip(entries, done, strict=True):
+        if isinstance(found, str):
+            broken[printable(entry.path)] = found
+        else:
+            seen.append(Seen(entry, found, len(seen)))
+    return Scan(seen, broken, pixels, side)
+
+
+def _progress_so_far(listing: Listing, side: int, pixels: Path) -> list[Facts | str]:
+    """What a stopped run wrote down of the first files of this listing; nothing where it worked on another."""
+    journal = _journal(pixels)
+    if not (journal.exists() and pixels.exists()):
+        return []
+    with explained("read", journal):
+        heading, *lines = journal.read_bytes().split(b"\n")[:-1] or [b""]
+    if heading + b"\n" != _line([listing.key, side]):
+        return []
+    records = [json.loads(line) for line in lines]
+    done = [record if isinstance(record, str) else Facts(*record) for record in records]
+    written = pixels.stat().st_size // bytes_of(side)
+    return done if sum(isinstance(record, Facts) for record in done) <= written else []
+
+
+def _line(record: object) -> bytes:
+    return json.dumps(record).encode() + b"\n"
+
+
+def _journal(pixels: Path) -> Path:
+    return pixels.with_suffix(".journal")
+
+
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,120 @@
+"""What a person should know about their images before anything is trained on them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from advss_zoo.data.folder.division import Division, counted
+from advss_zoo.data.folder.listing import Listing, Part
+from advss_zoo.data.folder.scan import Scan, Seen
+
+MOST_ROWS = 20  # classes that are listed one by one
+SHOWN = 5  # files that are named before the rest is counted
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts and sizes; `classes` maps names to images by part, in the order of the class numbers."""
+
+    source: str
+    side: int
+    classes: dict[str, dict[Part, int]]
+    parts: dict[Part, int]
+    smallest: tuple[int, int]  # width, height
+    median: tuple[int, int]
+    largest: tuple[int, int]
+    modes: dict[str, int]
+    turned: int
+    animated: int
+    copies: int
+    skipped: dict[str, str]  # what cannot be read, and why
+    left_out: dict[str, str]  # what can be read and is not used, and why
+    notes: list[str]
+
+    @classmethod
+    def of(cls, listing: Listing, scan: Scan, division: Division) -> Summary:
+        used = [seen for part in division.parts.values() for seen in part]
+        sizes = sorted(((seen.facts.width, seen.facts.height) for seen in used), key=lambda size: size[0] * size[1])
+        counts = Counter((seen.entry.label, part) for part, images in division.parts.items() for seen in images)
+        return cls(
+            source=str(listing.source),
+            side=scan.side,
+            classes={label: {part: counts[label, part] for part in division.parts} for label in division.classes},
+            parts={part: len(images) for part, images in division.parts.items()},
+            smallest=sizes[0],
+            median=sizes[len(sizes) // 2],
+            largest=sizes[-1],
+            modes=dict(Counter(seen.facts.mode for seen in used).most_common()),
+            turned=sum(seen.facts.turned for seen in used),
+            animated=sum(seen.facts.animated for seen in used),
+            copies=len(used) - len({seen.facts.sha256 for seen in used}),
+            skipped=listing.skipped | scan.broken,
+            left_out=division.left_out,
+            notes=[*listing.notes, *_notes(division.classes), *division.notes],
+        )
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Summary:
+        sizes: dict[str, Any] = {key: tuple(value[key]) for key in ("smallest", "median", "largest")}
+        return cls(**(value | sizes))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> Iterator[str]:
+        """For people: what there is, class by class, what is not used, and what is done."""
+        total = sum(self.parts.values())
+        yield f"{total:,} images of {len(self.classes):,} classes in {self.source}"
+        yield from self._table()
+        sizes = dict.fromkeys("x".join(map(str, size)) for size in (self.smallest, self.median, self.largest))
+        modes = ", ".join(f"{count:,} {mode}" for mode, count in self.modes.items())
+        yield f"Pixels (smallest, median, largest): {', '.join(sizes)}. Modes: {modes}."
+        yield f"All are brought to {self.side}x{self.side}: the shorter side is resized, the middle kept."
+        if self.turned:
+            yield f"Turned as their EXIF says: {counted(self.turned)}."
+        if self.animated:
+            yield f"Animated, of which the first frame counts: {counted(self.animated)}."
+        if self.copies:
+            yield f"Exact copies of others for the same purpose: {counted(self.copies)}."
+        if self.skipped:
+            named = list(self.skipped.items())[:SHOWN]
+            more = f"; and {len(self.skipped) - SHOWN:,} more" if len(self.skipped) > SHOWN else ""
+            reasons = "; ".join(f"{path} ({reason})" for path, reason in named)
+            yield f"{len(self.skipped):,} skipped, which cannot be read: {reasons}{more}."
+        yield from self.notes
+
+    def _table(self) -> Iterator[str]:
+        """A line a class; of many classes the largest and the smallest."""
+        rows = list(self.classes.items())
+        if len(rows) > MOST_ROWS:
+            ordered = sorted(rows, key=lambda row: -sum(row[1].values()))
+            half = MOST_ROWS // 2
+            rows = [*ordered[:half], (f"... {len(rows) - MOST_ROWS:,} more", {}), *ordered[-half:]]
+        width = max(len(label) for label, _ in rows)
+        parts = [part for part, count in self.parts.items() if count]
+        yield "  ".join([" " * width, *(f"{part:>7}" for part in parts)])
+        for label, counts in [*rows, ("all", self.parts)]:
+            yield "  ".join([f"{label:<{width}}", *(f"{counts[part]:>7,}" for part in parts if counts)]).rstrip()
+
+
+def _notes(classes: tuple[str, ...]) -> Iterator[str]:
+    spellings: dict[str, list[str]] = {}
+    for label in classes:
+        spellings.setdefault(label.casefold(), []).append(label)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            yield f"{' and '.join(alike)} are taken for different classes."
+
+
+def used_rows(division: Division, listing: Listing) -> Iterator[tuple[str, str, str]]:
+    """Path, label and part of every image that is used: a table that divides the same images alike."""
+    for part, images in division.parts.items():
+        for seen in images:
+            yield _path(listing, seen), seen.entry.label, part
+
+
+def _path(listing: Listing, seen: Seen) -> str:
+    return str((listing.root / seen.entry.path).absolute())

@@ -1,0 +1,113 @@
+"""A table that says of which class images are: CSV or JSON lines of path, label and, if one likes, part."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from advss_zoo.data.folder.names import is_image
+from advss_zoo.errors import DataError
+from advss_zoo.files import explained
+
+SUFFIXES = (".csv", ".tsv", ".jsonl")
+DELIMITERS = ",;\t"
+# The first of each is the column's name, the rest are taken for it.
+COLUMNS = {
+    "path": ("path", "file", "filename", "file_name", "image", "image_path", "filepath"),
+    "label": ("label", "class", "class_name", "category", "target"),
+    "part": ("split", "part", "subset", "set"),
+}
+
+
+class Row(NamedTuple):
+    """`number` counts the lines of the file from 1; `part` is empty where the row says nothing of it."""
+
+    number: int
+    path: str
+    label: str
+    part: str
+
+
+def read(source: Path) -> tuple[list[Row], dict[str, str]]:
+    """The rows of a table, and why others are none, by "NAME:LINE".
+
+    Raises:
+        DataError: it is not text in UTF-8, or has no column for paths or labels.
+        AdvssError: it cannot be read.
+    """
+    with explained("read", source):
+        content = source.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source} is not text in UTF-8 ({error.reason} at byte {error.start}).") from error
+    records = _json_records(text) if source.suffix.lower() == ".jsonl" else _csv_records(source, text)
+    rows, skipped = [], {}
+    for number, record in records:
+        values = record if isinstance(record, str) else _values(record)
+        if isinstance(values, str):
+            skipped[f"{source.name}:{number}"] = values
+        else:
+            rows.append(Row(number, *values))
+    return rows, skipped
+
+
+def _values(record: dict[str, Any]) -> tuple[str, str, str] | str:
+    """Path, label and part of a record, or what is wrong with it."""
+    path, label, part = (_first(record, names) for names in COLUMNS.values())
+    if not path or "\0" in path:
+        return "it has no path"
+    return (path, label, part) if label else "it has no label"
+
+
+def _first(record: dict[str, Any], names: tuple[str, ...]) -> str:
+    found = [record[name] for name in names if record.get(name) is not None]
+    return str(found[0]).strip() if found else ""
+
+
+def _json_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        fits = isinstance(record, dict)
+        yield number, {str(key).lower(): value for key, value in record.items()} if fits else "it is no JSON object"
+
+
+def _csv_records(source: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The first line names the columns, or is the first record: path, label and, if there is a third, the part."""
+    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns: list[str] = []
+    try:
+        for cells in reader:
+            if not any(map(str.strip, cells)):
+                continue
+            is_heading = not columns and not any(map(is_image, cells))
+            columns = columns or (_heading(source, cells) if is_heading else list(COLUMNS))
+            if not is_heading:
+                yield reader.line_num, dict(zip(columns, cells, strict=False))
+    except csv.Error as error:
+        raise DataError(f"{source} is no CSV from line {reader.line_num} on: {error}.") from error
+
+
+def _heading(source: Path, cells: list[str]) -> list[str]:
+    """The names of columns, in small letters.
+
+    Raises:
+        DataError: paths or labels are not among them.
+    """
+    named = [cell.strip().lower() for cell in cells]
+    if not (set(COLUMNS["path"]) & set(named) and set(COLUMNS["label"]) & set(named)):
+        raise DataError(
+            f"{source} has no columns path and label; its first line is {', '.join(cells)!r}.",
+            "Begin it with a line `path,label`, then an image a line.",
+        )
+    return named

@@ -1,0 +1,102 @@
+"""What an ONNX file of ours says of itself, in its `metadata_props`: texts under the names of the fields below."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from advss_zoo.errors import CheckpointError
+
+MARK = "advss_version"  # the key by which a file is known to be ours
+NORMS = ("linf", "l2")
+MOST_PIXELS = 4096  # a side, as in a checkpoint's configuration
+LONGEST = 1_000  # characters of a name
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """`classes` are in the order of the logits, `sha256` is of the checkpoint's weights.
+
+    `norm` and `eps` say which perturbations it was trained to withstand; None where that is not known.
+    """
+
+    name: str
+    sha256: str
+    classes: tuple[str, ...]
+    image_size: int
+    advss_version: str
+    norm: str | None = None
+    eps: float | None = None
+
+    def to_props(self) -> dict[str, str]:
+        props = {
+            "name": self.name,
+            "sha256": self.sha256,
+            "classes": json.dumps(self.classes, ensure_ascii=False),
+            "image_size": str(self.image_size),
+            MARK: self.advss_version,
+        }
+        return props if self.eps is None else {**props, "norm": str(self.norm), "eps": repr(self.eps)}
+
+    @classmethod
+    def from_props(cls, props: Mapping[str, str]) -> Self:
+        """
+        Raises:
+            CheckpointError: a text is missing, or is not what its name says.
+        """
+        try:
+            return cls(
+                name=_printable(props["name"]),
+                sha256=_matching(r"[0-9a-f]{64}", props["sha256"]),
+                classes=_classes(json.loads(props["classes"])),
+                image_size=_image_size(props["image_size"]),
+                advss_version=_printable(props[MARK]),
+                norm=_one_of(NORMS, props["norm"]) if "eps" in props else None,
+                eps=_positive(props["eps"]) if "eps" in props else None,
+            )
+        except KeyError as error:
+            raise CheckpointError(f"Its metadata lacks {error}.") from error
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"Its metadata is not what `advss export` writes: {str(error)[:LONGEST]}.") from error
+
+
+def _printable(text: str) -> str:
+    """Nothing in it may steer a terminal."""
+    if not (0 < len(text) <= LONGEST and text.isprintable()):
+        raise ValueError(f"{text[:50]!r} is no name")
+    return text
+
+
+def _matching(pattern: str, text: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise ValueError(f"{text[:50]!r} is no sha256")
+    return text
+
+
+def _classes(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or not found or not all(isinstance(label, str) for label in found):
+        raise ValueError("the classes are no list of names")
+    return tuple(map(_printable, found))
+
+
+def _image_size(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text) or int(text) > MOST_PIXELS:
+        raise ValueError(f"{text[:50]!r} is no number of pixels from 1 to {MOST_PIXELS}")
+    return int(text)
+
+
+def _one_of(known: tuple[str, ...], text: str) -> str:
+    if text not in known:
+        raise ValueError(f"{text[:50]!r} is none of {', '.join(known)}")
+    return text
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{text[:50]!r} is no size")
+    return value

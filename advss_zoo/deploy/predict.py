@@ -1,0 +1,134 @@
+"""What is in images: which files are meant, and the probabilities of their classes. Imports no torch."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advss_zoo.data.folder import decoding
+from advss_zoo.data.folder.decoding import Pixels
+from advss_zoo.data.folder.names import is_image
+from advss_zoo.errors import UsageError
+
+MOST_IMAGES = 64  # at once
+MOST_PIXELS = 2_000_000  # at once
+PATTERN = frozenset("*?[")
+HINT = "Give an image, a folder of images, or a pattern like '*.jpg'."
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """`logits` takes images (N,3,image_size,image_size) in [0,1] and returns (N,K), K the number of classes."""
+
+    name: str
+    sha256: str
+    classes: tuple[str, ...]
+    image_size: int
+    device: str
+    logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+    @property
+    def batch(self) -> int:
+        """How many images go through it at once."""
+        return max(1, min(MOST_IMAGES, MOST_PIXELS // self.image_size**2))
+
+
+class Prediction(NamedTuple):
+    """The probability of every class of an image, in the order of the classes."""
+
+    path: Path
+    probabilities: NDArray[np.float64]
+
+    def top(self, count: int) -> list[int]:
+        """The numbers of the most probable classes, the first first."""
+        return [int(number) for number in np.argsort(-self.probabilities, kind="stable")[:count]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files that are to be images, and folders that cannot be read, with the reason."""
+
+    files: list[Path] = field(default_factory=list)
+    broken: dict[Path, str] = field(default_factory=dict)
+
+
+def find(arguments: Iterable[str]) -> Found:
+    """The files that are meant: files as they are, of folders all images however deep, what patterns match.
+
+    Raises:
+        UsageError: nothing of that name is there, or nothing in it is an image.
+    """
+    found = Found()
+    for argument in arguments:
+        before = len(found.files) + len(found.broken)
+        for path in _paths(argument):
+            if path.is_dir():
+                _add_folder(path, found)
+            else:
+                found.files.append(path)
+        if len(found.files) + len(found.broken) == before:
+            raise UsageError(f"There are no images in {argument}.", HINT)
+    return found
+
+
+def _paths(argument: str) -> list[Path]:
+    """What is there under this name; else what it matches as a pattern."""
+    if "\0" not in argument and os.path.lexists(argument):
+        return [Path(argument)]
+    matches = glob.glob(argument, recursive=True) if PATTERN & set(argument) else []  # noqa: PTH207  may be absolute
+    if not matches:
+        raise UsageError(f"There is nothing called {argument!r}, nor like it.", HINT)
+    return sorted(map(Path, matches))
+
+
+def _add_folder(top: Path, found: Found) -> None:
+    """Links are followed, each folder once."""
+    seen: set[tuple[int, int]] = set()
+
+    def refused(error: OSError) -> None:
+        found.broken[Path(error.filename)] = error.strerror or str(error)
+
+    for place, folders, files in os.walk(top, onerror=refused, followlinks=True):
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        shown = sorted(name for name in files if is_image(name) and not name.startswith("."))
+        found.files.extend(Path(place, name) for name in shown)
+
+
+def predict(classifier: Classifier, files: Sequence[Path], broken: dict[Path, str]) -> Iterator[list[Prediction]]:
+    """Batch by batch; files that cannot be read are noted in `broken` with the reason, and left out.
+
+    Raises:
+        AdvssError: the model fails.
+    """
+    for begin in range(0, len(files), classifier.batch):
+        paths: list[Path] = []
+        pixels: list[Pixels] = []
+        for path in files[begin : begin + classifier.batch]:
+            image = decoding.read(path, classifier.image_size)
+            if isinstance(image, str):
+                broken[path] = image
+            else:
+                paths.append(path)
+                pixels.append(image[0])
+        if pixels:
+            images = np.stack(pixels).astype(np.float32) / np.float32(255)
+            yield [Prediction(*each) for each in zip(paths, softmax(classifier.logits(images)), strict=True)]
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Rows of logits (N,K) to rows of probabilities."""
+    exponents = logits.astype(np.float64)
+    powers: NDArray[np.float64] = np.exp(exponents - exponents.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

@@ -1,0 +1,163 @@
+"""`corruptions`: accuracy on images as weather, lenses, sensors and files spoil them, 19 ways at 5 severities each.
+
+The corruptions are those of Hendrycks and Dietterich (ICLR 2019) with the constants of CIFAR-10-C. `corruptions` makes
+them, of any images; `corruptions-archive` reads the published ones. Nobody attacks, so there is no RA: which of its 95
+corrupted versions an image is classified correctly in is evidence, and the numbers of the result follow from it (see
+`details`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, archive, corrupt
+from advss_zoo.data.corruptions.archive import ARCHIVES
+from advss_zoo.data.corruptions.base import SEVERITIES
+from advss_zoo.errors import DataError, UsageError
+from advss_zoo.evaluation.checks import check_finite
+from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
+from advss_zoo.evaluation.record import Record
+from advss_zoo.evaluation.results import Result
+
+
+@dataclass(frozen=True)
+class Corrupted(Protocol):
+    """What both have in common; each corruption of a pass is a part of its own."""
+
+    gradient: ClassVar[Gradient] = "unused"
+
+    name: str
+    seed: int = 0
+
+    @classmethod
+    def create(cls, name: str, settings: Settings) -> Self:
+        if settings != Settings(seed=settings.seed):
+            raise UsageError(
+                f"{name} takes all corruptions at severities 1 to 5.",
+                "Leave out --norm, --eps, --step-size and --restarts.",
+            )
+        return cls(name, settings.seed)
+
+    def constants(self) -> dict[str, Any]:
+        extra = [name for name in CORRUPTIONS if name not in BENCHMARK]
+        return {
+            "name": self.name,
+            "label": self.label(),
+            "version": 1,
+            **self._source(),
+            "corruptions": {"benchmark": list(BENCHMARK), "extra": extra},
+            "severities": len(SEVERITIES),
+        }
+
+    @abstractmethod
+    def _source(self) -> dict[str, Any]:
+        """Where the corrupted images come from, for the constants."""
+
+    @abstractmethod
+    def _corrupted(self, x: Tensor, y: Tensor, index: Tensor, name: str, severity: int) -> NDArray[np.uint8]:
+        """The images (B,3,H,W) at `index`, labelled y, under one corruption."""
+
+    def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> None:
+        """Leaves an integer for each corruption and image, whose bit s - 1 says whether it is right at severity s."""
+        record = record or Record()
+        for name in CORRUPTIONS:
+            right = partial(self._right, name, model, x, y, index)
+            record.evidence[name] = record.part(name, of=index, compute=right)
+
+    @torch.no_grad()
+    def _right(self, name: str, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
+        bits = torch.zeros_like(y)
+        for place, severity in enumerate(SEVERITIES):
+            pixels = torch.from_numpy(self._corrupted(x, y, index, name, severity)).to(x.device)
+            logits = model(pixels.float() / 255)
+            check_finite(logits)
+            bits |= (logits.argmax(dim=1) == y).long() << place
+        return bits
+
+
+@dataclass(frozen=True)
+class Generated(Corrupted):
+    """Images corrupted here; images that are not of 8 bits are rounded first. `seed` is the seed of the corruptions."""
+
+    pattern: ClassVar[str] = "corruptions"
+    examples: ClassVar[tuple[str, ...]] = ("corruptions",)
+
+    def _source(self) -> dict[str, Any]:
+        return {"source": "generated", "seed": self.seed}
+
+    def _corrupted(self, x: Tensor, y: Tensor, index: Tensor, name: str, severity: int) -> NDArray[np.uint8]:
+        pixels = (x * 255).round().to(torch.uint8).cpu().numpy()
+        return corrupt(pixels, name, severity, index.cpu().numpy(), self.seed)
+
+
+@dataclass(frozen=True)
+class Published(Corrupted):
+    """The images of CIFAR-10-C or CIFAR-100-C, whichever has as many classes; nothing is random."""
+
+    pattern: ClassVar[str] = "corruptions-archive"
+    examples: ClassVar[tuple[str, ...]] = ("corruptions-archive",)
+
+    dataset: str = "cifar10"
+
+    def for_classes(self, classes: int) -> Self:
+        """
+        Raises:
+            UsageError: there is no archive of a data set with so many classes.
+            DataError: the archive is not on this machine.
+        """
+        for dataset, published in ARCHIVES.items():
+            if len(published.dataset.classes) == classes:
+                archive.locate(dataset)
+                return replace(self, dataset=dataset)
+        raise UsageError(
+            f"Corrupted images of {classes} classes are not published.",
+            "Use --attack corruptions, which makes them of any images.",
+        )
+
+    def _source(self) -> dict[str, Any]:
+        published = ARCHIVES[self.dataset]
+        return {"source": "archive", "archive": published.title, "url": published.url}
+
+    def _corrupted(self, x: Tensor, y: Tensor, index: Tensor, name: str, severity: int) -> NDArray[np.uint8]:
+        published = archive.read(self.dataset, name, severity)
+        positions = index.cpu().numpy()
+        if positions.max() >= len(published) or (published.labels[positions] != y.cpu().numpy()).any():
+            title = ARCHIVES[self.dataset].title
+            raise DataError(
+                f"{title} holds corrupted test images of {self.dataset}, but these images are others.",
+                "Use --attack corruptions, which makes them of any images.",
+            )
+        return published.images[positions]
+
+
+def mean_corruption_error(result: Result, baseline: Result) -> float:
+    """mCE of Hendrycks and Dietterich: the error under a corruption over that of the baseline, mean over the benchmark.
+
+    Args:
+        result, baseline: of one of the protocols here, on the same images.
+
+    Raises:
+        UsageError: they are not, or the baseline makes no error under some corruption.
+    """
+    mine, theirs = result.details or {}, baseline.details or {}
+    if "corruptions" not in mine or _compared(result) != _compared(baseline):
+        raise UsageError("mCE compares two results of one `corruptions` protocol on the same images.")
+    ratios = []
+    for name in result.protocol["corruptions"]["benchmark"]:
+        error, reference = (sum(1 - right for right in details["corruptions"][name]) for details in (mine, theirs))
+        if not reference:
+            raise UsageError(f"{baseline.model['name']} makes no error under {name}, so mCE has no value.")
+        ratios.append(error / reference)
+    return sum(ratios) / len(ratios)
+
+
+def _compared(result: Result) -> tuple[Any, ...]:
+    return result.protocol, result.data["content_sha256"], result.data["indices"]

@@ -1,0 +1,65 @@
+"""Worst cases over several attacks, attack by attack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from advss_zoo.report.html.charts import dots
+from advss_zoo.report.html.charts.dots import Series
+from advss_zoo.report.html.evidence import Evaluation
+from advss_zoo.report.html.figure import Column, Figure, Section, Table
+from advss_zoo.report.html.material import Material, images, percent
+
+CLEAN = "(no attack)"
+
+
+def section(material: Material) -> Section | None:
+    found: dict[str, list[Evaluation]] = {}
+    for evaluation in material.evaluations:
+        if len(evaluation.details.attacks) > 1:
+            found.setdefault(evaluation.protocol.label, []).append(evaluation)
+    figures: list[Figure] = []
+    for place, (label, evaluations) in enumerate(found.items(), 1):
+        figures.append(_after(f"attacks-{place}", label, material, evaluations))
+        if alone := [evaluation for evaluation in evaluations if evaluation.details.parts]:
+            figures.append(_alone(f"attacks-{place}-alone", label, material, alone))
+    if not figures:
+        return None
+    return Section(
+        "attacks",
+        "Attack by attack",
+        "A worst case over several attacks: an image counts as robust if none of them breaks it.",
+        tuple(figures),
+    )
+
+
+def _after(name: str, label: str, material: Material, evaluations: Sequence[Evaluation]) -> Figure:
+    accuracies = [{CLEAN: e.ta} | {attack.name: attack.accuracy for attack in e.details.attacks} for e in evaluations]
+    title = f"{label}: accuracy left after each attack"
+    return _figure(name, title, "accuracy left (%), from top to bottom", material, evaluations, accuracies)
+
+
+def _alone(name: str, label: str, material: Material, evaluations: Sequence[Evaluation]) -> Figure:
+    accuracies = [{part.name: part.accuracy for part in e.details.parts} for e in evaluations]
+    return _figure(
+        name, f"{label}: each attack alone", "accuracy under this attack alone (%)", material, evaluations, accuracies
+    )
+
+
+def _figure(
+    name: str,
+    title: str,
+    axis: str,
+    material: Material,
+    evaluations: Sequence[Evaluation],
+    accuracies: Sequence[dict[str, float]],
+) -> Figure:
+    rows = list(dict.fromkeys(row for one in accuracies for row in one))
+    labels = material.labels(evaluations)
+    series = [
+        Series(label, material.look(evaluation), {row: percent(value) for row, value in one.items()})
+        for label, evaluation, one in zip(labels, evaluations, accuracies, strict=True)
+    ]
+    columns = Column("attack"), *(Column(label, "percent") for label in labels)
+    table = Table(title, columns, tuple((row, *(one.get(row) for one in accuracies)) for row in rows))
+    return Figure(name, title, f"{title}, on {images(evaluations)}.", dots.draw(rows, series, axis), table)

@@ -1,0 +1,102 @@
+"""Accuracy on corrupted images (Hendrycks and Dietterich 2019), by corruption and severity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from advss_zoo.report.html.charts import dots, heatmap
+from advss_zoo.report.html.charts.dots import Series
+from advss_zoo.report.html.evidence import Evaluation
+from advss_zoo.report.html.figure import Column, Figure, Section, Table
+from advss_zoo.report.html.material import Material, images, percent
+
+# The families of the benchmark, and the four extra corruptions, which its mean leaves out.
+FAMILIES = (
+    ("gaussian_noise", "shot_noise", "impulse_noise"),
+    ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    ("snow", "frost", "fog", "brightness"),
+    ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+    ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+)
+
+
+def section(material: Material) -> Section | None:
+    found = [evaluation for evaluation in material.evaluations if evaluation.details.corruptions]
+    if not found:
+        return None
+    labels = material.labels(found, [evaluation.protocol.label for evaluation in found])
+    maps = [
+        _map(f"corruptions-{place}", label, evaluation)
+        for place, (label, evaluation) in enumerate(zip(labels, found, strict=True), 1)
+    ]
+    comparison = [_comparison(material, labels, found)] if len(found) > 1 else []
+    return Section(
+        "corruptions",
+        "Corruptions",
+        "Accuracy on images as noise, lenses, weather and files spoil them, at five severities. The mean of the "
+        "benchmark is that over its 15 corruptions; the last four are extra. Generated corruptions and those of the "
+        "published archive differ slightly; the protocol says which were used.",
+        (*comparison, *maps),
+    )
+
+
+def _families(names: Sequence[str]) -> list[list[str]]:
+    """The names by family, those of no known family at the end."""
+    known = {name for family in FAMILIES for name in family}
+    found = [[name for name in family if name in names] for family in FAMILIES]
+    return [family for family in [*found, [name for name in names if name not in known]] if family]
+
+
+def _map(name: str, label: str, evaluation: Evaluation) -> Figure:
+    values = evaluation.details.corruptions
+    families = _families(list(values))
+    rows = [row for family in families for row in family]
+    severities = len(values[rows[0]])
+    shares = [(*values[row], _mean(values[row])) for row in rows]
+    starts = [sum(map(len, families[:place])) for place in range(1, len(families))]
+    columns = [*(str(severity + 1) for severity in range(severities)), "mean"]
+    scene = heatmap.draw(
+        [_said(row) for row in rows],
+        columns,
+        shares,
+        "a",
+        row_gaps=starts,
+        column_gaps=[severities],
+        column_heading="accuracy (%) by severity",
+    )
+    headings = (Column("corruption"), *(Column(f"severity {c}" if c != "mean" else c, "percent") for c in columns))
+    table = Table(
+        f"Accuracy of {label} by severity",
+        headings,
+        tuple((row, *cells) for row, cells in zip(rows, shares, strict=True)),
+    )
+    mean = evaluation.details.corruption_accuracy
+    note = f"Mean of the benchmark: {100 * mean:.2f}." if mean is not None else None
+    text = f"Heat map of accuracy under {len(rows)} corruptions at {severities} severities, on {images([evaluation])}."
+    return Figure(name, label, text, scene, table, note=note)
+
+
+def _comparison(material: Material, labels: Sequence[str], found: Sequence[Evaluation]) -> Figure:
+    means = [{name: _mean(row) for name, row in e.details.corruptions.items()} for e in found]
+    rows = [name for family in _families(list(dict.fromkeys(name for one in means for name in one))) for name in family]
+    series = [
+        Series(label, material.look(evaluation), {_said(name): percent(value) for name, value in one.items()})
+        for label, evaluation, one in zip(labels, found, means, strict=True)
+    ]
+    table = Table(
+        "Accuracy by corruption, mean over severities",
+        (Column("corruption"), *(Column(label, "percent") for label in labels)),
+        tuple((row, *(one.get(row) for one in means)) for row in rows),
+    )
+    scene = dots.draw([_said(row) for row in rows], series, "accuracy, mean over severities (%)")
+    text = f"Dots: accuracy of {len(found)} models by corruption, on {images(found)}."
+    return Figure("corruptions-compared", "Model by model", text, scene, table)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _said(name: str) -> str:
+    return name.replace("_", " ")

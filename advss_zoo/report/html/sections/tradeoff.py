@@ -1,0 +1,102 @@
+"""TA against RA, as in Figure 1 of the paper, whose models can be shown beside ours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from advss_zoo.data.catalogue import CIFAR10, SUBSET
+from advss_zoo.report import paper
+from advss_zoo.report.html.charts import scatter
+from advss_zoo.report.html.charts.scatter import Dot
+from advss_zoo.report.html.charts.series import Value
+from advss_zoo.report.html.evidence import Evaluation
+from advss_zoo.report.html.figure import Column, Figure, Section, Table, Toggle
+from advss_zoo.report.html.material import Material, by_data, images, percent
+
+PAPERS = "pgd20"  # the protocol of the paper's numbers
+COMPARABLE = (CIFAR10.name, SUBSET)  # with its images, which are the first of these
+HEADLINES = (PAPERS, "autoattack")
+COLUMNS = (
+    Column("model"),
+    Column("TA", "percent"),
+    Column("TA 95% low", "percent"),
+    Column("TA 95% high", "percent"),
+    Column("RA", "percent"),
+    Column("RA 95% low", "percent"),
+    Column("RA 95% high", "percent"),
+    Column("epochs", "number"),
+    Column("images", "number"),
+)
+
+
+def section(material: Material) -> Section | None:
+    attacked = [e for e in material.evaluations if e.ra is not None and e.protocol.attack is None]
+    if not attacked:
+        return None
+    labels = Counter(e.protocol.label for e in attacked)
+    chosen = [label for label in HEADLINES if label in labels] or [labels.most_common(1)[0][0]]
+    plots = [
+        (label, evaluations)
+        for label in chosen
+        for evaluations in by_data([e for e in attacked if e.protocol.label == label])
+    ]
+    figures = tuple(
+        _figure(f"tradeoff-{place}", label, material, _largest(evaluations))
+        for place, (label, evaluations) in enumerate(plots, 1)
+    )
+    return Section(
+        "tradeoff",
+        "Accuracy and robustness",
+        "The further up and to the right, the better. Lines are 95% intervals; a mark is the larger, the more epochs "
+        "the model was trained, where that is known.",
+        figures,
+    )
+
+
+def _largest(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """One result for each model, that on the most images."""
+    found: dict[tuple[str, str], Evaluation] = {}
+    for evaluation in sorted(evaluations, key=lambda e: -e.n):
+        found.setdefault(evaluation.weights, evaluation)
+    return list(found.values())
+
+
+def _figure(name: str, label: str, material: Material, evaluations: Sequence[Evaluation]) -> Figure:
+    names = material.labels(evaluations)
+    epochs = [material.found.epochs(evaluation) for evaluation in evaluations]
+    ours = [
+        Dot(text, percent(e.ta, e.ta_ci95), percent(e.ra or 0.0, e.ra_ci95), trained, material.look(e))
+        for text, e, trained in zip(names, evaluations, epochs, strict=True)
+    ]
+    axes = "TA: accuracy on clean images (%)", f"RA: accuracy under {label} (%)"
+    data = evaluations[0].data.name
+    theirs = list(_papers()) if label == PAPERS and data in COMPARABLE else []
+    table = Table(
+        f"TA and RA under {label} on {data}",
+        COLUMNS,
+        (
+            *(
+                (text, e.ta, *e.ta_ci95, e.ra, *(e.ra_ci95 or (None, None)), trained, e.n)
+                for text, e, trained in zip(names, evaluations, epochs, strict=True)
+            ),
+            *(
+                (f"paper: {d.label}", d.ta.value / 100, None, None, d.ra.value / 100, None, None, d.epochs, 10_000)
+                for d in theirs
+            ),
+        ),
+    )
+    return Figure(
+        name,
+        f"{label} on {data}",
+        f"Scatter plot of {len(ours)} models on {images(evaluations)}: clean accuracy across, under attack up.",
+        scatter.draw(ours, *axes),
+        table,
+        Toggle("Show the paper's ResNet-50v2 (hollow)", scatter.draw([*theirs, *ours], *axes)) if theirs else None,
+    )
+
+
+def _papers() -> Iterable[Dot]:
+    for cell in paper.load("fig1").cells:
+        values = cell.values
+        yield Dot(cell.label, Value(values["ta"]), Value(values["ra"]), values["epochs"])

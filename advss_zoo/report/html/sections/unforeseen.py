@@ -1,0 +1,152 @@
+"""Accuracy under attacks that no training has seen (Kang et al. 2019), as in Figures 3 and 4 of the paper."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from advss_zoo.attacks.unforeseen.calibration import CIFAR10, uar
+from advss_zoo.report.html.charts import dots, radar
+from advss_zoo.report.html.charts.dots import Series
+from advss_zoo.report.html.charts.series import Value
+from advss_zoo.report.html.evidence import Evaluation
+from advss_zoo.report.html.figure import Cell, Column, Figure, Section, Table
+from advss_zoo.report.html.material import Material, images, percent
+
+PROTOCOL = re.compile(r"unforeseen-(.+)-eps([1-6])")
+STRENGTHS = 6
+
+Measured = dict[tuple[str, int], Evaluation]  # by attack and strength
+
+
+@dataclass(frozen=True)
+class Spoke:
+    """An attack, at the strengths that every model has met of those that have met the attack."""
+
+    attack: str
+    strengths: tuple[int, ...]
+
+    @property
+    def label(self) -> str:
+        first, last = self.strengths[0], self.strengths[-1]
+        span = (
+            f"{first} to {last}" if len(self.strengths) == last - first + 1 > 1 else ", ".join(map(str, self.strengths))
+        )
+        return f"{self.attack} {span}"
+
+    def value(self, measured: Measured) -> Value | None:
+        """The mean over the strengths; the interval, which a mean has not, only of a single one."""
+        found = [measured.get((self.attack, strength)) for strength in self.strengths]
+        accuracies = [e.ra for e in found if e is not None and e.ra is not None]
+        if len(accuracies) < len(self.strengths):
+            return None
+        interval = found[0].ra_ci95 if len(found) == 1 and found[0] else None
+        return percent(math.fsum(accuracies) / len(accuracies), interval)
+
+
+def section(material: Material) -> Section | None:
+    groups = _groups(material)
+    if not groups:
+        return None
+    figures: list[Figure] = []
+    for place, (data, models) in enumerate(groups.items(), 1):
+        figures += _figures(place, data, material, models)
+    return Section(
+        "unforeseen",
+        "Unforeseen attacks",
+        "Accuracy under the attacks of Kang et al. (2019), of which adversaries of training resemble only the first. "
+        "The number behind an attack is its strength, from 1, the weakest, to 6; of several strengths it is the mean.",
+        tuple(figures),
+    )
+
+
+def _groups(material: Material) -> dict[str, dict[tuple[str, str, int], Measured]]:
+    """By data, then by weights and number of images."""
+    groups: dict[str, dict[tuple[str, str, int], Measured]] = {}
+    for evaluation in material.evaluations:
+        named = PROTOCOL.fullmatch(evaluation.protocol.name)
+        if named and evaluation.ra is not None:
+            models = groups.setdefault(evaluation.data.name, {})
+            measured = models.setdefault((*evaluation.weights, evaluation.n), {})
+            measured.setdefault((named[1], int(named[2])), evaluation)
+    return groups
+
+
+def _figures(place: int, data: str, material: Material, models: dict[tuple[str, str, int], Measured]) -> list[Figure]:
+    firsts = [next(iter(measured.values())) for measured in models.values()]
+    labels = material.labels(firsts)
+    spokes = _spokes(list(models.values()))
+    rows = [spoke.label for spoke in spokes]
+    series = []
+    for label, first, measured in zip(labels, firsts, models.values(), strict=True):
+        values = {spoke.label: value for spoke in spokes if (value := spoke.value(measured))}
+        series.append(Series(label, material.look(first), values))
+    table = _table(labels, list(models.values()))
+    where = f"{len(spokes)} unforeseen attacks on {images(firsts)}"
+    found = []
+    if len(spokes) >= radar.FEWEST:
+        title = f"{data}: profile of robustness"
+        text = f"Radar of the accuracy of {len(models)} models under {where}; further out is better."
+        found.append(Figure(f"unforeseen-{place}-radar", title, text, radar.draw(rows, series), table))
+    text = f"Dots with intervals: accuracy of {len(models)} models under {where}."
+    scene = dots.draw(rows, series, "accuracy under the attack (%)")
+    found.append(Figure(f"unforeseen-{place}", f"{data}: attack by attack", text, scene, table))
+    return [*found, *_uar_figures(f"unforeseen-{place}-uar", data, labels, series, list(models.values()))]
+
+
+def _uar_figures(
+    name: str, data: str, labels: Sequence[str], series: Sequence[Series], models: Sequence[Measured]
+) -> Iterator[Figure]:
+    scores = [{attack: score for attack in CIFAR10 if (score := _uar(attack, measured))} for measured in models]
+    attacks = [attack for attack in CIFAR10 if any(attack in found for found in scores)]
+    if not attacks:
+        return
+    columns = Column("attack"), *(Column(label, "number") for label in labels)
+    table = Table("UAR", columns, tuple((attack, *(found.get(attack) for found in scores)) for attack in attacks))
+    shown = [
+        Series(one.label, one.look, {attack: Value(score) for attack, score in found.items()})
+        for one, found in zip(series, scores, strict=True)
+    ]
+    title = f"{data}: UAR, 1 being as robust as a net trained for the attack"
+    text = f"Dots: unforeseen attack robustness of {len(labels)} models by attack."
+    yield Figure(name, title, text, dots.draw(attacks, shown, "UAR"), table)
+
+
+def _spokes(models: Sequence[Measured]) -> list[Spoke]:
+    """In the order of the calibration; strength by strength where the models met an attack at different ones."""
+    met = {attack for measured in models for attack, _ in measured}
+    spokes = []
+    for attack in [*(name for name in CIFAR10 if name in met), *sorted(met - CIFAR10.keys())]:
+        strengths = [{strength for name, strength in measured if name == attack} for measured in models]
+        if common := set.intersection(*filter(None, strengths)):
+            spokes.append(Spoke(attack, tuple(sorted(common))))
+        else:
+            spokes += [Spoke(attack, (strength,)) for strength in sorted(set.union(*strengths))]
+    return spokes
+
+
+def _table(labels: Sequence[str], models: Sequence[Measured]) -> Table:
+    columns = (
+        Column("model"),
+        Column("attack"),
+        *(Column(f"eps{strength}", "percent") for strength in range(1, STRENGTHS + 1)),
+        Column("UAR", "number"),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for label, measured in zip(labels, models, strict=True):
+        for attack in dict.fromkeys(attack for attack, _ in measured):
+            found = [measured.get((attack, strength)) for strength in range(1, STRENGTHS + 1)]
+            rows.append((label, attack, *(None if e is None else e.ra for e in found), _uar(attack, measured)))
+    return Table("Accuracy by strength, and UAR where all strengths and a calibration exist", columns, tuple(rows))
+
+
+def _uar(attack: str, measured: Measured) -> float | None:
+    """To three digits; None where a strength or the calibration is missing."""
+    calibration = CIFAR10.get(attack)
+    found = [measured.get((attack, strength)) for strength in range(1, STRENGTHS + 1)]
+    accuracies = [100 * e.ra for e in found if e is not None and e.ra is not None]
+    if calibration is None or calibration.ata is None or len(accuracies) < STRENGTHS:
+        return None
+    return round(uar(accuracies, calibration), 3)

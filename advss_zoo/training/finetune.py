@@ -1,0 +1,324 @@
+"""Recipes for fine-tuning on a folder of images: what `advss finetune` trains by when nobody has said more.
+
+The numbers are those of the .mini recipes, scaled to the images there are. Measured once each with the trunk of
+rotation-p3.mini, 1,399 training images of CIFAR-10 and 20 epochs of N-FGSM, in TA and PGD-10 RA on 1,000 others: 39.9
+and 26.8 with a peak of 0.1, 38.2 and 25.4 with 0.2, 38.8 and 25.2 with 0.05; 38.9 and 26.4 in batches of 32; 41.9 and
+27.5 where the head did not train first for a fifth of the steps; 36.0 and 24.8 from scratch. Differences below 3 can
+be chance.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from advss_zoo.data.folder.prepared import Prepared
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.files import read_json, write_json
+from advss_zoo.training import cost, parents, recipe
+from advss_zoo.training.recipe import EnsembleRecipe, Recipe
+from advss_zoo.zoo import checkpoint, ensembles, sources
+from advss_zoo.zoo.checkpoint import Config
+from advss_zoo.zoo.load import member_folders
+
+Mode = Literal["f1", "f2", "f3", "f4"]
+Norm = Literal["linf", "l2"]
+
+PLAN = "plan.json"  # in the folder of a run: what was asked for, and the recipes that came of it
+HEAD_FIRST = 0.1  # of all steps, when trunk and head are trained
+STEPS = (10, 7, 5, 3, 2, 1)  # of PGD in training, strongest first; 1 is N-FGSM
+USUAL_STEPS = 2
+IMBALANCED = 1.5  # largest class to smallest, from which on losses are weighted
+WATCHED = 500  # validation images, at most
+WATCHES = 4  # validations in a run
+JUDGED = 1_000  # test images that the result is measured on, at most
+SPARE = 0.95  # of a budget is planned for: what is not forward and backward passes takes time, too
+JUDGING_PASSES = 14  # PGD-20 and two predictions, whose passes give no gradients of weights
+JUDGING = 0.25  # of a budget at most
+FEWEST_JUDGED = 100
+LONGEST_NAME = 40  # characters of a folder's name in that of a checkpoint
+
+
+class Wishes(BaseModel):
+    """What a person asks of fine-tuning; None is left to `recipe_for`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    start: str
+    mode: Mode = "f4"
+    side: int
+    norm: Norm = "linf"
+    eps: float
+    objective: Literal["classification", "trades"] = "classification"
+    epochs: int | None = None
+    budget: float | None = None  # seconds, of which some have gone into reading the images
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def adversarial(self) -> bool:
+        return self.mode in ("f2", "f4")
+
+
+@dataclass(frozen=True)
+class Start:
+    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, and what it is."""
+
+    reference: str
+    config: Config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One recipe for each trunk, and on how many of the test images the result is measured."""
+
+    wishes: Wishes
+    data_key: str
+    recipes: tuple[Recipe, ...]
+    judged: int
+
+    def ensemble(self, members: Sequence[Path]) -> EnsembleRecipe:
+        """Of the given checkpoint folders, one a recipe."""
+        return EnsembleRecipe(
+            name=_ensemble_name(self.wishes),
+            tag=self.recipes[0].tag,
+            scenario=self.recipes[0].scenario,
+            members=[str(member) for member in members],
+        )
+
+    def write(self, folder: Path) -> None:
+        recipes = [recipe.model_dump(mode="json") for recipe in self.recipes]
+        facts = {"wishes": self.wishes.model_dump(mode="json"), "data_key": self.data_key, "judged": self.judged}
+        write_json(folder / PLAN, {**facts, "recipes": recipes})
+
+
+def full_name(wishes: Wishes, starts: Sequence[Start]) -> str:
+    """NAME.TAG of what comes out."""
+    name = _ensemble_name(wishes) if len(starts) > 1 else _name(wishes, starts[0].config)
+    return f"{name}.{starts[0].config.tag}"
+
+
+def starts(name: str, runs: Path) -> list[Start]:
+    """The trunks of a checkpoint: one, or that of each member of an ensemble.
+
+    Args:
+        name: NAME.TAG of the zoo or of a run in `runs`, several joined by +, or a checkpoint folder.
+
+    Raises:
+        UsageError: there is no such checkpoint, or two members have one name.
+        CheckpointError: its weights cannot be had.
+    """
+    found = parents.find(name, runs) if Path(name).is_dir() else None
+    folders = [found] if found else [parents.find(part, runs) for part in name.split("+")]
+    members = [
+        member
+        for folder in folders
+        for member in (member_folders(folder) if ensembles.is_ensemble(folder) else [folder])
+    ]
+    starts = [Start(_reference(folder), checkpoint.read_config(folder)) for folder in members]
+    names = [start.config.full_name for start in starts]
+    if len(set(names)) < len(names):
+        raise UsageError(f"An ensemble needs members of different names; found {', '.join(names)}.")
+    return starts
+
+
+def image_size(starts: Sequence[Start]) -> int:
+    """The size of images that all of them were made for.
+
+    Raises:
+        UsageError: there are several.
+    """
+    sizes = {start.config.image_size for start in starts}
+    if len(sizes) > 1:
+        raise UsageError(f"The members were made for images of {sorted(sizes)} pixels.", "Say one: --image-size N.")
+    return sizes.pop()
+
+
+def plan(wishes: Wishes, starts: Sequence[Start], prepared: Prepared, *, spent: float, device: str) -> Plan:
+    """What will be trained, and by which recipes.
+
+    Args:
+        spent: seconds of the budget that are gone.
+
+    Raises:
+        UsageError: an override does not fit, or the budget is too small for one epoch.
+    """
+    judged = min(prepared.summary.parts["test"], JUDGED)
+    if wishes.budget is None:
+        epochs = wishes.epochs or usual_epochs(prepared.summary.parts["train"])
+        recipes = [_recipe(wishes, start, prepared, epochs, USUAL_STEPS) for start in starts]
+        return Plan(wishes, prepared.key, tuple(recipes), judged)
+    one = _recipe(wishes, starts[0], prepared, 1, 1)
+    judging = JUDGING_PASSES * cost.seconds_per_image(one, device) * len(starts)
+    judged = min(judged, max(FEWEST_JUDGED, int(JUDGING * wishes.budget / judging)))
+    seconds = (SPARE * wishes.budget - spent - judged * judging) / len(starts)
+    recipes = [_within(wishes, start, prepared, seconds, device) for start in starts]
+    return Plan(wishes, prepared.key, tuple(recipes), judged)
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """What `Plan.write` wrote, if there is any.
+
+    Raises:
+        AdvssError: it cannot be read.
+    """
+    path = folder / PLAN
+    if not path.exists():
+        return None
+    values = read_json(path)
+    try:
+        wishes = Wishes.model_validate(values["wishes"])
+        recipes = tuple(Recipe.model_validate(each) for each in values["recipes"])
+        return Plan(wishes, values["data_key"], recipes, values["judged"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise AdvssError(f"{path} is no plan of this version.", "Choose another --out.") from error
+
+
+def check_same(kept: Plan, wishes: Wishes, prepared: Prepared) -> None:
+    """Is what is asked for what a run was begun with?
+
+    Raises:
+        UsageError: it is not.
+    """
+    before, now = kept.wishes.model_dump(), wishes.model_dump()
+    if other := [key for key in now if before[key] != now[key]]:
+        described = "; ".join(f"{key} was {before[key]}, now {now[key]}" for key in other)
+        raise UsageError(f"The run was begun otherwise: {described}.", "Choose another --out, or say the same.")
+    if kept.data_key != prepared.key:
+        raise UsageError(f"The images in {wishes.data} have changed since the run was begun.", "Choose another --out.")
+
+
+def usual_epochs(images: int) -> int:
+    """How often so many images are gone through where nothing is said: the fewer, the more often."""
+    return min(120, max(6, round(3_000 / math.sqrt(images))))
+
+
+def _within(wishes: Wishes, start: Start, prepared: Prepared, seconds: float, device: str) -> Recipe:
+    """The strongest adversary that leaves time for the usual epochs; with more time than that, up to twice as many."""
+    images = prepared.summary.parts["train"]
+    usual = usual_epochs(images)
+    for steps in STEPS if wishes.adversarial else STEPS[-1:]:
+
+        def takes(epochs: int, steps: int = steps) -> float:
+            made = _recipe(wishes, start, prepared, epochs, steps)
+            return cost.estimate(made, device=device, images=images).seconds
+
+        epochs = bisect_right(range(1, 2 * usual + 1), seconds, key=takes)
+        if epochs >= usual or (steps == STEPS[-1] and epochs):
+            return _recipe(wishes, start, prepared, epochs, steps)
+    raise UsageError(
+        f"The budget is too small: {max(0, seconds):.0f} s are left to train in, and an epoch takes longer.",
+        "Give more, or smaller images (--image-size).",
+    )
+
+
+def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps: int) -> Recipe:
+    """How one trunk is fine-tuned."""
+    config, images = start.config, prepared.summary.parts["train"]
+    batch = _batch_size(images)
+    total = epochs * math.ceil(images / batch)
+    trunk_too = wishes.mode in ("f3", "f4")
+    made = config.provenance
+    values: dict[str, Any] = {
+        "name": _name(wishes, config),
+        "tag": config.tag,
+        "task": config.task,
+        "scenario": _tuned(config.scenario, config, wishes),
+        "parent": start.reference,
+        "profile": made.profile if made else "fast",
+        "architecture": config.architecture.model_copy(update={"num_classes": len(prepared.classes)}).model_dump(),
+        "data": wishes.data,
+        "image_size": wishes.side,
+        "augmentation": {"crop_padding": min(64, max(1, wishes.side // 8))},
+        "objective": _objective(wishes, prepared),
+        "adversary": _adversary(wishes, steps),
+        "trains": "all" if trunk_too else "head",
+        "head_first": HEAD_FIRST if trunk_too else 0.0,
+        "epochs": epochs,
+        "batch_size": batch,
+        "schedule": _schedule(trunk_too),
+        "averaging": {"decay": min(0.998, max(0.5, 1 - 10 / total)), "start": 0.3},
+        "validation": {
+            "every": math.ceil(epochs / WATCHES),
+            "images": min(WATCHED, prepared.held_out),
+            "attack": _attack(wishes, 5),
+        },
+        "ship": "best-ra" if wishes.adversarial else "best-ta",
+    }
+    return recipe.from_values(values, wishes.overrides)
+
+
+def _batch_size(images: int) -> int:
+    """Fewer at once of few images, so that an epoch has steps."""
+    return 128 if images >= 10_000 else 64 if images >= 500 else max(2, min(32, images // 4))
+
+
+def _schedule(trunk_too: bool) -> list[dict[str, float]]:
+    if not trunk_too:
+        return [{"peak": 0.2, "warmup": 0.15}]
+    return [{"until": HEAD_FIRST, "peak": 0.1, "warmup": 0.3}, {"until": 1.0, "peak": 0.1, "warmup": 0.15}]
+
+
+def _objective(wishes: Wishes, prepared: Prepared) -> dict[str, Any]:
+    smoothing = 0.1 if wishes.adversarial else 0.0
+    return {"name": wishes.objective, "label_smoothing": smoothing, "class_weights": class_weights(prepared)}
+
+
+def class_weights(prepared: Prepared) -> tuple[float, ...]:
+    """Inverse to the images of each class, 1 in the mean over images; none where classes are about as large."""
+    counts = prepared.counts()
+    if counts.max() <= IMBALANCED * counts.min():
+        return ()
+    weights = counts.sum() / (len(counts) * counts)
+    return tuple(round(float(weight), 4) for weight in weights)
+
+
+def _adversary(wishes: Wishes, steps: int) -> list[dict[str, Any]]:
+    """The radius grows over the first third, as in the recipes of the zoo."""
+    if not wishes.adversarial:
+        return [{"name": "none"}]
+    one_step = wishes.norm == "linf" and steps == 1
+    attack = {"name": "n-fgsm", "eps": wishes.eps} if one_step else _attack(wishes, max(2, steps))
+    first = {"name": "n-fgsm", "eps": wishes.eps} if wishes.norm == "linf" else attack
+    return [first | {"until": 0.3, "eps_start": wishes.eps / 2}, attack]
+
+
+def _attack(wishes: Wishes, steps: int) -> dict[str, Any]:
+    """PGD whose steps add up to 1.25 times the radius, or more if each would be below a quarter of it."""
+    size = wishes.eps * max(0.25, 1.25 / steps)
+    return {"name": "pgd", "norm": wishes.norm, "eps": wishes.eps, "steps": steps, "step_size": size}
+
+
+def _reference(folder: Path) -> str:
+    """What a recipe calls a checkpoint: its name if it is the zoo's, else where it lies."""
+    name = checkpoint.read_config(folder).full_name
+    try:
+        return name if sources.fetch(name).path == folder else str(folder)
+    except AdvssError:
+        return str(folder)
+
+
+def _name(wishes: Wishes, config: Config) -> str:
+    return f"{_data_name(wishes)}-{_tuned(config.name, config, wishes)}"
+
+
+def _ensemble_name(wishes: Wishes) -> str:
+    return f"{_data_name(wishes)}-ensemble-{wishes.mode}"
+
+
+def _tuned(text: str, config: Config, wishes: Wishes) -> str:
+    """rotation-p3 becomes rotation-p3f4; what was fine-tuned before, p1f4, becomes p1f4-f4."""
+    return text + ("" if config.kind == "trunk" else "-") + wishes.mode
+
+
+def _data_name(wishes: Wishes) -> str:
+    """The name of a folder as part of a checkpoint's."""
+    plain = re.sub(r"[^a-z0-9]+", "-", Path(wishes.data).absolute().stem.lower())
+    return plain[:LONGEST_NAME].strip("-") or "images"

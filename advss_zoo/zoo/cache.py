@@ -1,0 +1,114 @@
+"""What the cache holds, and throwing away what nothing refers to any more."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CachedRepoInfo, HFCacheInfo, scan_cache_dir
+from huggingface_hub.errors import CacheNotFound
+
+from advss_zoo.files import cache_folder, explained, read_json
+from advss_zoo.zoo import hub, index
+
+ABANDONED_AFTER = 600.0  # seconds without a byte, after which a download is taken for dead
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something in the cache. `kept` says what refers to it; None: nothing does, and `prune` deletes it."""
+
+    kind: str  # checkpoint, data, unfinished or damaged
+    name: str
+    bytes: int
+    path: Path
+    kept: str | None
+
+
+def items() -> list[Item]:
+    """Everything in the cache, checkpoints first.
+
+    Raises:
+        AdvssError: the cache cannot be read.
+    """
+    with explained("read", cache_folder()):
+        found = _scan()
+        return [*_checkpoints(found), *_data(), *_unfinished(found), *_damaged(found)]
+
+
+def prune() -> list[Item]:
+    """Delete what nothing refers to; returns that.
+
+    Raises:
+        AdvssError: something cannot be deleted.
+    """
+    gone = [item for item in items() if item.kept is None]
+    commits = [item.path.name for item in gone if item.kind == "checkpoint"]
+    with explained("delete from", cache_folder()):
+        if (found := _scan()) is not None:
+            found.delete_revisions(*commits).execute()
+        for item in gone:
+            if item.path.is_dir():
+                shutil.rmtree(item.path)
+            else:
+                item.path.unlink(missing_ok=True)
+        for record in hub.records().glob("*/*.json"):
+            if read_json(record)["commit"] in commits:
+                record.unlink()
+    return gone
+
+
+def _scan() -> HFCacheInfo | None:
+    try:
+        return scan_cache_dir(hub.folder())
+    except CacheNotFound:
+        return None
+
+
+def _checkpoints(found: HFCacheInfo | None) -> Iterator[Item]:
+    """Of the zoo's repositories the commits in its index are kept, of any other the newest that was pulled."""
+    pinned = {entry.hub.commit: entry.full_name for entry in index.entries() if entry.hub}
+    published = {entry.hub.repository for entry in index.entries() if entry.hub}
+    for repository in _repositories(found):
+        newest = max(revision.last_modified for revision in repository.revisions)
+        for revision in sorted(repository.revisions, key=lambda revision: revision.last_modified):
+            latest = revision.last_modified == newest and repository.repo_id not in published
+            yield Item(
+                "checkpoint",
+                f"hf://{repository.repo_id}@{revision.commit_hash}",
+                revision.size_on_disk,
+                revision.snapshot_path,
+                pinned.get(revision.commit_hash) or ("the newest of its repository" if latest else None),
+            )
+
+
+def _repositories(found: HFCacheInfo | None) -> list[CachedRepoInfo]:
+    known: Iterable[CachedRepoInfo] = found.repos if found else ()
+    return sorted((each for each in known if each.revisions), key=lambda repository: repository.repo_id)
+
+
+def _data() -> Iterator[Item]:
+    for path in sorted((cache_folder() / "data").glob("[!.]*")):
+        size = sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+        yield Item("data", path.stem, size, path, "a data set")
+
+
+def _unfinished(found: HFCacheInfo | None) -> Iterator[Item]:
+    """What downloads and writers have begun, or left when they were killed."""
+    downloads = [file.file_path for file in found.incomplete_files] if found else []
+    for path in sorted([*downloads, *cache_folder().rglob(".*.part")]):
+        status = path.stat()
+        busy = time.time() - status.st_mtime < ABANDONED_AFTER
+        yield Item("unfinished", path.name, status.st_size, path, "perhaps still being written" if busy else None)
+
+
+def _damaged(found: HFCacheInfo | None) -> Iterator[Item]:
+    """Repositories that huggingface_hub cannot make sense of."""
+    whole = {repository.repo_path for repository in _repositories(found)}
+    for path in sorted(hub.folder().resolve().glob("models--*")):
+        if path not in whole:
+            size = sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
+            yield Item("damaged", path.name, size, path, None)

@@ -1,0 +1,269 @@
+"""The Hugging Face Hub: what lies there, and fetching it into our cache. Imported only by what asks the Hub.
+
+Downloads, locks and the layout of the cache are those of huggingface_hub, which compares sizes alone: whatever it
+brings is compared with its digest here, each time it is used, and deleted if it is something else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import httpx2  # what huggingface_hub 2 asks with
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import (
+    BadRequestError,
+    FileMetadataError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from advss_zoo import __version__, files
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.zoo import CONFIG
+from advss_zoo.zoo.snapshot import Address, Snapshot, belongs, digest, is_commit
+
+LARGEST = 4 * 2**30  # bytes of all files of a repository: ten times the largest checkpoint of the paper
+DOCUMENTS = (".json", ".yaml", ".md")
+LARGEST_DOCUMENT = 4 * 2**20  # bytes: in memory they become many times as many
+LOG_IN = "log in with `hf auth login`, or set HF_TOKEN."
+AGAIN = "Run the same command again; what has arrived is kept."
+
+
+class UnreachableError(CheckpointError):
+    """The Hub did not answer, or not as it should: what is in the cache may do."""
+
+
+class MissingError(CheckpointError):
+    """There is no such repository, as far as one may see."""
+
+
+def api() -> HfApi:
+    """The client, for HF_ENDPOINT as it is now; the token is read by the client itself and never by us."""
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    return HfApi(endpoint=endpoint or None, library_name="advss-zoo", library_version=__version__)
+
+
+def folder() -> Path:
+    """Where huggingface_hub keeps what it downloads for us."""
+    return files.cache_folder() / "hub"
+
+
+def records() -> Path:
+    """Where we note what the Hub said of repositories that are not in the zoo's index."""
+    return files.cache_folder() / "snapshots"
+
+
+def look_up(address: Address) -> Snapshot:
+    """What a repository holds now. One request, not repeated: that the Hub cannot be reached is noticed at once.
+
+    Raises:
+        CheckpointError: it is not there, may not be seen, or is too large; an UnreachableError if the Hub is away.
+    """
+    with explained(address):
+        info = api().model_info(
+            address.repository,
+            revision=address.revision,
+            files_metadata=True,
+            timeout=constants.HF_HUB_ETAG_TIMEOUT,
+        )
+        ours = [sibling for sibling in info.siblings or [] if belongs(sibling.rfilename)]
+        total = sum(sibling.size or 0 for sibling in ours)
+        documents = {each.rfilename: each.size or 0 for each in ours if each.rfilename.endswith(DOCUMENTS)}
+        digests = {each.rfilename: each.lfs.sha256 if each.lfs else each.blob_id for each in ours}
+    if total > LARGEST:
+        raise CheckpointError(f"{address} has {total:,} bytes, more than any checkpoint needs ({LARGEST:,}).")
+    for name, size in documents.items():
+        if size > LARGEST_DOCUMENT:
+            raise CheckpointError(f"{name} of {address} has {size:,} bytes, more than it needs ({LARGEST_DOCUMENT:,}).")
+    if is_commit(address.revision) and info.sha != address.revision:
+        raise CheckpointError(f"{_host()} answers with the commit {info.sha} in place of {address}.")
+    return Snapshot.from_json({"repository": address.repository, "commit": info.sha, "files": digests})
+
+
+def resolve(address: Address) -> Snapshot:
+    """What a repository holds, remembered: at a commit it is asked for once, else whenever the Hub can be reached.
+
+    Raises:
+        CheckpointError: as `look_up`, if nothing is remembered either.
+    """
+    known = _remembered(address)
+    if known is not None and known.commit == address.revision:
+        return known
+    try:
+        snapshot = look_up(address)
+    except UnreachableError:
+        if known is None:
+            raise
+        return known
+    for revision in (address.revision, snapshot.commit):
+        files.write_json(_record(replace(address, revision=revision)), snapshot.to_json())
+    return snapshot
+
+
+def fetch(snapshot: Snapshot) -> Path:
+    """The folder of a snapshot in the cache, with every file as it should be; only what is missing is asked for.
+
+    Raises:
+        CheckpointError: a file cannot be had, or is not what it should be. It is then not in the cache either.
+        AdvssError: the disk is full or the cache cannot be written to.
+    """
+    if CONFIG not in snapshot.files:
+        raise CheckpointError(f"{snapshot} holds no checkpoint: it has no {CONFIG}.")
+    # What begins with a dot is for the Hub's own pages.
+    found = {name: _cached(snapshot, name) for name in snapshot.files if not name.startswith(".")}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        _compare(snapshot, look_up(snapshot.address), missing)
+    for name in missing:
+        found[name] = _download(snapshot, name)
+    config = found[CONFIG]
+    assert config is not None
+    return config.parent
+
+
+def _compare(wanted: Snapshot, there: Snapshot, names: list[str]) -> None:
+    """Refuse what the Hub itself says is something else, before it is downloaded."""
+    for name in names:
+        expected, found = wanted.files[name], there.files.get(name)
+        if found is None:
+            raise CheckpointError(f"{wanted} has no {name} any more.")
+        if len(found) == len(expected) and found != expected:
+            raise CheckpointError(f"{name} of {wanted} is another file: its digest is {found}, expected {expected}.")
+
+
+def _cached(snapshot: Snapshot, name: str) -> Path | None:
+    """A file of the snapshot, if the cache has it whole; if it has something else, that is deleted."""
+    found = try_to_load_from_cache(snapshot.repository, name, cache_dir=folder(), revision=snapshot.commit)
+    if not isinstance(found, str):
+        return None
+    path = Path(found)
+    if digest(path, snapshot.files[name]) == snapshot.files[name]:
+        return path
+    _forget(path)
+    return None
+
+
+def _download(snapshot: Snapshot, name: str) -> Path:
+    """A second time if the first brings something else: that may have been left in the cache by another commit."""
+    expected, found = snapshot.files[name], ""
+    for _ in range(2):
+        with explained(snapshot.address, name):
+            path = Path(api().hf_hub_download(snapshot.repository, name, revision=snapshot.commit, cache_dir=folder()))
+        found = digest(path, expected)
+        if found == expected:
+            return path
+        _forget(path)
+    raise CheckpointError(
+        f"{name} of {snapshot} arrived damaged: its digest is {found}, expected {expected}. It has been deleted.",
+        "Try again later or, if you use a mirror, without HF_ENDPOINT.",
+    )
+
+
+def _forget(path: Path) -> None:
+    """Delete a file of the cache and all that its link leads to."""
+    chain = [path]
+    while chain[-1].is_symlink():
+        chain.append(chain[-1].parent / chain[-1].readlink())
+    with files.explained("delete", path):
+        for link in chain:
+            link.unlink(missing_ok=True)
+
+
+def _record(address: Address) -> Path:
+    return records() / f"{address.owner}--{address.name}" / f"{quote(address.revision or 'main', safe='')}.json"
+
+
+def _remembered(address: Address) -> Snapshot | None:
+    path = _record(address)
+    if not path.is_file():
+        return None
+    try:
+        return Snapshot.from_json(files.read_json(path))
+    except AdvssError:  # a damaged note is no note
+        return None
+
+
+@contextmanager
+def explained(address: Address, file: str | None = None) -> Iterator[None]:
+    """Put whatever the client raises into a sentence. What a server says is not repeated: it may hold our token."""
+    what = f"{file} of {address}" if file else str(address)
+    try:
+        yield
+    except (OSError, httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise _explanation(error, address, what) from error
+
+
+def _explanation(error: BaseException, address: Address, what: str) -> AdvssError:
+    host, page = _host(), f"{_host()}/{address.repository}"
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        return _explanation(error.__cause__, address, what)
+    if isinstance(error, GatedRepoError):
+        hint = f"Ask for access on {page}, then {LOG_IN}"
+        return CheckpointError(f"{address} is gated: its owners decide who may download it.", hint)
+    if isinstance(error, RepositoryNotFoundError):
+        hint = f"Check the name; if it is private, {LOG_IN}"
+        return MissingError(f"There is no {address.repository} on {host}, or you may not see it.", hint)
+    if isinstance(error, RevisionNotFoundError):
+        revision = address.revision or constants.DEFAULT_REVISION
+        return CheckpointError(f"{address.repository} on {host} has no revision {revision}, or no longer.")
+    if isinstance(error, RemoteEntryNotFoundError):
+        return CheckpointError(f"There is no {what} on {host}.")
+    if isinstance(error, HfHubHTTPError):
+        return _refusal(error.response.status_code, address)
+    if isinstance(error, OfflineModeIsEnabled | LocalEntryNotFoundError):
+        return UnreachableError(f"{what} is not in the cache, and HF_HUB_OFFLINE is set.", "Unset it and try again.")
+    if isinstance(error, httpx2.HTTPError | ConnectionError):
+        hint = "Check the network and, if you use a mirror, HF_ENDPOINT. What has been pulled before works offline."
+        return UnreachableError(f"{host} cannot be reached.", hint)
+    if isinstance(error, HFValidationError):
+        return UsageError(f"{address} is not a repository on the Hub.", "See the names on the Hub itself.")
+    if isinstance(error.__cause__, BadRequestError):  # so the client tells of metadata
+        return CheckpointError(f"{host} cannot read the front matter of the card for {address}.")
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_this_machine(error)
+    if isinstance(error, OSError) and not isinstance(error, FileMetadataError):
+        return CheckpointError(f"{what} did not arrive whole.", AGAIN)
+    return UnreachableError(f"{host} does not answer like a Hub.", "Check HF_ENDPOINT and proxies.")
+
+
+def _refusal(status: int, address: Address) -> AdvssError:
+    """What an answer of HTTP means that has no error of its own."""
+    host = _host()
+    if status == 401:
+        return CheckpointError(f"{host} does not know who you are: it was sent no valid token.", f"Please {LOG_IN}")
+    if status == 403:
+        return CheckpointError(
+            f"{host} does not let you do this with {address.repository}.", f"If you may as somebody else, {LOG_IN}"
+        )
+    if status == 412:
+        return CheckpointError(f"{address.repository} has changed in the meantime.", "Run the same command again.")
+    if status == 429:
+        return UnreachableError(f"{host} has had too many requests from here.", "Try again later.")
+    if status >= 500:
+        return UnreachableError(f"{host} has trouble of its own (status {status}).", "Try again later.")
+    return CheckpointError(f"{host} refuses {address.repository} (status {status}).")
+
+
+def _of_this_machine(error: OSError) -> AdvssError:
+    try:
+        with files.explained("write", folder()):
+            raise error
+    except AdvssError as explanation:
+        return explanation
+
+
+def _host() -> str:
+    """The Hub's address as it may be shown: an endpoint can hold a password."""
+    parts = urlsplit(api().endpoint)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

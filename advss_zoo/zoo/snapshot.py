@@ -1,0 +1,147 @@
+"""Repositories of the Hub in our layout: how they are named, what files they hold, and whether those arrived whole.
+
+Nothing here asks the network, and importing it imports neither torch nor huggingface_hub.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.files import explained, sha256_of
+from advss_zoo.zoo import CONFIG, WEIGHTS
+from advss_zoo.zoo.names import FULL_NAME
+
+PREFIX = "hf://"
+# The organisation that publishes the zoo; the index has the last word on where a checkpoint lies.
+ORGANISATION = "advss-zoo"
+
+_PART = r"\w+(?:[.-]\w+)*"  # narrower than the Hub's own rule: what is left is never a path
+_ADDRESS = re.compile(
+    rf"hf://(?P<owner>{_PART})(?:/(?P<name>{_PART})(?:@(?P<revision>{_PART}(?:/{_PART})*))?)?", re.ASCII
+)
+_FOLDER = r"[a-z0-9][a-z0-9.-]*"
+_LAYOUT = re.compile(
+    rf"README\.md|{re.escape(CONFIG)}|{re.escape(WEIGHTS)}|recipe\.yaml|curves\.png"
+    rf"|results/{_FOLDER}/(result\.json|verdicts\.npz)|\.eval_results/{_FOLDER}\.yaml"
+    rf"|members/{FULL_NAME.strip('^$')}/({re.escape(CONFIG)}|{re.escape(WEIGHTS)}|recipe\.yaml|curves\.png)"
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+SHA256 = hashlib.sha256().hexdigest()
+MAX_LENGTH = 200
+MOST_FILES = 1000
+
+
+@dataclass(frozen=True)
+class Address:
+    """`hf://OWNER/NAME@REVISION` taken apart; without a NAME it is all that the owner has."""
+
+    owner: str
+    name: str | None = None
+    revision: str | None = None
+
+    @property
+    def repository(self) -> str:
+        return f"{self.owner}/{self.name}" if self.name else self.owner
+
+    def __str__(self) -> str:
+        text = PREFIX + self.repository
+        return f"{text}@{self.revision}" if self.revision else text
+
+
+def parse(text: str) -> Address:
+    """
+    Raises:
+        UsageError: this is no address on the Hub.
+    """
+    match = _ADDRESS.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    if match is None:
+        raise UsageError(
+            f"{text[:MAX_LENGTH]!r} is not a repository on the Hub.",
+            "Write hf://ORG/NAME, or hf://ORG/NAME@REVISION for a tag, a branch or a commit.",
+        )
+    return Address(match["owner"], match["name"], match["revision"])
+
+
+def parse_repository(text: str) -> Address:
+    """
+    Raises:
+        UsageError: this names no single repository on the Hub.
+    """
+    address = parse(text)
+    if address.name is None:
+        raise UsageError(f"{text} says whose repository but not which.", f"Write {text}/NAME.")
+    return address
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A repository at one commit: its files and the digest of each.
+
+    A digest of 64 digits is the sha256 of the content. One of 40 is the sha1 that git gives a file, which is all that
+    the Hub tells of a file that is not in LFS; what we publish ourselves is known by its sha256.
+    """
+
+    repository: str
+    commit: str
+    files: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+    @property
+    def address(self) -> Address:
+        owner, _, name = self.repository.partition("/")
+        return Address(owner, name, self.commit)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """
+        Raises:
+            CheckpointError: it is none, or names a file that does not belong to a checkpoint.
+        """
+        try:
+            snapshot = cls(str(value["repository"]), str(value["commit"]), dict(value["files"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"This describes no repository on the Hub: {error!r}.") from error
+        parse_repository(f"{PREFIX}{snapshot.repository}")
+        if not is_commit(snapshot.commit):
+            raise CheckpointError(f"{snapshot.commit[:MAX_LENGTH]!r} is no commit of {snapshot.repository}.")
+        if len(snapshot.files) > MOST_FILES:
+            raise CheckpointError(f"{snapshot.repository} has {len(snapshot.files):,} files, more than a checkpoint.")
+        for name, expected in snapshot.files.items():
+            if not (belongs(name) and isinstance(expected, str) and _DIGEST.fullmatch(expected)):
+                raise CheckpointError(f"{name[:MAX_LENGTH]!r} is no file of a checkpoint with a digest.")
+        return snapshot
+
+
+def belongs(name: str) -> bool:
+    """Is this the name of a file that a checkpoint may hold? In particular it leads out of no folder."""
+    return len(name) <= MAX_LENGTH and _LAYOUT.fullmatch(name) is not None
+
+
+def is_commit(revision: str | None) -> bool:
+    return revision is not None and _COMMIT.fullmatch(revision) is not None
+
+
+def digest(content: Path | bytes, like: str = SHA256) -> str:
+    """Of a file or of bytes, by the function that `like` is a digest of.
+
+    Raises:
+        AdvssError: the file cannot be read.
+    """
+    if isinstance(content, Path):
+        with explained("read", content):
+            return sha256_of(content) if len(like) == len(SHA256) else digest(content.read_bytes(), like)
+    if len(like) == len(SHA256):
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

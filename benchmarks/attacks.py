@@ -1,0 +1,276 @@
+"""PGD-20 and AutoAttack by advss-zoo and by its peers, on one model and the same images.
+
+    pip install --no-deps torchattacks
+    pip install foolbox adversarial-robustness-toolbox        # if they are to take part in PGD-20
+    python benchmarks/attacks.py p1f4.mini --attack pgd20 --images 256 --threads 2
+    python benchmarks/attacks.py p1f4.mini --attack autoattack --images 128 --threads 2 --only pyautoattack,advss
+
+Prints a table in Markdown. All sides take the same steps and restarts, and the verdicts of all come from the same
+judge: an image is broken if it is misclassified clean, or if what the attack made of it lies in the ball and is
+misclassified in float32. Every side is alone on the machine in a process of its own with so many threads, or in so many
+processes with a thread each, and is timed from images in memory to verdicts. With several rounds the sides take turns
+and medians are shown. `differ` counts the images whose verdict is not that of the first side; how many that are between
+two seeds of the same attack is in the table, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from advss_zoo.data.load import load as load_data
+from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.ball import Ball
+from advss_zoo.evaluation.passes import MOST_IMAGES, Padded
+from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.models.modes import frozen
+from advss_zoo.zoo.load import load_model
+
+EPS, STEP, STEPS = 8 / 255, 2 / 255, 20
+BATCH = 256
+
+# Model, images, labels and a folder to adversarial images.
+Attack = Callable[[nn.Module, Tensor, Tensor, Path], Tensor]
+
+
+@dataclass(frozen=True)
+class Side:
+    attack: Attack
+    needs: str = "advss_zoo"
+    shared: bool = False  # by as many processes as there are threads
+
+
+def ours(name: str, search: str) -> Attack:
+    def attack(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> Tensor:
+        evaluate(model, (x, y), protocols.parse(name, search=search), out=folder, save_adversarial=True)
+        return load_file(folder / "adversarial.safetensors")["x_adv"]
+
+    return attack
+
+
+def in_batches(make: Callable[[nn.Module], Callable[[Tensor, Tensor], Tensor]], seed: int = 0) -> Attack:
+    def attack(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> Tensor:
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # ART draws from it
+        run = make(model)
+        return torch.cat([run(*part) for part in zip(x.split(BATCH), y.split(BATCH), strict=True)])
+
+    return attack
+
+
+def torchattacks_pgd(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    import torchattacks
+
+    return torchattacks.PGD(model, eps=EPS, alpha=STEP, steps=STEPS, random_start=True)
+
+
+def foolbox_pgd(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    import foolbox
+
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=STEP, steps=STEPS, random_start=True)
+    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1))
+    return lambda x, y: attack(wrapped, x, y, epsilons=EPS)[1]
+
+
+def art_pgd(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    from art.attacks.evasion import ProjectedGradientDescentPyTorch
+    from art.estimators.classification import PyTorchClassifier
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        classifier = PyTorchClassifier(
+            model, nn.CrossEntropyLoss(), tuple(x.shape[1:]), 10, clip_values=(0, 1), device_type="cpu"
+        )
+        attack = ProjectedGradientDescentPyTorch(
+            classifier, np.inf, EPS, STEP, max_iter=STEPS, num_random_init=1, batch_size=BATCH, verbose=False
+        )
+        return torch.from_numpy(attack.generate(x.numpy(), nn.functional.one_hot(y, 10).numpy()))
+
+    return run
+
+
+def authors_autoattack(seed: int) -> Attack:
+    def attack(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> Tensor:
+        from pyautoattack import AutoAttack
+
+        standard = AutoAttack(model, norm="Linf", eps=EPS, version="standard", seed=seed, verbose=False)
+        return standard.run_standard_evaluation(x, y, batch_size=BATCH)[0]
+
+    return attack
+
+
+def torchattacks_autoattack(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    import torchattacks
+
+    return torchattacks.AutoAttack(model, norm="Linf", eps=EPS, version="standard", n_classes=10, seed=0)
+
+
+def sides_of_advss(name: str) -> dict[str, Side]:
+    return {
+        "advss": Side(ours(name, "fp32")),
+        "advss in processes": Side(ours(name, "fp32"), shared=True),
+        "advss --search bf16": Side(ours(name, "bf16")),
+        "advss --search bf16 in processes": Side(ours(name, "bf16"), shared=True),
+    }
+
+
+SIDES: dict[str, dict[str, Side]] = {
+    "pgd20": {
+        "torchattacks": Side(in_batches(torchattacks_pgd), "torchattacks"),
+        "torchattacks seed 1": Side(in_batches(torchattacks_pgd, seed=1), "torchattacks"),
+        "foolbox": Side(in_batches(foolbox_pgd), "foolbox"),
+        "art": Side(in_batches(art_pgd), "art"),
+        **sides_of_advss("pgd20"),
+    },
+    "autoattack": {  # foolbox has none, that of ART is made of other attacks
+        "pyautoattack": Side(authors_autoattack(0), "pyautoattack"),
+        "pyautoattack seed 1": Side(authors_autoattack(1), "pyautoattack"),
+        "torchattacks": Side(in_batches(torchattacks_autoattack), "torchattacks"),
+        **sides_of_advss("autoattack"),
+    },
+}
+
+
+@torch.no_grad()
+def standing(model: nn.Module, x: Tensor, y: Tensor, adversarial: Tensor) -> Tensor:
+    """Which images an attack has not broken, bool (N,)."""
+    model = Padded(model)
+    verdicts = []
+    with frozen(model):
+        for part, labels, made in zip(*(tensor.split(MOST_IMAGES) for tensor in (x, y, adversarial)), strict=True):
+            wrong = Ball(eps=EPS).contains(made, part) & (model(made).argmax(dim=1) != labels)
+            verdicts.append((model(part).argmax(dim=1) == labels) & ~wrong)
+    return torch.cat(verdicts)
+
+
+def child(options: argparse.Namespace) -> None:
+    """One process of a side: it says when it is ready, is told to go, and says what came out."""
+    side = SIDES[options.attack][options.child]
+    model, data = load_model(options.name), load_data(options.data, "test").first(options.images)
+    x, y = torch.from_numpy(data.images).float() / 255, torch.from_numpy(data.labels)
+    model(x[:MOST_IMAGES])  # the first forward pass takes longer
+    importlib.import_module(side.needs)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started = time.process_time()
+    adversarial = side.attack(model, x, y, options.folder)
+    verdicts = None if side.needs == "advss_zoo" else standing(model, x, y, adversarial)  # ours have them already
+    print(json.dumps({"cpu": time.process_time() - started}), flush=True)
+    verdicts = standing(model, x, y, adversarial) if verdicts is None else verdicts
+    print(json.dumps(verdicts.tolist()), flush=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    wall: float  # seconds
+    cpu: float  # seconds, summed over processes
+    standing: list[bool]
+
+
+def run(name: str, shared: bool, threads: int) -> Run:
+    processes = threads if shared else 1
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads // processes), "WORLD_SIZE": str(processes)}
+    with tempfile.TemporaryDirectory() as folder:
+        children = [
+            subprocess.Popen(
+                [sys.executable, *sys.argv, "--child", name, "--folder", folder],
+                env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(processes)
+        ]
+        for process in children:
+            said(process)
+        started = time.perf_counter()
+        for process in children:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        cpu = sum(json.loads(said(process))["cpu"] for process in children)
+        wall = time.perf_counter() - started
+        verdicts = [json.loads(said(process)) for process in children]
+        for process in children:
+            process.wait()
+    return Run(wall, cpu, verdicts[0])
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """The next line of a child, peers' chatter left out."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(("ready", "{", "[")):
+            return line
+    raise SystemExit("A side failed.")
+
+
+def table(runs: dict[str, list[Run]], images: int) -> str:
+    wall = {name: statistics.median(one.wall for one in of) for name, of in runs.items()}
+    cpu = {name: statistics.median(one.cpu for one in of) for name, of in runs.items()}
+    first = next(iter(runs))
+    lines = ["| | RA | differ | images/s | ratio | CPU s an image | ratio |", "|---|---|---|---|---|---|---|"]
+    for name, (one, *_) in runs.items():
+        differ = sum(mine != theirs for mine, theirs in zip(one.standing, runs[first][0].standing, strict=True))
+        cells = (
+            f"{100 * sum(one.standing) / images:.2f}",
+            f"{differ}",
+            f"{images / wall[name]:.3g}",
+            f"{wall[first] / wall[name]:.2f}",
+            f"{cpu[name] / images:.3g}",
+            f"{cpu[first] / cpu[name]:.2f}",
+        )
+        lines.append(f"| {' | '.join((name, *cells))} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--attack", choices=SIDES, default="pgd20")
+    parser.add_argument("--data", default="cifar10-1k")
+    parser.add_argument("--images", type=int, default=64, help="the first so many test images")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", help="sides, with commas; left out: all whose package is installed")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options)
+        return
+
+    chosen = {
+        name: side
+        for name, side in SIDES[options.attack].items()
+        if (options.only is None or name in options.only.split(","))
+        and (options.threads > 1 or not side.shared)
+        and importlib.util.find_spec(side.needs)
+    }
+    runs: dict[str, list[Run]] = {name: [] for name in chosen}
+    for _ in range(options.rounds):
+        for name, side in chosen.items():
+            runs[name].append(run(name, side.shared, options.threads))
+    print(
+        f"{options.attack}, {options.name}, the first {options.images} images of {options.data}, "
+        f"{options.threads} threads or processes, torch {torch.__version__}\n"
+    )
+    print(table(runs, options.images))
+
+
+if __name__ == "__main__":
+    main()

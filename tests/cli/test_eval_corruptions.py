@@ -1,0 +1,52 @@
+"""What `advss eval --attack corruptions` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Advss = Callable[..., Any]
+
+ARGUMENTS = ["eval", "p1f4.mini", "--attack", "corruptions", "--limit", "8"]
+
+
+def test_the_accuracy_on_corrupted_images_has_columns_of_its_own(advss: Advss) -> None:
+    status, stdout, stderr = advss(*ARGUMENTS, "--attack", "clean")
+    assert status == 0
+    heading, *rows = (line.split("\t") for line in stdout.splitlines())
+    corrupted, clean = (dict(zip(heading, row, strict=True)) for row in rows)
+    assert corrupted["protocol"] == "corruptions"
+    assert 0 < float(corrupted["corrupted"]) < 100
+    assert " to " in corrupted["corrupted 95%"]
+    assert corrupted["RA"] == clean["corrupted"] == ""
+    assert corrupted["TA"] == clean["TA"]
+    lines = stderr.splitlines()
+    tables = [line for line in lines if len(line.split()) == 7 and "." in line.split()[1]]
+    assert len(tables) == 19
+    assert max(map(len, tables)) <= 60
+    assert sum(line.split()[0].startswith("*") for line in tables) == 4
+
+
+def test_json_has_every_corruption_and_severity(advss: Advss) -> None:
+    (result,) = advss(*ARGUMENTS, "--json").json["results"]
+    assert (result["protocol"], result["constants"]["source"], result["ra"]) == ("corruptions", "generated", None)
+    details = result["details"]
+    assert [len(accuracies) for accuracies in details["corruptions"].values()] == [5] * 19
+    low, high = details["corruption_accuracy_ci95"]
+    assert 0 <= low <= details["corruption_accuracy"] <= high <= 1
+
+
+@pytest.mark.parametrize("attack", ["clean", "pgd1"])
+def test_other_tables_stay_as_they_are(attack: str, advss: Advss) -> None:
+    _, stdout, _ = advss("eval", "p1f4.mini", "--attack", attack, "--limit", "8")
+    assert "corrupted" not in stdout
+
+
+def test_an_archive_that_is_missing_is_a_sentence(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ADVSS_DATA", raising=False)
+    status, stdout, stderr = advss("eval", "p1f4.mini", "--attack", "corruptions-archive", "--limit", "8")
+    assert (status, stdout) == (1, "")
+    assert "CIFAR-10-C is not on this machine" in stderr
+    assert "ADVSS_DATA" in stderr

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advss_zoo.data.folder.decoding import Facts
+from advss_zoo.data.folder.division import MOST, Division, divide
+from advss_zoo.data.folder.listing import Entry
+from advss_zoo.data.folder.scan import Seen
+
+
+def seen(label: str, content: object, part: Any = None, name: str = "") -> Seen:
+    """An image as the scan tells of it; its content is any value."""
+    entry = Entry(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1)
+    return Seen(entry, Facts(f"sha-{content}", 8, 8, "RGB", False, False), 0)
+
+
+def contents(division: Division, part: Any) -> set[tuple[str, str]]:
+    return {(each.entry.label, each.facts.sha256) for each in division.parts[part]}
+
+
+def sizes(division: Division) -> tuple[int, ...]:
+    return tuple(len(division.parts[part]) for part in ("train", "val", "test"))
+
+
+images = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 25), st.integers(0, 2)), min_size=1, max_size=80, unique=True
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(found=images)
+def test_any_images_are_divided_soundly(found: list[tuple[str, int, int]]) -> None:
+    """Labels and contents are drawn apart from each other, so that copies and clashes abound."""
+    everyone = [seen(label, content, name=f"{content}-{copy}") for label, content, copy in found]
+    division = divide(everyone)
+    parts = {part: contents(division, part) for part in division.parts}
+    # Nobody is lost, and nobody lies on two sides.
+    assert sum(sizes(division)) + len(division.left_out) == len(everyone)
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        assert not {sha for _, sha in parts[one]} & {sha for _, sha in parts[other]}
+    # What has two labels is in no part, all else in one.
+    used = set().union(*parts.values())
+    labels = {sha: {label for label, content, _ in found if f"sha-{content}" == sha} for _, sha in used}
+    assert all(len(known) == 1 for known in labels.values())
+    clashing = {content for _, content, _ in found} - {int(sha[4:]) for sha in labels}
+    assert all(len({label for label, other, _ in found if other == content}) > 1 for content in clashing)
+    # Every class is trained on, then judged by, then watched by.
+    for label in {label for label, _ in used}:
+        train, val, test = (sum(own == label for own, _ in parts[part]) for part in ("train", "val", "test"))
+        distinct = train + val + test
+        assert train >= 1
+        assert test == (max(1, round(0.2 * distinct)) if distinct > 1 else 0)
+        assert val == (max(1, round(0.1 * distinct)) if distinct > 2 else 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(found=images, data=st.data())
+def test_order_and_names_do_not_count(found: list[tuple[str, int, int]], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(found))
+    first = divide([seen(label, content, name=f"{content}-{copy}") for label, content, copy in found])
+    second = divide([seen(label, content, name=f"x{copy}-{content}") for label, content, copy in shuffled])
+    assert all(contents(first, part) == contents(second, part) for part in first.parts)
+    assert first.classes == second.classes
+
+
+def test_of_very_many_images_few_are_set_aside() -> None:
+    division = divide([seen("ab"[content % 2], content) for content in range(100_000)])
+    assert sizes(division) == (100_000 - MOST["test"] - MOST["val"], MOST["val"], MOST["test"])
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (10, (7, 1, 2))])
+def test_small_classes(count: int, expected: tuple[int, ...]) -> None:
+    division = divide([seen("a", content) for content in range(count)])
+    assert sizes(division) == expected
+    missing = [note for note in division.notes if note.startswith("There is no image of a to")]
+    assert len(missing) == expected.count(0)
+
+
+class TestAsSaid:
+    def test_parts_that_are_given_are_kept(self) -> None:
+        division = divide([seen("a", i, part) for i, part in enumerate(["train"] * 5 + ["val"] * 2 + ["test"])])
+        assert (sizes(division), division.notes, division.left_out) == ((5, 2, 1), [], {})
+
+    def test_what_is_missing_is_cut_from_training(self) -> None:
+        division = divide([seen("a", i, "train") for i in range(10)] + [seen("a", 99, "test")])
+        assert sizes(division) == (9, 1, 1)
+        assert division.notes == ["Of every class images are set aside, 1 to watch the training by (seed 20)."]
+
+    def test_without_test_images_those_of_val_judge(self) -> None:
+        division = divide([seen("a", i, "train") for i in range(10)] + [seen("a", 99, "val")])
+        assert sizes(division) == (9, 1, 1)
+        assert contents(division, "test") == {("a", "sha-99")}
+        assert "those of val judge the result" in division.notes[0]
+
+    def test_copies_across_parts_are_left_out_of_training(self) -> None:
+        held = [seen("a", 1, "val"), seen("a", 2, "test")]
+        division = divide([seen("a", i, "train") for i in range(4)] + [*held, seen("a", 2, "val", "again")])
+        assert (contents(division, "train"), sizes(division)) == ({("a", "sha-0"), ("a", "sha-3")}, (2, 1, 1))
+        assert division.left_out == {
+            "train/a/1.png": "a copy of val/a/1.png, which is in val",
+            "train/a/2.png": "a copy of test/a/2.png, which is in test",
+            "val/a/again.png": "a copy of test/a/2.png, which is in test",
+        }
+        assert "1 image of train that val has, too, train/a/1.png: left out of train." in division.notes
+
+    def test_classes_that_are_not_trained_on_cannot_be_judged(self) -> None:
+        division = divide([seen("a", 1, "train"), seen("a", 2, "val"), seen("b", 3, "test"), seen("a", 4, "test")])
+        assert division.classes == ("a",)
+        assert division.left_out == {"test/b/3.png": "there is no image of 'b' to train on"}
+
+    def test_a_class_missing_from_a_part_is_said(self) -> None:
+        division = divide([seen(label, f"{label}{part}", part) for label in "ab" for part in ("train", "val")] + [
+            seen("a", 9, "test")
+        ])  # fmt: skip
+        assert division.notes == ["There is no image of b to judge the result by."]
+
+    def test_test_images_alone(self) -> None:
+        division = divide([seen("b", 1, "test"), seen("a", 2, "test")])
+        assert (sizes(division), division.classes) == ((0, 0, 2), ("a", "b"))
+
+
+def test_labels_that_clash_are_named() -> None:
+    division = divide([seen("a", 1, name="x"), seen("b", 1, name="y"), *(seen("ab"[i % 2], i) for i in range(2, 12))])
+    assert division.left_out == {
+        "/a/x.png": "the same image as /b/y.png, which is 'b'",
+        "/b/y.png": "the same image as /a/x.png, which is 'a'",
+    }
+    assert division.notes[0] == "1 image with two labels, /a/x.png: all copies are left out."
+
+
+def test_copies_stay_together_and_are_kept() -> None:
+    division = divide([seen("a", content, name=f"{content}-{copy}") for content in range(10) for copy in range(3)])
+    for part in division.parts.values():
+        assert set(Counter(each.facts.sha256 for each in part).values()) <= {3}
+    assert sum(sizes(division)) == 30

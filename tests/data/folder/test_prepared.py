@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from data.folder.conftest import Draw
+from data.folder.pictures import picture
+from PIL import Image
+
+from advss_zoo.data.folder import scan
+from advss_zoo.data.folder.prepared import prepare
+from advss_zoo.data.load import in_order, load
+from advss_zoo.data.reporting import Reporter
+from advss_zoo.data.splits import train_and_validation
+from advss_zoo.data.subset import load_subset
+from advss_zoo.errors import AdvssError, DataError, UsageError
+
+
+def pixels(seed: int) -> bytes:
+    return np.asarray(picture(seed)).transpose(2, 0, 1).tobytes()
+
+
+class TestLoad:
+    def test_images_and_labels_are_those_of_the_files(self, pets: Path) -> None:
+        expected = {pixels(seed): "cat" if seed < 10 else "dog" for seed in range(20)}
+        found: dict[bytes, str] = {}
+        for split, count in (("train", 16), ("test", 4)):
+            images = load(str(pets), split, side=8)  # type: ignore[arg-type]
+            assert (len(images), images.classes, images.split) == (count, ("cat", "dog"), split)
+            labels = [images.classes[label] for label in images.labels]
+            found |= dict(zip(map(np.ndarray.tobytes, images.images), labels, strict=True))
+        assert found == expected
+
+    def test_validation_images_are_the_first(self, pets: Path) -> None:
+        images = load(str(pets), "train", side=8)
+        train, validation = train_and_validation(images)
+        assert (len(train), validation.tolist()) == (14, [0, 1])
+        assert sorted(images.labels[validation]) == [0, 1]
+
+    def test_the_table_of_what_is_used_divides_alike(self, pets: Path, tmp_path: Path) -> None:
+        prepared = prepare(pets, 8)
+        table = tmp_path / "used.csv"
+        shutil.copy(prepared.images_file, table)
+        assert len(list(csv.reader(table.open()))) == 21
+        again = prepare(table, 8)
+        assert again.name.removeprefix("used") == prepared.name.removeprefix("images")
+        for split in ("train", "test"):
+            assert again.load(split).content_sha256 == prepared.load(split).content_sha256
+
+    def test_the_name_tells_of_the_content_and_not_of_the_place(self, pets: Path, tmp_path: Path, draw: Draw) -> None:
+        name = prepare(pets, 8).name
+        shutil.copytree(pets, tmp_path / "other" / "images")
+        assert prepare(tmp_path / "other" / "images", 8).name == name
+        draw("cat/99.png", 99)
+        assert prepare(pets, 8).name != name
+
+    @pytest.mark.parametrize("folder", ["Mes Photos été", "кошки", "..."])
+    def test_any_folder_has_a_name(self, folder: str, pets: Path, tmp_path: Path) -> None:
+        pets.rename(tmp_path / folder)
+        name = prepare(tmp_path / folder, 8).name
+        assert name.isascii()
+        assert "/" not in name
+
+    def test_more_classes_than_a_byte_counts(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(300):
+            for copy in range(3):
+                draw(f"{number:03d}/{copy}.png", 3 * number + copy, size=(1, 2))
+        images = load(str(tmp_path / "images"), "test", side=8)
+        assert sorted(images.labels) == list(range(300))
+        assert images.classes[257] == "257"
+
+    def test_cifars_images_come_back_bit_for_bit(self, tmp_path: Path) -> None:
+        real = load_subset().first(60)
+        for image, label, number in zip(real.images, real.labels, real.index, strict=True):
+            folder = tmp_path / "cifar" / "test" / real.classes[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{number}.png")
+        found = in_order(load(str(tmp_path / "cifar"), "test", side=32), real.classes)
+        assert {(image.tobytes(), label) for image, label in zip(found.images, found.labels, strict=True)} == {
+            (image.tobytes(), label) for image, label in zip(real.images, real.labels, strict=True)
+        }
+
+    def test_a_name_is_no_path(self, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A folder called like a data set is meant only where it is written as a path."""
+        pets.rename(pets.parent / "cifar10-1k")
+        monkeypatch.chdir(pets.parent)
+        assert len(load("cifar10-1k", "test")) == 1000
+        assert len(load("./cifar10-1k", "test", side=8)) == 4
+
+
+class TestOrderOfClasses:
+    def test_labels_count_the_models_classes(self, pets: Path) -> None:
+        images = load(str(pets), "test", side=8)
+        found = in_order(images, ("dog", "emu", "cat"))
+        assert found.classes == ("dog", "emu", "cat")
+        assert [found.classes[label] for label in found.labels] == [images.classes[label] for label in images.labels]
+
+    def test_strangers_are_named(self, pets: Path) -> None:
+        with pytest.raises(UsageError, match=r"the model does not know dog\. It knows: cat, emu\."):
+            in_order(load(str(pets), "test", side=8), ("cat", "emu"))
+
+
+class TestCache:
+    def test_files_are_read_once(self, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = prepare(pets, 8)
+        monkeypatch.setattr(scan, "scan", lambda *_: pytest.fail("files were read again"))
+        assert prepare(pets, 8) == first
+
+    def test_a_change_is_noticed(self, pets: Path, draw: Draw) -> None:
+        assert prepare(pets, 8).summary.parts["train"] == 14
+        for seed in range(30, 40):
+            draw(f"cat/{seed}.png", seed)
+        prepared = prepare(pets, 8)
+        assert len(prepared.load("train")) + len(prepared.load("test")) == 30
+
+    def test_another_size_is_another_file(self, pets: Path) -> None:
+        assert prepare(pets, 8).file != prepare(pets, 16).file
+        assert load(str(pets), "test", side=16).images.shape[1:] == (3, 16, 16)
+
+    def test_damage_is_found_and_mended(self, pets: Path) -> None:
+        prepared = prepare(pets, 8)
+        content = bytearray(prepared.file.read_bytes())
+        content[-1] ^= 1
+        prepared.file.write_bytes(bytes(content))
+        with pytest.raises(DataError, match=r"is damaged: .* Run `rm .*safetensors`"):
+            prepare(pets, 8).load("test")
+        prepared.file.unlink()
+        assert len(prepare(pets, 8).load("test")) == 4
+
+    def test_nothing_else_is_kept(self, pets: Path) -> None:
+        file = prepare(pets, 8).file
+        assert {path.suffix for path in file.parent.iterdir()} == {".safetensors", ".json", ".csv", ".lock"}
+
+    @pytest.mark.parametrize("after", [0, 1, 4])
+    def test_goes_on_where_it_was_stopped(self, after: int, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (pets / "cat" / "5.png").write_bytes(b"broken")
+        expected = {split: prepare(pets, 8).load(split).content_sha256 for split in ("train", "test")}  # type: ignore[arg-type]
+        for path in prepare(pets, 8).file.parent.iterdir():
+            path.unlink()
+        monkeypatch.setattr(scan, "PIECE", 4)
+        read, asked = scan.decoding.read, []
+
+        def stop(path: Path, side: int) -> Any:
+            asked.append(path)
+            if len(asked) > 4 * after + 2:
+                raise KeyboardInterrupt
+            return read(path, side)
+
+        monkeypatch.setattr(scan.decoding, "read", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(pets, 8)
+        asked.clear()
+        monkeypatch.setattr(scan.decoding, "read", lambda path, side: (asked.append(path), read(path, side))[1])
+        prepared = prepare(pets, 8)
+        assert len(asked) == 20 - 4 * after
+        assert {split: prepared.load(split).content_sha256 for split in expected} == expected  # type: ignore[arg-type]
+        assert list(prepared.summary.skipped) == ["cat/5.png"]
+
+    def test_a_journal_that_was_cut_is_read_as_far_as_it_goes(
+        self, pets: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(scan, "forget", lambda pixels: None)
+        prepared = prepare(pets, 8)
+        expected = prepared.load("train").content_sha256
+        prepared.file.unlink()
+        journal = prepared.file.with_suffix(".journal")
+        journal.write_bytes(journal.read_bytes()[:-10])
+        assert prepare(pets, 8).load("train").content_sha256 == expected
+
+
+class TestWhole:
+    def test_all_images_are_test_images(self, pets: Path) -> None:
+        prepared = prepare(pets, 8, whole=True)
+        assert len(prepared.load("test")) == 20
+        with pytest.raises(DataError, match="holds no images to train on"):
+            prepared.load("train")
+
+    def test_also_of_one_class(self, pets: Path) -> None:
+        shutil.rmtree(pets / "dog")
+        assert len(prepare(pets, 8, whole=True).load("test")) == 10
+
+
+class TestSummary:
+    def test_says_what_there_is(self, pets: Path, draw: Draw) -> None:
+        draw("cat/wide.png", 50, size=(30, 9))
+        draw("cat/grey.png", 51, mode="L")
+        (pets / "dog" / "text.jpg").write_text("no image")
+        shutil.copy(pets / "dog/11.png", pets / "dog/copy.png")
+        shutil.copy(pets / "dog/12.png", pets / "cat/stolen.png")
+        summary = prepare(pets, 8).summary
+        assert summary.skipped == {"dog/text.jpg": "not an image that can be read"}
+        assert set(summary.left_out) == {"dog/12.png", "cat/stolen.png"}
+        assert sum(summary.classes["cat"].values()) == 12
+        assert (summary.smallest, summary.largest, summary.copies) == ((8, 8), (30, 9), 1)
+        text = "\n".join(summary.lines())
+        for part in ("22 images of 2 classes", "8x8, 30x9", "21 RGB, 1 L", "1 skipped", "dog/text.jpg", "two labels"):
+            assert part in text
+
+    def test_of_many_classes_some_are_shown(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(63):
+            draw(f"{number // 3:03d}/{number}.png", number, size=(1, 1))
+        text = "\n".join(prepare(tmp_path / "images", 8).summary.lines())
+        assert "... 1 more" in text
+
+    def test_spellings_that_are_easily_confused(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(6):
+            draw(f"{('Cat', 'cat')[number % 2]}/{number}.png", number)
+        assert "Cat and cat are taken for different classes." in prepare(tmp_path / "images", 8).summary.notes
+
+
+class TestRefused:
+    def test_one_class_only(self, pets: Path) -> None:
+        shutil.rmtree(pets / "dog")
+        with pytest.raises(DataError, match="holds one class only, 'cat'"):
+            prepare(pets, 8)
+
+    def test_one_class_left_once_files_are_looked_at(self, pets: Path) -> None:
+        for path in (pets / "dog").iterdir():
+            path.write_bytes(b"")
+        with pytest.raises(DataError, match="holds one class only, 'cat'"):
+            prepare(pets, 8)
+
+    def test_nothing_that_can_be_read(self, pets: Path) -> None:
+        for path in pets.rglob("*.png"):
+            path.write_bytes(b"text")
+        with pytest.raises(DataError, match=r"None of the 20 images in .* can be used; cat/0\.png: not an image"):
+            prepare(pets, 8)
+
+    def test_too_few_to_divide(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(4):
+            draw(f"{'ab'[number % 2]}/{number}.png", number)
+        with pytest.raises(DataError, match="has too few images: no class has three"):
+            prepare(tmp_path / "images", 8)
+
+    def test_five_images_will_do(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(5):
+            draw(f"{'ab'[number % 2]}/{number}.png", number)
+        parts = prepare(tmp_path / "images", 8).summary.parts
+        assert parts == {"train": 2, "val": 1, "test": 2}
+
+    def test_a_full_disk(self, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 100))
+        with pytest.raises(AdvssError, match=r"GB more are needed in .*, where 0\.0 GB are free"):
+            prepare(pets, 8)
+
+    def test_broken_files_are_named_and_the_rest_goes_on(self, pets: Path) -> None:
+        (pets / "cat/0.png").write_bytes(b"")
+        (pets / "cat/1.png").write_bytes((pets / "cat/1.png").read_bytes()[:100])
+        said: list[str] = []
+        prepared = prepare(pets, 8, reporter=Reporter(said.append))
+        assert prepared.summary.skipped == {"cat/0.png": "0 bytes", "cat/1.png": "damaged: image file is truncated"}
+        assert sum(prepared.summary.parts.values()) == 18

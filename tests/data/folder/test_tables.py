@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advss_zoo.data.folder.tables import read
+from advss_zoo.errors import DataError
+
+
+def table(folder: Path, text: str | bytes, name: str = "t.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\na.png,cat\nb.png,dog\n",
+        "a.png,cat\nb.png,dog\n",  # no heading
+        "\ufefflabel;path\r\ncat;a.png\r\ndog;b.png\r\n",  # a spreadsheet's
+        "id\tFILENAME\tClass\n1\ta.png\tcat\n2\tb.png\tdog",
+        '"path","label"\n\n"a.png"," cat "\n"b.png","dog"\n\n',
+    ],
+)
+def test_ways_to_write_the_same(text: str, tmp_path: Path) -> None:
+    rows, skipped = read(table(tmp_path, text))
+    assert [(row.path, row.label, row.part) for row in rows] == [("a.png", "cat", ""), ("b.png", "dog", "")]
+    assert skipped == {}
+
+
+def test_a_third_column_is_the_part(tmp_path: Path) -> None:
+    assert read(table(tmp_path, "a.png,cat,train\n"))[0][0].part == "train"
+    assert read(table(tmp_path, "path,label,split\na.png,cat,val\n"))[0][0].part == "val"
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    text = '{"path": "a.png", "label": 3}\n\n{"File": "b.png", "Class": "x\\u2028y", "split": "test"}\nno\n[1]\n{}\n'
+    rows, skipped = read(table(tmp_path, text, "t.jsonl"))
+    assert rows == [(1, "a.png", "3", ""), (3, "b.png", "x\u2028y", "test")]
+    assert skipped == {
+        "t.jsonl:4": "it is no JSON object", "t.jsonl:5": "it is no JSON object", "t.jsonl:6": "it has no path",
+    }  # fmt: skip
+
+
+def test_rows_that_say_nothing_are_named(tmp_path: Path) -> None:
+    rows, skipped = read(table(tmp_path, "path,label\n,cat\nb.png,\nc.png\nd.png,dog\n"))
+    assert [row.path for row in rows] == ["d.png"]
+    assert skipped == {"t.csv:2": "it has no path", "t.csv:3": "it has no label", "t.csv:4": "it has no label"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name,kind\na.png,cat\n", "has no columns path and label; its first line is 'name, kind'"),
+        ("path,size\na.png,3\n", "has no columns path and label"),
+        (b"path,label\n\xff.png,cat\n", "is not text in UTF-8 .* at byte 11"),
+        ("a.png,cat\n" + 'b.png,"' + "x" * 200_000, "is no CSV from line"),
+    ],
+)
+def test_what_is_no_table_is_a_sentence(text: str | bytes, says: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=says):
+        read(table(tmp_path, text))
+
+
+words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=12).map(str.strip)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=st.lists(st.tuples(words.filter(bool), words.filter(bool)), min_size=1, max_size=5))
+def test_any_names_survive(records: list[tuple[str, str]], tmp_path: Path) -> None:
+    expected = [(path, label) for path, label in records]
+    with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "label"), *records])
+    lines = "".join(json.dumps({"path": path, "label": label}) + "\n" for path, label in records)
+    for rows, skipped in (read(tmp_path / "t.csv"), read(table(tmp_path, lines, "t.jsonl"))):
+        assert [(row.path, row.label) for row in rows] == expected
+        assert skipped == {}

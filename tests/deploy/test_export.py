@@ -1,0 +1,191 @@
+"""Exported checkpoints say what PyTorch says, know what they are, and overwrite nothing that is not theirs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from deploy import onnx_files
+from deploy.conftest import Twins
+from torch import Tensor
+
+import advss_zoo
+from advss_zoo.deploy import export as exporting
+from advss_zoo.deploy import torch_model
+from advss_zoo.deploy.export import check_target, describe, export
+from advss_zoo.deploy.metadata import Metadata
+from advss_zoo.deploy.onnx_model import OnnxModel
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.files import sha256_of
+from advss_zoo.zoo.load import Loaded
+
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@torch.no_grad()
+def expected(twins: Twins, images: Tensor) -> np.ndarray:
+    logits: np.ndarray = twins.model(images).numpy()
+    return logits
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_logits_are_pytorchs_on_real_images(twins: Twins, real: tuple[Tensor, Tensor], batch: int) -> None:
+    images = real[0][:batch]
+    found = OnnxModel.read(twins.exported.path).logits(images.numpy())
+    np.testing.assert_allclose(found, expected(twins, images), rtol=0, atol=1e-4)
+
+
+def test_an_ensembles_outputs_are_logarithms_of_mean_probabilities(
+    ensemble: Twins, real: tuple[Tensor, Tensor]
+) -> None:
+    found = OnnxModel.read(ensemble.exported.path).logits(real[0].numpy())
+    members = [advss_zoo.load_model(name) for name in ("p1f4.mini", "selfie-p3f4.mini")]
+    with torch.no_grad():
+        mean = sum(member(real[0]).softmax(dim=1) for member in members) / 2
+    np.testing.assert_allclose(np.exp(found), mean.numpy(), rtol=0, atol=1e-5)
+
+
+def test_verdicts_on_adversarial_images_are_identical(
+    twins: Twins, real: tuple[Tensor, Tensor], adversarial: Tensor
+) -> None:
+    wanted = expected(twins, adversarial).argmax(axis=1)
+    assert 0 < (wanted == real[1].numpy()).sum() < (expected(twins, real[0]).argmax(axis=1) == real[1].numpy()).sum()
+    found = OnnxModel.read(twins.exported.path).logits(adversarial.numpy()).argmax(axis=1)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_the_file_says_what_it_is(single: Twins, ensemble: Twins) -> None:
+    known = OnnxModel.read(single.exported.path).metadata
+    checkpoint = torch_model.folders("p1f4.mini")[0]
+    assert known == single.exported.metadata
+    assert known == Metadata(
+        "p1f4.mini",
+        sha256_of(checkpoint / "model.safetensors"),
+        CIFAR,
+        32,
+        advss_zoo.__version__,
+        "linf",
+        8 / 255,
+    )
+    other = OnnxModel.read(ensemble.exported.path).metadata
+    assert other is not None
+    assert (other.name, other.eps) == ("p1f4.mini+selfie-p3f4.mini", 8 / 255)
+    assert single.exported.sha256 == sha256_of(single.exported.path)
+    assert single.exported.bytes == single.exported.path.stat().st_size
+
+
+def test_any_onnx_library_can_use_it(single: Twins, real: tuple[Tensor, Tensor]) -> None:
+    """As the documentation of others has it, without a line of ours."""
+    model = onnx.load(single.exported.path)
+    onnx.checker.check_model(model, full_check=True)
+    (images,), (logits,) = model.graph.input, model.graph.output
+    assert [dim.dim_param or dim.dim_value for dim in images.type.tensor_type.shape.dim] == ["batch", 3, 32, 32]
+    assert [dim.dim_param or dim.dim_value for dim in logits.type.tensor_type.shape.dim] == ["batch", 10]
+    session = onnxruntime.InferenceSession(single.exported.path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["logits"], {"images": real[0].numpy()})
+    np.testing.assert_allclose(found, expected(single, real[0]), rtol=0, atol=1e-4)
+
+
+def test_nothing_in_it_tells_of_this_machine(twins: Twins) -> None:
+    content = twins.exported.path.read_bytes()
+    assert not re.search(rb"\.py\b|site-packages|stack_trace", content)
+    assert os.fsencode(Path(advss_zoo.__file__).parent) not in content
+
+
+def test_it_runs_where_there_is_no_torch(single: Twins, real: tuple[Tensor, Tensor], tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", real[0].numpy())
+    program = f"""
+import sys
+sys.modules["torch"] = None  # whoever imports it fails
+import numpy as np
+from pathlib import Path
+from advss_zoo.deploy.onnx_model import OnnxModel
+model = OnnxModel.read(Path({str(single.exported.path)!r}))
+np.save("logits.npy", model.logits(np.load("images.npy")))
+print(model.metadata.classes[0])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(advss_zoo.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "airplane\n", "")
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected(single, real[0]), rtol=0, atol=1e-4)
+
+
+def test_only_what_was_exported_before_is_overwritten(tmp_path: Path) -> None:
+    ours, others, text = (tmp_path / name for name in ("ours.onnx", "others.onnx", "text.onnx"))
+    check_target(onnx_files.write(ours))
+    onnx_files.write(others, props={})
+    text.write_text("notes")
+    for path in (others, text):
+        with pytest.raises(UsageError, match="`advss export` did not write it"):
+            check_target(path)
+
+
+@pytest.mark.parametrize(("name", "says"), [(".", "is a folder"), ("model.pt", "end in .onnx"), ("m", "end in .onnx")])
+def test_a_target_that_is_no_onnx_file_is_refused(name: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=says):
+        check_target(tmp_path / name)
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(loaded: Loaded, metadata: Metadata, example: Tensor) -> bytes:
+        return onnx_files.write(
+            tmp_path / "other.onnx", {**metadata.to_props()}, shape=("batch", 3, 32, 32), classes=10
+        ).read_bytes()
+
+    target = onnx_files.write(tmp_path / "model.onnx")
+    before = target.read_bytes()
+    monkeypatch.setattr(exporting, "to_onnx", elsewhere)
+    with pytest.raises(AdvssError):
+        export("p1f4.mini", target)
+    assert target.read_bytes() == before
+
+
+def test_logits_that_differ_are_not_written(single: Twins) -> None:
+    model = OnnxModel.read(single.exported.path)
+    other = Loaded(advss_zoo.load_model("p1f3.mini"), "p1f3.mini", "0" * 64, CIFAR, 32)
+    with pytest.raises(AdvssError, match="differ from PyTorch's by"):
+        exporting._difference(other, model, torch.rand(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize(("name", "threat"), [("p1f4", ("linf", 8 / 255)), ("p1f3", (None, None))])
+def test_what_it_withstands_is_what_it_was_trained_for(name: str, threat: tuple[str, float]) -> None:
+    loaded = Loaded(torch.nn.Identity(), name, "0" * 64, CIFAR, 32)
+    known = describe(loaded, torch_model.folders(name))
+    assert (known.norm, known.eps) == threat
+
+
+def test_members_that_withstand_different_things_promise_nothing() -> None:
+    loaded = Loaded(torch.nn.Identity(), "both", "0" * 64, CIFAR, 32)
+    assert describe(loaded, torch_model.folders("p1f4+p1f3")).eps is None
+
+
+def test_without_a_recipe_nothing_is_promised(tmp_path: Path) -> None:
+    assert describe(Loaded(torch.nn.Identity(), "bare", "0" * 64, CIFAR, 32), [tmp_path]).eps is None
+
+
+MISSING = r"needs the package {}, which is not installed\. Run `pip install 'advss-zoo\[onnx\]'`"
+
+
+def test_without_the_exporters_package_the_sentence_says_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(AdvssError, match=MISSING.format("onnxscript")):
+        export("p1f4.mini", tmp_path / "model.onnx")
+
+
+def test_without_onnxruntime_the_sentence_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = onnx_files.write(tmp_path / "model.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(AdvssError, match=MISSING.format("onnxruntime")):
+        OnnxModel.read(path)

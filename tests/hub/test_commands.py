@@ -1,0 +1,176 @@
+"""`advss publish`, `pull`, `eval` and `cache` as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from hub.conftest import contents
+
+from advss_zoo.zoo import cache, index, sources
+from advss_zoo.zoo import hub as client
+
+NAME = "p1f4.mini"
+
+
+# --- publish ----------------------------------------------------------------------------------------------------------
+
+
+def test_publishing_says_what_went_where(hub, checkout, advss):
+    first = advss("publish", NAME, "--to", f"hf://acme/{NAME}")
+    assert first.status == 0
+    commit = hub.repositories[f"acme/{NAME}"].head
+    assert first.stdout == f"checkpoint\tchanged\tto\n{NAME}\t10 files\thf://acme/{NAME}@{commit}\n"
+    assert f"the commit is noted in {checkout / 'cards' / NAME}.json" in first.stderr
+    assert "%" not in first.stderr  # no progress bars where nobody watches
+    again = advss("publish", NAME, "--to", f"hf://acme/{NAME}", "--json").json
+    assert [(each["changes"], each["commit"], each["tagged"]) for each in again] == [({}, commit, commit)]
+
+
+def test_a_dry_run_lists_files(hub, checkout, advss):
+    shown = advss("publish", NAME, "--to", f"hf://acme/{NAME}", "--dry-run")
+    rows = [line.split("\t") for line in shown.stdout.splitlines()]
+    assert rows[0] == ["to", "change", "size", "file"]
+    assert ["hf://acme/p1f4.mini", "new", "1.43 MB", "model.safetensors"] in rows
+    assert shown.stderr == "Nothing was sent.\n"
+    assert hub.repositories == {}
+
+
+def test_the_whole_zoo(hub, checkout, advss, monkeypatch, tmp_path):
+    for path in (checkout / "cards").glob("*.json"):
+        if path.stem not in (NAME, "selfie-p3f4.mini"):
+            path.unlink()
+    index.entries.cache_clear()
+    done = advss("publish", "--all", "--to", "hf://acme", "--private")
+    assert done.status == 0, done.stderr
+    assert sorted(hub.repositories) == [f"acme/{NAME}", "acme/selfie-p3f4.mini"]
+    assert all(repository.private for repository in hub.repositories.values())
+    (page,) = hub.collections
+    assert f"Together: {hub.url}/collections/{page}" in done.stderr
+    assert hub.collections[page]["private"]
+    assert all(entry.hub for entry in index.entries())
+    advss("publish", "--all", "--to", "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [NAME, "selfie-p3f4.mini"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([NAME, "--to", "hf://acme"], "says whose repository but not which"),
+        (["--all", "--to", f"hf://acme/{NAME}"], "--all makes a repository for each"),
+        ([NAME, "--to", f"hf://acme/{NAME}@v1"], "names a revision"),
+        (["--to", f"hf://acme/{NAME}"], "a NAME, a folder, or --all"),
+        ([NAME, "--all", "--to", "hf://acme"], "a NAME, a folder, or --all"),
+        ([NAME], "--to"),
+        (["p1f44", "--to", "hf://acme/x"], "There is no checkpoint"),
+    ],
+)
+def test_wrong_usage(hub, advss, arguments, says):
+    status, stdout, stderr = advss("publish", *arguments)
+    assert (status, stdout) == (2, "")
+    assert says in stderr
+    assert hub.requests == []
+
+
+# --- pull and eval ----------------------------------------------------------------------------------------------------
+
+
+def test_a_repository_is_pulled_and_looked_at(hub, on_hub, advss):
+    pulled = advss("pull", "hf://acme/tiny", "--json").json
+    assert (pulled["name"], pulled["source"]) == (f"hf://acme/tiny@{on_hub.head}", "hub")
+    assert sorted(contents(Path(pulled["path"]))) == ["config.json", "model.safetensors"]
+    files = dict(on_hub.commits[on_hub.head])
+    config = json.loads(files["config.json"])
+    config["architecture"]["width"] = 8
+    on_hub.commit(files | {"config.json": json.dumps(config).encode()})
+    refused = advss("pull", "hf://acme/tiny")
+    assert (refused.status, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Error: The weights do not fit the model; misshapen: ")
+
+
+def test_a_repository_is_evaluated_under_its_address(hub, on_hub, advss, tmp_path):
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    done = advss("eval", f"hf://acme/tiny@{on_hub.head}", "--attack", "clean", "--limit", "8", "--json")
+    assert done.status == 0, done.stderr
+    assert done.json["model"]["name"] == f"hf://acme/tiny@{on_hub.head}"
+    assert Path(done.json["out"]).parts[:2] == ("runs", "eval")
+    assert len(Path(done.json["out"]).parts) == 3
+
+
+def test_what_is_no_address_is_refused_at_once(hub, advss):
+    assert advss("eval", "p1f4+hf://acme/a/b").status == 2
+    assert advss("eval", "hf://acme/x+zebra").status == 2
+    assert hub.requests == []
+
+
+# --- cache ------------------------------------------------------------------------------------------------------------
+
+
+def names(items: list[cache.Item]) -> set[tuple[str, str]]:
+    return {(item.kind, item.name) for item in items}
+
+
+def test_an_empty_cache(advss, tmp_path):
+    shown = advss("cache")
+    assert (shown.status, shown.stdout, shown.stderr) == (0, "", f"{tmp_path / 'cache'}: 0 B.\n")
+    assert advss("cache", "--prune").stderr == "Deleted: 0 B.\n"
+
+
+def test_what_nothing_refers_to_is_pruned_and_the_rest_stays(hub, on_hub, in_zoo, tiny, advss, tmp_path):
+    old = on_hub.head
+    sources.fetch("hf://acme/tiny")
+    kept = sources.fetch("p1f4")
+    in_zoo.commit(in_zoo.commits[in_zoo.head] | {"recipe.yaml": b"{}"})
+    sources.fetch("hf://acme/p1f4.mini")
+    on_hub.commit(contents(tiny) | {"config.json": (tiny / "config.json").read_bytes() + b"\n"})
+    newest = sources.fetch("hf://acme/tiny")
+    data = tmp_path / "cache" / "data" / "cifar10.safetensors"
+    data.parent.mkdir()
+    data.write_bytes(bytes(1000))
+    unreferenced = {
+        ("checkpoint", f"hf://acme/p1f4.mini@{in_zoo.head}"),
+        ("checkpoint", f"hf://acme/tiny@{old}"),
+    }
+    found = cache.items()
+    assert names([item for item in found if item.kept is None]) == unreferenced
+    assert names(found) - unreferenced == {
+        ("checkpoint", kept.full_name if kept.full_name.startswith("hf") else f"hf://acme/p1f4.mini@{kept.path.name}"),
+        ("checkpoint", newest.full_name),
+        ("data", "cifar10"),
+    }
+    document = advss("cache", "--prune", "--json").json
+    assert {(item["kind"], item["name"]) for item in document} == unreferenced
+    assert cache.prune() == []
+    hub.requests.clear()
+    assert sources.fetch("p1f4") == kept
+    assert sources.fetch(newest.full_name) == newest
+    assert hub.requests == []
+    assert not (client.folder() / "models--acme--tiny" / "snapshots" / old).exists()
+    assert data.exists()
+    sources.fetch(f"hf://acme/tiny@{old}")
+    assert hub.requests
+
+
+def test_downloads_that_died_are_pruned_and_those_that_live_are_not(hub, on_hub, tmp_path):
+    blobs = sources.fetch("hf://acme/tiny").path.parents[1] / "blobs"
+    dead, alive, part = blobs / "aa.1.incomplete", blobs / "bb.2.incomplete", tmp_path / "cache" / "data" / ".x.1.part"
+    part.parent.mkdir()
+    for path in (dead, alive, part):
+        path.write_bytes(b"half")
+    then = time.time() - cache.ABANDONED_AFTER - 1
+    for path in (dead, part):
+        os.utime(path, (then, then))
+    assert {item.path.name for item in cache.prune()} == {dead.name, part.name}
+    assert (dead.exists(), part.exists(), alive.exists()) == (False, False, True)
+
+
+def test_what_makes_no_sense_is_pruned(hub, on_hub):
+    folder = sources.fetch("hf://acme/tiny").path
+    for blob in (folder.parents[1] / "blobs").iterdir():
+        blob.unlink()
+    assert names(cache.prune()) == {("damaged", "models--acme--tiny")}
+    assert sources.fetch("hf://acme/tiny").path == folder

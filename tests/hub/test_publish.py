@@ -1,0 +1,432 @@
+"""Publishing: what goes is whole and true, goes in one commit, and does not go twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hub.conftest import contents
+from hub.server import Hub, Repository
+from huggingface_hub import ModelCard, parse_eval_result_entries
+
+from advss_zoo import resources
+from advss_zoo.data.catalogue import CIFAR10
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.files import read_json, sha256_of
+from advss_zoo.training import recipe
+from advss_zoo.zoo import checkpoint, ensembles, index, metadata, publish, sources
+from advss_zoo.zoo import hub as client
+from advss_zoo.zoo.load import load_model
+from advss_zoo.zoo.snapshot import parse_repository
+
+NAME = "p1f4.mini"
+TARGET = parse_repository(f"hf://acme/{NAME}")
+TINY = parse_repository("hf://acme/tiny")
+
+
+def sent(hub: Hub) -> list[str]:
+    """What changed something, of what was asked."""
+    return [request.path for request in hub.requests if request.method not in ("GET", "HEAD")]
+
+
+@pytest.fixture
+def described(tiny: Path) -> Path:
+    """The tiny checkpoint with a result and a card of its owner's."""
+    model, config = checkpoint.load(tiny)
+    images = np.random.default_rng(0).integers(0, 256, (16, 3, 32, 32), dtype=np.uint8), np.arange(16) % 10
+    evaluate(model, images, "clean", out=tiny / "results" / "mine", subject=Subject(config.full_name, config.sha256))
+    (tiny / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
+    return tiny
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the zoo's checkpoint, for the taking apart."""
+    folder = tmp_path / NAME
+    shutil.copytree(resources.PACKAGE / "bundled" / NAME, folder)
+    monkeypatch.setattr(sources, "SOURCES", {"copy": lambda entry: folder})
+    return folder
+
+
+# --- to the Hub -------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_of_the_zoo_goes_whole_in_one_commit(hub, checkout):
+    outcome = publish.to_hub(publish.collect(NAME), TARGET)
+    repository = hub.repositories[TARGET.repository]
+    there = repository.commits[repository.head]
+    here = contents(resources.PACKAGE / "bundled" / NAME)
+    assert len(hub.asked("^POST .*/commit/")) == 1
+    assert {name: there[name] for name in here if name != "README.md"} == {
+        name: content for name, content in here.items() if name != "README.md"
+    }
+    assert there["README.md"].decode() == index.card(NAME)
+    extra = {".gitattributes", ".eval_results/cifar10-clean.yaml", ".eval_results/cifar10-pgd20.yaml"}
+    assert set(there) - set(here) == extra
+    assert not repository.private
+    assert set(outcome.changes) == set(there) - {".gitattributes"}
+    assert set(outcome.changes.values()) == {"new"}
+    assert (outcome.commit, outcome.tagged) == (repository.head, repository.head)
+    assert repository.tags == {publish.TAG: repository.head}
+
+
+def test_the_index_notes_the_commit_and_every_file(hub, checkout):
+    before = read_json(checkout / "cards" / f"{NAME}.json")
+    outcome = publish.to_hub(publish.collect(NAME), TARGET)
+    values = checkout / "cards" / f"{NAME}.json"
+    published = index.find(NAME).hub
+    assert outcome.recorded == values
+    assert (published.repository, published.commit) == (TARGET.repository, outcome.commit)
+    assert published.files["model.safetensors"] == index.find(NAME).sha256
+    assert set(published.files) == set(outcome.changes)
+    assert {key: value for key, value in read_json(values).items() if key != "hub"} == before
+
+
+def test_what_is_there_is_not_sent_again(hub, checkout):
+    first = publish.to_hub(publish.collect(NAME), TARGET)
+    hub.requests.clear()
+    again = publish.to_hub(publish.collect(NAME), TARGET)
+    assert (again.changes, again.commit, again.tagged) == ({}, first.commit, first.commit)
+    assert sent(hub) == []
+
+
+def test_only_what_changed_is_sent_and_what_is_gone_is_removed(hub, described):
+    publish.to_hub(publish.collect(str(described)), TINY)
+    repository = hub.repositories[TINY.repository]
+    first = repository.head
+    repository.commit(repository.commits[first] | {"notes.txt": b"somebody else's"})
+    (described / "README.md").write_text("---\nlicense: mit\n---\n# Smaller\n")
+    shutil.rmtree(described / "results")
+    hub.requests.clear()
+    outcome = publish.to_hub(publish.collect(str(described)), TINY)
+    assert outcome.changes == {
+        "README.md": "changed",
+        **dict.fromkeys([name for name in repository.commits[first] if name.startswith("results/")], "removed"),
+    }
+    assert len(outcome.changes) == 3
+    assert len(hub.asked("^POST .*/commit/")) == 1
+    assert not hub.asked("/lfs/")
+    assert repository.commits[repository.head]["notes.txt"] == b"somebody else's"
+
+
+def test_the_tag_of_a_release_does_not_move(hub, described):
+    first = publish.to_hub(publish.collect(str(described)), TINY)
+    (described / "README.md").write_text("---\nlicense: mit\n---\n# Other\n")
+    second = publish.to_hub(publish.collect(str(described)), TINY)
+    assert second.commit != first.commit == second.tagged
+
+
+def test_a_dry_run_shows_what_would_go_and_sends_nothing(hub, described):
+    bundle = publish.collect(str(described))
+    outcome = publish.to_hub(bundle, TINY, dry_run=True)
+    assert set(outcome.changes) == set(bundle.files)
+    assert sent(hub) == []
+    assert hub.repositories == {}
+    publish.to_hub(bundle, TINY)
+    hub.requests.clear()
+    assert publish.to_hub(bundle, TINY, dry_run=True).changes == {}
+    assert sent(hub) == []
+
+
+def test_a_private_repository(hub, described):
+    bundle = publish.collect(str(described))
+    publish.to_hub(bundle, TINY, private=True)
+    assert hub.repositories[TINY.repository].private
+    assert publish.to_hub(bundle, TINY, private=True).changes == {}
+    hub.repositories[TINY.repository].private = False
+    with pytest.raises(UsageError, match="is there and public"):
+        publish.to_hub(bundle, TINY, private=True)
+
+
+def test_a_gated_repository_can_be_published_to(hub, described):
+    hub.repositories[TINY.repository] = Repository(gated=True)
+    hub.repositories[TINY.repository].commit({})
+    assert publish.to_hub(publish.collect(str(described)), TINY).commit
+    assert hub.repositories[TINY.repository].gated
+
+
+@pytest.mark.parametrize(
+    ("token", "says"), [("hf_reader", "does not let you do this with acme/tiny"), ("hf_expired", "no valid token")]
+)
+def test_who_may_not_write_is_told(hub, described, token, says, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(CheckpointError, match=says) as refused:
+        publish.to_hub(publish.collect(str(described)), TINY)
+    assert "auth login" in refused.value.hint
+    assert token not in str(refused.value)
+
+
+def test_a_commit_of_somebody_else_in_between_is_not_overwritten(hub, described):
+    hub.repositories[TINY.repository] = Repository()
+    hub.repositories[TINY.repository].commit({})
+
+    def somebody(_: object) -> bool:
+        hub.repositories[TINY.repository].commit({"model.safetensors": b"theirs"})
+        return False
+
+    hub.fault("^POST .*/commit/", somebody)
+    with pytest.raises(CheckpointError, match="has changed in the meantime"):
+        publish.to_hub(publish.collect(str(described)), TINY)
+    assert publish.to_hub(publish.collect(str(described)), TINY).changes["model.safetensors"] == "changed"
+
+
+def test_what_the_hub_does_not_keep_is_noticed(hub, described):
+    def forget(handler: object) -> bool:
+        handler.body = b"\n".join(line for line in handler.body.splitlines() if b"config.json" not in line)
+        return False
+
+    hub.fault("^POST .*/commit/", forget)
+    with pytest.raises(CheckpointError, match=r"does not hold what was sent: config\.json"):
+        publish.to_hub(publish.collect(str(described)), TINY)
+
+
+def test_a_card_that_the_hub_cannot_read(hub, described):
+    (described / "README.md").write_text("---\n- no mapping\n---\n")
+    with pytest.raises(CheckpointError, match="cannot read the front matter of the card for hf://acme/tiny"):
+        publish.to_hub(publish.collect(str(described)), TINY)
+    assert not hub.asked("/commit/")
+
+
+def test_an_upload_that_broke_off_goes_on(hub, described):
+    """What has arrived is in storage; the commit, which did not come to be, is made the second time."""
+    hub.fail("^POST .*/commit/", 500)
+    with pytest.raises(CheckpointError, match=r"trouble of its own \(status 500\)"):
+        publish.to_hub(publish.collect(str(described)), TINY)
+    hub.requests.clear()
+    assert publish.to_hub(publish.collect(str(described)), TINY).commit
+    assert not hub.asked("^PUT ")
+
+
+def test_the_whole_zoo_gets_a_page(hub, described):
+    repositories = ["acme/a", "acme/b"]
+    page = publish.gather("acme", repositories[:1])
+    assert publish.gather("acme", repositories) == page
+    (collection,) = hub.collections.values()
+    assert [item["id"] for item in collection["items"]] == repositories
+    assert len(collection["description"] or publish.ABOUT) <= 150
+
+
+def test_an_ensemble_goes_with_the_members_in_its_folder(hub, described, tmp_path):
+    """It comes back as one, though the zoo knows none of its members."""
+    folder = tmp_path / "pair"
+    shutil.copytree(described, folder / "members" / "tiny.test")
+    member = ensembles.Member(name="tiny.test", sha256=sha256_of(described / "model.safetensors"))
+    config = ensembles.EnsembleConfig(
+        name="pair", tag="test", scenario="p1f3", classes=CIFAR10.classes, members=(member, member)
+    )
+    (folder / "config.json").write_text(config.model_dump_json())
+    (folder / "README.md").write_text("---\n{}\n---\n# A pair\n")
+    outcome = publish.to_hub(publish.collect(str(folder)), TINY)
+    assert sorted(outcome.changes) == [
+        "README.md",
+        "config.json",
+        "members/tiny.test/config.json",
+        "members/tiny.test/model.safetensors",
+    ]
+    shutil.rmtree(folder)
+    assert len(load_model("hf://acme/tiny").members) == 2
+
+
+@pytest.fixture
+def run(described: Path, tmp_path: Path) -> Path:
+    """The folder of a run that ships its average, which is the tiny checkpoint."""
+    folder = tmp_path / "run"
+    made_by = recipe.load("p1f4.mini", ["ship=average"])
+    provenance = checkpoint.Provenance(
+        recipe=made_by.full_name,
+        recipe_sha256=made_by.sha256,
+        profile="fast",
+        data="cifar10",
+        split="train",
+        picked="average",
+        epochs=2.0,
+    )
+    shutil.copytree(described, folder / "average")
+    (folder / "average" / "README.md").unlink()
+    model, config = checkpoint.load(described)
+    checkpoint.save(folder / "average", model.state_dict(), config.model_copy(update={"provenance": provenance}))
+    for place in (folder, folder / "average"):
+        (place / "recipe.yaml").write_text(made_by.to_yaml())
+    record = {"step": 1, "epoch": 1.0, "seconds": 60.0, "validation": {"ta": 0.5, "ra": 0.25}}
+    (folder / "log.jsonl").write_text(json.dumps(record) + "\n")
+    (folder / "curves.png").write_bytes(b"a picture")
+    (folder / "state.safetensors").write_bytes(b"what only a resumed run needs")
+    return folder
+
+
+def test_a_run_goes_as_what_its_recipe_ships_with_a_card_written_for_it(hub, run):
+    for what in (run, run / "average"):
+        files = publish.collect(str(what)).files
+        assert sorted(name for name in files if "/" not in name) == [
+            "README.md",
+            "config.json",
+            "curves.png",
+            "model.safetensors",
+            "recipe.yaml",
+        ]
+    card = ModelCard(files["README.md"].decode())
+    ta = read_json(next(run.glob("average/results/*/result.json")))["ta"]
+    assert [result.metric_value for result in card.data.eval_results] == [round(100 * ta, 2)]
+    assert "Made with advss-zoo by the recipe p1f4.mini" in card.text
+    assert publish.to_hub(publish.collect(str(run)), TINY).recorded is None
+
+
+def test_a_run_that_is_not_finished(run):
+    shutil.rmtree(run / "average")
+    with pytest.raises(UsageError, match="is not finished"):
+        publish.collect(str(run))
+
+
+# --- to a folder ------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_the_same_layout(hub, checkout, tmp_path):
+    bundle = publish.collect(NAME)
+    first = publish.to_folder(bundle, tmp_path / "out")
+    publish.to_hub(bundle, TARGET)
+    repository = hub.repositories[TARGET.repository]
+    on_hub = {
+        name: content for name, content in repository.commits[repository.head].items() if name != ".gitattributes"
+    }
+    assert contents(tmp_path / "out") == on_hub
+    assert set(first.changes) == set(on_hub)
+    assert publish.to_folder(bundle, tmp_path / "out").changes == {}
+
+
+def test_a_folder_is_brought_up_to_date_and_what_is_not_ours_is_left(described, tmp_path):
+    out = tmp_path / "out"
+    publish.to_folder(publish.collect(str(described)), out)
+    (out / "notes.txt").write_text("mine")
+    (out / "recipe.yaml").write_text("stale")
+    (out / "config.json").write_text("{}")
+    bundle = publish.collect(str(described))
+    wanted = {"config.json": "changed", "recipe.yaml": "removed"}
+    assert publish.to_folder(bundle, out, dry_run=True).changes == wanted
+    assert (out / "recipe.yaml").exists()
+    assert publish.to_folder(bundle, out).changes == wanted
+    assert sorted(contents(out)) == sorted([*bundle.files, "notes.txt"])
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_weights_that_are_not_those_of_the_card(damaged):
+    path = damaged / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(CheckpointError, match=r"The weights of p1f4\.mini are damaged"):
+        publish.collect(NAME)
+
+
+def test_weights_that_are_not_those_of_the_configuration(damaged, described):
+    for folder, what in ((damaged, NAME), (described, str(described))):
+        path = folder / "config.json"
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps(config | {"sha256": "0" * 64}))
+        with pytest.raises(CheckpointError, match="has been changed or damaged"):
+            publish.collect(what)
+        path.write_text(json.dumps(config | {"sha256": None}))
+        with pytest.raises(CheckpointError, match="does not say which weights it is for"):
+            publish.collect(what)
+
+
+def test_a_number_that_its_verdicts_do_not_bear_out(damaged, described):
+    for folder, what in ((damaged, NAME), (described, str(described))):
+        path = next(folder.glob("results/*/result.json"))
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"ta": 0.99}))
+        with pytest.raises(AdvssError, match=r"says ta = 0\.99, but its verdicts give"):
+            publish.collect(what)
+
+
+def test_a_card_with_a_better_number_than_its_result(damaged, checkout):
+    values = checkout / "cards" / f"{NAME}.json"
+    document = read_json(values)
+    document["results"][1]["ra"] = 0.99
+    values.write_text(json.dumps(document))
+    index.entries.cache_clear()
+    with pytest.raises(CheckpointError, match=r"has a number for pgd20 on cifar10 that no result in .* bears out"):
+        publish.collect(NAME)
+
+
+def test_a_card_without_its_results(damaged):
+    shutil.rmtree(damaged / "results")
+    with pytest.raises(CheckpointError, match="that no result in"):
+        publish.collect(NAME)
+
+
+def test_a_card_that_was_touched_up(checkout):
+    card = checkout / "cards" / f"{NAME}.md"
+    card.write_text(card.read_text().replace("43.39", "53.39"))
+    with pytest.raises(CheckpointError, match=r"is not what .* gives"):
+        publish.collect(NAME)
+
+
+def test_a_result_of_other_weights(described):
+    path = next(described.glob("results/*/result.json"))
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"model": document["model"] | {"sha256": "0" * 64}}))
+    with pytest.raises(CheckpointError, match="is of other weights"):
+        publish.collect(str(described))
+
+
+def test_a_model_index_with_other_numbers(described):
+    document = read_json(next(described.glob("results/*/result.json")))
+    path, true = described / "README.md", metadata.model_index("tiny.test", [document])
+    better = metadata.model_index("tiny.test", [document | {"ta": 0.99}])
+    path.write_text(f"---\n{yaml.safe_dump({'model-index': true})}---\n# Tiny\n")
+    assert publish.collect(str(described)).files["README.md"] == path.read_bytes()
+    path.write_text(f"---\n{yaml.safe_dump({'model-index': better})}---\n# Best\n")
+    with pytest.raises(CheckpointError, match=r"No result in .* bears out .*: TA \(clean\) 99\.0\."):
+        publish.collect(str(described))
+    for front in ("[", "model-index: [{}]", "model-index: 99", "model-index: [99]"):
+        path.write_text(f"---\n{front}\n---\n")
+        with pytest.raises(CheckpointError, match="is not what the Hub could read"):
+            publish.collect(str(described))
+
+
+def test_folders_that_are_no_checkpoint(tmp_path, tiny):
+    with pytest.raises(UsageError, match="There is no folder"):
+        publish.collect(str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match="neither a checkpoint"):
+        publish.collect(str(tmp_path))
+    with pytest.raises(UsageError, match="no checkpoint 'zebra'"):
+        publish.collect("zebra")
+    with pytest.raises(CheckpointError, match=r"has no README\.md"):
+        publish.collect(str(tiny))
+
+
+# --- what the Hub reads -----------------------------------------------------------------------------------------------
+
+
+def test_the_hub_can_read_the_card_and_the_results(checkout):
+    files = publish.collect("selfie-p3f4.mini").files
+    card = ModelCard(files["README.md"].decode())
+    entry = index.find("selfie-p3f4.mini")
+    accuracies = {result.metric_name: result.metric_value for result in card.data.eval_results}
+    assert accuracies == {"TA (clean)": round(100 * entry.ta, 2), "RA (pgd20)": round(100 * entry.ra, 2)}
+    assert card.data.base_model == ["advss-zoo/selfie-p3.mini"]
+    (found,) = parse_eval_result_entries(yaml.safe_load(files[".eval_results/cifar10-pgd20.yaml"]))
+    assert (found.dataset_id, found.value) == ("uoft-cs/cifar10", accuracies["RA (pgd20)"])
+    assert "norm linf" in found.notes
+
+
+def test_an_installed_package_keeps_its_index(hub, checkout, monkeypatch, tmp_path):
+    installed = tmp_path / "site-packages"
+    shutil.copytree(checkout / "cards", installed / "cards")
+    shutil.copytree(resources.PACKAGE / "bundled" / NAME, installed / "bundled" / NAME)
+    monkeypatch.setattr(resources, "PACKAGE", installed)
+    before = contents(installed)
+    outcome = publish.to_hub(publish.collect(NAME), TARGET)
+    assert (outcome.commit is not None, outcome.recorded) == (True, None)
+    assert contents(installed) == before
+
+
+def test_a_stale_record_of_the_hub_is_not_needed(hub, in_zoo, checkout):
+    """What is fetched from one owner can be published to another."""
+    outcome = publish.to_hub(publish.collect("p1f4"), parse_repository("hf://other/p1f4.mini"))
+    assert index.find("p1f4").hub.repository == "other/p1f4.mini"
+    assert client.look_up(parse_repository("hf://other/p1f4.mini")).commit == outcome.commit

@@ -1,0 +1,221 @@
+"""Plans for fine-tuning: what is trained how long, and what they are refused for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from advss_zoo.data.folder.prepared import Prepared
+from advss_zoo.data.folder.summary import Summary
+from advss_zoo.errors import UsageError
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.objectives.rotation import Rotation
+from advss_zoo.training import cost, finetune
+from advss_zoo.training.assembly import assemble
+from advss_zoo.training.finetune import Start, Wishes
+from advss_zoo.training.recipe import EnsembleRecipe
+from advss_zoo.zoo import checkpoint, index
+
+EPS = 8 / 255
+ARCHITECTURE = Architecture(depth=18, width=2)
+
+
+def made_of(train: list[int], held_out: int = 20, test: int = 40) -> Prepared:
+    """A data set of so many training images in each class."""
+    classes = {f"class {number}": {"train": count, "val": 0, "test": 0} for number, count in enumerate(train)}
+    parts = {"train": sum(train), "val": held_out, "test": test}
+    size = (8, 8)
+    summary = Summary("images", 32, classes, parts, size, size, size, {}, 0, 0, 0, {}, {}, [])  # type: ignore[arg-type]
+    return Prepared("images-1", "key", held_out, summary, Path("nowhere"))
+
+
+def start(kind: str = "trunk", name: str = "rotation-p3", side: int = 32) -> Start:
+    config = checkpoint.Config(
+        name=name,
+        tag="mini",
+        kind=kind,  # type: ignore[arg-type]
+        scenario=name.rpartition("-")[2],
+        architecture=ARCHITECTURE,
+        classes=tuple("abcdefghij") if kind == "classifier" else (),
+        image_size=side,
+    )
+    return Start(f"{name}.mini", config)
+
+
+def wishes(**more: object) -> Wishes:
+    return Wishes(**{"data": "My Pets!", "start": "rotation-p3", "side": 32, "eps": EPS, **more})  # type: ignore[arg-type]
+
+
+def planned(prepared: Prepared, start_: Start | None = None, spent: float = 0, **more: object) -> finetune.Plan:
+    return finetune.plan(wishes(**more), [start_ or start()], prepared, spent=spent, device="cpu")
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass takes a millisecond."""
+    monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: 0.001)
+
+
+@pytest.mark.parametrize(
+    ("mode", "trains", "adversary", "ship"),
+    [
+        ("f1", "head", "none", "best-ta"),
+        ("f2", "head", "pgd", "best-ra"),
+        ("f3", "all", "none", "best-ta"),
+        ("f4", "all", "pgd", "best-ra"),
+    ],
+)
+def test_modes_are_the_papers(mode: str, trains: str, adversary: str, ship: str) -> None:
+    (made,) = planned(made_of([70, 70]), mode=mode).recipes
+    assert (made.trains, made.adversary[-1].name, made.ship) == (trains, adversary, ship)
+    assert (made.head_first > 0) == (trains == "all")
+    assert (made.full_name, made.scenario) == (f"my-pets-rotation-p3{mode}.mini", f"p3{mode}")
+    assert made.architecture == ARCHITECTURE.model_copy(update={"num_classes": 2})
+
+
+def test_what_was_fine_tuned_before_says_so() -> None:
+    (made,) = planned(made_of([9, 9]), start("classifier", "p1f4")).recipes
+    assert (made.name, made.scenario, made.parent) == ("my-pets-p1f4-f4", "p1f4-f4", "p1f4.mini")
+
+
+@pytest.mark.parametrize("data", ["кошки", "/tmp/..hidden..", "a" * 300, "x_Y.z/", "..."])
+def test_any_folder_gives_a_name(data: str) -> None:
+    (made,) = planned(made_of([9, 9]), data=data).recipes
+    assert len(made.name) < 100
+
+
+def test_eps_and_norm_reach_training_and_validation() -> None:
+    (made,) = planned(made_of([9, 9]), eps=1.5, norm="l2").recipes
+    assert {phase.norm for phase in made.adversary} == {made.validation.attack.norm} == {"l2"}  # type: ignore[attr-defined]
+    assert [phase.eps for phase in made.adversary] == [1.5, 1.5]  # type: ignore[attr-defined]
+    (made,) = planned(made_of([9, 9]), eps=4 / 255).recipes
+    assert made.adversary[-1].eps == made.validation.attack.eps == 4 / 255  # type: ignore[attr-defined]
+
+
+def test_classes_of_different_sizes_are_weighted() -> None:
+    prepared = made_of([100, 100, 10])
+    weights = finetune.class_weights(prepared)
+    assert weights[2] == pytest.approx(10 * weights[0], rel=1e-3)
+    assert sum(w * n for w, n in zip(weights, prepared.counts(), strict=True)) == pytest.approx(210, rel=1e-3)
+    assert planned(prepared).recipes[0].objective.class_weights == weights  # type: ignore[attr-defined]
+    assert finetune.class_weights(made_of([100, 80, 70])) == ()
+
+
+def test_trades_is_a_choice() -> None:
+    assert planned(made_of([9, 9]), objective="trades").recipes[0].objective.name == "trades"
+
+
+def test_overrides_have_the_last_word() -> None:
+    (made,) = planned(made_of([9, 9]), overrides=("augmentation.flip=false", "seed=21", "epochs=3")).recipes
+    assert (made.augmentation.flip, made.seed, made.epochs) == (False, 21, 3)
+    with pytest.raises(UsageError, match=r"epoch: there is no such key \(did you mean epochs\?\)"):
+        planned(made_of([9, 9]), overrides=("epoch=3",))
+
+
+@pytest.mark.parametrize("images", [2, 5, 40, 1_400, 40_000, 400_000])
+def test_few_images_are_seen_more_often(images: int) -> None:
+    """At least 6 times, at most 120 times."""
+    (made,) = planned(made_of([images // 2, images - images // 2])).recipes
+    assert made.epochs == finetune.usual_epochs(images) >= finetune.usual_epochs(images + 1)
+    assert 6 <= made.epochs <= 120
+    assert 2 <= made.batch_size <= max(2, images)
+
+
+class TestBudget:
+    @pytest.mark.parametrize("budget", [60, 120, 600, 3_000, 100_000])
+    @pytest.mark.parametrize("mode", ["f1", "f2", "f3", "f4"])
+    def test_what_is_planned_fits(self, budget: float, mode: str, timed: None) -> None:
+        plan = planned(made_of([700, 700], 200, 400), budget=budget, mode=mode, spent=5)
+        (made,) = plan.recipes
+        seconds = cost.estimate(made, images=1_400).seconds + 14 * plan.judged * 0.001 + 5
+        assert 0.6 * min(budget, seconds / finetune.SPARE) <= seconds <= finetune.SPARE * budget
+        assert made.epochs <= 2 * finetune.usual_epochs(1_400)
+
+    def test_more_time_buys_a_stronger_adversary(self, timed: None) -> None:
+        prepared = made_of([700, 700], 200, 400)
+        steps = [planned(prepared, budget=budget).recipes[0].adversary[-1].passes for budget in (60, 600, 1_200, 9_000)]
+        assert steps == sorted(steps)
+        assert (steps[0], steps[-1]) == (1, 10)
+
+    def test_too_little_is_a_sentence(self, timed: None) -> None:
+        with pytest.raises(UsageError, match="The budget is too small: 6 s are left to train in"):
+            planned(made_of([7_000, 7_000], 200, 0), budget=10, spent=4)
+
+    def test_an_ensemble_shares_it(self, timed: None) -> None:
+        starts = [start(), start(name="jigsaw-p3")]
+        prepared = made_of([700, 700], 200, 400)
+        plan = finetune.plan(wishes(budget=240.0), starts, prepared, spent=0, device="cpu")
+        assert sum(cost.estimate(made, images=1_400).seconds for made in plan.recipes) < 240
+        assert [made.name for made in plan.recipes] == ["my-pets-rotation-p3f4", "my-pets-jigsaw-p3f4"]
+
+
+class TestStarts:
+    def test_of_the_zoo_by_name(self, tmp_path: Path) -> None:
+        (found,) = finetune.starts(index.default_trunk(), tmp_path)
+        assert (found.reference, found.config.kind) == (index.default_trunk(), "trunk")
+
+    def test_several_joined(self, tmp_path: Path) -> None:
+        found = finetune.starts("rotation-p3+p1f4", tmp_path)
+        assert [each.reference for each in found] == ["rotation-p3.mini", "p1f4.mini"]
+        assert finetune.image_size(found) == 32
+
+    def test_an_ensembles_folder_is_its_members(self, tmp_path: Path) -> None:
+        members = []
+        for name in ("one", "two"):
+            config = checkpoint.Config(
+                name=name, tag="test", scenario="p1f4", architecture=ARCHITECTURE, classes=tuple("abcdefghij")
+            )
+            members.append(tmp_path / name)
+            checkpoint.save(members[-1], ResNetV2(ARCHITECTURE).state_dict(), config)
+        made = EnsembleRecipe(name="both", tag="test", scenario="p1f4", members=[str(member) for member in members])
+        folder = assemble(made, tmp_path / "runs")
+        found = finetune.starts(str(folder), tmp_path)
+        assert [each.config.name for each in found] == ["one", "two"]
+        assert all(Path(each.reference).is_dir() for each in found)
+
+    def test_one_twice_is_no_ensemble(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"different names; found p1f4\.mini, p1f4\.mini"):
+            finetune.starts("p1f4+p1f4.mini", tmp_path)
+
+    def test_members_of_different_sizes(self) -> None:
+        with pytest.raises(UsageError, match="Say one: --image-size N"):
+            finetune.image_size([start(), start(name="other", side=64)])
+
+
+class TestKeptPlan:
+    def test_is_read_as_it_was_written(self, tmp_path: Path) -> None:
+        plan = planned(made_of([100, 10]), overrides=("seed=3",))
+        assert finetune.read_plan(tmp_path) is None
+        plan.write(tmp_path)
+        assert finetune.read_plan(tmp_path) == plan
+
+    def test_other_wishes_and_other_images_are_refused(self) -> None:
+        prepared = made_of([9, 9])
+        plan = planned(prepared)
+        finetune.check_same(plan, wishes(), prepared)
+        with pytest.raises(UsageError, match=r"mode was f4, now f2"):
+            finetune.check_same(plan, wishes(mode="f2"), prepared)
+        changed = Prepared(prepared.name, "another key", prepared.held_out, prepared.summary, prepared.file)
+        with pytest.raises(UsageError, match=r"images in My Pets! have changed"):
+            finetune.check_same(plan, wishes(), changed)
+
+
+def test_the_time_of_a_pass_is_that_of_the_size_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: asked.append(net[-1]) or 1.0)
+    cost.estimate(planned(made_of([9, 9]), side=64).recipes[0], images=18)
+    assert asked == [64]
+
+
+def test_a_pretext_head_is_no_obstacle(tmp_path: Path) -> None:
+    """What is fine-tuned is the trunk; the head of its task stays behind."""
+    config = checkpoint.Config(
+        name="own-p3", tag="test", kind="trunk", scenario="p3", architecture=ARCHITECTURE, objective=Rotation()
+    )
+    torch.manual_seed(0)
+    checkpoint.save(tmp_path / "own", Rotation().build(ARCHITECTURE).state_dict(), config)
+    (found,) = finetune.starts(str(tmp_path / "own"), tmp_path)
+    assert planned(made_of([9, 9]), found).recipes[0].parent == str(tmp_path / "own")

@@ -1,0 +1,81 @@
+"""The head trains first, then everything: in one run, that can be resumed on either side of the change."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from advss_zoo.errors import UsageError
+from advss_zoo.training import recipe, trainer
+from advss_zoo.training.crew import Crew
+from advss_zoo.training.trainer import Trainer
+
+# 3 steps an epoch, 12 in all: the trunk is frozen for the first 6.
+OPTIONS = ["name=tuned", "head_first=0.5"]
+
+
+@pytest.fixture
+def made(recipe_file, pretrained, cache):
+    return recipe.load(recipe_file, [*OPTIONS, f"parent={pretrained / 'average'}"])
+
+
+def trunk(made):
+    return {name: tensor.clone() for name, tensor in made.model.trunk.state_dict().items()}
+
+
+def changed(before, made):
+    return [name for name, tensor in made.model.trunk.state_dict().items() if not torch.equal(tensor, before[name])]
+
+
+def test_the_trunk_stays_bit_for_bit_and_then_moves(made, tmp_path):
+    run = Trainer(made, tmp_path / "run", Crew())
+    before, head = trunk(run), run.model.head.state_dict()["linear.weight"].clone()
+    for _ in range(6):
+        run._train_step()
+    assert changed(before, run) == []
+    assert not torch.equal(run.model.head.state_dict()["linear.weight"], head)
+    run._train_step()
+    assert {"conv1.weight", "bn1.running_mean", "layer3.1.conv2.weight"} <= set(changed(before, run))
+
+
+@pytest.mark.parametrize("stop", [3, 9])
+def test_a_resumed_run_ends_like_an_unbroken_one(stop, made, tmp_path, monkeypatch):
+    trainer.train(made, tmp_path / "unbroken")
+    monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
+
+    def interrupt(done, total, note):
+        if done == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(made, tmp_path / "broken", progress=interrupt)
+    trainer.train(made, tmp_path / "broken", resume=True)
+    for picked in ("average", "last", "best-ra"):
+        one, other = (load_file(tmp_path / run / picked / "model.safetensors") for run in ("unbroken", "broken"))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_processes_agree_on_what_trains(recipe_file, pretrained, cache, tmp_path):
+    """Gradients are exchanged for the parameters that have any, before and after the change."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    out, options = tmp_path / "run", [*OPTIONS, "epochs=1", f"parent={pretrained / 'average'}"]
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nfrom advss_zoo.training import recipe, trainer\n"
+        "trainer.train(recipe.load(sys.argv[1], sys.argv[3:]), Path(sys.argv[2]))\n"
+    )
+    command = [*launch, str(script), str(recipe_file), str(out), *options]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    parent, tuned = (load_file(folder / "model.safetensors") for folder in (pretrained / "average", out / "last"))
+    assert not torch.equal(parent["trunk.conv1.weight"], tuned["trunk.conv1.weight"])
+
+
+def test_without_a_trunk_to_keep_there_is_nothing_to_freeze(recipe_file, pretrained):
+    for options in (["head_first=0.5"], ["head_first=0.5", f"parent={pretrained}", "trains=head"]):
+        with pytest.raises(UsageError, match="`head_first` needs a `parent` whose trunk trains later"):
+            recipe.load(recipe_file, options)
