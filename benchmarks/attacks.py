@@ -107,7 +107,7 @@ def authors_autoattack(seed: int) -> Attack:
     def attack(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> Tensor:
         from pyautoattack import AutoAttack
 
-        standard = AutoAttack(model, norm="Linf", eps=EPS, version="standard", seed=seed, verbose=False)
+        standard = AutoAttack(model, norm="Linf", eps=EPS, version="standard", seed=seed)
         return standard.run_standard_evaluation(x, y, batch_size=BATCH)[0]
 
     return attack
@@ -264,7 +264,8 @@ def main() -> None:
     runs: dict[str, list[Run]] = {name: [] for name in chosen}
     for _ in range(options.rounds):
         for name, side in chosen.items():
-            runs[name].append(run(name, side.shared, options.threads))
+            runs[name].append(one := run(name, side.shared, options.threads))
+            print(f"{name}: {sum(one.standing)} standing after {one.wall:.1f} s", file=sys.stderr, flush=True)
     print(
         f"{options.attack}, {options.name}, the first {options.images} images of {options.data}, "
         f"{options.threads} threads or processes, torch {torch.__version__}\n"

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from advss_zoo.attacks.pgd import check_finite_gradient
 from advss_zoo.attacks.search import Network, Precision, Search
 from advss_zoo.errors import AdvssError
 from advss_zoo.models.precision import at_least_float32
@@ -101,6 +102,9 @@ def run(
         y: their labels (B,).
         constants: what `constants` returns.
         precision: in what the attack searches, see `IN_HALF_PRECISION`; what it claims was seen in float32.
+
+    Raises:
+        AdvssError: a gradient is NaN or infinite.
     """
     network = _shielded(model)
     attack = _attack_class(name)(
@@ -118,14 +122,18 @@ def run(
 def _shielded(model: nn.Module) -> Network:
     """`model` as the attacks can take it.
 
-    They call `view` on gradients, which weights in channels-last order make impossible, and write -inf into logits,
-    which need not be half precision.
+    They call `view` on gradients, which weights in channels-last order make impossible, take no notice of gradients
+    that are not finite, and write -inf into logits, which need not be half precision.
     """
+
+    def usable(gradient: Tensor) -> Tensor:
+        check_finite_gradient(gradient)
+        return gradient.contiguous()
 
     def logits(x: Tensor) -> Tensor:
         x = x.view_as(x)
         if x.requires_grad:
-            x.register_hook(Tensor.contiguous)
+            x.register_hook(usable)
         return at_least_float32(model(x))
 
     return logits

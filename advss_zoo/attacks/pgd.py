@@ -51,10 +51,18 @@ def checked(z: Tensor) -> Tensor:
     Raises:
         AdvssError: the gradient of the loss was NaN or infinite somewhere.
     """
-    if lost := int(z.isnan().flatten(1).any(dim=1).sum()):
+    check_finite_gradient(z)  # NaN where the gradient was not finite
+    return z
+
+
+def check_finite_gradient(gradient: Tensor) -> None:
+    """
+    Raises:
+        AdvssError: the gradient (B,C,H,W) of an image is NaN or infinite.
+    """
+    if lost := int((~gradient.isfinite()).flatten(1).any(dim=1).sum()):
         raise AdvssError(
-            f"The gradient of the loss is NaN or infinite for {lost} of {len(z)} images, which makes none of them "
-            "robust.",
+            f"The gradient of the loss is NaN or infinite for {lost} of {len(gradient)} images, which makes none of "
+            "them robust.",
             "Look for divisions by 0, roots and logarithms of 0 in the model.",
         )
-    return z

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 # 64 images of CIFAR's size keep two cores as busy as 256 do; larger images come in fewer, for the same memory.
 MOST_IMAGES = 64
 MOST_PIXELS = MOST_IMAGES * 32 * 32
-# Batches that are no multiple of this can take other kernels, and are slower for it.
+# Batches that are no multiple of this can take other kernels.
 MULTIPLE = 8
 
 
@@ -31,8 +31,8 @@ def images_per_pass(height: int, width: int) -> int:
 class Padded(nn.Module):
     """`model`, which sees batches of multiples of 8 alone, whatever an attack makes of a pass.
 
-    The last pass of the data is shorter, and attacks leave out images that they have broken. Such a batch is filled up
-    with its own images from the start, and what the model says of those is left out.
+    The last pass of the data is shorter, and images that are decided leave the batch. Such a batch is filled up with
+    its own images from the start, and what the model says of those is left out.
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -41,7 +41,7 @@ class Result:
     ta_ci95: tuple[float, float]
     ra_ci95: tuple[float, float] | None
     images_per_second: float
-    seconds: float  # spent on the n images, over all processes if the work was resumed
+    seconds: float  # spent on the n images, summed over all processes that took part
     device: str
     versions: dict[str, str]
     command: str

@@ -48,6 +48,7 @@ class Verdicts:
     clean_prediction: Integers
     attacked_prediction: Integers | None
     evidence: dict[str, Evidence] = field(default_factory=dict)
+    file_sha256: str | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -97,15 +98,22 @@ class Verdicts:
         return int(same.sum())
 
     def to_bytes(self) -> bytes:
-        """The .npz file; equal verdicts give equal bytes, for it holds no dates and is not compressed."""
+        """The .npz file; equal verdicts give equal bytes, for it holds no dates and is not compressed.
+
+        `numpy.savez` makes of them what the version of Python makes of sizes that are not known beforehand.
+        """
         arrays: dict[str, Any] = dict(zip((*_ALWAYS, _ATTACKED), self._all, strict=True)) | self.evidence
         file = io.BytesIO()
-        np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                if array is not None:
+                    archive.writestr(zipfile.ZipInfo(f"{name}.npy"), _npy(array))
         return file.getvalue()
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(self.to_bytes()).hexdigest()
+        """Of the file that these were read from, whoever wrote it; of others, of the file that `write` writes."""
+        return self.file_sha256 or hashlib.sha256(self.to_bytes()).hexdigest()
 
     def write(self, path: Path) -> None:
         write_atomically(path, lambda file: file.write(self.to_bytes()))
@@ -124,7 +132,7 @@ class Verdicts:
             evidence = {name: _whole(array, np.int8) for name, array in arrays.items()}
         except Exception as error:  # numpy and zipfile have many ways to say that a file is damaged
             raise AdvssError(f"{path} holds no verdicts ({error}).", "Delete it and evaluate again.") from error
-        verdicts = cls(index, label, clean, attacked, evidence)
+        verdicts = cls(index, label, clean, attacked, evidence, hashlib.sha256(content).hexdigest())
         found: list[NDArray[Any]] = [*(array for array in verdicts._all if array is not None), *evidence.values()]
         if {array.shape for array in found} != {(index.size,)}:
             raise AdvssError(f"{path} holds arrays of different lengths.", "Delete it and evaluate again.")
@@ -138,6 +146,12 @@ class Verdicts:
             "ta_ci95": wilson_interval(ta, n),
             "ra_ci95": None if ra is None else wilson_interval(ra, n),
         }
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, allow_pickle=False)
+    return file.getvalue()
 
 
 def _arrays(content: bytes) -> dict[str, NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 
@@ -131,3 +132,14 @@ def test_agreement_is_about_the_evidence_that_both_have():
     recorded = verdicts(broken_by=(-1, -1, 3, 0))
     assert verdicts(broken_by=(-1, -1, 2, 0)).agreement(recorded) == 3
     assert verdicts(unconfirmed=(1, 1, 1, 1)).agreement(recorded) == verdicts().agreement(recorded) == 4
+
+
+def test_the_sha256_is_that_of_the_file_whoever_wrote_it(tmp_path):
+    """Python 3.11.2 and 3.11.7 write other zip files with numpy.savez: a card's verdicts must hold under both."""
+    path, mine = tmp_path / "verdicts.npz", verdicts(broken_by=(-1, -1, 2, 0))
+    mine.write(path)
+    assert Verdicts.read(path).sha256 == mine.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    names = ("index", "label", "clean_prediction", "attacked_prediction")
+    np.savez_compressed(path, **dict(zip(names, mine._all, strict=True)), **mine.evidence)
+    assert Verdicts.read(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest() != mine.sha256
+    assert Verdicts.read(path).agreement(mine) == len(mine)

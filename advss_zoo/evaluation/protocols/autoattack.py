@@ -1,9 +1,10 @@
 """`autoattack`: the worst case over the attacks of AutoAttack's standard version; and each of its attacks alone.
 
 The attacks run in the authors' order, and each only on images that are still standing: classified correctly, clean and
-under all attacks before. That changes no verdict, since one break is enough, and saves most of the work. An attack's
-word is not taken for it: an image counts as broken if what the attack returned lies in the ball and is misclassified
-when it goes through the network among its whole pass, as the runner puts it there again in the end.
+under all attacks before. An image that an attack breaks leaves it there and then. Neither changes a verdict, since one
+break is enough, and both save work. An attack's word is not taken for it: an image counts as broken if what the attack
+returned lies in the ball and is misclassified when it goes through the network among its whole pass, as the runner puts
+it there again in the end.
 
 Random numbers belong to a pass (see `passes`) and an attack, so neither the batch size nor an interruption changes
 them. Batches of fewer standing images than a pass holds reach the network in multiples of 8, for the same reason.

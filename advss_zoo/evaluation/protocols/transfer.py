@@ -40,6 +40,8 @@ class EnsemblePgd(Pgd, ABC):
     def create(cls, name: str, settings: Settings) -> Self:
         if settings.restarts != 1:
             raise UsageError(f"{name} begins each of its attacks once.", "Leave out --restarts.")
+        if settings.search != "fp32":
+            raise UsageError(f"{name} searches in float32 alone.", "Leave out --search.")
         return replace(super().create("pgd20", settings), name=name)
 
     def ensemble(self, model: nn.Module) -> Ensemble:

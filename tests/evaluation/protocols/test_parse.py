@@ -83,6 +83,8 @@ def test_constants_that_make_no_sense_are_refused(name, settings):
         ("pgd20", {"norm": "l1"}, "pgd20 does not know the norm l1. Choose linf or l2, or --attack autoattack"),
         ("autoattack", {"restarts": 2}, "autoattack has its own steps and restarts"),
         ("square", {"step_size": 0.01}, "square has its own steps and restarts"),
+        ("transfer", {"search": "bf16"}, "transfer searches in float32 alone"),
+        ("ensemble-worst", {"search": "bf16"}, "ensemble-worst searches in float32 alone"),
     ],
 )
 def test_what_a_protocol_does_not_know_is_refused(name, settings, says):
