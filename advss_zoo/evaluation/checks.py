@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from advss_zoo.attacks.pgd import check_finite_gradient
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
@@ -85,7 +86,11 @@ def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
 
 
 def zero_gradients(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """At which images (B,C,H,W) the gradient of the cross-entropy is exactly 0, bool (B,)."""
+    """At which images (B,C,H,W) the gradient of the cross-entropy is exactly 0, bool (B,).
+
+    Raises:
+        AdvssError: it is NaN or infinite at one of them.
+    """
     return _slopes(model, x, y)[0]
 
 
@@ -95,6 +100,7 @@ def _slopes(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         logits = model(x)
         gradient = torch.autograd.grad(F.cross_entropy(logits, y, reduction="sum"), x)[0]
+    check_finite_gradient(gradient)
     return gradient.flatten(1).eq(0).all(dim=1), logits.argmax(dim=1) == y
 
 

@@ -234,6 +234,22 @@ def test_nothing_is_said_of_zero_gradients_and_no_tracer_is_taken_off():
         sys.settrace(before)
 
 
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t"])
+def test_a_gradient_that_is_not_finite_is_a_sentence(name):
+    """Its sign is 0, so the image would stay where it is and count as robust."""
+    model = network().requires_grad_(False)
+    x, y = batch(model)
+
+    def broken(z):
+        logits = model(z)
+        logits[2] = logits[2] + (0 * z[2].sum()).sqrt()
+        return logits
+
+    constants = autoattack.constants(name, "linf", 10, iterations=4, queries=10)
+    with pytest.raises(AdvssError, match="NaN or infinite for 1 of 8 images, which makes none of them robust"):
+        autoattack.run(name, broken, x, y, norm="linf", eps=1e-4, seed=3, constants=constants)
+
+
 # Half precision.
 
 

@@ -274,6 +274,21 @@ def test_a_model_without_slope_can_be_measured_otherwise(name, patches, pictures
     assert evaluate(Rounded(*patches), pictures.first(16), quick(name)).ta > 0.5
 
 
+class Spoilt(nn.Sequential):
+    """Finite logits with a gradient of NaN at the first image."""
+
+    def forward(self, x):
+        logits = super().forward(x)
+        logits[0] = logits[0] + (0 * x[0].sum()).sqrt()
+        return logits
+
+
+@pytest.mark.parametrize("name", ["pgd2", "pgd2-any", "apgd-ce", "autoattack"])
+def test_a_gradient_that_is_not_finite_is_no_robustness(name, patches, pictures):
+    with pytest.raises(AdvssError, match=r"NaN or infinite for 1 of .* images, which makes none of them robust"):
+        evaluate(Spoilt(*patches), pictures, quick(name))
+
+
 def test_one_image_without_slope_is_no_reason_to_refuse(patches, pictures, tmp_path):
     """The last image of an interrupted run, all that is left to do, has a gradient of 0."""
     x = torch.from_numpy(pictures.images[:65]).float() / 255
