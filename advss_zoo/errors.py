@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,10 @@ def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
         known = context["expected_tags"].replace("'", "").split(", ")
         place = f"{place}.name"
         message = f"{context['tag']!r} is none of {', '.join(known)}{nearest(context['tag'], known)}"
+    elif item["type"] in ("model_type", "model_attributes_type"):
+        message = f"{item['input']!r} is no map of keys"
+    elif item["type"] == "literal_error":
+        message += nearest(str(item["input"]), re.findall(r"'([^']*)'", context["expected"]))
     return f"{place}: {message}" if place else message
 
 

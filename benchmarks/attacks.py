@@ -4,13 +4,18 @@
     pip install foolbox adversarial-robustness-toolbox        # if they are to take part in PGD-20
     python benchmarks/attacks.py p1f4.mini --attack pgd20 --images 256 --threads 2
     python benchmarks/attacks.py p1f4.mini --attack autoattack --images 128 --threads 2 --only pyautoattack,advss
+    python benchmarks/attacks.py p1f4.mini --attack autoattack --images 200 --keep kept \
+        --only "pyautoattack,pyautoattack seed 1,advss"       # hours; may be stopped at any time
 
 Prints a table in Markdown. All sides take the same steps and restarts, and the verdicts of all come from the same
 judge: an image is broken if it is misclassified clean, or if what the attack made of it lies in the ball and is
 misclassified in float32. Every side is alone on the machine in a process of its own with so many threads, or in so many
 processes with a thread each, and is timed from images in memory to verdicts. With several rounds the sides take turns
-and medians are shown. `differ` counts the images whose verdict is not that of the first side; how many that are between
-two seeds of the same attack is in the table, too.
+and medians are shown. `differ` counts the images whose verdict is not that of the first side, which are named below
+the table; how many that are between two seeds of the same attack is in the table, too.
+
+With `--keep FOLDER` the sides take turns after every pass of 64 images a thread, and what is finished stays in that
+folder: the same command goes on where it was stopped. The verdicts of advss are those of one evaluation of all images.
 """
 
 from __future__ import annotations
@@ -24,8 +29,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,19 +39,21 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import load as load_data
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.passes import MOST_IMAGES, Padded
 from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.files import read_json, slug, write_json
 from advss_zoo.models.modes import frozen
 from advss_zoo.zoo.load import load_model
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 20
 BATCH = 256
 
-# Model, images, labels and a folder to adversarial images.
-Attack = Callable[[nn.Module, Tensor, Tensor, Path], Tensor]
+# Model, images and a folder to adversarial images.
+Attack = Callable[[nn.Module, ImageSet, Path], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,18 +64,22 @@ class Side:
 
 
 def ours(name: str, search: str) -> Attack:
-    def attack(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> Tensor:
-        evaluate(model, (x, y), protocols.parse(name, search=search), out=folder, save_adversarial=True)
+    def attack(model: nn.Module, images: ImageSet, folder: Path) -> Tensor:
+        evaluate(model, images, protocols.parse(name, search=search), out=folder, save_adversarial=True)
         return load_file(folder / "adversarial.safetensors")["x_adv"]
 
     return attack
 
 
+def tensors(images: ImageSet) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(images.images).float() / 255, torch.from_numpy(images.labels)
+
+
 def in_batches(make: Callable[[nn.Module], Callable[[Tensor, Tensor], Tensor]], seed: int = 0) -> Attack:
-    def attack(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> Tensor:
+    def attack(model: nn.Module, images: ImageSet, folder: Path) -> Tensor:
         torch.manual_seed(seed)
         np.random.seed(seed)  # ART draws from it
-        run = make(model)
+        run, (x, y) = make(model), tensors(images)
         return torch.cat([run(*part) for part in zip(x.split(BATCH), y.split(BATCH), strict=True)])
 
     return attack
@@ -104,9 +116,10 @@ def art_pgd(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def authors_autoattack(seed: int) -> Attack:
-    def attack(model: nn.Module, x: Tensor, y: Tensor, folder: Path) -> Tensor:
+    def attack(model: nn.Module, images: ImageSet, folder: Path) -> Tensor:
         from pyautoattack import AutoAttack
 
+        x, y = tensors(images)
         standard = AutoAttack(model, norm="Linf", eps=EPS, version="standard", seed=seed)
         return standard.run_standard_evaluation(x, y, batch_size=BATCH)[0]
 
@@ -146,9 +159,9 @@ SIDES: dict[str, dict[str, Side]] = {
 
 
 @torch.no_grad()
-def standing(model: nn.Module, x: Tensor, y: Tensor, adversarial: Tensor) -> Tensor:
+def standing(model: nn.Module, images: ImageSet, adversarial: Tensor) -> Tensor:
     """Which images an attack has not broken, bool (N,)."""
-    model = Padded(model)
+    model, (x, y) = Padded(model), tensors(images)
     verdicts = []
     with frozen(model):
         for part, labels, made in zip(*(tensor.split(MOST_IMAGES) for tensor in (x, y, adversarial)), strict=True):
@@ -160,17 +173,16 @@ def standing(model: nn.Module, x: Tensor, y: Tensor, adversarial: Tensor) -> Ten
 def child(options: argparse.Namespace) -> None:
     """One process of a side: it says when it is ready, is told to go, and says what came out."""
     side = SIDES[options.attack][options.child]
-    model, data = load_model(options.name), load_data(options.data, "test").first(options.images)
-    x, y = torch.from_numpy(data.images).float() / 255, torch.from_numpy(data.labels)
-    model(x[:MOST_IMAGES])  # the first forward pass takes longer
+    model, images = load_model(options.name), load_data(options.data, "test").take(range(*options.part))
+    model(tensors(images)[0][:MOST_IMAGES])  # the first forward pass takes longer
     importlib.import_module(side.needs)
     print("ready", flush=True)
     sys.stdin.readline()
     started = time.process_time()
-    adversarial = side.attack(model, x, y, options.folder)
-    verdicts = None if side.needs == "advss_zoo" else standing(model, x, y, adversarial)  # ours have them already
+    adversarial = side.attack(model, images, options.folder)
+    verdicts = None if side.needs == "advss_zoo" else standing(model, images, adversarial)  # ours have them already
     print(json.dumps({"cpu": time.process_time() - started}), flush=True)
-    verdicts = standing(model, x, y, adversarial) if verdicts is None else verdicts
+    verdicts = standing(model, images, adversarial) if verdicts is None else verdicts
     print(json.dumps(verdicts.tolist()), flush=True)
 
 
@@ -180,14 +192,17 @@ class Run:
     cpu: float  # seconds, summed over processes
     standing: list[bool]
 
+    def __add__(self, more: Run) -> Run:
+        return Run(self.wall + more.wall, self.cpu + more.cpu, self.standing + more.standing)
 
-def run(name: str, shared: bool, threads: int) -> Run:
-    processes = threads if shared else 1
+
+def run(name: str, shared: bool, threads: int, part: range) -> Run:
+    processes, bounds = threads if shared else 1, (str(part.start), str(part.stop))
     environment = os.environ | {"OMP_NUM_THREADS": str(threads // processes), "WORLD_SIZE": str(processes)}
     with tempfile.TemporaryDirectory() as folder:
         children = [
             subprocess.Popen(
-                [sys.executable, *sys.argv, "--child", name, "--folder", folder],
+                [sys.executable, *sys.argv, *("--child", name), *("--folder", folder), "--part", *bounds],
                 env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -219,6 +234,30 @@ def said(process: subprocess.Popen[str]) -> str:
     raise SystemExit("A side failed.")
 
 
+def kept(path: Path | None, measure: Callable[[], Run]) -> Run:
+    """What was measured before and is in the file, or what is measured now."""
+    if path is None:
+        return measure()
+    if not path.exists():
+        write_json(path, asdict(measure()))
+    return Run(**read_json(path))
+
+
+def differences(runs: dict[str, list[Run]]) -> str:
+    """A line for each side: whose verdict is another than that of the first."""
+    (first, (expected, *_)), *others = runs.items()
+    lines = []
+    for name, (one, *_) in others:
+        pairs = zip(one.standing, expected.standing, strict=True)
+        places = [str(place) for place, (mine, theirs) in enumerate(pairs) if mine != theirs]
+        lines.append(f"{name} differs from {first} at images: {', '.join(places) or 'none'}")
+    return "\n".join(lines)
+
+
+def parts(images: int, size: int) -> Sequence[range]:
+    return [range(first, min(first + size, images)) for first in range(0, images, size)]
+
+
 def table(runs: dict[str, list[Run]], images: int) -> str:
     wall = {name: statistics.median(one.wall for one in of) for name, of in runs.items()}
     cpu = {name: statistics.median(one.cpu for one in of) for name, of in runs.items()}
@@ -247,7 +286,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", help="sides, with commas; left out: all whose package is installed")
+    parser.add_argument("--keep", type=Path, help="a folder for what is finished")
     parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--part", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -262,15 +303,21 @@ def main() -> None:
         and importlib.util.find_spec(side.needs)
     }
     runs: dict[str, list[Run]] = {name: [] for name in chosen}
-    for _ in range(options.rounds):
-        for name, side in chosen.items():
-            runs[name].append(one := run(name, side.shared, options.threads))
-            print(f"{name}: {sum(one.standing)} standing after {one.wall:.1f} s", file=sys.stderr, flush=True)
+    of = f"{options.attack} {options.name} {options.data} {options.threads} threads"
+    for number in range(options.rounds):
+        for part in parts(options.images, MOST_IMAGES * options.threads if options.keep else options.images):
+            for name, side in chosen.items():
+                path = options.keep and options.keep / f"{slug(f'{of} {number} {part.start}-{part.stop} {name}')}.json"
+                one = kept(path, partial(run, name, side.shared, options.threads, part))
+                told = f"{name}: {sum(one.standing)} of {len(part)} standing after {one.wall:.1f} s"
+                print(told, file=sys.stderr, flush=True)
+                runs[name][number:] = [runs[name][number] + one] if part.start else [one]
     print(
         f"{options.attack}, {options.name}, the first {options.images} images of {options.data}, "
         f"{options.threads} threads or processes, torch {torch.__version__}\n"
     )
     print(table(runs, options.images))
+    print(f"\n{differences(runs)}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -119,9 +120,22 @@ def test_the_source_distribution_holds_what_the_wheel_is_made_of(built):
     assert path.stat().st_size <= MOST_BYTES
 
 
-def test_archives_of_the_repository_leave_the_large_weights_out():
-    """`git archive HEAD | tar t` shows it; here is only looked for the line that does it."""
-    assert "weights/ export-ignore" in (ROOT / ".gitattributes").read_text().splitlines()
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_archives_of_the_repository_leave_the_large_weights_out(tmp_path):
+    """A repository with our attributes and a file in each folder of ours, as `git archive` packs it for torch.hub."""
+    folders = [path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    assert "weights" in folders
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    for name in folders:
+        (tmp_path / name / "inside").mkdir(parents=True)
+        (tmp_path / name / "inside" / "model.safetensors").write_bytes(b"weights")
+    run("git", "init", "--quiet", cwd=tmp_path)
+    run("git", "add", "--force", ".", cwd=tmp_path)
+    tree = run("git", "write-tree", cwd=tmp_path).strip()
+    run("git", "archive", "--output", "archive.tar", tree, cwd=tmp_path)
+    with tarfile.open(tmp_path / "archive.tar") as archive:
+        tops = {name.partition("/")[0] for name in archive.getnames()}
+    assert tops == {*folders, ".gitattributes"} - {"weights"}
 
 
 def test_there_is_one_version(wheel):
@@ -163,6 +177,18 @@ def test_workflows_may_read_alone_and_name_the_versions_of_actions(path):
     assert workflow["permissions"] == {"contents": "read"}
     granted = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
     assert granted == ({"publish": {"id-token": "write"}} if path.stem == "publish" else {})
-    used = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+    called = [job["uses"] for job in workflow["jobs"].values() if "uses" in job]
+    assert called == (["./.github/workflows/tests.yml"] if path.stem == "publish" else [])
+    jobs = [job for job in workflow["jobs"].values() if "uses" not in job]
+    used = [step["uses"] for job in jobs for step in job["steps"] if "uses" in step]
     assert all(re.fullmatch(r"actions/[a-z-]+@v\d+|pypa/gh-action-pypi-publish@release/v\d+", name) for name in used)
-    assert all("timeout-minutes" in job for job in workflow["jobs"].values())
+    assert all("timeout-minutes" in job for job in jobs)
+
+
+def test_what_is_published_has_been_tested_on_three_pythons():
+    tests, publish = (
+        yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text()) for name in ("tests", "publish")
+    )
+    assert tests["jobs"]["tests"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert publish["jobs"]["publish"]["needs"] == ["tests", "build"]
+    assert publish["jobs"]["publish"]["environment"]["name"] == "pypi"

@@ -7,11 +7,13 @@ repository. This is what a caller would have to know about them: which run on ho
 Their code is driven, not copied. It moves all images of a run to the end of it; the network it is given here leaves out
 those that are broken already (`_Standing`), and a run in which none is left ends there. Which images fall, and under
 what random numbers, is not changed by that. What is returned is the first adversarial image found instead of the last.
+For Square the network computes what a square changes, where it can (`_Squares`).
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +28,7 @@ from torch import Tensor, nn
 from advss_zoo.attacks.pgd import check_finite_gradient
 from advss_zoo.attacks.search import Network, Precision, Search
 from advss_zoo.errors import AdvssError
+from advss_zoo.models.local import Local, Together, Window, remember, suits
 from advss_zoo.models.precision import at_least_float32
 
 PACKAGES = ("pyautoattack", "autoattack")
@@ -90,6 +93,7 @@ def run(
     seed: int,
     constants: dict[str, Any],
     precision: Precision = "fp32",
+    bare: nn.Module | None = None,
 ) -> Tensor:
     """Images (B,C,H,W) that one attack says to be misclassified; where it found none, those of x.
 
@@ -102,6 +106,7 @@ def run(
         y: their labels (B,).
         constants: what `constants` returns.
         precision: in what the attack searches, see `IN_HALF_PRECISION`; what it claims was seen in float32.
+        bare: what computes in `model`, where that is wrapped.
 
     Raises:
         AdvssError: a gradient is NaN or infinite.
@@ -111,6 +116,7 @@ def run(
         network, norm=NORMS[norm], eps=eps, seed=seed, device=x.device, verbose=False, **constants
     )
     attack.search = Search(network, precision)
+    attack.bare = bare if bare is not None and x.device.type == "cpu" and suits(bare) else None
     generators = [x.device] if x.device.type == "cuda" else []
     # The attacks seed torch's own generators, and warn of gradients that are 0, which an evaluation counts itself.
     with torch.random.fork_rng(generators), warnings.catch_warnings(), torch.no_grad():
@@ -223,15 +229,83 @@ class _Fab:
         return watched.found
 
 
+class _Squares:
+    """A network as one run of Square in Linf sees it, which keeps what each query leaves as it was.
+
+    All images of a query differ in one small window from the best so far. Which those are is decided here as Square
+    decides it. What is misclassified by a network of which parts are computed is asked again of the whole.
+    """
+
+    def __init__(self, network: Network, bare: nn.Module, y: Tensor) -> None:
+        self.network, self.bare, self.y = network, bare, y
+        self.size = 0  # of the squares at present
+        self._best = self._margins = torch.empty(0)
+        self._local: Local | Together | None = None
+
+    def __call__(self, z: Tensor) -> Tensor:
+        if not len(self._best):  # where Square begins
+            logits = self.network(z)
+            self._best, self._margins = z.clone(), _margins(logits, self.y)
+            return logits
+        rows = (self._margins > 0).nonzero().squeeze(1)
+        best, y = self._best[rows], self.y[rows]
+        if self._local is None or self._local.size != self.size:
+            self._local = remember(self.bare, best, self.size)
+        logits = at_least_float32(self._local(z, _window((z != best).flatten(0, 1).any(dim=0))))
+        wrong = (logits.argmax(dim=1) != y).nonzero().squeeze(1)
+        if len(wrong):
+            logits[wrong] = self.network(z[wrong])
+        margins = _margins(logits, y)
+        better = ((margins < self._margins[rows]) | (margins <= 0)).nonzero().squeeze(1)
+        self._local.keep(better)
+        self._best[rows[better]], self._margins[rows[better]] = z[better], margins[better]
+        if (margins <= 0).any():  # these will not be asked about again
+            self._local = None
+        return logits
+
+
+def _margins(logits: Tensor, y: Tensor) -> Tensor:
+    """By how much the logit of the label exceeds all others, (B,)."""
+    others = logits.scatter(1, y[:, None], -math.inf).amax(dim=1)
+    return logits.gather(1, y[:, None]).squeeze(1) - others
+
+
+def _window(changed: Tensor) -> Window:
+    """The smallest with all positions (H,W) that are true; some pixel where none is."""
+    rows, columns = (changed.any(dim=dim).nonzero().squeeze(1).tolist() or [0] for dim in (1, 0))
+    return Window((rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1))
+
+
+class _Square:
+    """Goes before the authors' Square; in the other norms a query changes two windows, which may lie far apart."""
+
+    bare: nn.Module | None
+
+    def attack_single_run(self: Any, x: Tensor, y: Tensor) -> Any:
+        network = self.predict
+        if self.norm == "Linf" and self.bare is not None:
+            self.predict = _Squares(network, self.bare, y)
+        found = super().attack_single_run(x, y)  # type: ignore[misc]
+        self.predict = network
+        return found
+
+    def p_selection(self: Any, it: int) -> float:
+        share: float = super().p_selection(it)  # type: ignore[misc]
+        if isinstance(self.predict, _Squares):  # rounded as Square rounds it
+            _, height, width = self.orig_dim
+            self.predict.size = min(max(round(math.sqrt(share * height * width)), 1), height, width)
+        return share
+
+
 def _attack_class(name: str) -> Any:
-    """That of the authors, driven; Square leaves out by itself what is broken."""
+    """That of the authors, driven."""
     module, attribute, before = {
         "apgd-t": ("autopgd_base", "APGDAttack_targeted", _Apgd),
         "fab-t": ("fab_pt", "FABAttack_PT", _Fab),
-        "square": ("square", "SquareAttack", object),
+        "square": ("square", "SquareAttack", _Square),
     }.get(name, ("autopgd_base", "APGDAttack", _Apgd))
     authors = getattr(importlib.import_module(f"{_package()}.{module}"), attribute)
-    return authors if before is object else type(attribute, (before, authors), {})
+    return type(attribute, (before, authors), {})
 
 
 def _package() -> str:

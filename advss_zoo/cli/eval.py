@@ -25,6 +25,7 @@ from advss_zoo.cli.options import (
     OutOption,
     examples,
     pick_device,
+    say_which,
 )
 from advss_zoo.cli.output import is_first_process, out, percent, rate_text
 from advss_zoo.errors import UsageError
@@ -45,8 +46,9 @@ EXAMPLES = examples(
     "advss eval p1f4+selfie-p3f4 --attack transfer",
     "advss eval p1f4 --norm l2 --eps 0.5 --restarts 5",
     "advss eval --model mypackage.models:build --json",
-    "advss eval --model runs/p1f4.mini/average",
+    "advss eval --model runs/p1f4.mini --data cifar10",
     "advss eval --model model.onnx --attack clean,square",
+    "advss eval --model m.onnx --adversarial adv.safetensors",
 )
 SUBSET = "cifar10-1k"
 RUNS = Path("runs")
@@ -56,7 +58,8 @@ def command(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="A checkpoint, hf://ORG/REPO, or an ensemble A+B; left out: the zoo's default."
+            metavar="NAME",
+            help="A checkpoint, a run in ./runs, hf://ORG/REPO, or an ensemble A+B; left out: the zoo's default.",
         ),
     ] = None,
     attack: Annotated[
@@ -102,6 +105,10 @@ def command(
     save_adversarial: Annotated[
         bool, typer.Option("--save-adv", help="Keep the adversarial images, as safetensors and as RobustBench asks.")
     ] = False,
+    adversarial: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Judge images that --save-adv kept, whatever model they were made on."),
+    ] = None,
     robustbench: Annotated[
         bool,
         typer.Option("--robustbench-json", help="Also write AutoAttack and corruptions as RobustBench's model_info."),
@@ -110,6 +117,13 @@ def command(
         Literal["fp32", "bf16"],
         typer.Option(help="Precision in which pgdN and apgd-... look for images; what they find is judged in fp32."),
     ] = "fp32",
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also the mCE of corruptions against another model: a folder with its result, or its name.",
+        ),
+    ] = None,
     processes: Annotated[
         int, typer.Option(metavar="N", min=1, help="Processes that share the work: CPU cores, or a GPU each.")
     ] = 1,
@@ -143,7 +157,7 @@ def command(
     _check_data(data)
     share_among(processes)
     protocols = _protocols(
-        attack or ["pgd20"],
+        attack or ([] if adversarial else ["pgd20"]),
         norm=norm,
         eps=eps,
         step_size=step_size,
@@ -151,8 +165,13 @@ def command(
         seed=seed,
         search=search,
     )
+    if adversarial is not None:
+        from advss_zoo.evaluation.saved import Saved
+
+        protocols.append(Saved.read(adversarial))
     if robustbench:
         _check_robustbench(protocols)
+    compared = None if baseline is None else _compared(baseline, protocols)
     _check_gradients(protocols, model)
     images = None if is_own(data) else _images(data, limit)
     results = {}
@@ -164,6 +183,7 @@ def command(
             images = in_order(images, loaded.classes)
         protocols = [protocol.for_classes(len(images.classes)) for protocol in protocols]
         _check_members(protocols, loaded)
+        references = {} if compared is None else _baselines(compared, protocols, images)
         base = folder or RUNS / "eval" / file_name(f"{loaded.full_name}-{images.name}" + (f"-{limit}" if limit else ""))
         for protocol in protocols:
             place = base / (protocol.slug() + ("-8bit" if quantize else ""))
@@ -177,7 +197,7 @@ def command(
                 quantize=quantize,
                 save_adversarial=save_adversarial,
             )
-    _show(results, images, base)
+    _show(results, images, base, references)
     if robustbench:
         _write_robustbench(results.values(), loaded, base, ours=model is None)
 
@@ -187,6 +207,27 @@ def _check_robustbench(protocols: list[Protocol]) -> None:
 
     if not any(takes(protocol.constants()) for protocol in protocols):
         raise UsageError("--robustbench-json needs a protocol of RobustBench.", "Add --attack autoattack.")
+
+
+def _compared(baseline: str, protocols: list[Protocol]) -> Path:
+    """The folder of what the corruptions are compared with."""
+    from advss_zoo.evaluation.protocols.corruptions import Corrupted
+    from advss_zoo.report.html.collect import folder_of
+
+    if not any(isinstance(protocol, Corrupted) for protocol in protocols):
+        raise UsageError("--baseline is for corruptions.", "Add --attack corruptions.")
+    return folder_of(baseline)
+
+
+def _baselines(folder: Path, protocols: list[Protocol], images: ImageSet) -> dict[str, Result]:
+    """What each protocol is compared with, by its name."""
+    from advss_zoo.evaluation.protocols.corruptions import Corrupted, find_baseline
+
+    return {
+        protocol.name: find_baseline(folder, protocol, images.content_sha256)
+        for protocol in protocols
+        if isinstance(protocol, Corrupted)
+    }
 
 
 def _write_robustbench(results: Iterable[Result], loaded: Loaded, base: Path, *, ours: bool) -> None:
@@ -203,6 +244,7 @@ def _checked_name(name: str | None) -> str:
 
     name = index.default_name() if name is None else name
     sources.parts(name)
+    say_which(name)
     return name
 
 
@@ -219,7 +261,7 @@ def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
     from advss_zoo.evaluation.eps import parse_eps
 
     names = [name for value in attacks for name in re.split(r"[,\s]+", value) if name]
-    if not names:
+    if attacks and not names:
         raise UsageError("--attack names no protocol.", "For example: --attack clean,pgd20")
     for key in ("eps", "step_size"):
         if constants[key] is not None:
@@ -368,7 +410,7 @@ def _log(loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path) -> N
             file.write(json_module.dumps(entry) + "\n")
 
 
-def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
+def _show(results: dict[Path, Result], images: ImageSet, base: Path, references: dict[str, Result]) -> None:
     from advss_zoo.evaluation.uar import scores as uar_scores
 
     rows = [
@@ -387,20 +429,32 @@ def _show(results: dict[Path, Result], images: ImageSet, base: Path) -> None:
     ]
     first = next(iter(results.values()))
     uar = uar_scores(results.values())
+    mce = _mean_corruption_errors(results.values(), references)
     document = {
         "model": first.model,
         "data": first.data,
         "results": [_document(result, place) for place, result in results.items()],
         **({"uar": uar} if uar else {}),
+        **({"mce": mce} if mce else {}),
         "out": str(base),
     }
     out.table(rows, document=document)
     for attack, score in uar.items():
         out.hint(f"UAR of {attack}: {percent(score)}")
+    for name, error in mce.items():
+        out.hint(f"{name}: mCE {percent(error)} against {references[name].model['name']}")
     for place, result in results.items():
         for line in _remarks(result):
             out.hint(f"{result.protocol['label']}: {line}")
         out.hint(f"Result: {place / 'result.json'}")
+
+
+def _mean_corruption_errors(results: Iterable[Result], references: dict[str, Result]) -> dict[str, float]:
+    """mCE by protocol, as fractions of the error of what each is compared with."""
+    from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
+
+    names = {result.protocol["name"]: result for result in results}
+    return {name: mean_corruption_error(names[name], reference) for name, reference in references.items()}
 
 
 def _corrupted(result: Result, among: Iterable[Result]) -> dict[str, str]:

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import JsonOption, examples
+from advss_zoo.cli.options import JsonOption, examples, say_which
 from advss_zoo.cli.output import out, size
 
 EXAMPLES = examples(
     "advss export p1f4 --to model.onnx",
     "advss export p1f4+selfie-p3f4 --to ensemble.onnx",
-    "advss export runs/mine.mini/best-ra --to mine.onnx",
+    "advss export mydir-rotation-p3f4 --to mine.onnx",
 )
 
 
@@ -23,7 +23,8 @@ def command(
     reference: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|DIR", help="A checkpoint of the zoo, A+B, hf://ORG/REPO, or the folder of a checkpoint."
+            metavar="NAME|DIR",
+            help="A checkpoint of the zoo, a run in ./runs, A+B, hf://ORG/REPO, or a folder of these.",
         ),
     ],
     target: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where it goes; ends in .onnx.")],
@@ -35,10 +36,11 @@ def command(
     normalisation is inside, classes and image size are in its metadata. It is compared with PyTorch before it is
     written. Needs the packages of `pip install 'advss-zoo[onnx]'`.
     """
-    from advss_zoo.deploy.reference import as_path
+    from advss_zoo.zoo.reference import as_path
 
     out.json = json
     as_path(reference)  # what there is none of is refused before torch is imported
+    say_which(reference)
     import_torch()
     from advss_zoo.deploy.export import export
     from advss_zoo.evaluation.eps import format_eps

@@ -39,7 +39,11 @@ def command(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="NAME", help="A trunk, classifier or ensemble, or its folder; else the best."),
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="A trunk, classifier or ensemble, a run in ./runs, or a folder; else the best.",
+        ),
     ] = None,
     mode: Annotated[
         Literal["f1", "f2", "f3", "f4"],
@@ -68,8 +72,9 @@ def command(
     """Make a robust classifier of a folder of images.
 
     Class folders, with or without train, val and test; broken files are named and skipped, and images to judge by are
-    set aside. Fine-tunes, measures TA and RA (PGD-20) on those, and writes a card. The run is kept in runs/NAME.TAG
-    unless --out says otherwise; what comes out is a checkpoint folder for `advss eval --model`.
+    set aside. Fine-tunes, measures TA and RA (PGD-20) on those, and writes a card and a page to look at. The run is
+    kept in runs/NAME.TAG unless --out says otherwise, and goes by NAME.TAG in `advss eval`, `predict`, `export`,
+    `publish` and --from.
     """
     out.json = json
     began, seconds = time.monotonic(), _seconds(budget)
@@ -132,6 +137,7 @@ class Run:
     def _train(self, resume: bool) -> tuple[Path, list[Path]]:
         """The checkpoint, and the folder of each recipe's run."""
         from advss_zoo.training.assembly import assemble
+        from advss_zoo.training.outcome import stopped
         from advss_zoo.training.trainer import train
 
         recipes = self.plan.recipes
@@ -140,26 +146,40 @@ class Run:
         for recipe, run in zip(recipes, runs, strict=True):
             with out.progress(recipe.full_name, "steps") as progress:
                 trained.append(train(recipe, run, resume=resume, device=self.device, progress=progress))
+            if epochs := stopped(recipe, run):
+                out.hint(
+                    f"{recipe.full_name}: stopped after {epochs:g} of {recipe.epochs} epochs, for validation had not "
+                    f"become better in {recipe.validation.patience} looks; the best weights are kept."
+                )
         return trained[0] if len(trained) == 1 else assemble(self.plan.ensemble(trained), self.folder), runs
 
     def _judge(self, checkpoint: Path, runs: list[Path]) -> None:
-        """Measure, write the card, and tell of both."""
+        """Fit the temperature, measure, write the card and the page, and tell of all."""
         from advss_zoo.cli.eval import measure
         from advss_zoo.evaluation import protocols
         from advss_zoo.files import slug
-        from advss_zoo.training.outcome import finish
+        from advss_zoo.training import outcome
+        from advss_zoo.training.calibration import calibrate
+        from advss_zoo.training.finetune import WATCHED
         from advss_zoo.zoo.load import from_path
 
         wishes = self.plan.wishes
+        validation = self.prepared.load("train").first(min(WATCHED, self.prepared.held_out))
+        calibrate(checkpoint, validation, self.device)
         images = self.prepared.load("test").first(self.plan.judged)
         protocol = protocols.parse("pgd20", norm=wishes.norm, eps=wishes.eps).for_classes(len(images.classes))
         place = checkpoint / "results" / slug(f"{images.name}-{protocol.label()}")
         loaded = from_path(checkpoint, device=self.device)
         result = measure(loaded, images, protocol, place, batch_size=256, device=self.device)
-        card = finish(self.plan, self.prepared.summary, checkpoint, runs, place, result)
-        self._show(checkpoint, result, card)
+        shown = images.first(outcome.EXAMPLES)
+        examples = self.folder / "examples"
+        measure(loaded, shown, protocol, examples, batch_size=256, device=self.device, save_adversarial=True)
+        card = outcome.finish(self.plan, self.prepared.summary, checkpoint, runs, place, result)
+        self._show(checkpoint, result, card, outcome.report(self.folder, images))
 
-    def _show(self, checkpoint: Path, result: Result, card: Path) -> None:
+    def _show(self, checkpoint: Path, result: Result, card: Path, page: Path) -> None:
+        from advss_zoo.training.outcome import called
+
         seconds = time.monotonic() - self.began
         low, high = result.ra_ci95 or (0.0, 0.0)
         row = {
@@ -177,19 +197,22 @@ class Run:
             "path": str(checkpoint),
             "run": str(self.folder),
             "card": str(card),
+            "report": str(page),
             "seconds": round(seconds, 1),
             "data": {"name": self.prepared.name, **self.prepared.summary.to_json()},
             "recipes": [recipe.model_dump(mode="json") for recipe in self.plan.recipes],
             "results": [result.to_json()],
         }
         out.table([row], document=document)
-        total = self.prepared.summary.parts["test"]
+        name, total = called(checkpoint), self.prepared.summary.parts["test"]
         if result.n < total:
+            given = f"--model {name}" if "/" in name else name
             out.hint(
                 f"On {result.n:,} of {total:,} images that are set aside; all: "
-                f"advss eval --model {checkpoint} --data {self.plan.wishes.data}"
+                f"advss eval {given} --data {self.plan.wishes.data}"
             )
-        out.hint(f"Card: {card}. All in all {duration(seconds)}.")
+        out.hint(f"Use it: advss predict {name} IMAGE")
+        out.hint(f"To look at, in a browser: {page}. Card: {card}. All in all {duration(seconds)}.")
 
 
 def _prepare(data: Path, side: int) -> Prepared:

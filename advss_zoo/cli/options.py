@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
+from advss_zoo.cli.output import out
 from advss_zoo.errors import UsageError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -23,6 +24,14 @@ OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Wh
 def examples(*lines: str) -> str:
     """An epilog of command lines that are shown as they stand, however narrow the terminal (\\b forbids wrapping)."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def say_which(reference: str) -> None:
+    """A run may have the name of a checkpoint of the zoo, as after `advss train p1f4.mini`."""
+    from advss_zoo.zoo.reference import shadowed
+
+    if run := shadowed(reference):
+        out.hint(f"{reference} is the zoo's; for the run of that name give its folder, {run}.")
 
 
 def pick_device(device: Device) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from advss_zoo.cli.options import Device, DeviceOption, JsonOption, examples, pick_device
+from advss_zoo.cli.options import Device, DeviceOption, JsonOption, examples, pick_device, say_which
 from advss_zoo.cli.output import out, percent
 from advss_zoo.errors import AdvssError, UsageError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "advss predict photo.jpg",
     "advss predict p1f4 photos/ 'more/**/*.png' --json",
-    "advss predict runs/mine.mini/best-ra photos/ --top 1",
+    "advss predict mydir-rotation-p3f4 photos/ --top 1",
     "advss predict model.onnx photos/",
 )
 
@@ -28,8 +28,8 @@ def command(
         list[str],
         typer.Argument(
             metavar="[MODEL] IMAGE...",
-            help="MODEL: a checkpoint of the zoo, A+B, hf://ORG/REPO, the folder of a checkpoint, or model.onnx; left "
-            "out: the zoo's default. Then images, folders of them, or patterns.",
+            help="MODEL: a checkpoint of the zoo, a run in ./runs, A+B, hf://ORG/REPO, the folder of a checkpoint or a "
+            "run, or model.onnx; left out: the zoo's default. Then images, folders of them, or patterns.",
         ),
     ],
     top: Annotated[int, typer.Option(metavar="K", min=1, help="How many classes to name for each image.")] = 3,
@@ -74,34 +74,31 @@ def _divided(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def _is_model(argument: str) -> bool:
-    """Is it a name that the zoo knows, an address, an ONNX file, a checkpoint's folder, or meant as one of these?"""
+    """Is it a name of the zoo, an address, an ONNX file, a checkpoint's or a run's folder, or meant as one of these?"""
     from advss_zoo.data.folder.names import is_image
     from advss_zoo.deploy.onnx_model import is_onnx
-    from advss_zoo.zoo import CONFIG, WEIGHTS, names, sources
+    from advss_zoo.zoo import CONFIG, WEIGHTS, index, names, runs, sources
 
-    if is_onnx(argument) or sources.is_address(argument):
+    if is_onnx(argument) or sources.is_address(argument) or index.knows(argument):
         return True
-    try:
-        sources.parts(argument)
-    except UsageError:
+    if os.path.lexists(argument):
         path = Path(argument)
-        if os.path.lexists(argument):
-            return path.name == WEIGHTS or (path / CONFIG).is_file()
-        try:
-            names.members(argument)
-        except UsageError:
-            return False
-        return not is_image(argument)
-    return True
+        return path.name == WEIGHTS or (path / CONFIG).is_file() or runs.is_run(path)
+    try:
+        names.members(argument)
+    except UsageError:
+        return False
+    return not is_image(argument)
 
 
 def _classifier(model: str, device: Device) -> Classifier:
-    from advss_zoo.deploy import reference
     from advss_zoo.deploy.onnx_model import is_onnx
+    from advss_zoo.zoo import reference
 
     if is_onnx(model):
         return _from_onnx(Path(model), device)
     reference.as_path(model)  # what there is none of is refused before torch is imported
+    say_which(model)
     where = pick_device(device)
     from advss_zoo.deploy import torch_model
 
@@ -116,7 +113,9 @@ def _from_onnx(path: Path, device: Device) -> Classifier:
     if model.metadata is None:
         raise AdvssError(f"{path} does not say which classes its outputs are.", "Make it with `advss export`.")
     known = model.metadata
-    return Classifier(known.name, known.sha256, known.classes, known.image_size, model.device, model.logits)
+    return Classifier(
+        known.name, known.sha256, known.classes, known.image_size, model.device, model.logits, known.temperature
+    )
 
 
 def _show(classifier: Classifier, predictions: list[Prediction], broken: dict[Path, str], top: int) -> None:
@@ -138,7 +137,12 @@ def _show(classifier: Classifier, predictions: list[Prediction], broken: dict[Pa
         for path, labels in ranked.items()
     ]
     document = {
-        "model": {"name": classifier.name, "sha256": classifier.sha256, "device": classifier.device},
+        "model": {
+            "name": classifier.name,
+            "sha256": classifier.sha256,
+            "device": classifier.device,
+            "temperature": classifier.temperature,
+        },
         "images": [{"path": path, "predictions": labels} for path, labels in ranked.items()],
         "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
     }

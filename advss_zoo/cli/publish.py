@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import JsonOption, examples
+from advss_zoo.cli.options import JsonOption, examples, say_which
 from advss_zoo.cli.output import out
 from advss_zoo.errors import UsageError
 
@@ -30,7 +30,7 @@ def command(
     ],
     what: Annotated[
         str | None,
-        typer.Argument(metavar="NAME|DIR", help="A checkpoint of the zoo, or the folder of a checkpoint or a run."),
+        typer.Argument(metavar="NAME|DIR", help="A checkpoint of the zoo, a run in ./runs, or a folder of these."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every checkpoint of the zoo.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which files would go.")] = False,
@@ -39,9 +39,10 @@ def command(
 ) -> None:
     """Publish a checkpoint with its card, recipe and results.
 
-    Weights that are not those of the card, and numbers that the result files do not bear out, are refused. What has
-    not changed is not sent again. Each repository gets one commit and the tag of this release; the index of a source
-    checkout notes the commit, so that others can pull the checkpoint. Log in before with `hf auth login`.
+    Weights that are not those of the card, and numbers that the result files do not bear out, are refused. Results go
+    along that lie in results/ of the checkpoint's folder, where `advss eval --out` puts them. What has not changed is
+    not sent again. Each repository gets one commit and the tag of this release; the index of a source checkout notes
+    the commit, so that others can pull the checkpoint. Log in before with `hf auth login`.
     """
     if everything == (what is not None):
         raise UsageError("What to publish is a NAME, a folder, or --all.", "For example: advss publish p1f4 --to DIR")
@@ -50,7 +51,10 @@ def command(
     from advss_zoo.zoo import publish
 
     out.json = json
-    bundles = publish.collect_all() if everything or what is None else [publish.collect(what)]
+    if what:
+        say_which(what)
+    address = target if _is_on_hub(target) else None
+    bundles = publish.collect_all() if everything or what is None else [publish.collect(what, address)]
     outcomes = [_publish(bundle, target, everything, private=private, dry_run=dry_run) for bundle in bundles]
     rows = _files(bundles, outcomes) if dry_run else [_row(outcome) for outcome in outcomes]
     out.table(rows, document=[_document(outcome) for outcome in outcomes])

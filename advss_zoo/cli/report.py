@@ -27,6 +27,9 @@ def command(
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also each figure as SVG and PNG, in this folder.")
     ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The model among them that mCE of corruptions is against.")
+    ] = None,
 ) -> None:
     """Make one page of results.
 
@@ -38,7 +41,7 @@ def command(
     from advss_zoo.report.html.collect import collect, folder_of
     from advss_zoo.report.html.page import Report
 
-    report = Report(collect(map(folder_of, folders)))
+    report = Report(collect(map(folder_of, folders)), baseline)
     report.write(html)
     if figures is not None:
         report.write_figures(figures)

@@ -31,6 +31,10 @@ HEADINGS = {
     "share": "share",
 }
 WITH_INTERVALS = ("ta", "ra")
+PICKS = """
+Note: The paper's weights are those with the best TA on validation; ours are what each checkpoint ships (`advss show` \
+says which). Those of a run that are picked by TA or by RA stand below them once they are evaluated: \
+advss eval --model runs/NAME/best-ta --data cifar10, and likewise best-ra."""
 
 
 def command(
@@ -112,7 +116,8 @@ def _rows(document: dict[str, Any]) -> list[dict[str, str]]:
     rows = []
     for row in document["rows"]:
         name = row["checkpoint"] or "ours"
-        theirs = {"paper": row["paper"]} | {f"paper, {where}": values for where, values in row["elsewhere"].items()}
+        printed = {"paper": row["paper"]} if row["paper"] else {}
+        theirs = printed | {f"paper, {where}": values for where, values in row["elsewhere"].items()}
         found = [measured for measured in (row["ours"], *row["other_picks"]) if measured]
         mine = {f"{name} {measured['pick'] or ''}".strip(): measured for measured in found} or {name: {}}
         for model, values in (theirs | mine).items():
@@ -140,8 +145,6 @@ def _interval(bounds: tuple[float, float]) -> str:
 def _remarks(document: dict[str, Any]) -> None:
     if document["figure"]:
         out.hint(f"Figure: {document['figure']}")
-    if document["needs"]:
-        out.hint(f"\nOurs needs the {document['needs']} protocol, which `advss eval` does not have yet.")
     if document["claims"]:
         out.hint("\nWhat the paper claims, judged by ours (chance: of which images were tested, not of the seed):")
     for claim in document["claims"]:
@@ -150,6 +153,8 @@ def _remarks(document: dict[str, Any]) -> None:
             out.hint(f"    {text}")
         if claim["missing"]:
             out.hint(f"    missing: {', '.join(claim['missing'])}")
+    if "ra" in document["metrics"]:
+        out.hint(PICKS)
     for note in document["notes"]:
         out.hint(f"\nNote: {note}")
     for reason in document["unreadable"]:
@@ -182,7 +187,7 @@ def _make(table: Table, tag: str, folder: Path) -> None:
         if step.action == "train":
             _train(step, folder, device)
         else:
-            _evaluate(step, tables.protocol(table), folder, device)
+            _evaluate(step, folder, device)
 
 
 def _train(step: Step, folder: Path, device: str) -> None:
@@ -198,7 +203,7 @@ def _train(step: Step, folder: Path, device: str) -> None:
         train(recipe, folder / step.name, resume=True, device=device, progress=progress)
 
 
-def _evaluate(step: Step, protocol_name: str, folder: Path, device: str) -> None:
+def _evaluate(step: Step, folder: Path, device: str) -> None:
     from advss_zoo.cli import eval as evaluation
     from advss_zoo.data.load import load as load_data
     from advss_zoo.evaluation import protocols
@@ -207,6 +212,7 @@ def _evaluate(step: Step, protocol_name: str, folder: Path, device: str) -> None
     from advss_zoo.zoo.load import from_path
 
     loaded = from_path(plan.weights(step.name, folder), device=device)
-    protocol, place = protocols.parse(protocol_name), folder / "eval" / f"{step.name}-{DATA[0]}"
-    images = load_data(DATA[0], "test")
-    evaluation.measure(loaded, images, protocol, place / protocol.slug(), batch_size=256, device=device)
+    place, images = folder / "eval" / f"{step.name}-{DATA[0]}", load_data(DATA[0], "test")
+    assert step.protocol is not None
+    for protocol in map(protocols.parse, protocols.expand(step.protocol)):
+        evaluation.measure(loaded, images, protocol, place / protocol.slug(), batch_size=256, device=device)

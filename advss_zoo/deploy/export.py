@@ -89,7 +89,14 @@ def describe(loaded: Loaded, folders: list[Path]) -> Metadata:
     threats = {_threat(folder) for folder in folders}
     norm, eps = threats.pop() if len(threats) == 1 else (None, None)
     return Metadata(
-        loaded.full_name, loaded.sha256, loaded.classes, loaded.image_size, advss_zoo.__version__, norm, eps
+        loaded.full_name,
+        loaded.sha256,
+        loaded.classes,
+        loaded.image_size,
+        advss_zoo.__version__,
+        norm,
+        eps,
+        loaded.temperature,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from advss_zoo.errors import CheckpointError
+from advss_zoo.zoo import MOST_TEMPERATURE
 
 MARK = "advss_version"  # the key by which a file is known to be ours
 NORMS = ("linf", "l2")
@@ -21,7 +22,8 @@ LONGEST = 1_000  # characters of a name
 class Metadata:
     """`classes` are in the order of the logits, `sha256` is of the checkpoint's weights.
 
-    `norm` and `eps` say which perturbations it was trained to withstand; None where that is not known.
+    `norm` and `eps` say which perturbations it was trained to withstand; None where that is not known. Probabilities
+    are softmax(logits / temperature).
     """
 
     name: str
@@ -31,6 +33,7 @@ class Metadata:
     advss_version: str
     norm: str | None = None
     eps: float | None = None
+    temperature: float = 1.0
 
     def to_props(self) -> dict[str, str]:
         props = {
@@ -40,7 +43,8 @@ class Metadata:
             "image_size": str(self.image_size),
             MARK: self.advss_version,
         }
-        return props if self.eps is None else {**props, "norm": str(self.norm), "eps": repr(self.eps)}
+        known = {} if self.eps is None else {"norm": str(self.norm), "eps": repr(self.eps)}
+        return {**props, **known, "temperature": repr(self.temperature)}
 
     @classmethod
     def from_props(cls, props: Mapping[str, str]) -> Self:
@@ -57,6 +61,7 @@ class Metadata:
                 advss_version=_printable(props[MARK]),
                 norm=_one_of(NORMS, props["norm"]) if "eps" in props else None,
                 eps=_positive(props["eps"]) if "eps" in props else None,
+                temperature=_positive(props.get("temperature", "1"), MOST_TEMPERATURE),
             )
         except KeyError as error:
             raise CheckpointError(f"Its metadata lacks {error}.") from error
@@ -95,8 +100,8 @@ def _one_of(known: tuple[str, ...], text: str) -> str:
     return text
 
 
-def _positive(text: str) -> float:
+def _positive(text: str, most: float = sys.float_info.max) -> float:
     value = float(text)
-    if not (math.isfinite(value) and value > 0):
+    if not 0 < value <= most:  # written so that NaN fails
         raise ValueError(f"{text[:50]!r} is no size")
     return value

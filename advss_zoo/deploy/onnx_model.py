@@ -16,11 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from advss_zoo.deploy.metadata import MARK, Metadata
+from advss_zoo.deploy.metadata import MARK, MOST_PIXELS, Metadata
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
-from advss_zoo.files import explained
+from advss_zoo.files import read_bytes
 
 SUFFIX = ".onnx"
+MOST_BYTES = 2**30  # ten times the largest network here
 INSTALL = "Run `pip install 'advss-zoo[onnx]'`; in a source checkout `pip install -e '.[onnx]'`."
 FLOATS = "tensor(float)"
 # TF32 has a precision of three digits, and a search for the fastest kernels finds others in every process.
@@ -53,16 +54,17 @@ class OnnxModel:
         """
         if not path.exists():
             raise CheckpointError(f"There is no {path}.", f"Make one: advss export NAME --to {path}")
-        with explained("read", path):
-            content = path.read_bytes()
-        return cls.parse(content, str(path), device)
+        return cls.parse(read_bytes(path, MOST_BYTES), str(path), device)
 
     @classmethod
     def parse(cls, content: bytes, path: str, device: Literal["auto", "cpu", "cuda"] = "auto") -> OnnxModel:
         """`read` of bytes; `path` is what errors call them."""
         session = _session(content, path, device)
-        size, outputs = _image_size(session, path), _outputs(session, path)
-        props = session.get_modelmeta().custom_metadata_map
+        try:
+            size, outputs = _image_size(session, path), _outputs(session, path)
+            props = session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{path} cannot be trusted. What it says of itself is not text in UTF-8.") from error
         metadata = _metadata(props, path) if MARK in props else None
         if metadata and outputs not in (None, len(metadata.classes)):
             raise CheckpointError(f"{path} names {len(metadata.classes)} classes, but has {outputs} outputs.")
@@ -163,7 +165,8 @@ def _image_size(session: Any, path: str) -> int | None:
     shape = found[0].shape if len(found) == 1 else []
     if len(shape) == 4 and found[0].type == FLOATS:
         count, channels, height, width = (side if isinstance(side, int) else None for side in shape)
-        if count is None and channels in (None, 3) and height == width:
+        fits = count is None and channels in (None, 3) and height == width
+        if fits and (height is None or 0 < height <= MOST_PIXELS):
             return height
     raise CheckpointError(
         f"{path} takes {_described(found)}, expected one input of images: floats of shape (batch, 3, N, N).",

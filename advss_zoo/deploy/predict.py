@@ -33,6 +33,7 @@ class Classifier:
     image_size: int
     device: str
     logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    temperature: float = 1.0  # probabilities are softmax(logits / temperature)
 
     @property
     def batch(self) -> int:
@@ -124,11 +125,12 @@ def predict(classifier: Classifier, files: Sequence[Path], broken: dict[Path, st
                 pixels.append(image[0])
         if pixels:
             images = np.stack(pixels).astype(np.float32) / np.float32(255)
-            yield [Prediction(*each) for each in zip(paths, softmax(classifier.logits(images)), strict=True)]
+            found = softmax(classifier.logits(images), classifier.temperature)
+            yield [Prediction(*each) for each in zip(paths, found, strict=True)]
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
     """Rows of logits (N,K) to rows of probabilities."""
-    exponents = logits.astype(np.float64)
+    exponents = logits.astype(np.float64) / temperature
     powers: NDArray[np.float64] = np.exp(exponents - exponents.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)

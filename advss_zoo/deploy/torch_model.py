@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from advss_zoo.deploy.predict import Classifier
-from advss_zoo.deploy.reference import as_path
-from advss_zoo.zoo import ensembles, load, sources
+from advss_zoo.zoo import load, sources
 from advss_zoo.zoo.load import Loaded
+from advss_zoo.zoo.reference import as_path, folder
 
 
 def find(reference: str, device: str = "cpu") -> Loaded:
-    """A model by NAME, several joined by +, hf://ORG/REPO, or the folder of a checkpoint. Names come first.
+    """A model by what people call it (see `zoo.reference`).
 
     Raises:
         UsageError: there is none of these, or it is no classifier.
@@ -27,13 +27,8 @@ def find(reference: str, device: str = "cpu") -> Loaded:
 
 def folders(reference: str) -> list[Path]:
     """Of the checkpoints that `find` puts together: its own, or those of an ensemble's members."""
-    if path := as_path(reference):
-        roots = [path.parent if path.is_file() else path]
-    else:
-        roots = [sources.fetch(part).path for part in sources.parts(reference)]
-    return [
-        member for root in roots for member in (load.member_folders(root) if ensembles.is_ensemble(root) else [root])
-    ]
+    roots = [folder(part) for part in ([reference] if as_path(reference) else sources.parts(reference))]
+    return [member for root in roots for member in load.network_folders(root)]
 
 
 def classifier(loaded: Loaded, device: str) -> Classifier:
@@ -46,4 +41,6 @@ def classifier(loaded: Loaded, device: str) -> Classifier:
         found: NDArray[np.float32] = loaded.model(torch.from_numpy(images).to(device)).cpu().numpy()
         return found
 
-    return Classifier(loaded.full_name, loaded.sha256, loaded.classes, loaded.image_size, device, logits)
+    return Classifier(
+        loaded.full_name, loaded.sha256, loaded.classes, loaded.image_size, device, logits, loaded.temperature
+    )

@@ -31,7 +31,8 @@ from advss_zoo.evaluation.verdicts import Evidence, Verdicts
 # Evidence on an image, each an int8 array (n,) in verdicts.npz.
 BROKEN_BY = "broken_by"  # place of the attack that broke it, -1 where none did or none was needed
 UNCONFIRMED = "unconfirmed"  # how many attacks claimed to have broken it and had not
-ZERO_GRADIENT = "zero_gradient"  # 1 where a gradient that is followed is exactly 0 at the clean image
+ZERO_GRADIENT = "zero_gradient"  # 1 where a gradient that is followed is 0 at the clean image, or where pgdN begins
+NO_RISE = "no_rise"  # 1 where the loss of pgdN is no higher when its last step begins than when its first does
 RIGHT_8BIT = "right_8bit"  # 1 where the adversarial image, rounded to 8 bit, is classified correctly
 CLEAN = "wrong_clean"  # bits: bit m is 1 where member m of an ensemble misclassifies the clean image
 FROM = "from_"  # + name of a member: bits; bit t is 1 where target t gets what was made to fool that member wrong
@@ -44,6 +45,10 @@ MOST_SEVERITIES = 7  # bits of an int8 beside its sign
 BLACK_BOX = "square"
 # How much Square may take off RA before the authors of AutoAttack doubt the attacks before it (their flags_doc.md).
 SUSPICIOUS = 0.002
+# Of how many images the loss may fail to rise before that says something of the gradients.
+RARE = 0.01
+# A perturbation of this size in Linf makes any image all grey.
+ALL_GREY = 0.5
 
 
 def derive(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, Any] | None:
@@ -60,6 +65,10 @@ def derive(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, Any] | 
         details["unconfirmed"] = int(evidence[UNCONFIRMED].sum())
     if ZERO_GRADIENT in evidence:
         details["zero_gradients"] = float(evidence[ZERO_GRADIENT].mean())
+    if NO_RISE in evidence:
+        details["no_rise"] = float(evidence[NO_RISE].mean())
+    if _is_more_than_possible(protocol, verdicts):
+        details["more_than_possible"] = True
     if RIGHT_8BIT in evidence:
         details["ra_8bit"] = float((verdicts.right & (evidence[RIGHT_8BIT] == 1)).mean())
     if "corruptions" in protocol:
@@ -91,6 +100,13 @@ def _attacks(names: list[str], broken_by: NDArray[Any], verdicts: Verdicts) -> d
     if BLACK_BOX in names[1:]:
         found["black_box_beats_white_box"] = broken[names.index(BLACK_BOX)] / n > SUSPICIOUS
     return found
+
+
+def _is_more_than_possible(protocol: Mapping[str, Any], verdicts: Verdicts) -> bool:
+    """Are more images robust than any model can be robust at? Where all can be made the same, one class can stand."""
+    if verdicts.ra_hits is None or protocol.get("norm") != "linf" or not protocol.get("eps", 0.0) >= ALL_GREY:
+        return False
+    return verdicts.ra_hits > int(np.unique(verdicts.label, return_counts=True)[1].max())
 
 
 def _check_fallen(broken: NDArray[np.bool_], verdicts: Verdicts) -> None:
@@ -205,6 +221,10 @@ def cautions(details: Mapping[str, Any] | None) -> list[str]:
         found.append(
             f"Square, which uses no gradient, broke {hits:,} of the images that withstood the gradient attacks."
         )
+    if (share := details.get("no_rise", 0.0)) > RARE:
+        found.append(f"At {share:.1%} of the images the steps of the attack did not raise the loss.")
+    if details.get("more_than_possible"):
+        found.append("Perturbations of this size make all images the same grey, so no model is as robust as that.")
     if found:
         found.append("The gradients may be masked and RA too high: try an attack that is adapted to this model.")
     if claims := details.get("unconfirmed"):

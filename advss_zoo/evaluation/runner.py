@@ -256,10 +256,12 @@ class _Work:
         if self.protocol.attacks_mistakes:
             return self.protocol.attack(self.model, x, y, index, record)
         adversarial = x.clone()
-        if right.any():
-            made = self.protocol.attack(self.model, x[right], y[right], index[right], record)
-            assert made is not None
-            adversarial[right] = made
+        rows = right.nonzero().squeeze(1)
+        made = self.protocol.attack(self.model, x[rows], y[rows], index[rows], record)
+        assert made is not None
+        adversarial[rows] = made
+        for name, found in record.evidence.items():
+            record.evidence[name] = found.new_zeros(len(x)).index_copy(0, rows, found)
         return adversarial
 
 

@@ -11,8 +11,8 @@ from torch.nn.functional import kl_div
 
 from advss_zoo.attacks.threat import Loss
 from advss_zoo.models.precision import at_least_float32
-from advss_zoo.objectives.base import Batch, Predictor
-from advss_zoo.objectives.classification import Weighted
+from advss_zoo.objectives.base import Batch, Objective, Predictor
+from advss_zoo.objectives.classification import Classification, Weighted
 
 
 class Trades(Weighted):
@@ -30,6 +30,11 @@ class Trades(Weighted):
         clean, attacked = at_least_float32(model(batch.inputs)), at_least_float32(model(inputs))
         natural = self.cross_entropy(clean, batch.targets)
         return natural + self.beta * _divergence(clean, attacked) / len(inputs)
+
+    @property
+    def watched(self) -> Objective:
+        """RA is that of PGD on the cross-entropy, whatever the adversary of training maximises."""
+        return Classification()
 
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:
         if self.attack == "ce":

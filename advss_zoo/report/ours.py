@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from advss_zoo.data.catalogue import CIFAR10, SUBSET
+from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.data import catalogue
 from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation.protocols import expand
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report import paper
@@ -19,8 +22,8 @@ from advss_zoo.zoo.checkpoint import CONFIG
 from advss_zoo.zoo.ensembles import combined_sha256
 from advss_zoo.zoo.index import Entry
 
-PROTOCOL, TRANSFER = "pgd20", "transfer"
-DATA = (CIFAR10.name, SUBSET)  # the second is the first 1,000 images of the first
+PROTOCOL, TRANSFER, UNFORESEEN = "pgd20", "transfer", "unforeseen"
+DATA = (catalogue.CIFAR10.name, catalogue.SUBSET)  # the second is the first 1,000 images of the first
 TEST_IMAGES = 10_000
 
 
@@ -55,6 +58,18 @@ class Measurement:
         return verdicts if verdicts.sha256 == self.result.verdicts["sha256"] else None
 
 
+@dataclass(frozen=True)
+class Unforeseen:
+    """A model under one unforeseen attack, a measurement at each of some strengths."""
+
+    measured: tuple[Measurement, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over the strengths, as a fraction."""
+        return math.fsum(measured.result.ra or 0.0 for measured in self.measured) / len(self.measured)
+
+
 class Ours:
     """The measurements on the cards and in a folder of runs."""
 
@@ -62,22 +77,42 @@ class Ours:
         self.runs = runs
         self.unreadable: dict[str, None] = {}  # why files in `runs` were left out, each reason once
         self._evaluated = list(self._read_all())
-        self._known: dict[str, list[Measurement]] = {}
+        self._known: dict[tuple[str, str], list[Measurement]] = {}
 
-    def measurements(self, full_name: str) -> list[Measurement]:
+    def measurements(self, full_name: str, protocol: str = PROTOCOL) -> list[Measurement]:
         """One measurement for each pick, what the checkpoint ships first; of several the one on the most images."""
-        if full_name not in self._known:
-            self._known[full_name] = self._find(full_name)
-        return self._known[full_name]
+        if (full_name, protocol) not in self._known:
+            self._known[full_name, protocol] = self._find(full_name, protocol)
+        return self._known[full_name, protocol]
 
-    def of(self, full_name: str) -> Measurement | None:
+    def of(self, full_name: str, protocol: str = PROTOCOL) -> Measurement | None:
         """The measurement that stands for a checkpoint."""
-        return next(iter(self.measurements(full_name)), None)
+        return next(iter(self.measurements(full_name, protocol)), None)
 
     def is_complete(self, full_name: str, protocol: str = PROTOCOL) -> bool:
-        """Is there a measurement on all test images of what the name means, or of weights that nothing is known of?"""
-        measured = self.transfer(*members(full_name)) if protocol == TRANSFER else self.of(full_name)
-        return bool(measured and measured.result.n == TEST_IMAGES and (measured.shipped or not measured.picked))
+        """Is there a measurement on all test images of what the name means, or of weights that nothing is known of?
+
+        Args:
+            protocol: of a suite, all of its protocols have to be there.
+        """
+        parts = expand(protocol)
+        found = (self.transfer(*members(full_name)) if part == TRANSFER else self.of(full_name, part) for part in parts)
+        return all(m and m.result.n == TEST_IMAGES and (m.shipped or not m.picked) for m in found)
+
+    def unforeseen(self, *full_names: str) -> dict[str, dict[str, Unforeseen]]:
+        """By attack and model, what each has measured at the strengths that all have met on as many images."""
+        found: dict[str, dict[str, Unforeseen]] = {}
+        for attack in CIFAR10:
+            levels = [[self.of(name, level) for name in full_names] for level in expand(f"{UNFORESEEN}-{attack}")]
+            known = [[measured for measured in level if measured] for level in levels]
+            met = [
+                level for level in known if len(level) == len(full_names) and len({one.result.n for one in level}) == 1
+            ]
+            if met:
+                found[attack] = {
+                    name: Unforeseen(tuple(each)) for name, each in zip(full_names, zip(*met, strict=True), strict=True)
+                }
+        return found
 
     def transfer(self, *full_names: str) -> Measurement | None:
         """The measurement of who fools whom that has all of these models, what they ship and most images first."""
@@ -105,28 +140,28 @@ class Ours:
                 return fraction
         return None
 
-    def _find(self, full_name: str) -> list[Measurement]:
-        found = [*self._from_card(full_name), *self._from_runs(full_name)]
+    def _find(self, full_name: str, protocol: str) -> list[Measurement]:
+        found = [*self._from_card(full_name, protocol), *self._from_runs(full_name, protocol)]
         known = [measurement for measurement in found if measurement.shipped or measurement.picked]
         best: dict[str | None, Measurement] = {}
         for measurement in sorted(known or found, key=lambda m: (not m.shipped, -m.result.n)):
             best.setdefault(measurement.picked, measurement)
         return list(best.values())
 
-    def _from_card(self, full_name: str) -> Iterator[Measurement]:
+    def _from_card(self, full_name: str, protocol: str) -> Iterator[Measurement]:
         entry = _entry(full_name)
         if entry is None:
             return
         for document in entry.results:
             result = Result.from_json(document)
-            if _is_asked_for(result, PROTOCOL):
+            if _is_asked_for(result, protocol):
                 yield self._measurement(full_name, result, _folder(entry, result))
 
-    def _from_runs(self, full_name: str) -> Iterator[Measurement]:
+    def _from_runs(self, full_name: str, protocol: str) -> Iterator[Measurement]:
         parts = set(members(full_name))
         for result, folder in self._evaluated:
             measured = str(result.model["name"])
-            if _is_asked_for(result, PROTOCOL) and (measured == full_name or set(measured.split("+")) == parts):
+            if _is_asked_for(result, protocol) and (measured == full_name or set(measured.split("+")) == parts):
                 yield self._measurement(full_name, result, folder)
 
     @cached_property

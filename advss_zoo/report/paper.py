@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from advss_zoo.attacks.unforeseen.calibration import CIFAR10
 from advss_zoo.errors import UsageError
 from advss_zoo.files import read_json
 
@@ -29,6 +30,8 @@ class Cell:
     members: tuple[str, ...] = ()  # of an ensemble
     transfer: tuple[str, str] | None = None  # source and target, where one model's images are shown to another
     shared: tuple[str, tuple[str, ...], tuple[str, ...]] | None = None  # source, whom it fools, whom it spares
+    unforeseen: tuple[str, str] | None = None  # an attack and the model under it
+    extreme: str | None = None  # "least" or "most" of what one model gains on another under the unforeseen attacks
     elsewhere: dict[str, Values] = field(default_factory=dict)  # what the paper prints for it in other places
 
     @property
@@ -45,8 +48,8 @@ class Table:
     metrics: tuple[str, ...]
     cells: tuple[Cell, ...]
     notes: tuple[str, ...]
-    needs: str | None  # the protocol without which its numbers cannot be ours
     ensemble: str | None  # of the models that the images of one are shown to
+    unforeseen: tuple[str, ...]  # the models under attacks that no training has seen
 
 
 def names() -> list[str]:
@@ -64,17 +67,19 @@ def load(name: str) -> Table:
         hint = f"Did you mean {near[0]}? " if near else ""
         raise UsageError(f"There is nothing to reproduce called {name!r}.", f"{hint}There are: {', '.join(known)}.")
     found = _everything()[name]
-    cells = (
+    cells = [
         _cell(row, column, dict(values)) for row, columns in found["rows"].items() for column, values in columns.items()
-    )
+    ]
+    models: dict[str, str] = found.get("unforeseen", {})
+    cells += [Cell(attack, column, {}, unforeseen=(attack, models[column])) for attack in CIFAR10 for column in models]
     return Table(
         name,
         found["title"],
         tuple(found["metrics"]),
         tuple(cells),
         tuple(found["notes"]),
-        needs=found.get("needs"),
         ensemble=found.get("ensemble"),
+        unforeseen=tuple(models.values()),
     )
 
 
@@ -103,14 +108,14 @@ def _cells() -> Iterator[Cell]:
 
 def _cell(row: str, column: str, facts: dict[str, Any]) -> Cell:
     checkpoint, members = facts.pop("checkpoint", None), tuple(facts.pop("members", ()))
-    elsewhere = facts.pop("elsewhere", {})
+    elsewhere, extreme = facts.pop("elsewhere", {}), facts.pop("extreme", None)
     transfer = shared = None
     if source := facts.pop("source", None):
         if "target" in facts:
             transfer = source, facts.pop("target")
         else:
             shared = source, tuple(facts.pop("fooled")), tuple(facts.pop("spared"))
-    return Cell(row, column, facts, checkpoint, members, transfer, shared, elsewhere)
+    return Cell(row, column, facts, checkpoint, members, transfer, shared, None, extreme, elsewhere)
 
 
 @cache

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from advss_zoo.report.ours import PROTOCOL, Ours
+from advss_zoo.evaluation import protocols
+from advss_zoo.report.ours import PROTOCOL, TEST_IMAGES, Ours
 from advss_zoo.training import cost, recipe
-from advss_zoo.training.parents import LAST
 from advss_zoo.zoo import CONFIG, index, sources
-
-RUNS = Path("runs")  # where the commands look and write unless they are told otherwise
-ENSEMBLE = "ensemble"  # the folder in an ensemble's run
+from advss_zoo.zoo.runs import ENSEMBLE, LAST, RUNS
 
 AnyRecipe: TypeAlias = recipe.Recipe | recipe.EnsembleRecipe
 
@@ -26,6 +24,7 @@ class Step:
     name: str
     action: Literal["train", "evaluate"]
     command: str | None
+    protocol: str | None = None  # by which it is evaluated
 
 
 def steps(full_names: Iterable[str], ours: Ours, protocol: str = PROTOCOL) -> list[Step]:
@@ -39,10 +38,14 @@ def steps(full_names: Iterable[str], ours: Ours, protocol: str = PROTOCOL) -> li
 
 def seconds(step: Step, device: str) -> float | None:
     """How long a step takes, from a few timed passes of its net; None where nobody knows."""
-    if step.command is None or step.action != "train":
+    if step.command is None or step.name not in recipe.names():
         return None
     found = recipe.load_any(step.name)
-    return cost.estimate(found, device=device).seconds if isinstance(found, recipe.Recipe) else None
+    if step.protocol is None:
+        return cost.estimate(found, device=device).seconds if isinstance(found, recipe.Recipe) else None
+    passes = sum(1 + getattr(protocols.parse(part), "steps", 0) for part in protocols.expand(step.protocol))
+    made = [recipe.load(name) for name in found.members] if isinstance(found, recipe.EnsembleRecipe) else [found]
+    return sum(cost.evaluation(each, passes, TEST_IMAGES, device=device) for each in made)
 
 
 def weights(full_name: str, runs: Path) -> Path:
@@ -58,7 +61,7 @@ def _for_result(full_name: str, runs: Path, protocol: str) -> list[Step]:
     making = _for_weights(full_name, runs)
     if any(step.command is None for step in making):
         return making
-    return [*making, Step(full_name, "evaluate", _evaluation(full_name, runs, protocol))]
+    return [*making, Step(full_name, "evaluate", _evaluation(full_name, runs, protocol), protocol)]
 
 
 def _for_weights(full_name: str, runs: Path) -> list[Step]:

@@ -10,10 +10,11 @@ from typing import Any
 
 from advss_zoo.report import plan
 from advss_zoo.report.claims import CLAIMS
-from advss_zoo.report.ours import PROTOCOL, TRANSFER, Measurement, Ours, members
+from advss_zoo.report.ours import PROTOCOL, TRANSFER, UNFORESEEN, Measurement, Ours, Unforeseen, members
 from advss_zoo.report.paper import Cell, Table, Values
 
 Document = dict[str, Any]
+UnderAttack = dict[str, dict[str, Unforeseen]]  # by unforeseen attack and model
 
 
 def checkpoints(table: Table, tag: str) -> list[str]:
@@ -22,26 +23,26 @@ def checkpoints(table: Table, tag: str) -> list[str]:
     return list(dict.fromkeys(needed for name in names for needed in (*members(name), name)))
 
 
-def protocol(table: Table) -> str:
-    """Which protocol its numbers are measured by."""
-    return TRANSFER if table.ensemble else PROTOCOL
-
-
 def missing(table: Table, tag: str, ours: Ours) -> list[plan.Step]:
     """What has to be done before ours are complete."""
-    needed = [f"{table.ensemble}.{tag}"] if table.ensemble else checkpoints(table, tag)
-    return plan.steps(needed, ours, protocol(table))
+    needed = {
+        PROTOCOL: checkpoints(table, tag),
+        TRANSFER: [f"{table.ensemble}.{tag}"] if table.ensemble else [],
+        UNFORESEEN: [f"{name}.{tag}" for name in table.unforeseen],
+    }
+    steps = (step for protocol, names in needed.items() for step in plan.steps(names, ours, protocol))
+    return list(dict.fromkeys(steps))
 
 
 def document(table: Table, tag: str, ours: Ours) -> Document:
     """What `advss reproduce` prints; `ours` of a row is None where nothing was measured."""
+    unforeseen = ours.unforeseen(*(f"{name}.{tag}" for name in table.unforeseen)) if table.unforeseen else {}
     return {
         "name": table.name,
         "title": table.title,
         "tag": tag,
         "metrics": list(table.metrics),
-        "needs": table.needs,
-        "rows": [_row(cell, tag, ours) for cell in table.cells],
+        "rows": [_row(cell, tag, ours, unforeseen) for cell in table.cells],
         "claims": [asdict(claim(ours, tag)) for claim in CLAIMS[table.name]],
         "missing": [asdict(step) for step in missing(table, tag, ours)],
         "notes": list(table.notes),
@@ -49,8 +50,8 @@ def document(table: Table, tag: str, ours: Ours) -> Document:
     }
 
 
-def _row(cell: Cell, tag: str, ours: Ours) -> Document:
-    measured = _measured(cell, tag, ours)
+def _row(cell: Cell, tag: str, ours: Ours, unforeseen: UnderAttack) -> Document:
+    measured = _measured(cell, tag, ours, unforeseen)
     return {
         "row": cell.row,
         "column": cell.column,
@@ -62,7 +63,7 @@ def _row(cell: Cell, tag: str, ours: Ours) -> Document:
     }
 
 
-def _measured(cell: Cell, tag: str, ours: Ours) -> list[Document]:
+def _measured(cell: Cell, tag: str, ours: Ours, unforeseen: UnderAttack) -> list[Document]:
     if cell.checkpoint:
         return [_measurement(found) for found in ours.measurements(f"{cell.checkpoint}.{tag}")]
     if cell.transfer:
@@ -72,6 +73,15 @@ def _measured(cell: Cell, tag: str, ours: Ours) -> list[Document]:
         source = f"{cell.shared[0]}.{tag}"
         fooled, spared = (tuple(f"{name}.{tag}" for name in names) for names in cell.shared[1:])
         return _one_number(ours.transfer(source, *fooled, *spared), "share", ours.shared(source, fooled, spared))
+    if cell.unforeseen and (models := unforeseen.get(cell.unforeseen[0])):
+        model = models[f"{cell.unforeseen[1]}.{tag}"]
+        return _one_number(model.measured[0], "accuracy", model.accuracy)
+    if cell.extreme and unforeseen:
+        gains = {}
+        for one, other in (models.values() for models in unforeseen.values()):
+            gains[one.accuracy - other.accuracy] = one.measured[0]
+        gain = {"least": min, "most": max}[cell.extreme](gains)
+        return _one_number(gains[gain], "gain", gain)
     return []
 
 

@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 from advss_zoo.errors import UsageError
-from advss_zoo.files import write_atomically, write_json
+from advss_zoo.files import explained, write_atomically, write_json
 from advss_zoo.training import parents
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.zoo import CONFIG, checkpoint
 from advss_zoo.zoo.ensembles import MEMBERS, EnsembleConfig, Member
+from advss_zoo.zoo.runs import ENSEMBLE
 
 
 def assemble(recipe: EnsembleRecipe, out: Path) -> Path:
@@ -33,9 +34,11 @@ def assemble(recipe: EnsembleRecipe, out: Path) -> Path:
             f"Members with different weights have one name: {', '.join(config.full_name for config in configs)}.",
             "Train them under names of their own (name=...).",
         )
-    folder = out / "ensemble"
+    folder = out / ENSEMBLE
     for source, config in zip(members, configs, strict=True):
-        shutil.copytree(source, folder / MEMBERS / config.full_name, dirs_exist_ok=True)
+        member = folder / MEMBERS / config.full_name
+        with explained("write", member):
+            shutil.copytree(source, member, dirs_exist_ok=True)
     ensemble = EnsembleConfig(
         name=recipe.name,
         tag=recipe.tag,

@@ -37,8 +37,6 @@ class Cost:
 def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int | None = None) -> Cost:
     """Steps and passes are counted; the time is that of a few timed passes, times their number.
 
-    Second-order gradients (apdpe), which take two to three times as long, are not in it.
-
     Args:
         images: how many are trained on, where that is known better than from the name of the data.
     """
@@ -57,10 +55,17 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
     )
 
 
+def evaluation(recipe: Recipe, passes: int, images: int, *, device: str | torch.device = "cpu") -> float:
+    """Seconds that an attack of so many passes takes on the images; evaluations compute in single precision."""
+    network = recipe.objective.ships, recipe.architecture
+    return images * passes * _seconds_per_image(*network, "fp32", torch.device(device), recipe.side)
+
+
 def seconds_per_image(recipe: Recipe, device: str | torch.device = "cpu") -> float:
-    """Of a forward and backward pass, timed."""
-    objective, architecture = recipe.objective.watched, recipe.architecture
-    return _seconds_per_image(objective, architecture, recipe.precision, torch.device(device), recipe.side)
+    """Of a forward and backward pass, timed; where the attack needs second-order gradients, they are in it."""
+    return _seconds_per_image(
+        recipe.objective, recipe.architecture, recipe.precision, torch.device(device), recipe.side
+    )
 
 
 def training_images(data: str) -> int:
@@ -90,10 +95,11 @@ def _seconds_per_image(
     images = torch.rand(IMAGES, 3, size, size, device=device)
     batch = objective.transform(images, index % architecture.num_classes, index, seed=0)
     seconds: list[float] = []
+    batch.inputs.requires_grad_()
     while len(seconds) < 2 or (len(seconds) < REPEATS and sum(seconds) < ENOUGH):
         started = time.perf_counter()
         with within():
-            loss = objective.training_loss(model, batch.inputs, batch, clean_weight=0)
+            loss = objective.attack_loss(model, batch)(batch.inputs)
         loss.backward()
         float(loss.detach())  # waits for a GPU
         seconds.append(time.perf_counter() - started)

@@ -4,7 +4,8 @@ The numbers are those of the .mini recipes, scaled to the images there are. Meas
 rotation-p3.mini, 1,399 training images of CIFAR-10 and 20 epochs of N-FGSM, in TA and PGD-10 RA on 1,000 others: 39.9
 and 26.8 with a peak of 0.1, 38.2 and 25.4 with 0.2, 38.8 and 25.2 with 0.05; 38.9 and 26.4 in batches of 32; 41.9 and
 27.5 where the head did not train first for a fifth of the steps; 36.0 and 24.8 from scratch. Differences below 3 can
-be chance.
+be chance. Cutout for few images, and when training stops early, follow the literature (DeVries and Taylor 2017; Rice et
+al. 2020) and have not been measured here.
 """
 
 from __future__ import annotations
@@ -24,20 +25,23 @@ from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
 from advss_zoo.training import cost, parents, recipe
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
-from advss_zoo.zoo import checkpoint, ensembles, sources
+from advss_zoo.zoo import checkpoint, reference
 from advss_zoo.zoo.checkpoint import Config
-from advss_zoo.zoo.load import member_folders
+from advss_zoo.zoo.load import network_folders
+from advss_zoo.zoo.runs import PLAN
 
 Mode = Literal["f1", "f2", "f3", "f4"]
 Norm = Literal["linf", "l2"]
 
-PLAN = "plan.json"  # in the folder of a run: what was asked for, and the recipes that came of it
 HEAD_FIRST = 0.1  # of all steps, when trunk and head are trained
 STEPS = (10, 7, 5, 3, 2, 1)  # of PGD in training, strongest first; 1 is N-FGSM
 USUAL_STEPS = 2
 IMBALANCED = 1.5  # largest class to smallest, from which on losses are weighted
+FEW = 2_000  # training images, below which augmentation is stronger
+CUTOUT = 0.25
 WATCHED = 500  # validation images, at most
-WATCHES = 4  # validations in a run
+WATCHES = 8  # validations in a run
+PATIENCE = 4  # of them without a better RA (F1, F3: TA) end it
 JUDGED = 1_000  # test images that the result is measured on, at most
 SPARE = 0.95  # of a budget is planned for: what is not forward and backward passes takes time, too
 JUDGING_PASSES = 14  # PGD-20 and two predictions, whose passes give no gradients of weights
@@ -105,24 +109,20 @@ def full_name(wishes: Wishes, starts: Sequence[Start]) -> str:
     return f"{name}.{starts[0].config.tag}"
 
 
-def starts(name: str, runs: Path) -> list[Start]:
+def starts(name: str, beside: Path) -> list[Start]:
     """The trunks of a checkpoint: one, or that of each member of an ensemble.
 
     Args:
-        name: NAME.TAG of the zoo or of a run in `runs`, several joined by +, or a checkpoint folder.
+        name: what people call it (see `zoo.reference`), or several of those joined by +.
+        beside: the folder that the run will be in.
 
     Raises:
         UsageError: there is no such checkpoint, or two members have one name.
         CheckpointError: its weights cannot be had.
     """
-    found = parents.find(name, runs) if Path(name).is_dir() else None
-    folders = [found] if found else [parents.find(part, runs) for part in name.split("+")]
-    members = [
-        member
-        for folder in folders
-        for member in (member_folders(folder) if ensembles.is_ensemble(folder) else [folder])
-    ]
-    starts = [Start(_reference(folder), checkpoint.read_config(folder)) for folder in members]
+    parts = [name] if Path(name).is_dir() else name.split("+")
+    members = [member for part in parts for member in network_folders(reference.folder(part))]
+    starts = [Start(_reference(folder, beside), checkpoint.read_config(folder)) for folder in members]
     names = [start.config.full_name for start in starts]
     if len(set(names)) < len(names):
         raise UsageError(f"An ensemble needs members of different names; found {', '.join(names)}.")
@@ -236,7 +236,10 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
         "architecture": config.architecture.model_copy(update={"num_classes": len(prepared.classes)}).model_dump(),
         "data": wishes.data,
         "image_size": wishes.side,
-        "augmentation": {"crop_padding": min(64, max(1, wishes.side // 8))},
+        "augmentation": {
+            "crop_padding": min(64, max(1, wishes.side // 8)),
+            "cutout": CUTOUT if images < FEW else 0.0,
+        },
         "objective": _objective(wishes, prepared),
         "adversary": _adversary(wishes, steps),
         "trains": "all" if trunk_too else "head",
@@ -249,6 +252,7 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
             "every": math.ceil(epochs / WATCHES),
             "images": min(WATCHED, prepared.held_out),
             "attack": _attack(wishes, 5),
+            "patience": PATIENCE,
         },
         "ship": "best-ra" if wishes.adversarial else "best-ta",
     }
@@ -296,11 +300,11 @@ def _attack(wishes: Wishes, steps: int) -> dict[str, Any]:
     return {"name": "pgd", "norm": wishes.norm, "eps": wishes.eps, "steps": steps, "step_size": size}
 
 
-def _reference(folder: Path) -> str:
-    """What a recipe calls a checkpoint: its name if it is the zoo's, else where it lies."""
+def _reference(folder: Path, beside: Path) -> str:
+    """What a recipe of a run in `beside` calls a checkpoint: its name, or where it lies if that means another."""
     name = checkpoint.read_config(folder).full_name
     try:
-        return name if sources.fetch(name).path == folder else str(folder)
+        return name if parents.find(name, beside) == folder else str(folder)
     except AdvssError:
         return str(folder)
 

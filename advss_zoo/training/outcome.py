@@ -1,54 +1,31 @@
-"""What came of fine-tuning: a card in the checkpoint's folder, written from what was measured."""
+"""What came of fine-tuning: a card in the checkpoint's folder and a page in the run's, made of what was measured."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from advss_zoo.data.folder.summary import Summary
+from advss_zoo.data.imageset import ImageSet
+from advss_zoo.evaluation.confusion import Confusion
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.evaluation.results import VERDICTS_FILE, Result
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import explained, write_atomically
+from advss_zoo.report.html.collect import collect
+from advss_zoo.report.html.page import Report
 from advss_zoo.training import log
 from advss_zoo.training.finetune import Plan
-from advss_zoo.zoo import WEIGHTS, cards, checkpoint
+from advss_zoo.training.recipe import Recipe
+from advss_zoo.zoo import WEIGHTS, cards, checkpoint, index, load
+from advss_zoo.zoo import runs as run_folders
 
-TEMPLATE = "finetuned.md.j2"
+TEMPLATE, PAGE = "finetuned.md.j2", "report.html"
 MOST_CLASSES = 15  # of which a card shows the whole confusion matrix
+EXAMPLES = 32  # test images whose adversarial versions are kept for the page
 SHOWN = 15  # confusions that it lists of more
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Which class was taken for which: `counts[true, predicted]`, ints (K, K)."""
-
-    classes: tuple[str, ...]
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, classes: Sequence[str], labels: NDArray[Any], predictions: NDArray[Any]) -> Confusion:
-        size = len(classes)
-        counts = np.bincount(labels.astype(np.int64) * size + predictions, minlength=size * size)
-        return cls(tuple(classes), counts.reshape(size, size))
-
-    def most(self, count: int) -> list[tuple[str, str, int]]:
-        """The most frequent confusions: a class, what it was taken for, and how often."""
-        wrong = self.counts.copy()
-        np.fill_diagonal(wrong, 0)
-        order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-        pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
-        return [
-            (self.classes[true], self.classes[taken], int(wrong[true, taken]))
-            for true, taken in pairs
-            if wrong[true, taken]
-        ]
 
 
 def finish(plan: Plan, summary: Summary, folder: Path, runs: Sequence[Path], place: Path, result: Result) -> Path:
@@ -66,6 +43,32 @@ def finish(plan: Plan, summary: Summary, folder: Path, runs: Sequence[Path], pla
     text = cards.render(_values(plan, summary, folder, runs, place, result), TEMPLATE)
     write_atomically(card, lambda file: file.write(text.encode(errors="replace")))
     return card
+
+
+def report(run: Path, images: ImageSet) -> Path:
+    """Write the page of everything below the folder of a run; returns it.
+
+    Args:
+        images: the test images, of which the gallery shows some.
+    """
+    page = run / PAGE
+    Report(collect([run], [images])).write(page)
+    return page
+
+
+def called(folder: Path) -> str:
+    """What a person calls a checkpoint that lies in a run: the run's name where that will do, else a path with a /."""
+    run = folder.parent
+    if run_folders.find(run.name) == run and not index.knows(run.name):
+        return run.name
+    return str(run) if run.is_absolute() else f"./{run}"
+
+
+def stopped(recipe: Recipe, run: Path) -> float | None:
+    """The epochs after which training led no further; None where it went on to the end."""
+    made = checkpoint.read_config(run / run_folders.LAST).provenance
+    assert made is not None
+    return made.epochs if made.epochs < recipe.epochs else None
 
 
 def _values(
@@ -86,7 +89,8 @@ def _values(
         "scenario": recipe.scenario,
         "licence": "other",
         "members": [{"name": each.full_name, "parent": each.parent} for each in plan.recipes] if ensemble else [],
-        "folder": str(folder),
+        "called": called(folder),
+        "temperature": load.read_config(folder).temperature,
         "classes": classes,
         "mode": wishes.mode.upper(),
         "whole": wishes.mode in ("f3", "f4"),
@@ -132,4 +136,5 @@ def _training(plan: Plan, runs: Sequence[Path]) -> dict[str, Any]:
         "minutes": round(sum(found[-1]["seconds"] for found in records) / 60, 1),
         "picked_after": config.provenance.epochs,
         "validations": len(measured),
+        "stopped": stopped(plan.recipes[0], runs[0]) if len(runs) == 1 else None,
     }

@@ -9,10 +9,8 @@ from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, ensembles, sources
+from advss_zoo.zoo import checkpoint, ensembles, runs, sources
 from advss_zoo.zoo.checkpoint import CONFIG
-
-LAST = "last"  # the folder in a run that is there only once the run is finished
 
 
 @dataclass(frozen=True)
@@ -27,8 +25,11 @@ class Inherited:
     trunk_sha256_after: str
 
 
-def find(name: str, runs: Path, profile: str | None = None) -> Path:
-    """The checkpoint folder of a parent or member: a folder as given, a finished run NAME.TAG in `runs`, or the zoo's.
+def find(name: str, beside: Path, profile: str | None = None) -> Path:
+    """The checkpoint folder of a recipe's parent or member.
+
+    It is a folder of a checkpoint or a run as given, else the run of that name in `beside`: who makes a chain of
+    recipes means what was just made. Then come the zoo and ./runs, as for any name.
 
     Args:
         profile: where it is found by name, its own recipe must have had this profile.
@@ -37,9 +38,9 @@ def find(name: str, runs: Path, profile: str | None = None) -> Path:
         UsageError: there is none of these, or the run is not finished, or it was made with another profile.
         CheckpointError: the zoo has it, but not its weights.
     """
-    if (Path(name) / CONFIG).is_file():
-        return Path(name)
-    found = _by_name(name, runs, f"profile={profile}" if profile == "paper" else "")
+    if (Path(name) / CONFIG).is_file() or runs.is_run(Path(name)):
+        return runs.checkpoint_in(Path(name))
+    found = _by_name(name, beside, f"profile={profile}" if profile == "paper" else "")
     if not ensembles.is_ensemble(found):
         made = checkpoint.read_config(found).provenance
         if profile and made and made.profile != profile:
@@ -50,17 +51,16 @@ def find(name: str, runs: Path, profile: str | None = None) -> Path:
     return found
 
 
-def _by_name(name: str, runs: Path, option: str) -> Path:
-    making, run = f"advss train {name} {option}".strip(), runs / name
-    if (run / "recipe.yaml").is_file():
-        if not (run / LAST / CONFIG).is_file():
-            raise UsageError(f"The run {run} is not finished.", f"Go on with it: {making} --resume")
-        return run / recipe.load(run / "recipe.yaml").ship
+def _by_name(name: str, beside: Path, option: str) -> Path:
+    if run := runs.find(name, beside):
+        return runs.checkpoint_in(run)
     try:
         return sources.fetch(name).path
     except UsageError as error:
-        hint = f"Make it first: {making}" if name in recipe.names() else error.hint
-        raise UsageError(f"{name!r} is neither a checkpoint of the zoo nor a run in {runs}.", hint) from None
+        if runs.find(name):  # there is one, which is not finished
+            raise
+        hint = f"Make it first: {f'advss train {name} {option}'.strip()}" if name in recipe.names() else error.hint
+        raise UsageError(f"{name!r} is neither a checkpoint of the zoo nor a run in {beside}.", hint) from None
 
 
 def inherit_trunk(network: Network, folder: Path) -> Inherited:

@@ -5,25 +5,27 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import advss_zoo.adversaries
 import advss_zoo.objectives
 from advss_zoo import plain_yaml, resources
 from advss_zoo.adversaries.base import Adversary
 from advss_zoo.adversaries.pgd import Pgd
+from advss_zoo.data import load as datasets
 from advss_zoo.data.augmentation import Augmentation
 from advss_zoo.errors import UsageError, all_mistakes, nearest
 from advss_zoo.files import read_bytes
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.base import Objective
 from advss_zoo.registry import any_of
-from advss_zoo.training.schedules import AnySchedule, phase_at
+from advss_zoo.training.schedules import AnyPhase, AnySchedule, phase_at
 from advss_zoo.zoo import index
 from advss_zoo.zoo.names import NAME, TAG
 
@@ -76,6 +78,9 @@ class Validation(_Part):
     every: int = Field(1, ge=1)
     images: int = Field(5_000, ge=1)
     attack: Pgd = Pgd(steps=20)
+    patience: int | None = Field(
+        None, ge=1, description="after how many looks without a better accuracy of what ships training stops"
+    )
 
 
 class _Named(_Part):
@@ -138,13 +143,13 @@ class Recipe(_Named):
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the forward passes; weights are always fp32")
     seed: int = Field(20, ge=0)
 
-    @model_validator(mode="after")
-    def _phases_in_order(self) -> Recipe:
-        for key, phases in (("adversary", self.adversary), ("schedule", self.schedule)):
-            ends = [phase.until for phase in phases]
-            if ends != sorted(set(ends)) or ends[-1] != 1:
-                raise ValueError(f"the phases of `{key}` must end at rising fractions, the last at 1; found {ends}")
-        return self
+    @field_validator("adversary", "schedule")
+    @classmethod
+    def _phases_in_order(cls, phases: list[AnyPhase]) -> list[AnyPhase]:
+        ends = [phase.until for phase in phases]
+        if ends != sorted(set(ends)) or ends[-1] != 1:
+            raise ValueError(f"the phases must end at rising fractions, the last at 1; found {ends}")
+        return phases
 
     @model_validator(mode="after")
     def _a_head_alone_needs_a_trunk(self) -> Recipe:
@@ -152,6 +157,12 @@ class Recipe(_Named):
             raise ValueError("`trains: head` needs a `parent` whose trunk it keeps")
         if self.head_first and (self.trains == "head" or self.parent is None):
             raise ValueError("`head_first` needs a `parent` whose trunk trains later")
+        return self
+
+    @model_validator(mode="after")
+    def _patience_needs_a_best(self) -> Recipe:
+        if self.validation.patience and not self.ship.startswith("best-"):
+            raise ValueError(f"`validation.patience` waits for better weights, but `ship` takes the {self.ship}")
         return self
 
     @model_validator(mode="after")
@@ -204,13 +215,16 @@ def load_any(
 
     Args:
         runs: a folder of runs; given, it is a mistake if the parent or a member is neither there, nor a folder, nor a
-            known name.
+            known name, and if the data are not.
 
     Raises:
         UsageError: there is no such recipe, or something in it is wrong; all mistakes are named at once.
     """
-    values = _resolved(_find(source), overrides)
-    what, mistakes = f"The recipe {source}", _unknown_checkpoints(values, runs) if runs else []
+    mistakes: list[str] = []
+    values = _resolved(_find(source), overrides, mistakes)
+    what = f"The recipe {source}"
+    if runs:
+        mistakes += [*_unknown_data(values), *_unknown_checkpoints(values, runs)]
     if "members" in values:
         return _validated(EnsembleRecipe, values, what, mistakes)
     return _validated(Recipe, values, what, mistakes)
@@ -222,10 +236,10 @@ def from_values(values: dict[str, Any], overrides: list[str] | tuple[str, ...] =
     Raises:
         UsageError: something in it is wrong; all mistakes are named at once.
     """
-    values = copy.deepcopy(values)
+    values, mistakes = copy.deepcopy(values), []
     for override in overrides:
-        _override(values, override)
-    return _validated(Recipe, values, "The recipe", [])
+        mistakes += _override(values, override)
+    return _validated(Recipe, values, "The recipe", mistakes)
 
 
 def _validated(kind: type[AnyRecipe], values: dict[str, Any], what: str, mistakes: list[str]) -> AnyRecipe:
@@ -238,18 +252,31 @@ def _validated(kind: type[AnyRecipe], values: dict[str, Any], what: str, mistake
     return recipe
 
 
-def _resolved(path: Path, overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    """The keys of a recipe with its bases and its profile, and what was asked for on top."""
+def _resolved(path: Path, overrides: list[str] | tuple[str, ...], mistakes: list[str]) -> dict[str, Any]:
+    """The keys of a recipe with its bases and its profile, and what was asked for on top.
+
+    Args:
+        mistakes: what is wrong with that is added to it.
+    """
     offered: set[str] = set()
     profile = _with_bases(path, None, offered, []).get("profile")
     asked = [value for key, _, value in (override.partition("=") for override in overrides) if key == "profile"]
     if asked and asked[-1] not in offered:
-        known = f"It has: {', '.join(sorted(offered))}." if offered else "Leave `profile` out."
-        raise UsageError(f"{path.stem} has no profile {asked[-1]!r}.", known)
+        known = f"it has {' and '.join(sorted(offered))}{nearest(asked[-1], offered)}" if offered else "leave it out"
+        mistakes.append(f"profile: {path.stem} has no profile {asked[-1]!r}; {known}")
+        overrides, asked = [override for override in overrides if not override.startswith("profile=")], []
     values = _with_bases(path, asked[-1] if asked else profile, offered, [])
     for override in overrides:
-        _override(values, override)
+        mistakes += _override(values, override)
     return values
+
+
+def _unknown_data(values: dict[str, Any]) -> list[str]:
+    """The data are a set with a name or a path."""
+    name = values.get("data")
+    if not isinstance(name, str) or name in datasets.names() or os.sep in name or _exists(Path(name)):
+        return []
+    return [f"data: there is no data set {name!r}{nearest(name, datasets.names())}"]
 
 
 def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
@@ -261,13 +288,13 @@ def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
     return [
         f"{key}: there is no {name!r}{nearest(name, known)}"
         for key, name in asked
-        if isinstance(name, str) and not (name in known or _is_folder(Path(name)) or _is_folder(runs / name))
+        if isinstance(name, str) and not (name in known or _exists(Path(name)) or _exists(runs / name))
     ]
 
 
-def _is_folder(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
-        return path.is_dir()
+        return path.exists()
     except OSError:  # a name that no file system takes
         return False
 
@@ -339,14 +366,18 @@ def _find(source: str | Path) -> Path:
         return resources.folder("recipes") / f"{source}.yaml"
     path = Path(source)
     if not path.is_file():
-        raise UsageError(f"There is no recipe {str(source)!r}.", f"Give a YAML file or one of: {', '.join(names())}.")
+        raise UsageError(
+            f"There is no recipe {str(source)!r}{nearest(str(source), names())}.",
+            f"Give a YAML file or one of: {', '.join(names())}.",
+        )
     return path
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _override(values: dict[str, Any], override: str) -> list[str]:
+    """Change a value, or say why that cannot be done."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise UsageError(f"{override!r} is not an override.", "Write key=value, for example epochs=10.")
+        return [f"{override!r} is no override like epochs=10"]
     *parents, last = key.split(".")
     place: Any = values
     try:
@@ -354,4 +385,5 @@ def _override(values: dict[str, Any], override: str) -> None:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
         place[int(last) if isinstance(place, list) else last] = plain_yaml.read(text)
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise UsageError(f"The override {override!r} does not fit the recipe.") from None
+        return [f"the override {override!r} does not fit the recipe"]
+    return []

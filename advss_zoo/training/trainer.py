@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,17 @@ from advss_zoo.training import curves, log, parents, state
 from advss_zoo.training.board import Board
 from advss_zoo.training.crew import Crew, Share
 from advss_zoo.training.examples import Examples
-from advss_zoo.training.parents import LAST, Inherited, inherit_trunk
+from advss_zoo.training.parents import Inherited, inherit_trunk
 from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.training.schedules import learning_rate
 from advss_zoo.training.validation import accuracies
 from advss_zoo.zoo import checkpoint
+from advss_zoo.zoo.runs import LAST, RECIPE
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
 COLLAPSE = 0.6  # RA below this part of the best so far, and 10 points or more below it, is catastrophic overfitting
-KEPT = "recipe.yaml"  # the recipe of the run, in its folder
+EXPLODED = 1_000.0  # no loss of these objectives is so large, unless training has diverged
 LOG_EVERY = 50  # steps between records of the training loss
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was last seen
@@ -79,6 +81,7 @@ def train(
 ) -> Path:
     """Run a recipe in the folder `out`; returns the checkpoint folder that the recipe ships.
 
+    With `validation.patience` training stops where it leads no further; the epochs of `last` say when that was.
     The folder holds the resolved recipe, log.jsonl, TensorBoard's events, curves.png, the full state, and a checkpoint
     folder each for the weights `best-ta`, `best-ra` (both picked on validation), `average` and `last`.
 
@@ -92,7 +95,7 @@ def train(
     crew.wait()
     if crew.is_first:
         remove_leftovers(out)
-        write_atomically(out / KEPT, lambda file: file.write(recipe.to_yaml().encode()))
+        write_atomically(out / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
     crew.wait()
     Trainer(recipe, out, crew).run(progress)
     return out / recipe.ship
@@ -100,7 +103,7 @@ def train(
 
 def _check_claim(out: Path, recipe: Recipe, resume: bool) -> None:
     """Is the folder free, or that of this run? How a batch is cut into shares is checked with the state."""
-    kept = out / KEPT
+    kept = out / RECIPE
     if not kept.exists():
         return
     if load(kept).model_copy(update={"accumulation": recipe.accumulation}) != recipe:
@@ -137,6 +140,7 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.best = {"ta": -1.0, "ra": -1.0}
+        self.waited = 0  # validations since the best of what ships
         self._restore()
         self.head_alone: bool | None = None
         self._choose_what_trains()
@@ -150,22 +154,30 @@ class Trainer:
             progress = _silent
         started, saved, note = time.monotonic() - self.seconds, time.monotonic(), ""
         progress(self.step, self.total_steps, note)
-        while self.step < self.total_steps:
+        worst = torch.zeros((), device=self.device)
+        while not self._is_over:
             loss = self._train_step()
+            worst = torch.maximum(worst, loss.abs())  # of all, for a net that is lost may be back at chance soon
             self.seconds = time.monotonic() - started
             if self.step % LOG_EVERY == 0:
-                self._record(loss=self._finite(loss), lr=self._learning_rate(self.step - 1))
+                self._check_loss(worst)
+                self._record(loss=float(loss), lr=self._learning_rate(self.step - 1))
             if self._validation_is_due():
-                self._finite(loss)
+                self._check_loss(worst)
                 note = self._validate()
-            if time.monotonic() - saved > SAVE_EVERY or self.step == self.total_steps:
-                self._finite(loss)
+            if time.monotonic() - saved > SAVE_EVERY or self._is_over:
+                self._check_loss(worst)
                 self._save()
                 saved = time.monotonic()
             progress(self.step, self.total_steps, note)
         self._check_frozen_trunk()
         self._export("average", self._averaged)
         self._export(LAST, self.model)  # the last to be written: a run that has it is finished
+
+    @property
+    def _is_over(self) -> bool:
+        patience = self.recipe.validation.patience
+        return self.step >= self.total_steps or (patience is not None and self.waited >= patience)
 
     # --- one step -------------------------------------------------------------------------------------------------
 
@@ -239,7 +251,8 @@ class Trainer:
             if self.recipe.attack_mode == "train":  # as the paper's authors have it
                 self._set_modes()
             loss = self.precision.attack_loss(self.recipe.objective, self.model, batch)
-            return adversary.perturb(loss, batch.inputs, index=batch.index, seed=seed, progress=progress)
+            with self._attacking():
+                return adversary.perturb(loss, batch.inputs, index=batch.index, seed=seed, progress=progress)
 
     def _statistics(self) -> list[Tensor]:
         """The running statistics of batch norm."""
@@ -255,11 +268,35 @@ class Trainer:
     def _seed(self, purpose: str, moment: int) -> int:
         return derived_seed(self.recipe.seed, purpose, moment)
 
-    def _finite(self, loss: Tensor) -> float:
-        value = float(loss)
-        if not math.isfinite(value):
-            raise AdvssError(f"The loss is {value} at step {self.step}.", "Lower the peak of `schedule`.")
-        return value
+    # --- divergence -----------------------------------------------------------------------------------------------
+
+    def _check_loss(self, worst: Tensor) -> None:
+        """
+        Raises:
+            AdvssError: it is not finite, or too large.
+        """
+        if not float(worst) < EXPLODED:
+            raise self._diverged(f"The loss reached {float(worst):.4g}")
+
+    def _check_weights(self) -> None:
+        """
+        Raises:
+            AdvssError: one is not finite.
+        """
+        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
+            raise self._diverged("A weight is no longer finite")
+
+    @contextmanager
+    def _attacking(self) -> Iterator[None]:
+        """The attacks of this package fail where a gradient is not finite: here that is no fault of the model."""
+        try:
+            yield
+        except AdvssError:
+            raise self._diverged("A gradient is no longer finite") from None
+
+    def _diverged(self, what: str) -> AdvssError:
+        kept = f" The best weights so far are in {self.out / 'best-ra'}." if self.best["ra"] >= 0 else ""
+        return AdvssError(f"{what} at step {self.step}: training has diverged.{kept}", "Lower the peak of `schedule`.")
 
     # --- validation -----------------------------------------------------------------------------------------------
 
@@ -271,12 +308,20 @@ class Trainer:
         """Measure TA and RA on held-out training images, keep the weights that are the best so far in either.
 
         Raises:
-            AdvssError: the robustness has collapsed: catastrophic overfitting.
+            AdvssError: the robustness has collapsed (catastrophic overfitting), and the recipe has no patience, with
+                which that is but a reason to stop.
         """
         model = self._averaged
-        measured = dict(zip(("ta", "ra"), accuracies(self.recipe, model, self.validation, self.crew), strict=True))
+        with self._attacking():
+            found = accuracies(self.recipe, model, self.validation, self.crew)
+        measured = dict(zip(("ta", "ra"), found, strict=True))
+        self.waited += 1
+        patience = self.recipe.validation.patience
         for kind, accuracy in measured.items():
-            if accuracy > self.best[kind]:
+            better = accuracy > self.best[kind]
+            if better and self.recipe.ship == f"best-{kind}":
+                self.waited = 0
+            if better or (patience and accuracy == self.best[kind]):  # few images make many equals: the last of them
                 self.best[kind] = accuracy
                 self._export(f"best-{kind}", model)
         self._record(validation=measured)
@@ -286,6 +331,9 @@ class Trainer:
         chance = max(0.1, 2 / math.sqrt(len(self.validation)))  # of few images many fall by chance
         collapsed = measured["ra"] < COLLAPSE * self.best["ra"] and self.best["ra"] - measured["ra"] > chance
         if collapsed and adversary.passes:  # without an attack in training, RA is expected to go
+            if patience:
+                self.waited = patience
+                return "RA has collapsed, the best weights are kept"
             raise AdvssError(
                 "Catastrophic overfitting at epoch {:g}: RA on validation fell from {:.1%} to {:.1%}; the best weights "
                 "are in best-ra.".format(self.step / self.steps_per_epoch, self.best["ra"], measured["ra"]),
@@ -351,15 +399,14 @@ class Trainer:
             shipped = recipe.objective.ships.build(recipe.architecture).state_dict()
         state = model.state_dict()
         checkpoint.save(self.out / picked, {name: state[name] for name in shipped}, config)
-        write_atomically(self.out / picked / "recipe.yaml", lambda file: file.write(recipe.to_yaml().encode()))
+        write_atomically(self.out / picked / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
 
     def _save(self) -> None:
         """
         Raises:
             AdvssError: a weight is not finite; it never takes the place of a state that is whole.
         """
-        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
-            raise AdvssError(f"A weight is no longer finite at step {self.step}.", "Lower the peak of `schedule`.")
+        self._check_weights()
         if not self.crew.is_first:
             return
         momentum = {
@@ -368,7 +415,13 @@ class Trainer:
             if parameter in self.optimizer.state
         }
         groups = {"model": self.model.state_dict(), "average": self.average.state_dict(), "momentum": momentum}
-        facts = {"step": self.step, "seconds": self.seconds, "best": self.best, "shares": self.crew.total}
+        facts = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "waited": self.waited,
+            "shares": self.crew.total,
+        }
         state.save(self.state_file, groups, facts)
 
     def _restore(self) -> None:
@@ -387,6 +440,7 @@ class Trainer:
             parameter = parameters[name]
             self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter.detach()).copy_(buffer)
         self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
+        self.waited = facts.get("waited", 0)
 
     def _inherit_trunk(self) -> Inherited | None:
         """Start from the parent's trunk; parent.json in the run's folder says what was copied."""

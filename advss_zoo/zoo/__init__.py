@@ -2,3 +2,4 @@
 
 WEIGHTS = "model.safetensors"  # what a checkpoint folder holds beside its config.json
 CONFIG = "config.json"
+MOST_TEMPERATURE = 1e6  # of a softmax; beyond it all classes are equally probable anyway

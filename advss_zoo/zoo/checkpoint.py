@@ -26,7 +26,7 @@ from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
 from advss_zoo.zoo import CONFIG as CONFIG
-from advss_zoo.zoo import WEIGHTS
+from advss_zoo.zoo import MOST_TEMPERATURE, WEIGHTS
 from advss_zoo.zoo.names import MAX_LENGTH, NAME, TAG
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Config(BaseModel):
     objective: AnyObjective | None = Field(Classification(), description="whose head lies on the trunk; null: none")
     classes: tuple[str, ...] = Field((), description="of a classifier, in the order of the logits")
     image_size: int = Field(32, ge=8, le=4096)
+    temperature: float = Field(1.0, gt=0, le=MOST_TEMPERATURE, description="softmax(logits / it) are the probabilities")
     sha256: str | None = Field(None, description=f"of {WEIGHTS}; written by `save`")
     provenance: Provenance | None = None
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import read_json
-from advss_zoo.zoo import CONFIG
+from advss_zoo.zoo import CONFIG, MOST_TEMPERATURE
 from advss_zoo.zoo.names import FULL_NAME, MAX_LENGTH, NAME, TAG
 
 MEMBERS = "members"
@@ -41,6 +41,7 @@ class EnsembleConfig(BaseModel):
     kind: Literal["ensemble"] = "ensemble"
     scenario: str
     classes: tuple[str, ...] = Field(description="in the order of the outputs")
+    temperature: float = Field(1.0, gt=0, le=MOST_TEMPERATURE, description="softmax(logits / it) are the probabilities")
     members: tuple[Member, ...] = Field(min_length=2, max_length=MOST_MEMBERS)
 
     @property

@@ -6,12 +6,13 @@ brings is compared with its digest here, each time it is used, and deleted if it
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx2  # what huggingface_hub 2 asks with
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
@@ -129,7 +130,16 @@ def fetch(snapshot: Snapshot) -> Path:
         found[name] = _download(snapshot, name)
     config = found[CONFIG]
     assert config is not None
+    _remove_others(config.parent, snapshot)
     return config.parent
+
+
+def _remove_others(folder: Path, snapshot: Snapshot) -> None:
+    """What somebody else's account of this commit left behind has been compared with nothing."""
+    for path in folder.rglob("*"):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in snapshot.files:
+            with files.explained("delete", path):
+                path.unlink(missing_ok=True)
 
 
 def _compare(wanted: Snapshot, there: Snapshot, names: list[str]) -> None:
@@ -181,7 +191,9 @@ def _forget(path: Path) -> None:
 
 
 def _record(address: Address) -> Path:
-    return records() / f"{address.owner}--{address.name}" / f"{quote(address.revision or 'main', safe='')}.json"
+    """The revision as a digest: some are too long for a file's name, or differ in case alone."""
+    revision = hashlib.sha256((address.revision or constants.DEFAULT_REVISION).encode()).hexdigest()
+    return records() / f"{address.owner}--{address.name}" / f"{revision}.json"
 
 
 def _remembered(address: Address) -> Snapshot | None:

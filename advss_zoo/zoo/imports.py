@@ -9,16 +9,18 @@ The authors' names and entries are those of github.com/VITA-Group/Adv-SS-Pretrai
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -178,11 +180,26 @@ def _load(path: Path) -> Any:
         file = path.open("rb")
     try:
         with file, warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(NUMBERS):
+            _check_unpacked(file)
             return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # a damaged file can make the unpickler fail in any way
         raise _refusal(path, error) from error
+
+
+def _check_unpacked(file: BinaryIO) -> None:
+    """A few compressed bytes can unpack to more than fits into memory.
+
+    Raises:
+        ValueError: it unpacks to more than it has, which no file does that `torch.save` wrote.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > file.seek(0, os.SEEK_END):
+            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+    file.seek(0)
 
 
 def _refusal(path: Path, error: Exception) -> CheckpointError:
@@ -218,6 +235,7 @@ def _is_plain(value: Any) -> bool:
         and value.layout == torch.strided
         and not value.is_quantized
         and not value.is_complex()
+        and value.nbytes <= value.untyped_storage().nbytes()  # one number can be said to be as many as one likes
     )
 
 

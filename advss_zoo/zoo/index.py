@@ -122,6 +122,15 @@ def find(text: str) -> Entry:
     raise UsageError(f"There is no checkpoint {text!r}.", f"{hint} See `advss list`.")
 
 
+def knows(text: str) -> bool:
+    """Does NAME or NAME.TAG mean a checkpoint of the zoo?"""
+    try:
+        find(text)
+    except UsageError:
+        return False
+    return True
+
+
 def default_name() -> str:
     """The full name of the zoo's default classifier.
 

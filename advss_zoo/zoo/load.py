@@ -15,14 +15,17 @@ from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.resnetv2 import ResNetV2
-from advss_zoo.zoo import WEIGHTS, checkpoint, ensembles, sources
+from advss_zoo.zoo import WEIGHTS, checkpoint, ensembles, runs, sources
+from advss_zoo.zoo.checkpoint import Config
+from advss_zoo.zoo.ensembles import EnsembleConfig
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A model in evaluation mode and what is known about it.
 
-    `classes`, and the pixels a side of the images it was made for, are None for a model that is not ours.
+    `classes`, and the pixels a side of the images it was made for, are None for a model that is not ours. The
+    `temperature` is for probabilities that are shown to people: no logit, evaluation or attack knows it.
     """
 
     model: nn.Module
@@ -30,14 +33,15 @@ class Loaded:
     sha256: str
     classes: tuple[str, ...] | None
     image_size: int | None = None
+    temperature: float = 1.0
 
 
 def load_model(name: str, device: str | torch.device = "cpu") -> nn.Module:
     """A classifier or an ensemble of the zoo.
 
     Args:
-        name: NAME or NAME.TAG (see `list_models`), hf://ORG/REPO@REVISION for any repository on the Hub in our layout,
-            or several joined by + for the ensemble of them.
+        name: NAME or NAME.TAG (see `list_models`), that of a run in ./runs, hf://ORG/REPO@REVISION for any repository
+            on the Hub in our layout, or several joined by + for the ensemble of them.
 
     Returns:
         A module in evaluation mode on `device`: images (B,3,H,W) in [0,1] to logits (B,K), normalisation inside.
@@ -105,10 +109,10 @@ def _ensemble(members: list[Loaded], full_name: str) -> Loaded:
 
 
 def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:
-    """A checkpoint folder, or its model.safetensors.
+    """A checkpoint folder, its model.safetensors, or the folder of a finished run.
 
     Raises:
-        UsageError: it is a pretrained trunk and no classifier.
+        UsageError: it is a pretrained trunk and no classifier, or a run that is not finished.
         CheckpointError: it is not a whole checkpoint.
     """
     if not path.exists():
@@ -119,11 +123,11 @@ def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:
             f"{path} alone does not say what model it belongs to.",
             f"Name it {WEIGHTS}, put a {checkpoint.CONFIG} beside it and give the folder.",
         )
-    folder = path.parent if path.is_file() else path
+    folder = path.parent if path.is_file() else runs.checkpoint_in(path)
     if ensembles.is_ensemble(folder):
-        return _ensemble(
-            [from_path(member, device=device) for member in member_folders(folder)], ensembles.read(folder).full_name
-        )
+        known = ensembles.read(folder)
+        members = [from_path(member, device=device) for member in member_folders(folder)]
+        return replace(_ensemble(members, known.full_name), temperature=known.temperature)
     model, config = checkpoint.load(folder)
     assert config.sha256 is not None
     if config.kind == "trunk":
@@ -131,7 +135,18 @@ def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:
             f"{config.full_name} is a pretrained trunk, which classifies nothing yet.",
             f"Fine-tune it (`parent={folder}` with a recipe), or take its features with advss_zoo.load_trunk.",
         )
-    return Loaded(model.to(device), config.full_name, config.sha256, config.classes, config.image_size)
+    return Loaded(
+        model.to(device), config.full_name, config.sha256, config.classes, config.image_size, config.temperature
+    )
+
+
+def read_config(folder: Path) -> Config | EnsembleConfig:
+    """The configuration of a checkpoint, of whatever kind.
+
+    Raises:
+        CheckpointError: there is none, or it describes no checkpoint.
+    """
+    return ensembles.read(folder) if ensembles.is_ensemble(folder) else checkpoint.read_config(folder)
 
 
 def check(folder: Path) -> None:
@@ -140,8 +155,17 @@ def check(folder: Path) -> None:
     Raises:
         CheckpointError: it is not; what is missing or does not fit is named.
     """
-    for part in member_folders(folder) if ensembles.is_ensemble(folder) else [folder]:
+    for part in network_folders(folder):
         checkpoint.load(part)
+
+
+def network_folders(folder: Path) -> list[Path]:
+    """Where the networks of a checkpoint are: in it, or in the members of an ensemble.
+
+    Raises:
+        CheckpointError: a member has other weights than it should, or cannot be had.
+    """
+    return member_folders(folder) if ensembles.is_ensemble(folder) else [folder]
 
 
 def member_folders(folder: Path) -> list[Path]:

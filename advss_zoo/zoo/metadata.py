@@ -62,7 +62,11 @@ def model_index(full_name: str, results: Iterable[Result]) -> list[dict[str, Any
 
 
 def evaluation_files(results: Iterable[Result]) -> dict[str, bytes]:
-    """All numbers on data sets that the Hub has as files of `.eval_results/`, by name; one file a result."""
+    """All numbers on data sets that the Hub has as files of `.eval_results/`, by name; one file a result.
+
+    The Hub ranks numbers of one task of one data set. Each protocol is a task here, so that what is left under attack
+    is never ranked beside accuracies on clean images.
+    """
     found = {}
     for result in results:
         if result["data"]["name"] not in DATASETS:
@@ -71,7 +75,7 @@ def evaluation_files(results: Iterable[Result]) -> dict[str, bytes]:
         metric = _headline(result)
         constants = (f"{key.replace('_', ' ')} {value}" for key, value in metric.get("args", {}).items())
         entry = {
-            "dataset": {"id": name, "task_id": "default"},
+            "dataset": {"id": name, "task_id": slug(result["protocol"]["label"])},
             "value": metric["value"],
             "date": result["date"],
             "notes": "; ".join([metric["name"], split, *constants]),

@@ -20,10 +20,11 @@ from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.evaluation.results import Result
 from advss_zoo.files import explained, read_bytes, read_json, write_atomically
-from advss_zoo.training import recipe, release
-from advss_zoo.zoo import CONFIG, cards, checkpoint, ensembles, hub, index, load, metadata, sources
+from advss_zoo.training import release
+from advss_zoo.zoo import CONFIG, cards, checkpoint, ensembles, hub, index, load, metadata, runs, sources
 from advss_zoo.zoo.index import Entry
-from advss_zoo.zoo.snapshot import Address, Snapshot, belongs, digest
+from advss_zoo.zoo.reference import as_path
+from advss_zoo.zoo.snapshot import PREFIX, Address, Snapshot, belongs, digest
 
 CARD, RESULTS, CURVES, LOG = "README.md", "results", "curves.png", "log.jsonl"
 TAG = f"v{__version__}"
@@ -60,18 +61,23 @@ class Outcome:
 # --- what is published ------------------------------------------------------------------------------------------------
 
 
-def collect(what: str) -> Bundle:
-    """A checkpoint of the zoo, a checkpoint folder, or the one that a run's recipe ships; everything in it verified.
+def collect(what: str, address: str | None = None) -> Bundle:
+    """A checkpoint of the zoo, a checkpoint folder, or the one that a run stands for; everything in it verified.
+
+    Args:
+        what: a name, or a folder.
+        address: hf://ORG/NAME where it will be, for the card that is written where a run has none.
 
     Raises:
         UsageError: there is no such checkpoint.
         CheckpointError: the weights are not those of the configuration or the card, or a number is not borne out.
     """
-    if Path(what).is_dir():
-        return _from_folder(_shipped(Path(what)))
-    if "/" in what or "\\" in what:
+    found = as_path(what) or sources.find(what)
+    if isinstance(found, Entry):
+        return _from_zoo(found)
+    if not found.is_dir():
         raise UsageError(f"There is no folder {what}.", "Give a run's or a checkpoint's folder, or a NAME of the zoo.")
-    return _from_zoo(index.find(what))
+    return _from_folder(_shipped(found), address)
 
 
 def collect_all() -> list[Bundle]:
@@ -104,7 +110,7 @@ def _from_zoo(entry: Entry) -> Bundle:
     return Bundle(entry.full_name, _files(folder, kept, card), entry)
 
 
-def _from_folder(folder: Path) -> Bundle:
+def _from_folder(folder: Path, address: str | None) -> Bundle:
     """The card is the folder's own, or written from what the run and its results say."""
     full_name, sha256 = _identity(folder)
     found = _results(folder, sha256)
@@ -118,19 +124,14 @@ def _from_folder(folder: Path) -> Bundle:
                 f"No result in {folder / RESULTS} bears out what the front matter of {path} says: {names}."
             )
     else:
-        card = _written(folder, found.values())
+        card = _written(folder, found.values(), address or f"{PREFIX}ORG/{full_name}")
     return Bundle(full_name, _files(folder, found, card))
 
 
 def _shipped(folder: Path) -> Path:
-    if (folder / CONFIG).is_file():
-        return folder
-    if not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"{folder} is neither a checkpoint (no {CONFIG}) nor a run (no recipe.yaml).")
-    shipped = folder / recipe.load(folder / "recipe.yaml").ship
-    if not (shipped / CONFIG).is_file():
-        raise UsageError(f"The run {folder} is not finished: it has no {shipped.name}.")
-    return shipped
+    if not ((folder / CONFIG).is_file() or runs.is_run(folder)):
+        raise UsageError(f"{folder} is neither a checkpoint (no {CONFIG}) nor a run (no {runs.RECIPE}).")
+    return runs.checkpoint_in(folder)
 
 
 def _identity(folder: Path) -> tuple[str, str]:
@@ -197,7 +198,7 @@ def _numbers(model_index: list[dict[str, Any]] | None) -> set[Number]:
     }
 
 
-def _written(folder: Path, found: Iterable[Result]) -> str:
+def _written(folder: Path, found: Iterable[Result], address: str) -> str:
     """A card for the checkpoint of a run that nobody has described."""
     if ensembles.is_ensemble(folder) or not (folder.parent / LOG).is_file():
         raise CheckpointError(
@@ -208,7 +209,8 @@ def _written(folder: Path, found: Iterable[Result]) -> str:
     return cards.render(
         about
         | {
-            "licence": "MIT",
+            "address": address,
+            "licence": "other",
             "summary": f"Made with advss-zoo by the recipe {about['training']['recipe']}.",
             "limits": f"Trained on {about['training']['data']}.",
             "paper": None,

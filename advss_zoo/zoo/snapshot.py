@@ -6,6 +6,7 @@ Nothing here asks the network, and importing it imports neither torch nor huggin
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from advss_zoo.errors import CheckpointError, UsageError
-from advss_zoo.files import explained, sha256_of
+from advss_zoo.files import explained
 from advss_zoo.zoo import CONFIG, WEIGHTS
 from advss_zoo.zoo.names import FULL_NAME
 
@@ -139,9 +140,14 @@ def digest(content: Path | bytes, like: str = SHA256) -> str:
     Raises:
         AdvssError: the file cannot be read.
     """
-    if isinstance(content, Path):
-        with explained("read", content):
-            return sha256_of(content) if len(like) == len(SHA256) else digest(content.read_bytes(), like)
+    if isinstance(content, bytes):
+        return _digest(io.BytesIO(content), len(content), like)
+    with explained("read", content), content.open("rb") as file:
+        return _digest(file, content.stat().st_size, like)
+
+
+def _digest(file: io.BufferedReader | io.BytesIO, size: int, like: str) -> str:
     if len(like) == len(SHA256):
-        return hashlib.sha256(content).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    begun = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    return hashlib.file_digest(file, lambda: begun).hexdigest()

@@ -13,6 +13,8 @@ from torch import nn
 
 from advss_zoo.attacks import autoattack
 from advss_zoo.errors import AdvssError
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
 
 ATTACKS = sorted(autoattack.FEWEST_CLASSES)
 EPS = {"linf": 0.2, "l2": 4.0, "l1": 60.0}  # large: the tests let Square ask ten times only
@@ -155,6 +157,27 @@ def test_square_is_the_authors(norm):
     expected = attack.perturb(x, y)
     assert not torch.equal(expected, x)
     assert torch.equal(run("square", model, x, y, norm=norm), expected.detach().clamp(0, 1))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_square_on_a_network_of_which_parts_are_computed_is_the_authors(norm):
+    """Some images fall on the way, and the squares get smaller."""
+    torch.manual_seed(0)
+    model = ResNetV2(Architecture(depth=18, width=2)).eval().requires_grad_(False)
+    x = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    model.head.linear.bias -= model(x).mean(dim=0)  # or it says the same of all
+    y, eps = model(x).argmax(dim=1), {"linf": 0.005, "l2": 0.3}[norm]
+    constants = autoattack.constants("square", norm, 10, iterations=4, queries=60)
+    shared = {"norm": autoattack.NORMS[norm], "eps": eps, "seed": 3}
+    spy = Recorded(model)
+    expected = theirs(*MODULES["square"], spy, n_queries=60, resc_schedule=False, **shared).perturb(x, y).detach()
+    fell = (expected != x).flatten(1).any(dim=1)
+    assert 0 < fell.sum() < 6, "some fall, some stand"
+    assert len(set(map(len, spy.asked))) > 1, "and not all at once"
+    ours = Recorded(model)
+    found = autoattack.run("square", ours, x, y, norm=norm, eps=eps, seed=3, constants=constants, bare=model)
+    assert torch.allclose(found, expected.clamp(0, 1), rtol=0, atol=1e-6)
+    assert (len(ours.asked) < 20) == (norm == "linf"), "the whole network is asked where something seems to fall"
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])

@@ -50,3 +50,22 @@ def test_an_archive_that_is_missing_is_a_sentence(advss: Advss, monkeypatch: pyt
     assert (status, stdout) == (1, "")
     assert "CIFAR-10-C is not on this machine" in stderr
     assert "ADVSS_DATA" in stderr
+
+
+def test_a_baseline_makes_an_mce(advss: Advss) -> None:
+    """That of a model against itself is 100; against one that makes half of its mistakes it would be 200."""
+    arguments = ["eval", "p1f4.mini", "--attack", "corruptions", "--limit", "24", "--out", "mine"]
+    assert advss(*arguments).status == 0
+    found = advss(*arguments, "--baseline", "mine")
+    assert found.status == 0
+    assert "corruptions: mCE 100.00 against p1f4.mini" in found.stderr
+    assert advss(*arguments, "--baseline", "mine", "--json").json["mce"] == {"corruptions": 1.0}
+    other = advss("eval", "p1f4.mini", "--attack", "corruptions", "--limit", "4", "--baseline", "mine")
+    assert (other.status, other.stdout) == (2, "")
+    assert "There is no result of corruptions on these images in mine." in other.stderr
+
+
+def test_a_baseline_without_corruptions_is_a_sentence(advss: Advss) -> None:
+    status, stdout, stderr = advss("eval", "p1f4.mini", "--attack", "clean", "--limit", "4", "--baseline", "p1f3.mini")
+    assert (status, stdout) == (2, "")
+    assert "--baseline is for corruptions. Add --attack corruptions." in " ".join(stderr.split())

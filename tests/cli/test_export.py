@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from deploy import onnx_files
 from deploy.no_torch import without_torch
 from PIL import Image
+
+from advss_zoo.evaluation.verdicts import Verdicts
 
 Advss = Callable[..., Any]
 
@@ -69,6 +72,27 @@ def test_black_boxes_measure_an_onnx_file(tmp_path: Path, advss: Advss) -> None:
     document = outcome.json
     assert document["model"]["name"] == "colours.tiny.onnx"
     assert (document["results"][0]["ta"], document["data"]["n"]) == (1.0, 36)
+
+
+def test_verdicts_on_kept_adversarial_images_are_pytorchs(advss: Advss) -> None:
+    """What broke the checkpoint breaks its ONNX file, image by image."""
+    kept = advss("eval", "p1f4.mini", "--attack", "pgd3", "--limit", "32", "--save-adv", "--json").json["results"][0]
+    file = Path(kept["out"]) / "adversarial.safetensors"
+    advss("export", "p1f4.mini", "--to", "model.onnx")
+    outcome = advss("eval", "--model", "model.onnx", "--adversarial", str(file), "--limit", "32", "--json")
+    assert outcome.status == 0, outcome.stderr
+    (result,) = outcome.json["results"]
+    assert result["constants"]["label"] == "saved pgd3 on p1f4.mini"
+    then, now = (Verdicts.read(Path(each["out"]) / "verdicts.npz") for each in (kept, result))
+    assert then.attacked_prediction is not None
+    assert now.attacked_prediction is not None
+    np.testing.assert_array_equal(now.clean_prediction, then.clean_prediction)
+    np.testing.assert_array_equal(now.attacked_prediction, then.attacked_prediction)
+    assert 0 < then.ra_hits < then.ta_hits  # type: ignore[operator]
+    too_many = advss("eval", "--model", "model.onnx", "--adversarial", str(file), "--limit", "40")
+    assert (too_many.status, "none of them of image 32" in too_many.stderr) == (2, True)
+    refused = advss("eval", "--model", "model.onnx", "--adversarial", "model.onnx")
+    assert (refused.status, "holds no adversarial images" in refused.stderr) == (2, True)
 
 
 def test_a_file_of_others_is_held_to_the_classes_of_the_data(tmp_path: Path, advss: Advss) -> None:

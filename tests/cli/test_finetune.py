@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from data.folder.pictures import png_header
 from PIL import Image
 
 from advss_zoo.data.subset import load_subset
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.rotation import Rotation
-from advss_zoo.training import finetune, trainer
-from advss_zoo.zoo import checkpoint
+from advss_zoo.training import trainer
+from advss_zoo.training.assembly import assemble
+from advss_zoo.training.recipe import EnsembleRecipe
+from advss_zoo.zoo import checkpoint, ensembles
 
 Advss = Callable[..., Any]
 
@@ -52,6 +56,16 @@ def made_trunk(folder: Path, name: str) -> Path:
     return folder
 
 
+def made_classifier(folder: Path, name: str, seed: int) -> Path:
+    torch.manual_seed(seed)
+    architecture = Architecture(depth=18, width=2)
+    config = checkpoint.Config(
+        name=name, tag="test", scenario="p3f4", architecture=architecture, classes=tuple("abcdefghij")
+    )
+    checkpoint.save(folder, ResNetV2(architecture).state_dict(), config)
+    return folder
+
+
 def test_from_a_folder_to_a_checkpoint_with_a_card(images: Path, trunk: Path, advss: Advss) -> None:
     outcome = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json")
     assert outcome.status == 0, outcome.stderr
@@ -79,6 +93,59 @@ def test_from_a_folder_to_a_checkpoint_with_a_card(images: Path, trunk: Path, ad
     assert again.json["results"][0]["verdicts"] == result["verdicts"]
     whole = advss("eval", "--model", str(path), "--data", "images", "--whole", "--attack", "clean", "--json")
     assert whole.json["data"]["n"] == 24
+
+
+def test_what_came_out_goes_by_its_name(images: Path, trunk: Path, advss: Advss) -> None:
+    """The run, its folder and its checkpoint are one model to every command."""
+    done = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json").json
+    name, run = "images-tiny-p3f4", Path("runs/images-tiny-p3f4.test")
+    sha256 = checkpoint.read_config(run / "best-ra").sha256
+    for said in ([name], [f"{name}.test"], ["--model", str(run)]):
+        again = advss("eval", *said, "--data", "images", "--attack", "clean", "--json")
+        assert again.status == 0, again.stderr
+        assert again.json["model"] | {"name": ""} == done["results"][0]["model"] | {"name": ""}
+        assert again.json["model"]["sha256"] == sha256
+    assert again.json["model"]["name"] == f"{name}.test"
+    picture = next(str(path) for path in images.rglob("*.png"))
+    found = [advss("predict", said, picture, "--json").json for said in (name, str(run), str(run / "best-ra"))]
+    assert [each["images"] for each in found] == [found[0]["images"]] * 3
+    assert found[0]["model"]["temperature"] == checkpoint.read_config(run / "best-ra").temperature != 1
+    exported = advss("export", name, "--to", "mine.onnx", "--json")
+    assert exported.json["metadata"]["sha256"] == sha256
+    assert exported.json["metadata"]["temperature"] == found[0]["model"]["temperature"]
+    by_onnx = advss("predict", "mine.onnx", picture, "--json").json
+    for one, other in zip(by_onnx["images"][0]["predictions"], found[0]["images"][0]["predictions"], strict=True):
+        assert (one["label"], one["probability"]) == (other["label"], pytest.approx(other["probability"], abs=1e-5))
+    published = advss("publish", name, "--to", "published", "--json")
+    assert published.status == 0, published.stderr
+    assert checkpoint.read_config(Path("published")) == checkpoint.read_config(run / "best-ra")
+    assert "runs/" not in (Path("published") / "README.md").read_text(), "the place on this machine"
+    further = advss("finetune", "--data", "images", "--from", name, *QUICK, "--dry-run", "--json")
+    assert further.json["recipes"][0]["parent"] == f"{name}.test"
+
+
+def test_the_page_shows_what_was_measured(images: Path, trunk: Path, advss: Advss) -> None:
+    outcome = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json")
+    page = Path(outcome.json["report"])
+    assert f"in a browser: {page}" in outcome.stderr
+    assert page == Path("runs/images-tiny-p3f4.test/report.html")
+    text = page.read_text()
+    for part in ("Leaderboard", "Confusions", "Training", "images-tiny-p3f4.test: clean images", 'alt="clean image'):
+        assert part in text, part
+    (result,) = outcome.json["results"]
+    assert f"{100 * result['ta']:.2f}" in text
+
+
+def test_a_run_with_the_name_of_a_checkpoint_of_the_zoo_has_to_be_named_by_its_folder(
+    images: Path, trunk: Path, advss: Advss
+) -> None:
+    done = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--out", "runs/p1f4.mini")
+    assert "advss predict ./runs/p1f4.mini IMAGE" in done.stderr
+    picture = next(str(path) for path in images.rglob("*.png"))
+    zoos = advss("predict", "p1f4.mini", picture)
+    assert "p1f4.mini is the zoo's; for the run of that name give its folder, runs/p1f4.mini." in zoos.stderr
+    assert "By p1f4.mini" in zoos.stderr
+    assert "By images-tiny-p3f4.test" in advss("predict", "runs/p1f4.mini", picture).stderr
 
 
 def test_an_interrupted_run_ends_like_an_unbroken_one(
@@ -120,14 +187,47 @@ def test_an_ensemble_stays_one(images: Path, trunk: Path, tmp_path: Path, advss:
     )
     assert outcome.status == 0, outcome.stderr
     assert "images-ensemble-f4.test" in outcome.stdout
-    again = advss("eval", "--model", "both/ensemble", "--data", "images", "--attack", "clean", "--json")
-    assert again.status == 0
     card = Path("both/ensemble/README.md").read_text()
     assert "An ensemble of 2 classifiers" in card
     assert sorted(path.name for path in Path("both/ensemble/members").iterdir()) == [
         "images-images-other-p3f3-f4.test",
         "images-images-tiny-p3f3-f4.test",
     ]
+
+
+def test_an_ensembles_folder_becomes_another_that_every_command_takes(
+    images: Path, tmp_path: Path, advss: Advss
+) -> None:
+    members = [
+        made_classifier(tmp_path / name, name, seed) for seed, name in enumerate(("one-p3f4", "other-p3f4"), start=1)
+    ]
+    recipe = EnsembleRecipe(name="ensemble-p3f4", tag="test", scenario="p3f4", members=[str(each) for each in members])
+    folder = assemble(recipe, tmp_path / "start")
+    outcome = advss("finetune", "--data", "images", "--from", str(folder), *QUICK, "--json")
+    assert outcome.status == 0, outcome.stderr
+    name = "images-ensemble-f4.test"
+    assert (outcome.json["name"], outcome.json["path"]) == (name, f"runs/{name}/ensemble")
+    made = Path(outcome.json["path"])
+    config = ensembles.read(made)
+    assert config.classes == ("cat", "ship")
+    assert [member.name for member in config.members] == ["images-one-p3f4-f4.test", "images-other-p3f4-f4.test"]
+    assert config.temperature != 1
+    assert "An ensemble of 2 classifiers" in (made / "README.md").read_text()
+    assert "Confusions" in Path(outcome.json["report"]).read_text()
+    evaluated = advss("eval", name, "--data", "images", "--attack", "transfer,clean", "--json")
+    assert evaluated.status == 0, evaluated.stderr
+    assert evaluated.json["model"]["sha256"] == config.sha256
+    picture = next(str(path) for path in images.rglob("*.png"))
+    predicted = advss("predict", name, picture, "--json").json
+    assert predicted["model"]["temperature"] == config.temperature
+    assert advss("export", name, "--to", "ensemble.onnx").status == 0
+    by_onnx = advss("predict", "ensemble.onnx", picture, "--json").json["images"][0]["predictions"]
+    for one, two in zip(by_onnx, predicted["images"][0]["predictions"], strict=True):
+        assert (one["label"], one["probability"]) == (two["label"], pytest.approx(two["probability"], abs=1e-5))
+    assert advss("publish", name, "--to", "published").status == 0
+    assert ensembles.read(Path("published")) == config
+    further = advss("finetune", "--data", "images", "--from", name, *QUICK, "--dry-run", "--json")
+    assert len(further.json["recipes"]) == 2
 
 
 def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path, advss: Advss) -> None:
@@ -152,7 +252,7 @@ def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path,
         (["--data", "images", "--budget", "10m", "--epochs", "3"], "both say how long"),
         (["--data", "images", "--eps", "9"], "more than all of a pixel's range"),
         (["--data", "images", "--objective", "trades", "--mode", "f3"], "needs an adversary"),
-        (["--data", "images", "--from", "nothing-p3"], "neither a checkpoint of the zoo nor a run"),
+        (["--data", "images", "--from", "nothing-p3"], "There is no checkpoint 'nothing-p3'"),
         (["--data", "images", "--image-size", "4"], "--image-size"),
         (["--data", "images", "no.such=1"], "no: there is no such key"),
         ([], "--data"),
@@ -187,32 +287,60 @@ def test_images_that_will_not_do_are_a_sentence(
     assert not Path("runs").exists()
 
 
-def test_broken_files_are_named_and_the_rest_is_trained_on(images: Path, trunk: Path, advss: Advss) -> None:
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_what_is_wrong_in_a_folder_is_named_and_the_rest_is_trained_on(images: Path, trunk: Path, advss: Advss) -> None:
+    """Text and nothing for images, a giant, one picture under two labels, and a class of a single image."""
     (images / "cat" / "text.jpg").write_text("no image")
     (images / "ship" / "empty.png").touch()
+    (images / "ship" / "giant.png").write_bytes(png_header(20_000, 20_000))
+    for label in ("cat", "ship"):
+        Image.new("RGB", (40, 30), "red").save(images / label / "both.png")
+    (images / "lone").mkdir()
+    Image.new("L", (40, 30), 90).save(images / "lone" / "one.png")
     outcome = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json")
-    assert outcome.status == 0
+    assert outcome.status == 0, outcome.stderr
     assert "cat/text.jpg (not an image that can be read)" in outcome.stderr
-    assert outcome.json["data"]["skipped"] == {
-        "cat/text.jpg": "not an image that can be read",
-        "ship/empty.png": "0 bytes",
-    }
-    assert "2 cannot be read" in Path(outcome.json["card"]).read_text()
+    skipped = outcome.json["data"]["skipped"]
+    assert set(skipped) == {"cat/text.jpg", "ship/empty.png", "ship/giant.png"}
+    assert "89,478,485" in skipped["ship/giant.png"]
+    assert set(outcome.json["data"]["left_out"]) == {"cat/both.png", "ship/both.png"}
+    assert "There is no image of lone to judge the result by." in outcome.stderr
+    assert outcome.json["data"]["classes"]["lone"] == {"train": 1, "val": 0, "test": 0}
+    card = Path(outcome.json["card"]).read_text()
+    assert "3 cannot be read and 2 more were left out" in card
+    assert "| lone | 0 | - | - |" in card
+    assert "losses weighted by class" in card
 
 
 def test_a_full_disk_is_a_sentence(images: Path, trunk: Path, advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
     from advss_zoo import files
 
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+    command, written = ["finetune", "--data", "images", "--from", "trunk", *QUICK], 0
+    real = files.os.fsync
 
+    def count(descriptor: int) -> None:
+        nonlocal written
+        written += 1
+        if written == limit:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    limit = 0
+    advss(*command, "--dry-run")  # the images are in the cache from here on
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", full)
-        outcome = advss("finetune", "--data", "images", "--from", "trunk", *QUICK)
-    assert (outcome.status, outcome.stdout) == (1, "")
-    assert "No space left on device" in outcome.stderr
-    assert "Free some space" in outcome.stderr
-    assert advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--resume").status == 0
+        patch.setattr(files.os, "fsync", count)
+        whole = advss(*command, "--out", "whole", "--json").json["results"][0]
+    for limit in (1, written // 2, written - 1):  # at the plan, in training, and when all is measured
+        out, written = ["--out", f"runs/{limit}"], 0
+        with monkeypatch.context() as patch:
+            patch.setattr(files.os, "fsync", count)
+            outcome = advss(*command, *out)
+        assert (outcome.status, outcome.stdout) == (1, "")
+        assert "No space left on device" in outcome.stderr
+        assert "Free some space" in outcome.stderr
+        again = advss(*command, *out, "--resume", "--json")
+        assert again.status == 0, again.stderr
+        assert again.json["results"][0]["verdicts"] == whole["verdicts"]
 
 
 def test_a_table_of_images(images: Path, trunk: Path, tmp_path: Path, advss: Advss) -> None:
@@ -282,4 +410,4 @@ def test_a_recipe_may_name_a_folder(images: Path, tmp_path: Path, advss: Advss) 
     assert planned["cost"]["steps"] == 3  # about 17 images
     wrong = advss("train", "own.yaml", "--device", "cpu", "architecture.num_classes=3", "--out", "elsewhere")
     assert (wrong.status, "has 2 classes, but the network has 3 outputs" in wrong.stderr) == (2, True)
-    assert finetune.PLAN not in {path.name for path in Path("runs/own.test").iterdir()}
+    assert "plan.json" not in {path.name for path in Path("runs/own.test").iterdir()}

@@ -50,7 +50,7 @@ def test_as_json(advss: Advss) -> None:
     outcome = advss("predict", "model.onnx", "images/*.png", "--top", "2", "--json")
     assert outcome.status == 0
     document = outcome.json
-    assert document["model"] == {"name": "colours.tiny", "sha256": "0" * 64, "device": "cpu"}
+    assert document["model"] == {"name": "colours.tiny", "sha256": "0" * 64, "device": "cpu", "temperature": 1.0}
     assert document["skipped"] == [{"path": "images/empty.png", "reason": "0 bytes"}]
     blue = document["images"][0]
     assert (blue["path"], [each["label"] for each in blue["predictions"]]) == ("images/blue.png", ["blue", "red"])

@@ -27,12 +27,13 @@ from advss_zoo.zoo import checkpoint, index
 
 Advss = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
-DOCUMENT = {"name", "title", "tag", "metrics", "needs", "rows", "claims", "missing", "notes", "unreadable", "figure"}
+DOCUMENT = {"name", "title", "tag", "metrics", "rows", "claims", "missing", "notes", "unreadable", "figure"}
 
 
 @pytest.fixture(autouse=True)
 def _all_takes_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "estimate", lambda recipe, device: SimpleNamespace(seconds=5400.0))
+    monkeypatch.setattr(cost, "evaluation", lambda recipe, passes, images, device: 60.0)
 
 
 @pytest.fixture
@@ -47,7 +48,8 @@ measure = partial(made_up.measure, Path("runs"))
 def test_every_table_is_one_document(table: str, advss: Advss) -> None:
     outcome = advss("reproduce", table, "--tag", "mini", "--json")
     assert outcome.status == 0
-    assert all(step.keys() == {"name", "action", "command", "seconds"} for step in outcome.json["missing"])
+    steps = outcome.json["missing"]
+    assert all(step.keys() == {"name", "action", "command", "protocol", "seconds"} for step in steps)
     assert outcome.json.keys() == DOCUMENT
     assert (outcome.json["name"], outcome.json["tag"]) == (table, "mini")
 
@@ -59,7 +61,7 @@ def test_every_table_is_tab_separated_in_a_pipe(table: str, advss: Advss) -> Non
     heading, *rows = (line.split("\t") for line in stdout.splitlines())
     assert heading[:2] == ["what", "model"]
     assert {len(row) for row in rows} == {len(heading)}
-    assert len(rows) >= 2 * len(paper.load(table).cells)
+    assert len(rows) >= sum(2 if cell.values else 1 for cell in paper.load(table).cells)
     assert stderr.startswith(paper.load(table).title)
 
 
@@ -108,12 +110,19 @@ def test_below_the_table_stand_claims_and_what_is_missing(advss: Advss, monkeypa
     assert "Note: Jigsaw (P3,F4) is 84.50 / 49.61 in Table 3" in stderr
 
 
-@pytest.mark.parametrize(("table", "protocol"), [("fig4", "unforeseen")])
-def test_what_no_protocol_measures_yet_says_so(table: str, protocol: str, advss: Advss) -> None:
-    assert f"Ours needs the {protocol} protocol" in advss("reproduce", table).stderr
-    document = advss("reproduce", table, "--json").json
-    assert document["needs"] == protocol
-    assert {row["ours"] for row in document["rows"]} == {None}
+@pytest.mark.usefixtures("_no_cards")
+def test_unforeseen_attacks_stand_one_below_the_other(advss: Advss) -> None:
+    for accuracy, task in enumerate(("jigsaw", "rotation", "selfie"), start=1):
+        levels = [f"unforeseen-fog-eps{level}" for level in range(1, 7)]
+        made_up.unforeseen(Path("runs"), f"{task}-p3f4.mini", dict.fromkeys(levels, accuracy / 10))
+    status, stdout, stderr = advss("reproduce", "fig4", "--tag", "mini")
+    assert status == 0
+    rows = [line.split("\t") for line in stdout.splitlines()]
+    assert rows[0] == ["what", "model", "accuracy", "n"]
+    assert [row[2:] for row in rows if row[0] == "fog Selfie"] == [["30.00", "100"]]
+    assert [row[2:] for row in rows if row[0] == "snow Jigsaw"] == [["-", ""]]
+    assert "fog: selfie-p3f4.mini 30.00, rotation-p3f4.mini 20.00, jigsaw-p3f4.mini 10.00" in stderr
+    assert "advss eval --model runs/selfie-p3f4.mini/average --attack unforeseen --data cifar10    # about" in stderr
 
 
 @pytest.mark.usefixtures("_no_cards")

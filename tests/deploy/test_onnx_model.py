@@ -62,6 +62,7 @@ def test_what_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
         ({"shape": (1, 3, 8, 8)}, "The size of the batch must be dynamic"),
         ({"shape": ("batch", 1, 8, 8), "classes": 1}, "expected one input of images"),
         ({"shape": ("batch", 3, 8, 9)}, "expected one input of images"),
+        ({"shape": ("batch", 3, 2**40, 2**40)}, "expected one input of images"),
         ({"shape": ("batch", 3, 64)}, "expected one input of images"),
         ({"outputs": 2}, "returns logits0 .* logits1 .*, expected one output of logits"),
         ({"element": TensorProto.DOUBLE}, "onnxruntime can run|floats of shape"),
@@ -85,6 +86,19 @@ def test_metadata_that_does_not_fit_is_refused(changed: dict[str, str], says: st
     with pytest.raises(CheckpointError, match=says) as refused:
         OnnxModel.read(onnx_files.write(path, PROPS | changed))
     assert refused.value.message.isprintable()
+
+
+def test_what_is_no_text_is_refused(path: Path) -> None:
+    whole = onnx_files.write(path).read_bytes()
+    path.write_bytes(whole.replace(b"colours.tiny", b"colours.\xff\xff\xff\xff"))
+    with pytest.raises(CheckpointError, match="is not text in UTF-8"):
+        OnnxModel.read(path)
+
+
+def test_more_than_a_model_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_model, "MOST_BYTES", 100)
+    with pytest.raises(AdvssError, match="has more than 100 bytes"):
+        OnnxModel.read(onnx_files.write(path))
 
 
 def test_a_file_without_our_metadata_is_anothers(path: Path) -> None:

@@ -9,6 +9,8 @@ from torch import nn
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.details import cautions
+from advss_zoo.evaluation.protocols import parse
+from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.models.ensemble import Ensemble
 
@@ -50,7 +52,7 @@ class Rounded(nn.Sequential):
         return super().forward((x * 255).round() / 255)
 
 
-@pytest.mark.parametrize("attack", ["clean", "pgd2", "square"])
+@pytest.mark.parametrize("attack", ["clean", "pgd2", "square", "autoattack"])
 @pytest.mark.parametrize(
     ("build", "says"),
     [
@@ -109,18 +111,79 @@ def test_an_ensemble_without_gradient_is_refused_too(attack, patches, pictures):
         evaluate(Ensemble([Rounded(*patches), Rounded(*patches)]), pictures.first(16), attack)
 
 
-def test_where_some_gradients_are_0_the_result_says_how_many(patches, pictures):
-    class Partly(nn.Module):
-        def forward(self, x):
-            dark = x.mean(dim=(1, 2, 3), keepdim=True) < 0.5
-            return patches(torch.where(dark, x.detach(), x))
+class Partly(nn.Module):
+    """Hides its gradient at dark images."""
 
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(torch.where(is_dark(x), x.detach(), x))
+
+
+def is_dark(x):
+    return x.mean(dim=(1, 2, 3), keepdim=True) < 0.5
+
+
+@pytest.mark.parametrize("attack", ["pgd2", "pgd2-any", "autoattack"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_where_some_gradients_are_0_the_result_says_how_many(attack, norm, patches, pictures):
+    """pgdN counts them among the images that it attacks, those that are classified correctly."""
     images = pictures.first(40)
-    result = evaluate(Partly(), images, quick("autoattack"))
-    share = (torch.from_numpy(images.images).float().div(255).mean(dim=(1, 2, 3)) < 0.5).double().mean().item()
+    result = evaluate(Partly(patches), images, quick(attack, norm=norm))
+    x = torch.from_numpy(images.images).float() / 255
+    counted = is_dark(x).flatten()
+    if attack != "autoattack":
+        counted &= patches(x).argmax(dim=1) == torch.from_numpy(images.labels)
+    share = counted.double().mean().item()
     assert 0 < result.details["zero_gradients"] == share < 1
     assert cautions(result.details)[0].startswith(f"{share:.1%} of the images have a gradient of exactly 0")
+    assert "RA too high" in cautions(result.details)[-1]
 
 
-def test_a_sound_model_is_told_nothing(patches, pictures):
-    assert cautions(evaluate(patches, pictures.first(40), quick("autoattack")).details) == []
+class Misleading(nn.Module):
+    """Gives the gradient of another model at dark images, towards which the loss falls."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        backwards = 2 * x.detach() - x  # the same image; its gradient points the other way
+        return self.model(torch.where(is_dark(x), backwards, x))
+
+
+@pytest.mark.parametrize("attack", ["pgd3", "pgd3-any"])
+def test_where_the_loss_does_not_rise_the_result_says_so(attack, patches, pictures):
+    images = pictures.first(40)
+    result = evaluate(Misleading(patches), images, parse(attack, eps=1 / 255, step_size=0.5 / 255))
+    x = torch.from_numpy(images.images).float() / 255
+    share = (is_dark(x).flatten() & (patches(x).argmax(dim=1) == torch.from_numpy(images.labels))).double().mean()
+    assert 0 < share.item() == result.details["no_rise"]
+    assert result.details["zero_gradients"] == 0
+    assert cautions(result.details)[0].startswith(f"At {share:.1%} of the images the steps of the attack did not raise")
+    assert "RA too high" in cautions(result.details)[1]
+
+
+@pytest.mark.parametrize("build", [Saturated, Rounded])
+def test_a_model_without_gradients_under_autoattack_is_said(build, patches, pictures):
+    """Square needs none, so the attack is carried out; the result says what became of the others."""
+    result = evaluate(build(*patches), pictures.first(16), quick("autoattack"))
+    assert result.details["zero_gradients"] >= result.ta > 0
+    assert "gradient of exactly 0" in cautions(result.details)[0]
+
+
+def test_the_evidence_of_a_pass_without_a_correct_image_is_there(patches, pictures, tmp_path):
+    """Two passes, in the second of which nothing is attacked."""
+    x = torch.from_numpy(pictures.images[:72]).float() / 255
+    y = patches(x).argmax(dim=1)
+    y[64:] = (y[64:] + 1) % 10
+    result = evaluate(patches, (x, y), "pgd2", out=tmp_path)
+    assert (result.ta, result.details) == (64 / 72, {"zero_gradients": 0.0, "no_rise": 0.0})
+    assert check(tmp_path / "result.json") == result
+
+
+@pytest.mark.parametrize("attack", ["pgd2", "pgd2-any", "autoattack"])
+def test_a_sound_model_is_told_nothing(attack, patches, pictures):
+    assert cautions(evaluate(patches, pictures.first(40), quick(attack)).details) == []

@@ -45,6 +45,22 @@ def test_what_square_may_break_is_the_authors_threshold(broken, suspicious):
     assert derive(PROTOCOL, found)["black_box_beats_white_box"] is suspicious
 
 
+@pytest.mark.parametrize(("norm", "eps", "said"), [("linf", 0.5, True), ("linf", 0.49, False), ("l2", 0.5, False)])
+def test_where_all_images_can_be_grey_one_class_can_stand(norm, eps, said):
+    """Of the classes 0, 0, 0, 1, 2, 2 at most three images can be right when all look the same."""
+    label = np.array([0, 0, 0, 1, 2, 2], np.int32)
+    for standing, expected in ((4, said), (3, False)):
+        attacked = np.where(np.arange(6) < standing, label, 9).astype(np.int32)
+        found = derive({"norm": norm, "eps": eps}, Verdicts(np.arange(6, dtype=np.int32), label, label, attacked))
+        assert (found == {"more_than_possible": True}) is expected
+        assert any("no model is as robust as that" in sentence for sentence in cautions(found)) is expected
+
+
+def test_a_loss_that_hardly_ever_fails_to_rise_is_no_sign():
+    assert cautions({"no_rise": 0.01}) == []
+    assert cautions({"no_rise": 0.02})[0].startswith("At 2.0% of the images the steps of the attack did not raise")
+
+
 def test_counts_and_fractions():
     details = derive(
         {}, verdicts(unconfirmed=[0, 2, 0, 0, 1, 0], zero_gradient=[1, 1, 1, 0, 0, 0], right_8bit=[0, 1, 0, 1, 1, 1])

@@ -46,3 +46,5 @@ def test_a_network_as_good_as_those_trained_for_the_attack_has_1(result):
 def test_there_is_none_without_every_strength_or_a_calibration(result):
     pgd = replace(result, protocol=protocols.parse("pgd20").constants())
     assert scores([*measured(result, "l2", [0.5] * 5), *measured(result, "fog", [0.5] * 6), pgd]) == {}
+    names = (f"{name}-untargeted" for name in protocols.expand("unforeseen-linf"))
+    assert scores([replace(result, protocol=protocols.parse(name).constants(), ra=0.5) for name in names]) == {}

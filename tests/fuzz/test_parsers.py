@@ -22,7 +22,8 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
-from fuzz import cases
+from data.folder.pictures import encoded, picture
+from fuzz import binary, cases
 from fuzz.watch import harmless, tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,14 +31,18 @@ from PIL import Image
 
 from advss_zoo import files, plain_yaml, resources
 from advss_zoo.data import sources as data_sources
+from advss_zoo.data.folder import listing
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation import eps, results
+from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.results import Result
+from advss_zoo.evaluation.saved import Saved
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.report.html import collect, evidence
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, index, load, names, snapshot, sources
+from advss_zoo.zoo import checkpoint, index, load, names, publish, snapshot, sources
 
 SECONDS = 20  # that one case may take on a busy machine; most take a millisecond
 ROOT = Path(__file__).parents[2]
@@ -155,18 +160,13 @@ def headers(folder: Path) -> st.SearchStrategy[bytes]:
 
     shapes = st.just(()) | st.lists(st.integers(0, 3), max_size=5).map(tuple)
     names = st.sampled_from(sorted(state))
-    values = st.sampled_from([0.0, 1.0, 1e300, float("nan"), float("inf")])
     few = dict(list(header.items())[:4])
     return (
         cases.altered(header).map(assembled)
         | cases.altered(few).map(assembled)
         | cases.files(content)
-        | st.builds(changed, names, st.sampled_from(TYPES), shapes, values)
+        | st.builds(changed, names, st.sampled_from(binary.TYPES), shapes, binary.VALUES)
     )
-
-
-TYPES = (torch.float16, torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.int8, torch.bool)
-TYPES += (torch.uint16, torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64)
 
 
 # --- recipes ----------------------------------------------------------------------------------------------------------
@@ -254,6 +254,13 @@ def evaluated(folder: Path) -> None:
     result.write(folder / "result.json")
 
 
+def attacked(folder: Path) -> None:
+    """And the adversarial images of its four."""
+    evaluated(folder)
+    tensors = {"x_adv": torch.zeros(4, 3, 2, 2), "label": torch.arange(4), "index": torch.arange(4)}
+    safetensors.torch.save_file(tensors, folder / TENSORS_FILE)
+
+
 KINDS = st.sampled_from(["<i4", "<i8", "<u8", "|i1", "<f4", "<f8", "|b1", "<U3", "<M8[s]", "<c8"])
 SHAPES = st.sampled_from([(4,), (4,), (4,), (0,), (), (2, 2), (1,)])
 
@@ -278,6 +285,71 @@ def read_verdicts(path: Path) -> None:
     assert found.sha256
     assert found.scores()["ta"] <= 1
     assert found.agreement(found) == len(found)
+
+
+def logs(folder: Path) -> st.SearchStrategy[bytes]:
+    """The log of a run, of which a report is made."""
+    record = {"step": 1, "epoch": 0.5, "loss": 1.5, "validation": {"ta": 0.5, "ra": 0.25}}
+    return cases.files(b'{"step": 1, "epoch": 0.5}\n' * 3) | lines(record)
+
+
+def lines(document: Any) -> st.SearchStrategy[bytes]:
+    return st.lists(cases.altered(document).map(lambda value: json.dumps(value).encode() + b"\n"), max_size=3).map(
+        b"".join
+    )
+
+
+# --- cards ------------------------------------------------------------------------------------------------------------
+
+
+FRONT = {
+    "license": "mit",
+    "model-index": [
+        {
+            "name": "net.mini",
+            "results": [
+                {
+                    "task": {"type": "image-classification"},
+                    "dataset": {"name": "CIFAR-10", "type": "uoft-cs/cifar10", "split": "test"},
+                    "metrics": [{"type": "accuracy", "value": 72.98, "name": "TA (clean)", "args": {"seed": 0}}],
+                }
+            ],
+        }
+    ],
+}
+
+
+def fronts(folder: Path) -> st.SearchStrategy[bytes]:
+    def written_out(document: Any) -> bytes:
+        return f"---\n{yaml.safe_dump(document, allow_unicode=True)}---\n# A net\n".encode("utf-8", "replace")
+
+    return cases.altered(FRONT).map(written_out) | cases.files(written_out(FRONT))
+
+
+# --- tables of images -------------------------------------------------------------------------------------------------
+
+
+def tables(folder: Path) -> st.SearchStrategy[bytes]:
+    cells = st.sampled_from(["a.png", "path", "label", "split", "train", "cat", '"', ",", ";", "\t", "\n", "\r", "\0"])
+    return cases.files(b"path,label,split\na.png,cat,train\nb.png,dog,val\n") | st.lists(cells | cases.TEXTS).map(
+        lambda found: "".join(found).encode("utf-8", "replace")
+    )
+
+
+def records(folder: Path) -> st.SearchStrategy[bytes]:
+    record = {"path": "a.png", "label": "cat", "split": "train"}
+    return lines(record) | cases.files(json.dumps(record).encode() + b"\n")
+
+
+def pictured(folder: Path) -> None:
+    (folder / "a.png").write_bytes(encoded(picture(0)))
+
+
+def read_table(path: Path) -> None:
+    found = listing.list_images(path)
+    assert found.key
+    for reason in found.skipped:
+        reason.encode()
 
 
 # --- the index, and images in archives --------------------------------------------------------------------------------
@@ -349,6 +421,17 @@ PARSERS = {
     ),
     "results": Parser(document("result.json"), written("result.json", results.check), evaluated),
     "verdicts": Parser(archives, written("verdicts.npz", read_verdicts), evaluated),
+    "adversarial images": Parser(
+        lambda folder: cases.files((folder / TENSORS_FILE).read_bytes()), written(TENSORS_FILE, Saved.read), attacked
+    ),
+    "reports": Parser(document("result.json"), written("result.json", evidence.read), evaluated),
+    "logs": Parser(logs, written("log.jsonl", lambda path: collect._run(path, "run"))),
+    "cards": Parser(fronts, written("README.md", lambda path: publish._claims(publish._read_card(path), path))),
+    "images": Parser(binary.images, written("a.png", binary.read_image)),
+    "csv": Parser(tables, written("t.csv", read_table), pictured),
+    "json lines": Parser(records, written("t.jsonl", read_table), pictured),
+    "onnx": Parser(binary.models, written("a.onnx", binary.read_model)),
+    "pytorch": Parser(binary.pickles, written("a.pt", binary.read_pickle)),
     "index": Parser(
         document(CARD), written(CARD, read_index), lambda folder: shutil.copy(ROOT / "cards" / CARD, folder)
     ),

@@ -40,6 +40,17 @@ def test_a_dry_run_lists_files(hub, checkout, advss):
     assert hub.repositories == {}
 
 
+def test_results_that_lie_with_a_checkpoint_go_along(hub, tiny, advss):
+    (tiny / "README.md").write_text("---\n{}\n---\n# Tiny\n")
+    evaluated = ("--attack", "clean", "--limit", "8", "--out", str(tiny / "results"))
+    assert advss("eval", "--model", str(tiny), *evaluated).status == 0
+    assert advss("publish", str(tiny), "--to", "hf://acme/tiny").status == 0
+    repository = hub.repositories["acme/tiny"]
+    there = {name for name in repository.commits[repository.head] if name.startswith((".eval_results/", "results/"))}
+    slug = "cifar10-1k-clean"
+    assert there == {f".eval_results/{slug}.yaml", f"results/{slug}/result.json", f"results/{slug}/verdicts.npz"}
+
+
 def test_the_whole_zoo(hub, checkout, advss, monkeypatch, tmp_path):
     for path in (checkout / "cards").glob("*.json"):
         if path.stem not in (NAME, "selfie-p3f4.mini"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hub.conftest import contents
+from hub.server import Handler
 
 from advss_zoo import resources
 from advss_zoo.zoo import index, publish
@@ -21,7 +23,7 @@ BUNDLED = resources.PACKAGE / "bundled" / NAME
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
@@ -49,7 +51,7 @@ def test_a_second_user_pulls_once_and_then_needs_no_network(hub, checkout, insta
 def test_two_at_once_and_one_of_them_killed(hub, in_zoo, installed, start):
     package, go_on = installed(), threading.Event()
     hub.cut(WEIGHTS, after=100_000, then=go_on)
-    first = start("pull", "p1f4", package=package)
+    first = start("pull", "p1f4", package=package, HF_HUB_DOWNLOAD_TIMEOUT="600")
     wait_until(lambda: hub.asked(f"^GET .*{WEIGHTS}"))
     second = start("pull", "p1f4", package=package)
     wait_until(lambda: len(hub.asked(f"^HEAD .*{WEIGHTS}")) == 2)
@@ -89,13 +91,17 @@ def test_a_sentence_and_no_traceback_and_no_token(hub, on_hub, start, address, s
     assert "hf_reader" not in stderr
 
 
-def test_no_network_is_noticed_at_once(hub, in_zoo, installed, start):
+def hang_up(handler: Handler) -> bool:
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def test_a_hub_that_is_away_is_tried_once(hub, in_zoo, installed, start):
     """The client alone would try again for 23 seconds."""
-    package = installed()
-    hub.close()
-    began = time.monotonic()
-    process = start("pull", "p1f4", package=package)
+    hub.fault("", hang_up, times=None)
+    process = start("pull", "p1f4", package=installed())
     _, stderr = process.communicate()
     assert process.returncode == 1
     assert stderr.startswith(f"Error: {hub.url} cannot be reached.\nCheck the network")
-    assert time.monotonic() - began < 20
+    assert len(hub.requests) == 1

@@ -252,6 +252,7 @@ def run(described: Path, tmp_path: Path) -> Path:
     checkpoint.save(folder / "average", model.state_dict(), config.model_copy(update={"provenance": provenance}))
     for place in (folder, folder / "average"):
         (place / "recipe.yaml").write_text(made_by.to_yaml())
+    shutil.copytree(folder / "average", folder / "last")
     record = {"step": 1, "epoch": 1.0, "seconds": 60.0, "validation": {"ta": 0.5, "ra": 0.25}}
     (folder / "log.jsonl").write_text(json.dumps(record) + "\n")
     (folder / "curves.png").write_bytes(b"a picture")
@@ -269,6 +270,9 @@ def test_a_run_goes_as_what_its_recipe_ships_with_a_card_written_for_it(hub, run
             "model.safetensors",
             "recipe.yaml",
         ]
+    there = publish.collect(str(run), str(TINY)).files["README.md"].decode()
+    assert 'load_model("hf://acme/tiny")' in there
+    assert there.replace(str(TINY), "hf://ORG/tiny.test") == files["README.md"].decode()
     card = ModelCard(files["README.md"].decode())
     ta = read_json(next(run.glob("average/results/*/result.json")))["ta"]
     assert [result.metric_value for result in card.data.eval_results] == [round(100 * ta, 2)]
@@ -277,7 +281,7 @@ def test_a_run_goes_as_what_its_recipe_ships_with_a_card_written_for_it(hub, run
 
 
 def test_a_run_that_is_not_finished(run):
-    shutil.rmtree(run / "average")
+    shutil.rmtree(run / "last")
     with pytest.raises(UsageError, match="is not finished"):
         publish.collect(str(run))
 

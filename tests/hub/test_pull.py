@@ -261,6 +261,13 @@ def test_a_slow_hub_is_waited_for(hub, on_hub):
     assert sources.fetch(ADDRESS).sha256
 
 
+def test_a_hub_that_does_not_answer_is_given_up(hub, on_hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_ETAG_TIMEOUT", 0.1)
+    hub.delay("/api/", 1)
+    with pytest.raises(CheckpointError, match="cannot be reached"):
+        sources.fetch(ADDRESS)
+
+
 def test_a_file_that_fails_once_is_asked_for_again(hub, on_hub):
     hub.fail("^HEAD .*/resolve/", 503)
     assert sources.fetch(ADDRESS).sha256
@@ -394,6 +401,24 @@ def test_weights_of_another_configuration_are_refused(hub, on_hub):
     on_hub.commit(files | {"config.json": files["config.json"].replace(b'"sha256": "', b'"sha256": "0')})
     with pytest.raises(CheckpointError, match=r"has been changed or damaged: its sha256 is"):
         load_model(ADDRESS)
+
+
+def test_what_the_hub_said_of_a_commit_before_is_not_in_the_folder_later(hub, in_zoo):
+    """Asked for by its address, a commit may be anything; the index knows which files it has."""
+    files = in_zoo.commits[in_zoo.head]
+    files["members/a.mini/config.json"] = b"{}"
+    folder = sources.fetch("hf://acme/p1f4.mini").path
+    assert (folder / "members" / "a.mini" / "config.json").exists()
+    assert sources.fetch("p1f4").path == folder
+    assert not (folder / "members" / "a.mini" / "config.json").exists()
+
+
+def test_a_revision_may_be_longer_than_the_name_of_a_file(hub, on_hub):
+    long = on_hub.refs["/".join(["x"] * 85)] = on_hub.head
+    address = f"{ADDRESS}@{'/'.join(['x'] * 85)}"
+    assert sources.fetch(address).full_name == f"{ADDRESS}@{long}"
+    hub.close()
+    assert sources.fetch(address).full_name == f"{ADDRESS}@{long}"
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, "config.json"])

@@ -96,11 +96,49 @@ def test_the_attack_gradient_agrees_with_finite_differences_second_order_part_in
     assert (plain * direction).sum().item() != pytest.approx(expected, rel=2e-1)
 
 
-def test_without_lambda_the_joint_attack_is_one_attack_a_task():
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("prepared", ["task", "image"], indirect=True)
+def test_the_gradient_of_the_weights_agrees_with_finite_differences_second_order_part_included(prepared, sign):
+    """What is minimised holds gradients of images, so what the weights follow holds second derivatives."""
+    objective, model, batch = prepared
+    options = objective.diversity.model_copy(update={"outer_sign": sign})
+    objective = objective.model_copy(update={"diversity": options})
+    inputs = (batch.inputs + 0.01 * torch.randn_like(batch.inputs)).clamp(0, 1)
+    weights = [weight.requires_grad_() for name, weight in model.named_parameters() if name.startswith("trunk.")]
+    whole, first_order = (
+        torch.autograd.grad(each.training_loss(model, inputs, batch, 0.5), weights)
+        for each in (objective, objective.watched)
+    )
+    second_order = [one - other for one, other in zip(whole, first_order, strict=True)]
+    length = torch.cat([part.flatten() for part in second_order]).norm()
+    direction = [part / length for part in second_order]
+
+    def along(gradients):
+        return sum((one * other).sum() for one, other in zip(gradients, direction, strict=True)).item()
+
+    def loss_at(step):
+        with torch.no_grad():
+            for weight, towards in zip(weights, direction, strict=True):
+                weight += step * towards
+        loss = objective.training_loss(model, inputs, batch, 0.5).item()
+        with torch.no_grad():
+            for weight, towards in zip(weights, direction, strict=True):
+                weight -= step * towards
+        return loss
+
+    expected = (loss_at(1e-6) - loss_at(-1e-6)) / 2e-6
+    assert along(whole) == pytest.approx(expected, rel=1e-4)
+    # Along the direction of the second-order part alone, the first-order gradient would be far off.
+    assert along(first_order) != pytest.approx(expected, rel=2e-1)
+
+
+@pytest.mark.parametrize("options", [None, {"inner": 0, "outer": 0.1}], ids=["apse", "apdpe"])
+def test_without_lambda_the_joint_attack_is_one_attack_a_task(options):
     torch.manual_seed(0)
-    objective = Joint(tasks=TASKS)
-    model = objective.build(Architecture(depth=18, width=2)).eval()
-    batch = objective.transform(torch.rand(4, 3, 32, 32), torch.zeros(4).long(), torch.arange(4), seed=1)
+    objective = Joint(tasks=TASKS, diversity=options)
+    model = objective.build(Architecture(depth=18, width=2)).double().eval()
+    images = torch.rand(4, 3, 32, 32, dtype=torch.float64)  # in which rounding turns no sign of a gradient
+    batch = objective.transform(images, torch.zeros(4).long(), torch.arange(4), seed=1)
     attack = Pgd(steps=3)
     with frozen(model):
         together = attack.perturb(
@@ -109,7 +147,7 @@ def test_without_lambda_the_joint_attack_is_one_attack_a_task():
         for task, part, share in zip(TASKS, batch.parts, together.chunk(3), strict=True):
             branch = joint.Branch(model, model.head[task.name])
             alone = attack.perturb(task.attack_loss(branch, part), part.inputs, index=part.index, seed=2, progress=0)
-            assert (alone - share).abs().mean() < 1e-4
+            assert torch.allclose(alone, share, rtol=0, atol=1e-12)
 
 
 def test_weights_of_the_outer_problem():

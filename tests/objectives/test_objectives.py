@@ -143,6 +143,14 @@ def test_trades_is_the_clean_loss_plus_a_divergence(beta):
     assert objective.attack_loss(model, batch)(images + 1).item() == pytest.approx(divergence.sum().item(), rel=1e-4)
 
 
+def test_validation_of_trades_maximises_the_cross_entropy():
+    logits, labels = torch.randn(5, 10), torch.arange(5)
+    watched = Trades(beta=6).watched
+    batch = watched.transform(torch.zeros(5, 3, 2, 2), labels, torch.arange(5), seed=0)
+    found = watched.attack_loss(lambda _: logits, batch)(batch.inputs)
+    assert found.item() == pytest.approx(5 * cross_entropy(logits, labels).item(), rel=1e-5)
+
+
 def test_oneshot_turns_every_image_in_all_four_ways():
     images = torch.rand(3, 3, 4, 4)
     batch = OneShot().transform(images, torch.tensor([7, 8, 9]), torch.arange(3), seed=0)

@@ -21,6 +21,7 @@ def _no_cards(monkeypatch):
 @pytest.fixture(autouse=True)
 def _nothing_is_timed(monkeypatch):
     monkeypatch.setattr(cost, "estimate", lambda recipe, device: SimpleNamespace(seconds=60.0))
+    monkeypatch.setattr(cost, "evaluation", lambda recipe, passes, images, device: float(passes))
 
 
 @pytest.fixture
@@ -36,6 +37,11 @@ def measure(runs):
 @pytest.fixture
 def transfer(runs):
     return partial(made_up.transfer, runs)
+
+
+@pytest.fixture
+def unforeseen(runs):
+    return partial(made_up.unforeseen, runs)
 
 
 @pytest.fixture

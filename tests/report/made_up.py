@@ -92,6 +92,15 @@ WRONG = {
 }
 
 
+def unforeseen(runs: Path, name: str, accuracies: dict[str, float], *, n: int = 100, picked: str = "average") -> None:
+    """Leave results of unforeseen attacks, by protocol, on weights of a pick."""
+    for label, accuracy in accuracies.items():
+        found = verdicts(1.0, accuracy, n)
+        folder = runs / "eval" / f"{name}-{picked}-{n}" / label
+        found.write(folder / "verdicts.npz")
+        result(name, found, sha256=sha256_of(name, picked), label=label).write(folder / "result.json")
+
+
 def transfer(
     runs: Path,
     *,

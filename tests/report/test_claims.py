@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report import made_up
 
+from advss_zoo.attacks.unforeseen.calibration import CIFAR10
 from advss_zoo.report import claims
 from advss_zoo.report.claims import CLAIMS
 
@@ -85,7 +86,7 @@ def test_partial_adversarial_fine_tuning_is_far_above(ra, verdict, measure, ours
     for task in TASKS:
         measure(f"{task}-p3f1.mini", 0.8, 0.2)
         measure(f"{task}-p3f2.mini", 0.7, ra if task == "jigsaw" else 0.4)
-    judged = judge("table3", "F2", ours)
+    judged = judge("table3", "far above", ours)
     assert judged.verdict == verdict
     assert len(judged.evidence) == 3
 
@@ -196,3 +197,52 @@ def test_the_diagonal_of_the_paper_is_the_largest_of_its_column(ours, monkeypatc
     assert judge_it(found, "mini").verdict == HOLDS
     by_name["selfie-p3f4.mini", "jigsaw-p3f4.mini"] = 0.49
     assert judge_it(found, "mini").verdict == FAILS
+
+
+LEVELS = [f"unforeseen-{attack}-eps4" for attack in CIFAR10]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "verdict"),
+    [((0.5, 0.4, 0.3), HOLDS), ((0.5, 0.3, 0.4), FAILS), ((0.3, 0.5, 0.2), FAILS), ((0.5, 0.5, 0.3), FAILS)],
+)
+def test_selfie_is_best_and_jigsaw_worst_under_every_unforeseen_attack(accuracies, verdict, unforeseen, ours):
+    for task in TASKS:
+        unforeseen(f"{task}-p3f4.mini", dict.fromkeys(LEVELS[:-1], 0.4 - TASKS.index(task) / 100))
+    judged = judge("fig4", "Selfie is best", ours)
+    assert (judged.verdict, len(judged.evidence)) == (OPEN, len(LEVELS) - 1)
+    assert judged.missing[0].startswith("snow on the same images for selfie-p3f4.mini and ")
+    for task, accuracy in zip(TASKS, accuracies, strict=True):
+        unforeseen(f"{task}-p3f4.mini", {LEVELS[-1]: accuracy})
+    judged = judge("fig4", "Selfie is best", ours)
+    assert (judged.verdict, judged.missing) == (verdict, ())
+    shown = ", ".join(f"{task}-p3f4.mini {100 * a:.2f}" for task, a in zip(TASKS, accuracies, strict=True))
+    assert judged.evidence[-1] == f"snow: {shown}"
+
+
+@pytest.mark.parametrize(("one_shot", "verdict"), [(0.38, HOLDS), (0.42, FAILS), (0.40, FAILS)])
+def test_rotation_gains_on_the_one_shot_model(one_shot, verdict, unforeseen, ours):
+    unforeseen("rotation-p3f4.mini", dict.fromkeys(LEVELS, 0.40))
+    unforeseen("oneshot-f4.mini", dict.fromkeys(LEVELS, 0.30) | {LEVELS[2]: one_shot})
+    assert judge("fig3", "gains on each", ours).verdict == verdict
+
+
+@pytest.mark.parametrize(("ta", "verdict"), [(0.69, HOLDS), (0.70, FAILS), (0.71, FAILS)])
+def test_partial_adversarial_fine_tuning_costs_accuracy(ta, verdict, measure, ours):
+    for task in TASKS:
+        measure(f"{task}-p3f1.mini", 0.70, 0.1)
+        measure(f"{task}-p3f2.mini", ta if task == "rotation" else 0.6, 0.3)
+    assert judge("table3", "costs TA", ours).verdict == verdict
+
+
+def test_the_ensemble_of_three_is_the_most_robust_and_rotation_with_selfie_the_most_accurate(measure, ours):
+    for name, ta, ra in (("jigsaw", 0.72, 0.44), ("rotation", 0.70, 0.45), ("selfie", 0.71, 0.46)):
+        left_out = {"jigsaw": "selfie-rotation", "rotation": "selfie-jigsaw", "selfie": "rotation-jigsaw"}[name]
+        measure(f"ensemble-{left_out}-p3f4.mini", ta, ra, trained=False)
+    assert judge("table6", "beats every pair", ours).verdict == OPEN
+    measure("ensemble-p3f4.mini", 0.715, 0.47, trained=False)
+    assert judge("table6", "beats every pair", ours).verdict == HOLDS
+    assert judge("table6", "the most TA", ours).verdict == HOLDS
+    measure("ensemble-p3f4.mini", 0.73, 0.455, trained=False)
+    assert judge("table6", "beats every pair", ours).verdict == FAILS
+    assert judge("table6", "the most TA", ours).verdict == FAILS

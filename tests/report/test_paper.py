@@ -28,7 +28,7 @@ BY_HAND = [
     ("table8", "F2", "Selfie", {"ta": 71.9, "ra": 30.57, "epochs": 61}),
     ("fig1", "Rotation", "", {"ta": 85.66, "ra": 50.04, "epochs": 46}),
     ("fig1", "ensemble fine-tuning", "", {"ta": 86.04, "ra": 54.64, "epochs": 144}),
-    ("fig3", "least gain on 12 attacks", "", {"gain": 1.03}),
+    ("fig3", "least gain on an attack", "", {"gain": 1.03}),
     ("fig5", "only Jigsaw", "", {"share": 14.09}),
 ]
 

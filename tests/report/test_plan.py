@@ -80,10 +80,17 @@ def test_without_a_recipe_there_is_no_command(steps):
     ]
 
 
-def test_only_training_by_a_recipe_is_timed(steps):
+def test_what_a_recipe_makes_is_timed(steps):
     found = steps("p1f4.mini", "rotation-p2f4.mini")
-    assert [plan.seconds(step, "cpu") for step in found] == [60.0, None, None]
-    assert plan.seconds(steps(ENSEMBLE)[3], "cpu") is None
+    assert [plan.seconds(step, "cpu") for step in found] == [60.0, 21, None]
+
+
+def test_an_evaluation_takes_the_passes_of_its_protocols_with_each_member(steps):
+    *_, assembly, evaluation = steps(ENSEMBLE)
+    assert (plan.seconds(assembly, "cpu"), plan.seconds(evaluation, "cpu")) == (None, 2 * 21)
+    *_, evaluation = plan.steps(["p1f4.mini"], Ours(Path("runs")), "unforeseen")
+    assert (evaluation.protocol, plan.seconds(evaluation, "cpu")) == ("unforeseen", 60 * 201)
+    assert evaluation.command == "advss eval --model runs/p1f4.mini/average --attack unforeseen --data cifar10"
 
 
 def test_what_is_finished_is_not_made_again(steps, runs):

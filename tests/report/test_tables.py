@@ -6,11 +6,12 @@ import json
 
 import pytest
 
+from advss_zoo.evaluation import protocols
 from advss_zoo.report import paper, tables
 
 ROW = {"row", "column", "checkpoint", "paper", "elsewhere", "ours", "other_picks"}
 OURS = {"picked", "pick", "epochs", "n", "ta", "ta_ci95", "ra", "ra_ci95", "data", "sha256", "result"}
-KEYS = {"name", "title", "tag", "metrics", "needs", "rows", "claims", "missing", "notes", "unreadable"}
+KEYS = {"name", "title", "tag", "metrics", "rows", "claims", "missing", "notes", "unreadable"}
 
 
 @pytest.mark.parametrize("name", paper.names())
@@ -27,7 +28,7 @@ def test_every_table_has_every_key(name, measure, ours):
     for claim in document["claims"]:
         assert claim.keys() == {"claim", "verdict", "evidence", "missing"}
     for step in document["missing"]:
-        assert step.keys() == {"name", "action", "command"}
+        assert step.keys() == {"name", "action", "command", "protocol"}
     assert {step["name"] for step in document["missing"]} >= {
         row["checkpoint"] for row in document["rows"] if row["checkpoint"] and not row["ours"]
     }
@@ -77,3 +78,49 @@ def test_transfer_shows_as_soon_as_it_is_measured(name, metric, expected, transf
     assert tables.document(table, "mini", ours())["missing"] == missing, "on 100 images"
     transfer(n=10_000)
     assert tables.document(table, "mini", ours())["missing"] == []
+
+
+LINF, FOG = ([f"unforeseen-{attack}-eps{level}" for level in range(1, 7)] for attack in ("linf", "fog"))
+
+
+def test_unforeseen_attacks_are_the_mean_over_the_strengths_that_all_have_met(unforeseen, ours):
+    unforeseen("rotation-p3f4.mini", dict(zip(LINF, (0.6, 0.5, 0.4, 0.3, 0.2, 0.1), strict=True)))
+    unforeseen("oneshot-f4.mini", dict(zip(LINF[:2], (0.5, 0.3), strict=True)))
+    for name, accuracy in (("rotation-p3f4.mini", 0.2), ("oneshot-f4.mini", 0.3)):
+        unforeseen(name, {FOG[3]: accuracy})
+    unforeseen("oneshot-f4.mini", {FOG[4]: 0.9}, n=50)
+    unforeseen("rotation-p3f4.mini", {FOG[4]: 0.9})
+    document = tables.document(paper.load("fig3"), "mini", ours())
+    shown = {
+        (row["row"], row["column"]): row["ours"].get("gain", row["ours"].get("accuracy"))
+        for row in document["rows"]
+        if row["ours"]
+    }
+    assert shown == {
+        ("least gain on an attack", ""): pytest.approx(-0.1),
+        ("most gain on an attack", ""): pytest.approx(0.15),
+        ("linf", "Rotation"): pytest.approx(0.55),
+        ("linf", "one-shot"): pytest.approx(0.4),
+        ("fog", "Rotation"): pytest.approx(0.2),
+        ("fog", "one-shot"): pytest.approx(0.3),
+    }
+    assert {row["ours"]["n"] for row in document["rows"] if row["ours"]} == {100}
+
+
+def test_unforeseen_attacks_are_missing_until_all_are_measured_on_all_images(unforeseen, measure, ours, runs):
+    def missing():
+        return [
+            (step["name"], step["protocol"]) for step in tables.document(paper.load("fig4"), "mini", ours())["missing"]
+        ]
+
+    name = "selfie-p3f4.mini"
+    measure(name, 0.7, 0.4)
+    assert (name, "unforeseen") in missing()
+    everything = protocols.expand("unforeseen")
+    unforeseen(name, dict.fromkeys(everything[1:], 0.5), n=10_000)
+    assert (name, "unforeseen") in missing()
+    unforeseen(name, {everything[0]: 0.5}, n=9_999)
+    assert (name, "unforeseen") in missing()
+    unforeseen(name, {everything[0]: 0.5}, n=10_000)
+    assert (name, "unforeseen") not in missing()
+    assert ("jigsaw-p3f4.mini", "unforeseen") in missing()

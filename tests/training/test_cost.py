@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from advss_zoo.objectives import joint
 from advss_zoo.training import cost, recipe
 
 
@@ -35,3 +36,13 @@ def test_the_time_grows_with_the_epochs(monkeypatch):
     monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: seconds)
     twice = made.model_copy(update={"epochs": 2 * made.epochs})
     assert cost.estimate(twice).seconds == pytest.approx(2 * cost.estimate(made).seconds)
+
+
+@pytest.mark.parametrize(("name", "taken"), [("apse-p3.mini", False), ("apdpe-p3.mini", True)])
+def test_second_order_gradients_are_in_the_time_of_a_pass(monkeypatch, name, taken):
+    seen, diversity = [], joint.diversity
+    monkeypatch.setattr(joint, "diversity", lambda gradients: seen.append(gradients) or diversity(gradients))
+    monkeypatch.setattr(cost, "REPEATS", 2)
+    assert cost.seconds_per_image(recipe.load(name, ["architecture.width=2", "precision=fp32"])) > 0
+    assert bool(seen) == taken
+    assert all(gradient.requires_grad for gradients in seen for gradient in gradients)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -15,11 +16,18 @@ from advss_zoo.training import log, recipe, trainer
 from advss_zoo.training.crew import Crew
 
 RUN = """
-import sys
+import os, sys
 from pathlib import Path
 from advss_zoo.training import recipe, trainer
-trainer.LOG_EVERY = 1
-trainer.train(recipe.load(sys.argv[1], sys.argv[3:]), Path(sys.argv[2]))
+
+class Trainer(trainer.Trainer):
+    def _train_step(self):
+        if self.step == int(os.environ["STOP"]):
+            sys.exit()
+        return super()._train_step()
+
+trainer.LOG_EVERY, trainer.SAVE_EVERY, trainer.Trainer = 1, -1.0, Trainer
+trainer.train(recipe.load(sys.argv[1], sys.argv[3:]), Path(sys.argv[2]), resume=True)
 """
 LAUNCH = [
     "accelerate.commands.launch",
@@ -50,13 +58,14 @@ def run(recipe_file, tmp_path, monkeypatch, cache, one_thread):
     script.write_text(RUN)
     monkeypatch.setattr(trainer, "LOG_EVERY", 1)
 
-    def with_(name, *options, processes=1):
+    def with_(name, *options, processes=1, stop=-1):
         out = tmp_path / name
         if processes == 1:
-            trainer.train(recipe.load(recipe_file, options), out)
+            trainer.train(recipe.load(recipe_file, options), out, resume=True)
         else:
             command = [sys.executable, "-m", *LAUNCH, str(script), str(recipe_file), str(out), *options]
-            subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+            environment = os.environ | {"OMP_NUM_THREADS": "1", "STOP": str(stop)}
+            subprocess.run(command, check=True, capture_output=True, env=environment)
         return losses(out)
 
     return with_
@@ -115,13 +124,23 @@ def test_two_processes_have_the_losses_of_one_that_normalises_each_half_by_itsel
     assert run("whole", *options) != pytest.approx(one, abs=1e-5), "batch norm does see the halves"
 
 
-def test_a_run_of_two_processes_leaves_the_same_files_and_resumes_in_one(run, tmp_path, recipe_file):
-    run("two", "epochs=1", processes=2)
-    assert {path.name for path in (tmp_path / "two").iterdir()} >= {
-        "state.safetensors",
-        "average",
-        "last",
-        "recipe.yaml",
-    }
-    trainer.train(recipe.load(recipe_file, ["epochs=1", "accumulation=2"]), tmp_path / "two", resume=True)
-    json.loads((tmp_path / "two" / "average" / "config.json").read_text())
+def test_two_processes_attack_jointly_as_one_does(run):
+    """Second-order gradients of three tasks, dropout included, are averaged over processes like any other."""
+    tasks = "[{name: selfie, transformer: mini, mask: image}, {name: jigsaw}, {name: rotation}]"
+    objective = f"objective={{name: joint, tasks: {tasks}, diversity: {{inner: 1, outer: 1}}}}"
+    options = ["epochs=1", objective, "adversary=[{name: pgd, steps: 1}]"]
+    one, two = run("one", *options, "accumulation=2"), run("two", *options, processes=2)
+    assert len(one) == 3
+    assert two == pytest.approx(one, abs=1e-5)
+
+
+def test_a_run_of_two_processes_that_was_stopped_goes_on_in_two_or_in_one(run, tmp_path):
+    whole = run("whole", "epochs=1", "accumulation=2")
+    assert run("two", "epochs=1", processes=2, stop=2) == pytest.approx(whole[:2], abs=1e-5)
+    assert not (tmp_path / "two" / "last").exists()
+    shutil.copytree(tmp_path / "two", tmp_path / "one")
+    assert run("two", "epochs=1", processes=2) == pytest.approx(whole, abs=1e-5)
+    assert run("one", "epochs=1", "accumulation=2") == pytest.approx(whole, abs=1e-5)
+    for name in ("whole", "two", "one"):
+        assert {path.name for path in (tmp_path / name).iterdir()} >= {"state.safetensors", "last", "recipe.yaml"}
+        json.loads((tmp_path / name / "average" / "config.json").read_text())

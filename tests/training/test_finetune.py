@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,14 @@ def test_few_images_are_seen_more_often(images: int) -> None:
     assert made.epochs == finetune.usual_epochs(images) >= finetune.usual_epochs(images + 1)
     assert 6 <= made.epochs <= 120
     assert 2 <= made.batch_size <= max(2, images)
+    assert (made.augmentation.cutout > 0) == (images < 2_000)
+
+
+@pytest.mark.parametrize("mode", ["f1", "f2", "f3", "f4"])
+def test_training_waits_for_a_better_accuracy_for_half_of_the_looks(mode: str) -> None:
+    (made,) = planned(made_of([700, 700]), mode=mode).recipes
+    assert made.validation.patience == 4
+    assert math.ceil(made.epochs / made.validation.every) in (7, 8)
 
 
 class TestBudget:

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advss_zoo.evaluation.confusion import Confusion
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.training.outcome import Confusion, _by_class
+from advss_zoo.training.outcome import _by_class
 
 CLASSES = ("ant", "bee", "cow")
 verdicts = st.lists(st.tuples(*[st.integers(0, 2)] * 3), min_size=1, max_size=30)

@@ -61,9 +61,11 @@ def test_files_that_are_no_recipes(tmp_path, text):
         recipe.load(path)
 
 
-def test_unknown_names_list_the_known_ones():
-    with pytest.raises(UsageError, match=r"p1f4\.mini"):
+def test_unknown_names_list_the_known_ones_and_the_nearest():
+    with pytest.raises(UsageError, match=r"one of: .*p1f4\.mini"):
         recipe.load("p9f9")
+    with pytest.raises(UsageError, match=r"no recipe 'p1f4\.mni' \(did you mean p1f4\.mini\?\)"):
+        recipe.load("p1f4.mni")
 
 
 def test_a_binary_file_is_a_sentence(tmp_path):
@@ -106,7 +108,7 @@ def test_bases_and_profiles_are_merged_key_by_key(tmp_path):
     assert recipe.load(path, ["profile=paper", "epochs=1"]).epochs == 1, "what is asked for overrules the profile"
     path.write_text(path.read_text().replace("name: mine", "name: mine, epochs: 4"))
     assert recipe.load(path).epochs == 4, "a file has the last word over the profiles of its bases"
-    with pytest.raises(UsageError, match=r"no profile 'papr'.*fast, paper"):
+    with pytest.raises(UsageError, match=r"no profile 'papr'; it has fast and paper \(did you mean paper\?\)"):
         recipe.load(path, ["profile=papr"])
 
 
@@ -133,7 +135,19 @@ def test_a_base_that_does_not_exist_is_named(tmp_path):
 
 
 def test_every_mistake_brings_the_nearest_word(recipe_file, tmp_path):
-    options = ["epocs=3", "objective={name: rotatoin}", "parent=selfie-p3.mni", "epochs=many"]
+    options = [
+        "epocs=3",
+        "objective={name: rotatoin}",
+        "parent=selfie-p3.mni",
+        "epochs=many",
+        "data=cifra10",
+        "ship=lsat",
+        "profile=papr",
+        "adversary.0.until=1",
+        "optimizer=sgd",
+        "schedule.5.peak=1",
+        "batch_size",
+    ]
     with pytest.raises(UsageError) as caught:
         recipe.load_any(recipe_file, options, runs=tmp_path)
     message = caught.value.message
@@ -141,6 +155,13 @@ def test_every_mistake_brings_the_nearest_word(recipe_file, tmp_path):
         "epocs: there is no such key (did you mean epochs?)",
         "did you mean rotation?",
         "epochs: Input should",
+        "data: there is no data set 'cifra10' (did you mean cifar10?)",
+        "'best-ra' or 'last' (did you mean last?)",
+        "profile: tiny has no profile 'papr'; leave it out",
+        "adversary: Value error, the phases must end at rising fractions",
+        "optimizer: 'sgd' is no map of keys",
+        "the override 'schedule.5.peak=1' does not fit the recipe",
+        "'batch_size' is no override like epochs=10",
     ):
         assert part in message
     assert "parent: there is no 'selfie-p3.mni' (did you mean selfie-p3.mini?)" in message
@@ -240,6 +261,6 @@ def test_a_recipe_that_builds_on_itself(base, tmp_path):
 
 def test_names_that_no_file_system_takes(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text(f"{{name: mine, members: ['{'x' * 5000}', 5], parent: 'a\\0b'}}")
-    with pytest.raises(UsageError, match="members: there is no 'xxx"):
+    path.write_text(f"{{name: mine, data: '{'y' * 5000}', members: ['{'x' * 5000}', 5], parent: 'a\\0b'}}")
+    with pytest.raises(UsageError, match=r"there is no data set 'yyy.*members: there is no 'xxx"):
         recipe.load_any(path, runs=tmp_path)

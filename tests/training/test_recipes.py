@@ -11,6 +11,7 @@ from advss_zoo import resources
 from advss_zoo.data import catalogue
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.files import read_json
+from advss_zoo.report import paper
 from advss_zoo.training import log, recipe, trainer
 from advss_zoo.zoo import checkpoint, index
 
@@ -100,6 +101,25 @@ def test_the_small_nets_fill_table_3():
     tasks, scenarios = ("selfie", "rotation", "jigsaw"), ("p2f3", "p2f4", "p3f1", "p3f2", "p3f3", "p3f4")
     wanted = {f"{task}-{scenario}.mini" for task in tasks for scenario in scenarios}
     assert wanted | {"p1f3.mini", "p1f4.mini", "apse-p3f4.mini", "apdpe-p3f4.mini"} <= set(recipe.names())
+
+
+@pytest.mark.parametrize("tag", ["mini", "r50"])
+def test_there_are_three_pairs_and_a_triple(tag):
+    assert {f"{ensemble}.{tag}" for ensemble in paper.ensembles()} <= set(recipe.names())
+    assert sorted(map(len, paper.ensembles().values())) == [2, 2, 2, 3]
+
+
+PIECES = ("selfie", "jigsaw")  # tasks that ask where a part of the image lay
+BEFORE_IT_WAS_KNOWN = {"selfie-p3.mini"}  # to be made again
+
+
+@pytest.mark.parametrize("name", sorted(set(TRAINED_ONES) - BEFORE_IT_WAS_KNOWN))
+def test_no_black_border_betrays_where_a_piece_lay(name):
+    """The authors' crop moves black pixels into the image; their profile keeps it, ours does not."""
+    made = recipe.load(name)
+    tasks = {task.name for task in getattr(made.objective, "tasks", [made.objective])}
+    assert made.profile == "fast"
+    assert made.augmentation.crop_padding == 0 or tasks.isdisjoint(PIECES)
 
 
 @pytest.mark.parametrize("name", recipe.names())

@@ -147,10 +147,34 @@ def test_validation_images_are_not_trained_on(cache, recipe_file, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run(cache, recipe_file, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
-    with pytest.raises(AdvssError, match="loss is nan"):
+    with pytest.raises(AdvssError, match="loss reached nan"):
         trainer.train(recipe.load(recipe_file, ["schedule.0.peak=1e30"]), tmp_path / "run")
     groups, _ = state.load(tmp_path / "run" / "state.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in groups["model"].values())
+
+
+@pytest.mark.parametrize("adversary", ["{name: none}", "{name: n-fgsm}", "{name: pgd, steps: 1}"])
+def test_a_run_that_diverges_says_so_and_keeps_its_best_weights(cache, recipe_file, tmp_path, monkeypatch, adversary):
+    rate = trainer.learning_rate
+    monkeypatch.setattr(trainer, "learning_rate", lambda s, step, *of: rate(s, step, *of) if step < 4 else 1e30)
+    made = recipe.load(recipe_file, ["validation.every=1", f"adversary=[{adversary}]"])
+    with pytest.raises(AdvssError, match=r"training has diverged.*best weights so far are in .*/run/best-ra") as caught:
+        trainer.train(made, tmp_path / "run")
+    assert caught.value.exit_code == 1
+    model, config = checkpoint.load(tmp_path / "run" / "best-ra")
+    assert config.provenance.epochs == 1
+    assert model(torch.rand(2, 3, 32, 32)).isfinite().all()
+    assert not (tmp_path / "run" / "last").exists()
+
+
+def test_a_loss_that_explodes_stops_the_run_although_it_is_finite(cache, recipe_file, tmp_path, monkeypatch):
+    """Of the 6 steps before the first validation one is enough."""
+    losses = iter([1, 2e4, 1, 1, 1, 1])
+    monkeypatch.setattr(
+        trainer._TrainingLoss, "forward", lambda self, inputs, batch: 0 * self.network(inputs).sum() + next(losses)
+    )
+    with pytest.raises(AdvssError, match=r"The loss reached 2e\+04 at step 6: training has diverged"):
+        trainer.train(recipe.load(recipe_file), tmp_path / "run")
 
 
 def test_a_full_disk_loses_nothing(cache, recipe_file, tmp_path, monkeypatch, unbroken):
@@ -211,7 +235,7 @@ def test_without_an_attack_in_training_robustness_may_go(cache, recipe_file, tmp
 
 
 def test_weights_that_are_not_finite_are_never_kept(cache, recipe_file, tmp_path):
-    with pytest.raises(AdvssError, match=r"loss is nan|no longer finite"):
+    with pytest.raises(AdvssError, match=r"loss reached nan|no longer finite"):
         trainer.train(recipe.load(recipe_file, ["schedule.0.peak=1e30", "validation.every=1"]), tmp_path / "run")
     for kept in (tmp_path / "run").glob("*/model.safetensors"):
         assert all(torch.isfinite(tensor).all() for tensor in load_file(kept).values())

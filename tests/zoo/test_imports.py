@@ -6,6 +6,7 @@ The networks here are written after the paper's description and the names in the
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -516,6 +517,26 @@ def test_code_in_a_file_is_not_run(tmp_path):
 def test_a_whole_module_is_code(imported):
     with pytest.raises(CheckpointError, match=r"without running code \(torch\.nn\.modules\.linear\.Linear\)"):
         imported(nn.Linear(2, 2))
+
+
+def test_a_number_that_is_said_to_be_many_is_no_tensor(imported):
+    file = classifier(depth=18)
+    file.weights["1.conv1.weight"] = torch.ones(1).expand(10**6, 10**6)
+    with pytest.raises(CheckpointError, match=r"1\.conv1\.weight is not a plain tensor"):
+        imported(file.content)
+
+
+def test_a_file_that_unpacks_to_more_than_it_has_is_not_unpacked(tmp_path):
+    torch.save({"conv1.weight": torch.zeros(10**6)}, tmp_path / "whole.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pt") as whole,
+        zipfile.ZipFile(tmp_path / "file.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+    assert "conv1.weight" in torch.load(tmp_path / "file.pt", weights_only=True)  # torch would
+    with pytest.raises(CheckpointError, match=r"is not a whole file of weights as torch\.save writes them"):
+        imports.import_file(tmp_path / "file.pt", tmp_path / "out", NAME)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

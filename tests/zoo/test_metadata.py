@@ -66,7 +66,8 @@ def test_one_file_a_result_on_data_that_the_hub_has():
     files = metadata.evaluation_files([result(0.7, 0.4, "pgd20"), result(0.9, 0.8, "pgd20", data="my photos")])
     assert list(files) == [".eval_results/cifar10-pgd20.yaml"]
     (entry,) = parse_eval_result_entries(yaml.safe_load(files[".eval_results/cifar10-pgd20.yaml"]))
-    assert (entry.dataset_id, entry.value, entry.date) == ("uoft-cs/cifar10", 40.0, "2026-01-01T00:00:00+00:00")
+    assert (entry.dataset_id, entry.task_id) == ("uoft-cs/cifar10", "pgd20")
+    assert (entry.value, entry.date) == (40.0, "2026-01-01T00:00:00+00:00")
     assert entry.notes == "RA (pgd20); test; version 1; eps 0.03125"
 
 

@@ -1,4 +1,4 @@
-"""The published loss: towards a wrong class that is drawn uniformly for each image (Kang et al. 2019)."""
+"""The published loss: towards a wrong class that is drawn uniformly for each image (Kang et al. 2019); or away."""
 
 from __future__ import annotations
 
@@ -26,3 +26,8 @@ def targeted_loss(model: nn.Module, y: Tensor, *, index: Tensor, seed: int) -> L
         return -F.cross_entropy(logits, wrong_class(y, logits.shape[1], index, seed), reduction="sum")
 
     return loss
+
+
+def untargeted_loss(model: nn.Module, y: Tensor) -> Loss:
+    """The cross-entropy to the label, summed over the batch: maximising it leads away from there."""
+    return lambda images: F.cross_entropy(model(images), y, reduction="sum")

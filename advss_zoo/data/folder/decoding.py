@@ -17,6 +17,7 @@ Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA")
 MOST_PIXELS = 89_478_485
 """What Pillow takes to be safe; beyond it a small file may unpack to fill the memory."""
+MOST_BYTES = 2**30
 ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -39,6 +40,8 @@ def read(path: Path, side: int) -> tuple[Pixels, Facts] | str:
     animation the first frame counts.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            return f"more than {MOST_BYTES:,} bytes"
         content = path.read_bytes()
     except OSError as error:
         return error.strerror or str(error)

@@ -116,14 +116,27 @@ def prepare(source: Path, side: int, *, whole: bool = False, reporter: Reporter 
         return _in_cache(file, listing.key) or _make(listing, side, file, reporter)
 
 
+def known(name: str) -> Iterator[Prepared]:
+    """Those in the cache that are called so: the same images, in each size that was asked for."""
+    records = cache.cache_file(_dataset(Path("any"), (), ())).parent.glob("*.json")
+    everyone = (_recorded(record.with_suffix(".safetensors")) for record in sorted(records))
+    return (prepared for prepared in everyone if prepared and prepared.name == name)
+
+
 def _in_cache(file: Path, key: str) -> Prepared | None:
+    found = _recorded(file)
+    return found if found and found.key == key else None
+
+
+def _recorded(file: Path) -> Prepared | None:
     record = file.with_suffix(".json")
     if not (record.exists() and file.exists()):
         return None
     values = read_json(record)
-    if (values.get("format"), values.get("key")) != (FORMAT, key):
+    if values.get("format") != FORMAT:
         return None
-    return Prepared(values["name"], key, values["held_out"], Summary.from_json(values["summary"]), file)
+    summary = Summary.from_json(values["summary"])
+    return Prepared(values["name"], values["key"], values["held_out"], summary, file)
 
 
 def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepared:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from advss_zoo.data.folder.names import is_image
 from advss_zoo.errors import DataError
-from advss_zoo.files import explained
+from advss_zoo.files import read_bytes
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 DELIMITERS = ",;\t"
+MOST_BYTES = 2**30  # of ten million images
 # The first of each is the column's name, the rest are taken for it.
 COLUMNS = {
     "path": ("path", "file", "filename", "file_name", "image", "image_path", "filepath"),
@@ -39,8 +40,7 @@ def read(source: Path) -> tuple[list[Row], dict[str, str]]:
         DataError: it is not text in UTF-8, or has no column for paths or labels.
         AdvssError: it cannot be read.
     """
-    with explained("read", source):
-        content = source.read_bytes()
+    content = read_bytes(source, MOST_BYTES)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

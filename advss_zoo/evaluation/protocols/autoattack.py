@@ -7,7 +7,7 @@ returned lies in the ball and is misclassified when it goes through the network 
 it there again in the end.
 
 Random numbers belong to a pass (see `passes`) and an attack, so neither the batch size nor an interruption changes
-them. Batches of fewer standing images than a pass holds reach the network in multiples of 8, for the same reason.
+them. Small batches of standing images reach the network in multiples of 8, for the same reason (see `passes.sparing`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball, Norm
 from advss_zoo.evaluation.checks import zero_gradients
 from advss_zoo.evaluation.details import BROKEN_BY, UNCONFIRMED, ZERO_GRADIENT
+from advss_zoo.evaluation.passes import Padded, sparing
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.seeds import derived_seed
@@ -125,7 +126,7 @@ class AutoAttack(Protocol):
         """One attack on the standing images of the pass whose images are at `index`."""
         return autoattack.run(
             attack,
-            model,
+            sparing(model),
             x,
             y,
             norm=self.norm,
@@ -133,6 +134,7 @@ class AutoAttack(Protocol):
             seed=derived_seed(self.seed, attack, int(index[0])),
             constants=self._constants(attack),
             precision=self._search(attack),
+            bare=model.model if isinstance(model, Padded) else model,
         )
 
 

@@ -40,8 +40,8 @@ class Protocol(ABC):
     pattern: ClassVar[str]  # a regular expression that the whole of a name matches
     examples: ClassVar[tuple[str, ...]]
     gradient: ClassVar[Gradient]
-    # Whether `attack` is given images that are misclassified clean. Where not, they stay as they are, and no evidence
-    # is left of any image.
+    # Whether `attack` is given images that are misclassified clean. Where not, they stay as they are, and the evidence
+    # of them is 0.
     attacks_mistakes: ClassVar[bool] = True
 
     name: str

@@ -8,9 +8,12 @@ corrupted versions an image is classified correctly in is evidence, and the numb
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,7 +28,7 @@ from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation.checks import check_finite
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
-from advss_zoo.evaluation.results import Result
+from advss_zoo.evaluation.results import RESULT_FILE, Result, check
 
 
 @dataclass(frozen=True)
@@ -150,13 +153,42 @@ def mean_corruption_error(result: Result, baseline: Result) -> float:
     mine, theirs = result.details or {}, baseline.details or {}
     if "corruptions" not in mine or _compared(result) != _compared(baseline):
         raise UsageError("mCE compares two results of one `corruptions` protocol on the same images.")
-    ratios = []
-    for name in result.protocol["corruptions"]["benchmark"]:
-        error, reference = (sum(1 - right for right in details["corruptions"][name]) for details in (mine, theirs))
-        if not reference:
+    ratios = error_ratios(mine["corruptions"], theirs["corruptions"], result.protocol["corruptions"]["benchmark"])
+    for name, ratio in ratios.items():
+        if math.isinf(ratio):
             raise UsageError(f"{baseline.model['name']} makes no error under {name}, so mCE has no value.")
-        ratios.append(error / reference)
-    return sum(ratios) / len(ratios)
+    return math.fsum(ratios.values()) / len(ratios)
+
+
+def error_ratios(
+    accuracies: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]], names: Iterable[str]
+) -> dict[str, float]:
+    """For each corruption the error, summed over severities, over that of the baseline; infinite where that is 0."""
+
+    def error(of: Sequence[float]) -> float:
+        return math.fsum(1 - accuracy for accuracy in of)
+
+    return {
+        name: error(accuracies[name]) / reference if (reference := error(baseline[name])) else math.inf
+        for name in names
+    }
+
+
+def find_baseline(folder: Path, protocol: Protocol, content_sha256: str) -> Result:
+    """The result of `protocol` on the images of this sha256 that lies somewhere below `folder`.
+
+    Raises:
+        UsageError: there is none.
+        AdvssError: a result there is damaged.
+    """
+    for path in sorted(folder.rglob(RESULT_FILE)):
+        found = Result.read(path)
+        if (found.protocol, found.data["content_sha256"]) == (protocol.constants(), content_sha256):
+            return check(path)
+    raise UsageError(
+        f"There is no result of {protocol.label()} on these images in {folder}.",
+        f"Evaluate the baseline first, with --attack {protocol.name} on the same images.",
+    )
 
 
 def _compared(result: Result) -> tuple[Any, ...]:

@@ -5,6 +5,9 @@ one, as the paper does (Chen et al. 2020, section 4.1); `pgd20-any` any of the 2
 
 Images that are misclassified clean count as broken whatever an attack does, so they are not attacked (up to version 1
 they were, and their attacked_prediction was what came out of that; no accuracy depends on it).
+
+What makes an RA doubtful is evidence, of the first start: that the first step left an image where it was, because there
+is no gradient to follow; and that the loss was no higher at the last step than at the first.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from advss_zoo.attacks.search import Precision, Search, describe
 from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball
+from advss_zoo.evaluation.details import NO_RISE, ZERO_GRADIENT
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
@@ -29,6 +33,17 @@ from advss_zoo.evaluation.record import Record
 LINF_STEP = 2 / 255
 # Restart r draws from seed + r * this, so that restart 1 of seed 0 is not restart 0 of seed 1.
 RESTART_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the steps from one start made of images (B,C,H,W), where the first of them led, and the losses (B,) at the
+    points that the first and the last of them set out from."""
+
+    images: Tensor
+    after_first: Tensor
+    loss_at_first: Tensor
+    loss_at_last: Tensor
 
 
 def default_step(norm: str, eps: float, steps: int) -> float:
@@ -94,25 +109,38 @@ class Pgd(Protocol):
         return [*differs, *describe(self.search)]
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
-        found = self._from_one_start(model, x, y, index, self.seed)
+        record = record or Record()
+        if not len(x):
+            record.evidence |= {ZERO_GRADIENT: torch.zeros_like(y), NO_RISE: torch.zeros_like(y)}
+            return x
+        start = self.threat.random_start(x, index, self.seed)
+        search = self._search(model, x, y, start)
+        record.evidence |= {
+            ZERO_GRADIENT: (search.after_first == self.threat.project(start, x)).flatten(1).all(dim=1),
+            NO_RISE: (search.loss_at_last <= search.loss_at_first) & (self.steps > 1),
+        }
+        found = search.images
         for restart in range(1, self.restarts):
             standing = _right(model, found, y).nonzero().squeeze(1)
             if not len(standing):
                 break
-            seed = self.seed + restart * RESTART_STRIDE
-            found[standing] = self._from_one_start(model, x[standing], y[standing], index[standing], seed)
+            start = self.threat.random_start(x[standing], index[standing], self.seed + restart * RESTART_STRIDE)
+            found[standing] = self._search(model, x[standing], y[standing], start).images
         return found
 
-    def _from_one_start(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, seed: int) -> Tensor:
-        network = Search(model, self.search)
-        return pgd(
-            lambda z: F.cross_entropy(network(z), y, reduction="sum"),
-            x,
-            self.threat.random_start(x, index, seed),
-            threat=self.threat,
-            steps=self.steps,
-            step_size=self.step_size,
-        )
+    def _search(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Found:
+        network, losses = Search(model, self.search), torch.empty(0)
+
+        def loss(z: Tensor) -> Tensor:
+            nonlocal losses
+            logits = network(z)
+            losses = _losses(logits, y)
+            return F.cross_entropy(logits, y, reduction="sum")
+
+        after_first = ascend(loss, start, x, self.threat, self.step_size)
+        at_first = losses
+        found = pgd(loss, x, after_first, threat=self.threat, steps=self.steps - 1, step_size=self.step_size)
+        return Found(found, after_first, at_first, losses)
 
 
 @dataclass(frozen=True)
@@ -126,27 +154,33 @@ class PgdAny(Pgd):
     examples: ClassVar[tuple[str, ...]] = ("pgd20-any",)
     iterate: ClassVar[Literal["last", "any"]] = "any"
 
-    def _from_one_start(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, seed: int) -> Tensor:
-        network = Search(model, self.search)
+    def _search(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Found:
+        network, losses = Search(model, self.search), torch.empty(0)
         right = torch.ones_like(y, dtype=torch.bool)
 
         def loss(z: Tensor, y: Tensor) -> Tensor:
             """Also notes who is right at z: the next step needs this forward pass anyway."""
-            nonlocal right
+            nonlocal right, losses
             logits = network.confirmed(z, y)
-            right = logits.argmax(dim=1) == y
+            right, losses = logits.argmax(dim=1) == y, _losses(logits, y)
             return F.cross_entropy(logits, y, reduction="sum")
 
-        start = self.threat.random_start(x, index, seed)
-        found = ascend(partial(loss, y=y), start, x, self.threat, self.step_size)
+        after_first = ascend(partial(loss, y=y), start, x, self.threat, self.step_size)
+        found, at_first, at_last = after_first.clone(), losses, losses.clone()
         standing = torch.arange(len(x), device=x.device)  # a broken image stays as it is, and leaves the batch
         for _ in range(self.steps - 1):
             after = ascend(partial(loss, y=y[standing]), found[standing], x[standing], self.threat, self.step_size)
+            at_last[standing] = losses
             standing, after = standing[right], after[right]
             if not len(standing):
                 break
             found[standing] = after
-        return checked(found)
+        return Found(checked(found), after_first, at_first, at_last)
+
+
+def _losses(logits: Tensor, y: Tensor) -> Tensor:
+    """The cross-entropy of each image, (B,)."""
+    return F.cross_entropy(logits.detach(), y, reduction="none")
 
 
 @torch.no_grad()

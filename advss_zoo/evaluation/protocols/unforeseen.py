@@ -3,7 +3,8 @@
 `unforeseen-NAME` is all six strengths of one, which make up its UAR, and `unforeseen` all sixty protocols.
 
 As published: towards a random wrong class, 200 steps, the last iterate; an image is robust if it is still classified
-correctly, whether or not the target was reached.
+correctly, whether or not the target was reached. `unforeseen-NAME-epsK-untargeted` leads away from the label instead;
+the strengths were not calibrated for that, so it has no UAR.
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from torch import Tensor, nn
 
 from advss_zoo.attacks.unforeseen import attacks, find
 from advss_zoo.attacks.unforeseen.calibration import CIFAR10
-from advss_zoo.attacks.unforeseen.targets import targeted_loss
+from advss_zoo.attacks.unforeseen.targets import targeted_loss, untargeted_loss
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import Ball, Norm
 from advss_zoo.evaluation.protocols.base import Protocol, Settings
 from advss_zoo.evaluation.record import Record
 
 STEPS = 200
+UNTARGETED = "-untargeted"
 
 
 @dataclass(frozen=True)
 class UnforeseenAttack(Protocol):
     """Linf, L2 and L1 are held to their ball of pixels; the others are checked in their own variables by `perturb`."""
 
-    pattern: ClassVar[str] = rf"unforeseen-({'|'.join(attacks())})-eps[1-6]"
+    pattern: ClassVar[str] = rf"unforeseen-({'|'.join(attacks())})-eps[1-6]({UNTARGETED})?"
     examples: ClassVar[tuple[str, ...]] = ("unforeseen-fog-eps4",)
     gradient: ClassVar[Literal["unused", "used", "needed"]] = "needed"
 
@@ -38,13 +40,15 @@ class UnforeseenAttack(Protocol):
     strength: float  # in the attack's own unit
     steps: int = STEPS
     seed: int = 0
+    targeted: bool = True
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
         if settings != Settings(seed=settings.seed):
             raise UsageError(f"{name} says all but the seed.", "Leave out --norm, --eps, --step-size and --restarts.")
-        attack, _, strength = name.removeprefix("unforeseen-").rpartition("-eps")
-        return cls(name, attack, CIFAR10[attack].eps[int(strength) - 1], seed=settings.seed)
+        attack, _, strength = name.removeprefix("unforeseen-").removesuffix(UNTARGETED).rpartition("-eps")
+        targeted = not name.endswith(UNTARGETED)
+        return cls(name, attack, CIFAR10[attack].eps[int(strength) - 1], seed=settings.seed, targeted=targeted)
 
     @classmethod
     def suites(cls) -> Mapping[str, tuple[str, ...]]:
@@ -73,11 +77,11 @@ class UnforeseenAttack(Protocol):
             "strength": self.strength,
             "steps": self.steps,
             "step": find(self.attack_name).step_size(self.strength, self.steps),
-            "loss": "minus cross-entropy to a random wrong class",
+            "loss": "minus cross-entropy to a random wrong class" if self.targeted else "cross-entropy",
             "iterate": "last",
             "seed": self.seed,
         }
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
-        loss = targeted_loss(model, y, index=index, seed=self.seed)
+        loss = targeted_loss(model, y, index=index, seed=self.seed) if self.targeted else untargeted_loss(model, y)
         return find(self.attack_name).perturb(loss, x, eps=self.strength, index=index, seed=self.seed, steps=self.steps)

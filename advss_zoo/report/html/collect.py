@@ -10,13 +10,14 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import AdvssError, UsageError, all_mistakes
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.results import RESULT_FILE
 from advss_zoo.files import read_json
 from advss_zoo.report.html.evidence import Config, Evaluation, Record, cleaned, printable, read
 from advss_zoo.training import log
-from advss_zoo.zoo import CONFIG, index, sources
+from advss_zoo.zoo import CONFIG, ensembles, index, sources
 
 LOG_FILE = "log.jsonl"
 LONGEST = 400  # characters of why something was left out
@@ -34,12 +35,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything a report is made of; `left_out` says what could not be read, and why."""
+    """Everything a report is made of; `left_out` says what could not be read, and why.
+
+    `images` are test images whose results are among it, beside the data sets that are known by name.
+    """
 
     evaluations: tuple[Evaluation, ...]
     runs: tuple[Run, ...]
     configs: dict[str, Config]  # by the sha256 of the weights file
     left_out: tuple[str, ...]
+    images: tuple[ImageSet, ...] = ()
 
     def epochs(self, evaluation: Evaluation) -> float | None:
         """How long what was evaluated had been trained, if a checkpoint in the folders or the zoo says so."""
@@ -70,8 +75,11 @@ def folder_of(text: str) -> Path:
         raise UsageError(f"{text!r} is neither a folder nor a checkpoint of the zoo.", error.hint) from error
 
 
-def collect(folders: Iterable[Path]) -> Found:
+def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Found:
     """
+    Args:
+        images: for the gallery, where they are of no data set that is known by name.
+
     Raises:
         UsageError: a folder holds neither a result nor the log of a run.
         AdvssError: nothing of what is there can be read.
@@ -95,7 +103,8 @@ def collect(folders: Iterable[Path]) -> Found:
     if not evaluations and not runs_read:
         raise AdvssError("None of the results there can be read.", " ".join(left_out))
     known = {config.sha256: config for config in _readable(configs, _config, []) if config.sha256}
-    return Found(tuple(_distinct(evaluations)), tuple(run for run in runs_read if run.records), known, tuple(left_out))
+    runs_shown = tuple(run for run in runs_read if run.records)
+    return Found(tuple(_distinct(evaluations)), runs_shown, known, tuple(left_out), tuple(images))
 
 
 def _name(run: Path, folder: Path) -> str:
@@ -125,8 +134,11 @@ def _run(path: Path, name: str) -> Run:
 
 
 def _config(path: Path) -> Config:
+    found = cleaned(read_json(path))
     try:
-        return Config.model_validate(cleaned(read_json(path)))
+        if ensembles.is_ensemble(path.parent):
+            found |= {"sha256": ensembles.read(path.parent).sha256}
+        return Config.model_validate(found)
     except ValidationError as error:
         raise AdvssError(f"{path} describes no checkpoint: {all_mistakes(error)}.") from error
 

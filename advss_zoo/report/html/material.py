@@ -18,10 +18,14 @@ DIGITS = 7  # of a sha256 that tell two sets of weights apart
 
 
 class Material:
-    """Everything that was found, by model, data and protocol."""
+    """Everything that was found, by model, data and protocol.
 
-    def __init__(self, found: Found) -> None:
+    `baseline` is the name of the model that errors under corruptions are compared with, if any is.
+    """
+
+    def __init__(self, found: Found, baseline: str | None = None) -> None:
         self.found = found
+        self.baseline = baseline
         self.runs: tuple[Run, ...] = found.runs
         self.evaluations: tuple[Evaluation, ...] = tuple(sorted(found.evaluations, key=_order))
         self.left_out: list[str] = list(found.left_out)

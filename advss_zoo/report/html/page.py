@@ -19,6 +19,7 @@ from advss_zoo.report.html.material import Material
 from advss_zoo.report.html.scene import to_png
 from advss_zoo.report.html.sections import (
     attacks,
+    confusion,
     corruptions,
     gallery,
     leaderboard,
@@ -32,15 +33,25 @@ from advss_zoo.report.html.sections import (
 from advss_zoo.zoo.cards import percent
 
 TEMPLATES = Path(__file__).with_name("templates")
-ORDER = (leaderboard, tradeoff, attacks, strength, unforeseen, corruptions, transfer, gallery, training, provenance)
+ORDER = (
+    leaderboard, tradeoff, attacks, strength, unforeseen, corruptions, transfer, confusion, gallery, training,
+    provenance,
+)  # fmt: skip
 TITLE = "Robustness report"
 
 
 class Report:
-    """The sections for which there is something to show, and `left_out`: what could not be shown, and why."""
+    """The sections for which there is something to show, and `left_out`: what could not be shown, and why.
 
-    def __init__(self, found: Found) -> None:
-        self._material = Material(found)
+    Args:
+        baseline: the name of the model that mCE is against; None: no mCE.
+
+    Raises:
+        UsageError: there is no result of the baseline under corruptions.
+    """
+
+    def __init__(self, found: Found, baseline: str | None = None) -> None:
+        self._material = Material(found, baseline)
         self.sections: tuple[Section, ...] = tuple(part for module in ORDER if (part := module.section(self._material)))
 
     @property

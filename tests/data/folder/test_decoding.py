@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data.folder.pictures import encoded, picture
+from data.folder.pictures import encoded, picture, png_header
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -146,23 +144,18 @@ def test_damage_never_raises(position: int, damage: bytes, kind: str, tmp_path: 
     assert isinstance(found, str) or found[0].shape == (3, 8, 8)
 
 
-def png_header(width: int, height: int) -> bytes:
-    """The beginning of a PNG of any size, of a few bytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"\0" * 100)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
 @pytest.mark.parametrize("side", [10_000, 20_000])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_an_image_that_would_fill_the_memory_is_not_unpacked(side: int, path: Path) -> None:
     found = read(path, png_header(side, side))
     assert isinstance(found, str)
     assert "89,478,485" in found
+
+
+def test_a_file_that_would_fill_the_memory_is_not_read(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(decoding.MOST_BYTES + 1)
+    assert decoding.read(path, 8) == "more than 1,073,741,824 bytes"
 
 
 def test_a_file_that_has_gone(tmp_path: Path) -> None:

@@ -247,11 +247,12 @@ def test_batch_sizes_and_repetitions(protocol, model, data):
     assert len({result.verdicts["sha256"] for result in results}) == 1
 
 
-def test_the_network_sees_multiples_of_eight(protocol, model):
+def test_the_network_sees_small_batches_in_multiples_of_eight(protocol, model):
     shapes, data = [], images(model, 69)
     model.register_forward_pre_hook(lambda _, inputs: shapes.append(len(inputs[0])))
     evaluate(model, data, protocol)
-    assert {size % 8 for size in shapes} == {0}
+    assert {size % 8 for size in shapes if size <= 16} == {0}
+    assert any(size % 8 for size in shapes), "larger ones are left as they are"
     assert len(set(shapes)) > 2, "images that are broken are left out"
 
 

@@ -13,7 +13,7 @@ from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, corrupt, generated
 from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.protocols import parse
-from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
+from advss_zoo.evaluation.protocols.corruptions import error_ratios, find_baseline, mean_corruption_error
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
@@ -184,3 +184,24 @@ def test_mean_corruption_error(result, few):
         mean_corruption_error(replace(result, data={**result.data, "indices": "first 7"}), baseline)
     with pytest.raises(UsageError, match="on the same images"):
         mean_corruption_error(replace(result, details=None), replace(result, details=None))
+
+
+def test_the_error_under_a_corruption_is_summed_over_severities_first():
+    accuracies, baseline = {"fog": [0.5, 1.0], "snow": [0.75, 0.75]}, {"fog": [0.0, 0.0], "snow": [1.0, 1.0]}
+    assert error_ratios(accuracies, baseline, ["fog"]) == {"fog": 0.25}
+    assert error_ratios(accuracies, baseline, ["snow"]) == {"snow": np.inf}
+
+
+def test_the_baseline_is_that_of_the_same_protocol_and_images(patches, few, tmp_path):
+    made = {}
+    for place, (images, seed) in enumerate([(few.first(5), 0), (few, 1), (few, 0)]):
+        folder = tmp_path / "deep" / str(place)
+        made[len(images), seed] = evaluate(patches, images, parse("corruptions", seed=seed), out=folder)
+    for (count, seed), result in made.items():
+        found = find_baseline(tmp_path, parse("corruptions", seed=seed), few.first(count).content_sha256)
+        assert found == result
+    with pytest.raises(UsageError, match=r"no result of corruptions on these images in .*deep"):
+        find_baseline(tmp_path / "deep", parse("corruptions"), few.first(3).content_sha256)
+    (folder / "verdicts.npz").unlink()
+    with pytest.raises(AdvssError, match="verdicts"):
+        find_baseline(tmp_path, parse("corruptions"), few.content_sha256)

@@ -36,6 +36,21 @@ def test_every_attack_runs_through_an_evaluation(attack, tmp_path):
     assert result.ra <= result.ta
 
 
+def test_an_untargeted_attack_leads_away_from_the_label():
+    """In Linf, with the same start: PGD on the cross-entropy, which raises it further than a random target does."""
+    torch.manual_seed(0)
+    model = ResNetV2(Architecture(depth=18, width=2)).eval().requires_grad_(False)
+    x, y, index = torch.rand(8, 3, 32, 32), torch.arange(8), torch.arange(8)
+    losses = {}
+    for name in ("unforeseen-linf-eps4", "unforeseen-linf-eps4-untargeted"):
+        protocol = replace(protocols.parse(name), steps=5)
+        assert protocol.name == name
+        losses[name] = torch.nn.functional.cross_entropy(model(protocol.attack(model, x, y, index)), y)
+    assert losses["unforeseen-linf-eps4-untargeted"] > losses["unforeseen-linf-eps4"]
+    targeted, untargeted = (protocols.parse(name).constants() for name in losses)
+    assert {key for key in targeted if targeted[key] != untargeted[key]} == {"name", "label", "loss"}
+
+
 @pytest.mark.parametrize("name", ["unforeseen-fog-eps7", "unforeseen-frog-eps1", "unforeseen-frog"])
 def test_unknown_ones_are_refused(name):
     with pytest.raises(UsageError):

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from itertools import pairwise
@@ -22,7 +23,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from report.html import fabricated
 from report.html.parsed import Element, parse, skeleton
+from torch import nn
 
+from advss_zoo.data.folder.prepared import prepare
+from advss_zoo.data.load import in_order
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.report.html.collect import collect
 from advss_zoo.report.html.evidence import printable
 from advss_zoo.report.html.figure import Figure
@@ -249,6 +255,29 @@ def test_the_heat_map_has_the_accuracies_of_the_result(report: Report) -> None:
     assert rows["gaussian_noise"][5] == pytest.approx(60 / 200)
 
 
+def test_mce_is_against_the_named_model_on_the_same_images(tmp_path: Path) -> None:
+    fabricated.corruptions(tmp_path)
+    fabricated.corruptions(tmp_path, name="other")
+    path = fabricated.corruptions(tmp_path, name="elsewhere")
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "data": {**document["data"], "indices": "others"}}))
+    found = collect([tmp_path])
+
+    def notes(baseline: str | None) -> dict[str, str | None]:
+        figures = Report(found, baseline).figures
+        return {figure.title: figure.note for figure in figures if re.fullmatch("corruptions-[0-9]", figure.name)}
+
+    assert not any("mCE" in (note or "") for note in notes(None).values())
+    said = {title.partition(",")[0]: note for title, note in notes("p1f4.mini").items()}
+    assert {name for name, note in said.items() if "mCE against p1f4.mini: 100.00." in (note or "")} == {
+        *("p1f4.mini", "other")
+    }
+    with pytest.raises(
+        UsageError, match=r"no result of p1 under corruptions\. There are: elsewhere, other, p1f4\.mini"
+    ):
+        Report(found, "p1")
+
+
 def test_the_venn_diagram_counts_images(report: Report) -> None:
     found = next(figure for figure in report.figures if "venn" in figure.name)
     counts = [row[1] for row in found.table.rows]
@@ -303,6 +332,36 @@ def test_a_result_does_not_choose_what_is_read(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(gallery, "load", lambda *_: pytest.fail("a path in a result was followed"))
     fabricated.saved(tmp_path, data=str(tmp_path))
     (section,) = [section for section in Report(collect([tmp_path])).sections if section.name == "gallery"]
+    assert section.context[0].exhibits[0].clean is None
+
+
+@pytest.mark.parametrize("order", [("cat", "dog"), ("dog", "cat")], ids=["folder's", "model's"])
+def test_the_gallery_shows_images_of_ones_own_folder(
+    order: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the cache, where the evaluation left them, with labels in the order that the checkpoint knows."""
+    monkeypatch.setenv("ADVSS_CACHE", str(tmp_path / "cache"))
+    noise = np.random.default_rng(0)
+    for number in range(12):
+        path = tmp_path / "pets" / ("cat" if number < 6 else "dog") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    for side in (16, 32):
+        images = in_order(prepare(tmp_path / "pets", side, whole=True).load("test"), order)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
+    out = tmp_path / "results" / "one"
+    evaluate(model, images, "pgd2", out=out, subject=Subject("mine", "0" * 64), save_adversarial=True)
+    (out / "config.json").write_text(json.dumps({"sha256": "0" * 64, "classes": order}))
+    report = Report(collect([tmp_path / "results"]))
+    assert not report.left_out
+    (room,) = next(section for section in report.sections if section.name == "gallery").context
+    for exhibit in room.exhibits:
+        assert exhibit.label == order[images.labels[exhibit.position]]
+        assert (pixels(exhibit.clean) == images.images[exhibit.position].transpose(1, 2, 0)).all()
+        assert exhibit.difference is not None
+    assert room.exhibits
+    shutil.rmtree(tmp_path / "cache")
+    (section,) = [section for section in Report(collect([tmp_path / "results"])).sections if section.name == "gallery"]
     assert section.context[0].exhibits[0].clean is None
 
 

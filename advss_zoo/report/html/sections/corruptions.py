@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from advss_zoo.data.corruptions import BENCHMARK
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.protocols.corruptions import error_ratios
 from advss_zoo.report.html.charts import dots, heatmap
 from advss_zoo.report.html.charts.dots import Series
 from advss_zoo.report.html.evidence import Evaluation
@@ -23,11 +26,12 @@ FAMILIES = (
 
 def section(material: Material) -> Section | None:
     found = [evaluation for evaluation in material.evaluations if evaluation.details.corruptions]
+    _check_baseline(material.baseline, found)
     if not found:
         return None
     labels = material.labels(found, [evaluation.protocol.label for evaluation in found])
     maps = [
-        _map(f"corruptions-{place}", label, evaluation)
+        _map(f"corruptions-{place}", label, evaluation, _against(material.baseline, evaluation, found))
         for place, (label, evaluation) in enumerate(zip(labels, found, strict=True), 1)
     ]
     comparison = [_comparison(material, labels, found)] if len(found) > 1 else []
@@ -48,7 +52,31 @@ def _families(names: Sequence[str]) -> list[list[str]]:
     return [family for family in [*found, [name for name in names if name not in known]] if family]
 
 
-def _map(name: str, label: str, evaluation: Evaluation) -> Figure:
+def _check_baseline(baseline: str | None, found: Sequence[Evaluation]) -> None:
+    names = sorted({evaluation.model.name for evaluation in found})
+    if baseline is not None and baseline not in names:
+        hint = f"There are: {', '.join(names)}." if names else "`advss eval --attack corruptions` makes them."
+        raise UsageError(f"There is no result of {baseline} under corruptions.", hint)
+
+
+def _against(baseline: str | None, evaluation: Evaluation, found: Sequence[Evaluation]) -> str:
+    """A sentence on mCE, where the baseline was measured by the same protocol on the same images."""
+    for other in found:
+        measured = [*evaluation.details.corruptions, *other.details.corruptions]
+        if other.model.name != baseline or _measured_on(other) != _measured_on(evaluation):
+            continue
+        if all(measured.count(name) == 2 for name in BENCHMARK):
+            ratios = error_ratios(evaluation.details.corruptions, other.details.corruptions, BENCHMARK)
+            mean = math.fsum(ratios.values()) / len(ratios)
+            return f" mCE against {baseline}: {100 * mean:.2f}." if math.isfinite(mean) else ""
+    return ""
+
+
+def _measured_on(evaluation: Evaluation) -> tuple[object, ...]:
+    return evaluation.protocol.constants, evaluation.data.content_sha256, evaluation.data.indices
+
+
+def _map(name: str, label: str, evaluation: Evaluation, against: str) -> Figure:
     values = evaluation.details.corruptions
     families = _families(list(values))
     rows = [row for family in families for row in family]
@@ -72,7 +100,7 @@ def _map(name: str, label: str, evaluation: Evaluation) -> Figure:
         tuple((row, *cells) for row, cells in zip(rows, shares, strict=True)),
     )
     mean = evaluation.details.corruption_accuracy
-    note = f"Mean of the benchmark: {100 * mean:.2f}." if mean is not None else None
+    note = f"Mean of the benchmark: {100 * mean:.2f}.{against}" if mean is not None else None
     text = f"Heat map of accuracy under {len(rows)} corruptions at {severities} severities, on {images([evaluation])}."
     return Figure(name, label, text, scene, table, note=note)
 

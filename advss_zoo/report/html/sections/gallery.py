@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from advss_zoo.data import catalogue
+from advss_zoo.data.folder.prepared import known
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.data.load import load
+from advss_zoo.data.load import in_order, load
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.results import VERDICTS_FILE
@@ -103,7 +105,7 @@ def _room(material: Material, evaluation: Evaluation) -> Room:
     verdicts = Verdicts.read(evaluation.folder / VERDICTS_FILE)
     chosen, broken = _chosen(verdicts)
     adversarial = _adversarial(evaluation.folder / TENSORS_FILE, verdicts, chosen)
-    images = _clean(evaluation, verdicts)
+    images = _clean(material, evaluation, verdicts)
     classes = images.classes if images else material.found.classes(evaluation)
     clean, factor = None, None
     if images and images.images.shape[1:] == adversarial.shape[1:]:
@@ -162,18 +164,31 @@ def _adversarial(path: Path, verdicts: Verdicts, chosen: Sequence[int]) -> Pixel
     return np.clip(np.nan_to_num(found), 0, 1).astype(np.float32)
 
 
-def _clean(evaluation: Evaluation, verdicts: Verdicts) -> ImageSet | None:
-    """The very images that were attacked, if they are of a known data set that is on this machine.
+def _clean(material: Material, evaluation: Evaluation, verdicts: Verdicts) -> ImageSet | None:
+    """The very images that were attacked, if they were given or are on this machine, labelled as the model knows them.
 
     A name may also be the path of a folder. That is not followed: a result must not choose what is read.
     """
-    if evaluation.data.name not in catalogue.names():
-        return None
-    try:
-        images = load(evaluation.data.name, "test").take(verdicts.index.astype(np.int64))
-    except AdvssError:
-        return None
-    return images if images.content_sha256 == evaluation.data.content_sha256 else None
+    name, classes = evaluation.data.name, material.found.classes(evaluation)
+    given = (images for images in material.found.images if images.name == name)
+    for images in chain(given, _known(name)):
+        with suppress(AdvssError):
+            found = images.take(verdicts.index.astype(np.int64))
+            if found.content_sha256 == evaluation.data.content_sha256:
+                return found
+            found = in_order(found, classes or found.classes)
+            if found.content_sha256 == evaluation.data.content_sha256:
+                return found
+    return None
+
+
+def _known(name: str) -> Iterator[ImageSet]:
+    """The data set of this name, or folders that were decoded for an evaluation and are still in the cache."""
+    with suppress(AdvssError):
+        if name in catalogue.names():
+            yield load(name, "test")
+        for prepared in known(name):
+            yield prepared.load("test")
 
 
 def _png(pixels: Pixels) -> str:

@@ -15,7 +15,7 @@ from advss_zoo.report.html.evidence import Evaluation
 from advss_zoo.report.html.figure import Cell, Column, Figure, Section, Table
 from advss_zoo.report.html.material import Material, images, percent
 
-PROTOCOL = re.compile(r"unforeseen-(.+)-eps([1-6])")
+PROTOCOL = re.compile(r"unforeseen-(.+)-eps([1-6])(?:-(untargeted))?")
 STRENGTHS = 6
 
 Measured = dict[tuple[str, int], Evaluation]  # by attack and strength
@@ -70,7 +70,7 @@ def _groups(material: Material) -> dict[str, dict[tuple[str, str, int], Measured
         if named and evaluation.ra is not None:
             models = groups.setdefault(evaluation.data.name, {})
             measured = models.setdefault((*evaluation.weights, evaluation.n), {})
-            measured.setdefault((named[1], int(named[2])), evaluation)
+            measured.setdefault((" ".join(filter(None, named.group(1, 3))), int(named[2])), evaluation)
     return groups
 
 

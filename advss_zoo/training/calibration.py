@@ -1,0 +1,53 @@
+"""Probabilities that mean what they say: one temperature for all logits (Guo et al. 2017), fitted on validation images.
+
+It changes neither logits nor labels, so no accuracy, attack or result depends on it.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from advss_zoo.data.imageset import ImageSet
+from advss_zoo.deploy import torch_model
+from advss_zoo.files import write_json
+from advss_zoo.zoo import CONFIG, load
+
+# Before any image is seen, log T is taken to be normal about 0: where all of a few images are right, T would otherwise
+# become as small as it may.
+DEVIATION = 0.5
+LIMITS = (1 / 50, 50.0)
+
+
+def calibrate(folder: Path, images: ImageSet, device: str) -> float:
+    """Fit the temperature of a checkpoint on images that it was not trained on, and note it in its configuration.
+
+    Args:
+        images: at least one, of the checkpoint's classes in their order.
+    """
+    model = torch_model.classifier(load.from_path(folder, device=device), device)
+    parts = [images.images[begin : begin + model.batch] for begin in range(0, len(images), model.batch)]
+    logits = np.concatenate([model.logits(part.astype(np.float32) / np.float32(255)) for part in parts])
+    fitted = temperature(logits.astype(np.float64), images.labels)
+    config = load.read_config(folder).model_copy(update={"temperature": fitted})
+    write_json(folder / CONFIG, config.model_dump(mode="json"))
+    return fitted
+
+
+def temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """The T, to four digits, at which softmax(logits / T) is least surprised by labels (N,); logits are (N,K)."""
+    rows = np.arange(len(labels))
+
+    def surprise(log_t: float) -> float:
+        scaled = logits / math.exp(log_t)
+        scaled -= scaled.max(axis=1, keepdims=True)
+        nats = np.log(np.exp(scaled).sum(axis=1)) - scaled[rows, labels]
+        return float(nats.sum()) + (log_t / DEVIATION) ** 2 / 2
+
+    low, high = map(math.log, LIMITS)
+    found = minimize_scalar(surprise, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    return float(f"{math.exp(found.x):.4g}")
