@@ -64,11 +64,7 @@ JUDGING_COLUMNS = (1, 3, 0, 2)  # of a photograph cut into 4 rows and 4 columns:
 SIDES = (24, 96)  # of a tile, in pixels
 KINDS = ("RGB", "L", "RGBA", "P", "CMYK", "16 bits", "turned")
 
-FROM_SCRATCH = (
-    *("parent=null", "head_first=0", "schedule=[{peak: 0.1, warmup: 0.15}]"),
-    *("name=scratch-p1f4", "scenario=p1f4", "task=null"),
-)
-WAYS = {"f4": ("--mode", "f4"), "scratch": ("--mode", "f4", *FROM_SCRATCH), "f3": ("--mode", "f3")}
+WAYS = {"f4": ("--mode", "f4"), "scratch": ("--mode", "f4", "--from", "scratch"), "f3": ("--mode", "f3")}
 OVERRIDES = {"mnist": ("augmentation.flip=false",)}  # a digit in a mirror is none
 
 

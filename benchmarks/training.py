@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.errors import AdvssError
 from advss_zoo.models.modes import frozen
 from advss_zoo.objectives.base import Batch
 from advss_zoo.training import recipe
@@ -82,7 +83,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
 
-    made_by = recipe.load(options.recipe)
+    try:
+        made_by = recipe.load(options.recipe)
+    except AdvssError as error:
+        parser.error(str(error))
+    if made_by.objective.name != "classification":
+        parser.error(f"{options.recipe} does not train by cross-entropy alone, which is all that the plain loop knows.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     count, size = options.batch or made_by.batch_size, made_by.architecture.image_size
     index = torch.arange(count, device=device)

@@ -191,4 +191,4 @@ def test_what_is_published_has_been_tested_on_three_pythons():
     )
     assert tests["jobs"]["tests"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     assert publish["jobs"]["publish"]["needs"] == ["tests", "build"]
-    assert publish["jobs"]["publish"]["environment"]["name"] == "pypi"
+    assert publish["jobs"]["publish"]["environment"] == "pypi"

@@ -24,6 +24,7 @@ EXAMPLES = examples(
     "advss finetune --data mydir",
     "advss finetune --data mydir --budget 10m",
     "advss finetune --data labels.csv --from selfie-p3f4",
+    "advss finetune --data mydir --from scratch",
     "advss finetune --data digits augmentation.flip=false",
 )
 UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
@@ -42,7 +43,7 @@ def command(
         typer.Option(
             "--from",
             metavar="NAME",
-            help="A trunk, classifier or ensemble, a run in ./runs, or a folder; else the best.",
+            help="A trunk, classifier or ensemble, a run in ./runs, a folder, or scratch; else the best trunk.",
         ),
     ] = None,
     mode: Annotated[
@@ -88,6 +89,10 @@ def command(
     from advss_zoo.training import finetune
     from advss_zoo.zoo import index
 
+    if start == finetune.SCRATCH and mode in ("f1", "f2"):
+        raise UsageError(
+            f"{mode} trains the head alone, on a trunk that is random from scratch.", "Choose --mode f3 or f4."
+        )
     where, runs = pick_device(device), folder.parent if folder else Path("runs")
     start = start or index.default_trunk()
     starts = finetune.starts(start, runs)
@@ -232,14 +237,15 @@ def _prepare(data: Path, side: int) -> Prepared:
 def _describe(plan: Plan, prepared: Prepared, device: str, alone: bool) -> None:
     """What will be done; `alone` if it is all that is printed."""
     from advss_zoo.training.cost import estimate
+    from advss_zoo.training.finetune import SCRATCH
 
     for recipe in plan.recipes:
         cost = estimate(recipe, device=device, images=prepared.summary.parts["train"])
         frozen = f", the trunk frozen for the first {recipe.head_first:.0%}" if recipe.head_first else ""
         weighted = ", losses weighted by class" if getattr(recipe.objective, "class_weights", ()) else ""
         out.hint(
-            f"{recipe.full_name}: {plan.wishes.mode.upper()} from {recipe.parent}, {recipe.epochs} epochs of "
-            f"{cost.steps // recipe.epochs:,} steps{frozen}, {recipe.adversary[-1].name}, "
+            f"{recipe.full_name}: {plan.wishes.mode.upper()} from {recipe.parent or SCRATCH}, {recipe.epochs} epochs "
+            f"of {cost.steps // recipe.epochs:,} steps{frozen}, {recipe.adversary[-1].name}, "
             f"{cost.passes_per_image:.2g} passes an image{weighted}; about {duration(cost.seconds)} ({device})."
         )
         if alone:

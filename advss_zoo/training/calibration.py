@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.deploy import torch_model
+from advss_zoo.errors import AdvssError
 from advss_zoo.files import write_json
 from advss_zoo.zoo import CONFIG, load
 
@@ -21,6 +22,7 @@ from advss_zoo.zoo import CONFIG, load
 # become as small as it may.
 DEVIATION = 0.5
 LIMITS = (1 / 50, 50.0)
+SAME = 1e-6  # between the logits of two images, what rounding alone explains
 
 
 def calibrate(folder: Path, images: ImageSet, device: str) -> float:
@@ -28,10 +30,18 @@ def calibrate(folder: Path, images: ImageSet, device: str) -> float:
 
     Args:
         images: at least one, of the checkpoint's classes in their order.
+
+    Raises:
+        AdvssError: the model has collapsed: whatever image it sees, its logits are the same.
     """
     model = torch_model.classifier(load.from_path(folder, device=device), device)
     parts = [images.images[begin : begin + model.batch] for begin in range(0, len(images), model.batch)]
     logits = np.concatenate([model.logits(part.astype(np.float32) / np.float32(255)) for part in parts])
+    if len(images) > 1 and np.ptp(logits, axis=0).max() < SAME:
+        raise AdvssError(
+            f"Training has collapsed: the logits of {folder} are the same for all {len(images):,} validation images.",
+            "Lower the peak of the learning rate, for example schedule=[{peak: 0.02}], or train longer.",
+        )
     fitted = temperature(logits.astype(np.float64), images.labels)
     config = load.read_config(folder).model_copy(update={"temperature": fitted})
     write_json(folder / CONFIG, config.model_dump(mode="json"))

@@ -25,13 +25,15 @@ from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
 from advss_zoo.training import cost, parents, recipe
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
-from advss_zoo.zoo import checkpoint, reference
+from advss_zoo.zoo import checkpoint, index, reference
 from advss_zoo.zoo.checkpoint import Config
 from advss_zoo.zoo.load import network_folders
 from advss_zoo.zoo.runs import PLAN
 
 Mode = Literal["f1", "f2", "f3", "f4"]
 Norm = Literal["linf", "l2"]
+
+SCRATCH = "scratch"  # what people call a start that has no weights
 
 HEAD_FIRST = 0.1  # of all steps, when trunk and head are trained
 STEPS = (10, 7, 5, 3, 2, 1)  # of PGD in training, strongest first; 1 is N-FGSM
@@ -73,9 +75,9 @@ class Wishes(BaseModel):
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, and what it is."""
+    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, None from scratch, and what it is."""
 
-    reference: str
+    reference: str | None
     config: Config
 
 
@@ -113,13 +115,16 @@ def starts(name: str, beside: Path) -> list[Start]:
     """The trunks of a checkpoint: one, or that of each member of an ensemble.
 
     Args:
-        name: what people call it (see `zoo.reference`), or several of those joined by +.
+        name: what people call it (see `zoo.reference`), or several of those joined by +; SCRATCH is the net of the
+            zoo's default trunk with random weights.
         beside: the folder that the run will be in.
 
     Raises:
         UsageError: there is no such checkpoint, or two members have one name.
         CheckpointError: its weights cannot be had.
     """
+    if name == SCRATCH:
+        return [_from_scratch()]
     parts = [name] if Path(name).is_dir() else name.split("+")
     members = [member for part in parts for member in network_folders(reference.folder(part))]
     starts = [Start(_reference(folder, beside), checkpoint.read_config(folder)) for folder in members]
@@ -127,6 +132,12 @@ def starts(name: str, beside: Path) -> list[Start]:
     if len(set(names)) < len(names):
         raise UsageError(f"An ensemble needs members of different names; found {', '.join(names)}.")
     return starts
+
+
+def _from_scratch() -> Start:
+    """The paper's P1."""
+    config = checkpoint.read_config(reference.folder(index.default_trunk()))
+    return Start(None, config.model_copy(update={"name": "p1", "scenario": "p1", "task": None}))
 
 
 def image_size(starts: Sequence[Start]) -> int:
@@ -225,6 +236,7 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
     batch = _batch_size(images)
     total = epochs * math.ceil(images / batch)
     trunk_too = wishes.mode in ("f3", "f4")
+    head_first = HEAD_FIRST if trunk_too and start.reference else 0.0
     made = config.provenance
     values: dict[str, Any] = {
         "name": _name(wishes, config),
@@ -243,10 +255,10 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
         "objective": _objective(wishes, prepared),
         "adversary": _adversary(wishes, steps),
         "trains": "all" if trunk_too else "head",
-        "head_first": HEAD_FIRST if trunk_too else 0.0,
+        "head_first": head_first,
         "epochs": epochs,
         "batch_size": batch,
-        "schedule": _schedule(trunk_too),
+        "schedule": _schedule(trunk_too, head_first),
         "averaging": {"decay": min(0.998, max(0.5, 1 - 10 / total)), "start": 0.3},
         "validation": {
             "every": math.ceil(epochs / WATCHES),
@@ -264,10 +276,9 @@ def _batch_size(images: int) -> int:
     return 128 if images >= 10_000 else 64 if images >= 500 else max(2, min(32, images // 4))
 
 
-def _schedule(trunk_too: bool) -> list[dict[str, float]]:
-    if not trunk_too:
-        return [{"peak": 0.2, "warmup": 0.15}]
-    return [{"until": HEAD_FIRST, "peak": 0.1, "warmup": 0.3}, {"until": 1.0, "peak": 0.1, "warmup": 0.15}]
+def _schedule(trunk_too: bool, head_first: float) -> list[dict[str, float]]:
+    head = [{"until": head_first, "peak": 0.1, "warmup": 0.3}] if head_first else []
+    return [*head, {"until": 1.0, "peak": 0.1 if trunk_too else 0.2, "warmup": 0.15}]
 
 
 def _objective(wishes: Wishes, prepared: Prepared) -> dict[str, Any]:

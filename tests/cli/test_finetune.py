@@ -21,7 +21,7 @@ from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.training import trainer
 from advss_zoo.training.assembly import assemble
-from advss_zoo.training.recipe import EnsembleRecipe
+from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, ensembles
 
 Advss = Callable[..., Any]
@@ -177,6 +177,30 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(
     assert verdicts[0] == verdicts[1]
 
 
+def test_from_scratch(images: Path, advss: Advss) -> None:
+    outcome = advss("finetune", "--data", "images", "--from", "scratch", *QUICK, "--json")
+    assert outcome.status == 0, outcome.stderr
+    assert "F4 from scratch, 1 epochs" in outcome.stderr
+    assert outcome.json["name"] == "images-p1f4.mini"
+    assert "A classifier of 2 classes, adversarially trained from scratch." in Path(outcome.json["card"]).read_text()
+
+
+def test_training_that_collapsed_is_a_sentence(
+    images: Path, trunk: Path, advss: Advss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_to_death(recipe: Recipe, folder: Path, **options: Any) -> Path:
+        shipped = train(recipe, folder, **options)
+        network, config = checkpoint.load(shipped)
+        checkpoint.save(shipped, {key: torch.zeros_like(value) for key, value in network.state_dict().items()}, config)
+        return shipped
+
+    train = trainer.train
+    monkeypatch.setattr(trainer, "train", train_to_death)
+    status, stdout, stderr = advss("finetune", "--data", "images", "--from", "trunk", *QUICK)
+    assert (status, stdout) == (1, "")
+    assert "Training has collapsed: the logits of runs/images-tiny-p3f4.test/best-ra are the same" in stderr
+
+
 def test_an_ensemble_stays_one(images: Path, trunk: Path, tmp_path: Path, advss: Advss) -> None:
     made_trunk(tmp_path / "other", "other-p3")
     for name in ("trunk", "other"):
@@ -253,6 +277,7 @@ def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path,
         (["--data", "images", "--eps", "9"], "more than all of a pixel's range"),
         (["--data", "images", "--objective", "trades", "--mode", "f3"], "needs an adversary"),
         (["--data", "images", "--from", "nothing-p3"], "There is no checkpoint 'nothing-p3'"),
+        (["--data", "images", "--from", "scratch", "--mode", "f2"], "f2 trains the head alone"),
         (["--data", "images", "--image-size", "4"], "--image-size"),
         (["--data", "images", "no.such=1"], "no: there is no such key"),
         ([], "--data"),

@@ -77,6 +77,14 @@ def test_modes_are_the_papers(mode: str, trains: str, adversary: str, ship: str)
     assert made.architecture == ARCHITECTURE.model_copy(update={"num_classes": 2})
 
 
+@pytest.mark.parametrize("mode", ["f3", "f4"])
+def test_from_scratch_there_is_no_trunk_that_the_head_could_wait_for(mode: str, tmp_path: Path) -> None:
+    (scratch,) = finetune.starts(finetune.SCRATCH, tmp_path)
+    (made,) = planned(made_of([70, 70]), scratch, mode=mode).recipes
+    assert (made.name, made.scenario, made.parent, made.task) == (f"my-pets-p1{mode}", f"p1{mode}", None, None)
+    assert (made.head_first, len(made.schedule)) == (0, 1)
+
+
 def test_what_was_fine_tuned_before_says_so() -> None:
     (made,) = planned(made_of([9, 9]), start("classifier", "p1f4")).recipes
     assert (made.name, made.scenario, made.parent) == ("my-pets-p1f4-f4", "p1f4-f4", "p1f4.mini")
