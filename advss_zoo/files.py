@@ -24,14 +24,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "advss-zoo"
 
 
+# Of names that are made of other names; systems take 255 bytes, of which suffixes need some.
+LONGEST_NAME = 235
+
+
 def slug(label: str) -> str:
     """A label as the name of a folder: "pgd20 (l2, eps 0.5)" as pgd20-l2-eps-0.5."""
-    return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
+    return _shortened(re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-"))
 
 
 def file_name(text: str) -> str:
     """`text` as the name of one file: what a person may have named a model never becomes a path."""
-    return re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "model"
+    return _shortened(re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "model")
+
+
+def _shortened(name: str) -> str:
+    """A name that is too long, as its beginning and what tells it from others that begin alike."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def sha256_of(path: Path) -> str:
@@ -83,6 +94,16 @@ def remove_leftovers(folder: Path) -> None:
     """Delete what `write_atomically` had begun below `folder` when it was killed."""
     for leftover in folder.rglob(".*.part"):
         leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def if_there() -> Iterator[None]:
+    """Pass over the reading of a file that is not there, or is no longer: other processes may delete it."""
+    try:
+        yield
+    except AdvssError as error:
+        if not isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError)):
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:

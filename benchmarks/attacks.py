@@ -15,7 +15,8 @@ and medians are shown. `differ` counts the images whose verdict is not that of t
 the table; how many that are between two seeds of the same attack is in the table, too.
 
 With `--keep FOLDER` the sides take turns after every pass of 64 images a thread, and what is finished stays in that
-folder: the same command goes on where it was stopped. The verdicts of advss are those of one evaluation of all images.
+folder: the same command goes on where it was stopped, unless weights, versions or settings are others by then. The
+verdicts of advss are those of one evaluation of all images.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import advss_zoo
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import load as load_data
 from advss_zoo.evaluation import protocols
@@ -46,6 +49,7 @@ from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.passes import MOST_IMAGES, Padded
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json, slug, write_json
+from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 from advss_zoo.zoo.load import load_model
 
@@ -234,13 +238,24 @@ def said(process: subprocess.Popen[str]) -> str:
     raise SystemExit("A side failed.")
 
 
-def kept(path: Path | None, measure: Callable[[], Run]) -> Run:
-    """What was measured before and is in the file, or what is measured now."""
-    if path is None:
-        return measure()
+def circumstances(name: str, **settings: Any) -> dict[str, Any]:
+    """All that a measurement of the checkpoint depends on, beside the machine."""
+    versions = {"torch": str(torch.__version__), "advss_zoo": advss_zoo.__version__}
+    return {"weights_sha256": weights_sha256(load_model(name)), **versions, **settings}
+
+
+def kept(path: Path, under: dict[str, Any], measure: Callable[[], Run]) -> Run:
+    """What was measured before under the same circumstances and is in the file, or what is measured now.
+
+    Raises:
+        SystemExit: the file holds a measurement of something else.
+    """
     if not path.exists():
-        write_json(path, asdict(measure()))
-    return Run(**read_json(path))
+        write_json(path, {"under": under, "run": asdict(measure())})
+    found = read_json(path)
+    if found.get("under") != under:
+        raise SystemExit(f"{path} was measured under other circumstances. Delete it, or give --keep another folder.")
+    return Run(**found["run"])
 
 
 def differences(runs: dict[str, list[Run]]) -> str:
@@ -295,20 +310,26 @@ def main() -> None:
         child(options)
         return
 
+    sides = SIDES[options.attack]
+    only = list(sides) if options.only is None else options.only.split(",")
+    if unknown := [name for name in only if name not in sides]:
+        parser.error(f"--only: no side is called {', '.join(unknown)}; there are {', '.join(sides)}")
     chosen = {
         name: side
-        for name, side in SIDES[options.attack].items()
-        if (options.only is None or name in options.only.split(","))
-        and (options.threads > 1 or not side.shared)
-        and importlib.util.find_spec(side.needs)
+        for name, side in sides.items()
+        if name in only and (options.threads > 1 or not side.shared) and importlib.util.find_spec(side.needs)
     }
+    settings = {key: getattr(options, key) for key in ("attack", "data", "threads")}
+    constants = {"eps": EPS, "step": STEP, "steps": STEPS, "batch": BATCH}
+    under = circumstances(options.name, **settings, **constants) if options.keep else {}
     runs: dict[str, list[Run]] = {name: [] for name in chosen}
     of = f"{options.attack} {options.name} {options.data} {options.threads} threads"
     for number in range(options.rounds):
         for part in parts(options.images, MOST_IMAGES * options.threads if options.keep else options.images):
             for name, side in chosen.items():
-                path = options.keep and options.keep / f"{slug(f'{of} {number} {part.start}-{part.stop} {name}')}.json"
-                one = kept(path, partial(run, name, side.shared, options.threads, part))
+                measure = partial(run, name, side.shared, options.threads, part)
+                file = f"{slug(f'{of} {number} {part.start}-{part.stop} {name}')}.json"
+                one = kept(options.keep / file, under, measure) if options.keep else measure()
                 told = f"{name}: {sum(one.standing)} of {len(part)} standing after {one.wall:.1f} s"
                 print(told, file=sys.stderr, flush=True)
                 runs[name][number:] = [runs[name][number] + one] if part.start else [one]

@@ -52,6 +52,16 @@ def test_leftovers_of_a_kill_are_swept(tmp_path):
     assert [path.name for path in tmp_path.rglob("*.part")] == ["kept.part"]
 
 
+@pytest.mark.parametrize("named", [files.slug, files.file_name])
+def test_names_that_are_too_long_are_cut_and_still_differ(named, tmp_path):
+    assert named("a" * 235) == "a" * 235
+    long = [named("a" * 300 + end) for end in ("b", "c")]
+    assert {len(name) for name in long} == {235}
+    assert len({*long, named("a" * 235)}) == 3
+    assert long[0] == named("a" * 300 + "b")
+    files.write_json(tmp_path / f"{long[0]}.json", 1)  # by way of a file with a longer name
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_not_json_is_a_sentence(tmp_path, content):
     path = tmp_path / "a.json"

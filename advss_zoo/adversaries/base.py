@@ -47,8 +47,8 @@ class Adversary(BaseModel, ABC):
         return {"name": self.name} | serialize(self)
 
 
-class LinfAdversary(Adversary):
-    """An adversary inside an Linf ball whose radius may grow from `eps_start` to `eps` over its phase."""
+class BallAdversary(Adversary):
+    """An adversary inside a ball whose radius may grow from `eps_start` to `eps` over its phase."""
 
     eps: Pixels = Field(8 / 255, gt=0, le=1)
     eps_start: Pixels | None = None

@@ -10,14 +10,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from advss_zoo.adversaries.base import LinfAdversary
+from advss_zoo.adversaries.base import BallAdversary
 from advss_zoo.attacks.pgd import input_gradient
 from advss_zoo.attacks.threat import Loss, ThreatModel
 
 NOISE_RADIUS = 2  # in units of eps, the authors' choice for CIFAR-10
 
 
-class NoiseFgsm(LinfAdversary):
+class NoiseFgsm(BallAdversary):
     name: Literal["n-fgsm"] = "n-fgsm"
 
     def perturb(self, loss: Loss, x: Tensor, *, index: Tensor, seed: int, progress: float) -> Tensor:

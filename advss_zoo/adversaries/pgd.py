@@ -7,12 +7,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from advss_zoo.adversaries.base import LinfAdversary, Pixels
+from advss_zoo.adversaries.base import BallAdversary, Pixels
 from advss_zoo.attacks.pgd import pgd
 from advss_zoo.attacks.threat import Loss, Norm, ThreatModel
 
 
-class Pgd(LinfAdversary):
+class Pgd(BallAdversary):
     """In the L2 norm sizes are lengths of the whole perturbation, which may exceed 1."""
 
     name: Literal["pgd"] = "pgd"

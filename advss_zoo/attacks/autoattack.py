@@ -5,9 +5,11 @@ repository. This is what a caller would have to know about them: which run on ho
 "standard" version, and what they do to the process around them or cannot take from a model.
 
 Their code is driven, not copied. It moves all images of a run to the end of it; the network it is given here leaves out
-those that are broken already (`_Standing`), and a run in which none is left ends there. Which images fall, and under
-what random numbers, is not changed by that. What is returned is the first adversarial image found instead of the last.
-For Square the network computes what a square changes, where it can (`_Squares`).
+those that are broken already (`_Standing`), and a run in which none is left ends there. That changes no random number,
+and what falls to their code falls here, rounding aside. But any point that the network is asked at counts, so that more
+may fall: in l1 points inside the ball on the way through larger ones, which are for starts alone in their APGD, and
+points that FAB steps back to, which are for gradients alone in theirs. What is returned is the first adversarial image
+found instead of the last. For Square the network computes what a square changes, where it can (`_Squares`).
 """
 
 from __future__ import annotations

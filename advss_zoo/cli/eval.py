@@ -29,7 +29,6 @@ from advss_zoo.cli.options import (
 )
 from advss_zoo.cli.output import is_first_process, out, percent, rate_text
 from advss_zoo.errors import UsageError
-from advss_zoo.files import explained, file_name
 
 if TYPE_CHECKING:
     from advss_zoo.data.imageset import ImageSet
@@ -68,6 +67,7 @@ def command(
             metavar="PROTOCOL",
             help="clean, pgdN, pgdN-any, autoattack, or one of its attacks: apgd-ce, apgd-t, apgd-dlr, fab-t, square; "
             "corruptions, or corruptions-archive for the images of CIFAR-10-C or CIFAR-100-C; "
+            "unforeseen, or some of its attacks: unforeseen-NAME, unforeseen-NAME-epsK; "
             "of an ensemble transfer and ensemble-worst; several at once; left out: pgd20.",
         ),
     ] = None,
@@ -153,6 +153,7 @@ def command(
     if model is None:
         name = _checked_name(name)
     from advss_zoo.data.load import in_order, is_own
+    from advss_zoo.report.places import folder_name, pick_of
 
     _check_data(data)
     share_among(processes)
@@ -169,8 +170,10 @@ def command(
         from advss_zoo.evaluation.saved import Saved
 
         protocols.append(Saved.read(adversarial))
+    if quantize:
+        _check_quantize(protocols)
     if robustbench:
-        _check_robustbench(protocols)
+        _check_robustbench(protocols, data)
     compared = None if baseline is None else _compared(baseline, protocols)
     _check_gradients(protocols, model)
     images = None if is_own(data) else _images(data, limit)
@@ -184,7 +187,7 @@ def command(
         protocols = [protocol.for_classes(len(images.classes)) for protocol in protocols]
         _check_members(protocols, loaded)
         references = {} if compared is None else _baselines(compared, protocols, images)
-        base = folder or RUNS / "eval" / file_name(f"{loaded.full_name}-{images.name}" + (f"-{limit}" if limit else ""))
+        base = folder or RUNS / "eval" / folder_name(loaded.full_name, images.name, pick=pick_of(model), limit=limit)
         for protocol in protocols:
             place = base / (protocol.slug() + ("-8bit" if quantize else ""))
             results[place] = measure(
@@ -199,14 +202,29 @@ def command(
             )
     _show(results, images, base, references)
     if robustbench:
-        _write_robustbench(results.values(), loaded, base, ours=model is None)
+        _write_robustbench(results.values(), loaded, base, ours=_is_of_the_zoo(name))
 
 
-def _check_robustbench(protocols: list[Protocol]) -> None:
-    from advss_zoo.evaluation.robustbench import takes
+def _check_quantize(protocols: list[Protocol]) -> None:
+    for protocol in protocols:
+        if not protocol.makes_images:
+            raise UsageError(
+                f"{protocol.name} makes no adversarial images that --quantize could round.",
+                "Leave out one of the two.",
+            )
 
-    if not any(takes(protocol.constants()) for protocol in protocols):
-        raise UsageError("--robustbench-json needs a protocol of RobustBench.", "Add --attack autoattack.")
+
+def _check_robustbench(protocols: list[Protocol], data: str) -> None:
+    from advss_zoo.evaluation import robustbench
+
+    robustbench.check([protocol.constants() for protocol in protocols], data)
+
+
+def _is_of_the_zoo(name: str | None) -> bool:
+    """Is every part of what was evaluated a checkpoint of the zoo, and neither a run nor a stranger's?"""
+    from advss_zoo.zoo import index, sources
+
+    return name is not None and all(map(index.knows, sources.parts(name)))
 
 
 def _compared(baseline: str, protocols: list[Protocol]) -> Path:
@@ -404,10 +422,12 @@ def _log(loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path) -> N
         "out": str(place),
     }
     path = RUNS / "test-evaluations.jsonl"
-    with explained("write", path):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json_module.dumps(entry) + "\n")
+    except OSError as error:  # the folder one stands in need not be one's own
+        out.hint(f"This look at test images is not noted in {path}: {error.strerror}.")
 
 
 def _show(results: dict[Path, Result], images: ImageSet, base: Path, references: dict[str, Result]) -> None:
@@ -429,7 +449,7 @@ def _show(results: dict[Path, Result], images: ImageSet, base: Path, references:
     ]
     first = next(iter(results.values()))
     uar = uar_scores(results.values())
-    mce = _mean_corruption_errors(results.values(), references)
+    mce, undefined = _mean_corruption_errors(results.values(), references)
     document = {
         "model": first.model,
         "data": first.data,
@@ -443,18 +463,28 @@ def _show(results: dict[Path, Result], images: ImageSet, base: Path, references:
         out.hint(f"UAR of {attack}: {percent(score)}")
     for name, error in mce.items():
         out.hint(f"{name}: mCE {percent(error)} against {references[name].model['name']}")
+    for reason in undefined:
+        out.hint(reason)
     for place, result in results.items():
         for line in _remarks(result):
             out.hint(f"{result.protocol['label']}: {line}")
         out.hint(f"Result: {place / 'result.json'}")
 
 
-def _mean_corruption_errors(results: Iterable[Result], references: dict[str, Result]) -> dict[str, float]:
-    """mCE by protocol, as fractions of the error of what each is compared with."""
+def _mean_corruption_errors(
+    results: Iterable[Result], references: dict[str, Result]
+) -> tuple[dict[str, float], list[str]]:
+    """mCE by protocol, as fractions of the error of what each is compared with; and why others have none."""
     from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
 
     names = {result.protocol["name"]: result for result in results}
-    return {name: mean_corruption_error(names[name], reference) for name, reference in references.items()}
+    found, undefined = {}, []
+    for name, reference in references.items():
+        try:
+            found[name] = mean_corruption_error(names[name], reference)
+        except UsageError as error:
+            undefined.append(f"{name}: {error.message}")
+    return found, undefined
 
 
 def _corrupted(result: Result, among: Iterable[Result]) -> dict[str, str]:

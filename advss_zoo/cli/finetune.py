@@ -165,11 +165,11 @@ class Run:
         from advss_zoo.files import slug
         from advss_zoo.training import outcome
         from advss_zoo.training.calibration import calibrate
-        from advss_zoo.training.finetune import WATCHED
         from advss_zoo.zoo.load import from_path
 
         wishes = self.plan.wishes
-        validation = self.prepared.load("train").first(min(WATCHED, self.prepared.held_out))
+        watched = min(self.plan.recipes[0].validation.images, self.prepared.held_out)
+        validation = self.prepared.load("train").first(watched)
         calibrate(checkpoint, validation, self.device)
         images = self.prepared.load("test").first(self.plan.judged)
         protocol = protocols.parse("pgd20", norm=wishes.norm, eps=wishes.eps).for_classes(len(images.classes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,11 +62,11 @@ def command(
     for line in _account(imported, guessed=classes is None):
         out.hint(line)
     out.line(str(folder), {"path": str(folder), "name": imported.config.full_name, **imported.to_json()})
-    place = shlex.quote(str(folder))
-    trunk = imported.config.kind == "trunk"
-    out.hint(
-        f"Fine-tune it: advss train RECIPE parent={place}" if trunk else f"Evaluate it: advss eval --model {place}"
-    )
+    if imported.config.kind == "trunk":
+        changes = [f"parent={folder}", *_overrides(imported.config.architecture)]
+        out.hint(f"Fine-tune it: advss train RECIPE {shlex.join(changes)}")
+    else:
+        out.hint(f"Evaluate it: advss eval --model {shlex.quote(str(folder))}")
 
 
 def _classes(text: str) -> tuple[str, ...]:
@@ -100,6 +101,17 @@ def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
     if not trunk and guessed:
         first, *_, last = config.classes
         yield f"Its {len(config.classes)} classes are taken to be {first} to {last}; --classes names others."
+
+
+def _overrides(architecture: Architecture) -> list[str]:
+    """What a recipe for the paper's network has to be told about this one."""
+    usual = type(architecture)().model_dump(mode="json")
+    found = architecture.model_dump(mode="json", exclude={"num_classes"})  # they are the head's
+    return [
+        f"architecture.{key}={value if isinstance(value, str) else dumps(value, separators=(',', ':'))}"
+        for key, value in found.items()
+        if value != usual[key]
+    ]
 
 
 def _network(architecture: Architecture) -> str:

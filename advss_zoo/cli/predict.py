@@ -51,7 +51,7 @@ def command(
     with out.progress("Looking at", "images") as progress:
         total = len(found.files) + len(found.broken)
         progress(len(found.broken), total)
-        for batch in predict.predict(classifier, found.files, found.broken):
+        for batch in predict.predict(classifier, found.files, found.broken, top):
             predictions += batch
             progress(len(predictions) + len(found.broken), total)
     _show(classifier, predictions, found.broken, top)
@@ -125,8 +125,8 @@ def _show(classifier: Classifier, predictions: list[Prediction], broken: dict[Pa
     """
     from advss_zoo.data.folder.names import printable
 
-    skipped = {printable(str(path)): reason for path, reason in broken.items()}
-    ranked = {printable(str(each.path)): _ranked(classifier, each, top) for each in predictions}
+    skipped = [(printable(str(path)), reason) for path, reason in broken.items()]
+    named = [(printable(str(each.path)), _named(classifier, each)) for each in predictions]
     rows = [
         {
             "image": path,
@@ -134,7 +134,7 @@ def _show(classifier: Classifier, predictions: list[Prediction], broken: dict[Pa
             "%": percent(labels[0]["probability"]),
             **({"next": _listed(labels[1:])} if top > 1 else {}),
         }
-        for path, labels in ranked.items()
+        for path, labels in named
     ]
     document = {
         "model": {
@@ -143,21 +143,21 @@ def _show(classifier: Classifier, predictions: list[Prediction], broken: dict[Pa
             "device": classifier.device,
             "temperature": classifier.temperature,
         },
-        "images": [{"path": path, "predictions": labels} for path, labels in ranked.items()],
-        "skipped": [{"path": path, "reason": reason} for path, reason in skipped.items()],
+        "images": [{"path": path, "predictions": labels} for path, labels in named],
+        "skipped": [{"path": path, "reason": reason} for path, reason in skipped],
     }
     out.table(rows, document=document)
-    for path, reason in skipped.items():
+    for path, reason in skipped:
         out.hint(f"Skipped {path}: {reason}")
     if not predictions:
         raise AdvssError("None of these files can be read.")
     out.hint(f"By {classifier.name}, on the {'GPU' if classifier.device == 'cuda' else 'CPU'}.")
 
 
-def _ranked(classifier: Classifier, prediction: Prediction, top: int) -> list[dict[str, Any]]:
+def _named(classifier: Classifier, prediction: Prediction) -> list[dict[str, Any]]:
     return [
-        {"label": classifier.classes[number], "probability": float(prediction.probabilities[number])}
-        for number in prediction.top(top)
+        {"label": classifier.classes[number], "probability": probability}
+        for number, probability in zip(prediction.classes, prediction.probabilities, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ from advss_zoo.cli.output import duration, out
 
 if TYPE_CHECKING:
     from advss_zoo.report.paper import Table
-    from advss_zoo.report.plan import Step
+    from advss_zoo.report.plan import Profile, Step
 
 EXAMPLES = examples(
     "advss reproduce table3",
@@ -33,8 +33,7 @@ HEADINGS = {
 WITH_INTERVALS = ("ta", "ra")
 PICKS = """
 Note: The paper's weights are those with the best TA on validation; ours are what each checkpoint ships (`advss show` \
-says which). Those of a run that are picked by TA or by RA stand below them once they are evaluated: \
-advss eval --model runs/NAME/best-ta --data cifar10, and likewise best-ra."""
+says which). Those of a run that are picked by TA or by RA stand below them once they are evaluated; --run does it."""
 
 
 def command(
@@ -44,6 +43,9 @@ def command(
         typer.Option(help="Which of our nets; left out: that of the zoo's default checkpoint."),
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Train and evaluate what is missing first.")] = False,
+    profile: Annotated[
+        Literal["paper", "fast"], typer.Option(help="Of the recipes by which what is missing is trained.")
+    ] = "fast",
     folder: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The folder of runs, results and figures.")
     ] = Path("runs"),
@@ -64,38 +66,38 @@ def command(
     wanted = paper.load(table)
     tag_name = tag or index.find(index.default_name()).tag
     if run:
-        _make(wanted, tag_name, folder)
-    document = _document(wanted, tag_name, folder)
+        _make(wanted, tag_name, folder, profile)
+    document = _document(wanted, tag_name, folder, profile)
     if json:
-        _add_costs(document["missing"])
+        _add_costs(document["missing"], profile)
         out.line("", document=document)
         return
     out.hint(_title(document))
     out.table(_rows(document), document=None)
     _remarks(document)
-    _add_costs(document["missing"])  # the rest need not wait for that
+    _add_costs(document["missing"], profile)  # the rest need not wait for that
     _missing(document["missing"])
 
 
-def _document(table: Table, tag: str, folder: Path) -> dict[str, Any]:
+def _document(table: Table, tag: str, folder: Path, profile: Profile) -> dict[str, Any]:
     from advss_zoo.report import figures, tables
     from advss_zoo.report.ours import Ours
 
-    document = tables.document(table, tag, Ours(folder))
+    document = tables.document(table, tag, Ours(folder), profile=profile)
     path = folder / f"fig1.{tag}.png" if table.name == "fig1" else None
     if path:
         figures.draw(document, path)
     return document | {"figure": path and str(path)}
 
 
-def _add_costs(missing: list[dict[str, Any]]) -> None:
+def _add_costs(missing: list[dict[str, Any]], profile: Profile) -> None:
     """How long each step would take on this machine."""
     from advss_zoo.report import plan
 
     device = pick_device("auto")
     with out.progress("timing what is missing", "steps") as progress:
         for done, step in enumerate(missing, start=1):
-            step["seconds"] = plan.seconds(plan.Step(**step), device)
+            step["seconds"] = plan.seconds(plan.Step(**step), device, profile=profile)
             progress(done, len(missing))
 
 
@@ -175,29 +177,36 @@ def _missing(steps: list[dict[str, Any]]) -> None:
 # --- --run ------------------------------------------------------------------------------------------------------------
 
 
-def _make(table: Table, tag: str, folder: Path) -> None:
-    """Take the steps that are missing; each goes on where it was stopped."""
+def _make(table: Table, tag: str, folder: Path, profile: Profile) -> None:
+    """Take the steps that are missing, and those that come of them; each goes on where it was stopped."""
     from advss_zoo.report import tables
     from advss_zoo.report.ours import Ours
 
     device = pick_device("auto")
-    for step in tables.missing(table, tag, Ours(folder)):
-        if step.command is None:
-            continue
-        if step.action == "train":
-            _train(step, folder, device)
-        else:
-            _evaluate(step, folder, device)
+    done: set[Step] = set()
+
+    def left() -> list[Step]:
+        missing = tables.missing(table, tag, Ours(folder), profile=profile)
+        return [step for step in missing if step.command and step not in done]
+
+    while steps := left():
+        for step in steps:
+            if step.action == "train":
+                _train(step, folder, device, profile)
+            else:
+                _evaluate(step, folder, device)
+        done.update(steps)
 
 
-def _train(step: Step, folder: Path, device: str) -> None:
+def _train(step: Step, folder: Path, device: str, profile: Profile) -> None:
+    from advss_zoo.report import plan
     from advss_zoo.training.assembly import assemble
-    from advss_zoo.training.recipe import EnsembleRecipe, load_any
+    from advss_zoo.training.recipe import EnsembleRecipe
     from advss_zoo.training.trainer import train
 
-    recipe = load_any(step.name)
+    recipe = plan.load_recipe(step.name, profile)
     if isinstance(recipe, EnsembleRecipe):
-        assemble(recipe, folder / step.name)
+        assemble(recipe, folder / step.name, [plan.weights(member, folder) for member in recipe.members])
         return
     with out.progress(step.name, "steps") as progress:
         train(recipe, folder / step.name, resume=True, device=device, progress=progress)
@@ -211,8 +220,8 @@ def _evaluate(step: Step, folder: Path, device: str) -> None:
     from advss_zoo.report.ours import DATA
     from advss_zoo.zoo.load import from_path
 
-    loaded = from_path(plan.weights(step.name, folder), device=device)
-    place, images = folder / "eval" / f"{step.name}-{DATA[0]}", load_data(DATA[0], "test")
+    loaded = from_path(plan.weights(step.name, folder, step.pick), device=device)
+    place, images = plan.place(step.name, folder, step.pick), load_data(DATA[0], "test")
     assert step.protocol is not None
     for protocol in map(protocols.parse, protocols.expand(step.protocol)):
         evaluation.measure(loaded, images, protocol, place / protocol.slug(), batch_size=256, device=device)

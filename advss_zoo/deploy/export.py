@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 import advss_zoo
-from advss_zoo.adversaries.base import LinfAdversary
 from advss_zoo.deploy import torch_model
-from advss_zoo.deploy.metadata import Metadata
+from advss_zoo.deploy.metadata import Metadata, is_name
 from advss_zoo.deploy.onnx_model import SUFFIX, OnnxModel, require
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import write_atomically
@@ -43,7 +42,7 @@ def export(reference: str, target: Path) -> Exported:
     """Write the model that `torch_model.find` knows by `reference` as an ONNX file.
 
     Raises:
-        UsageError: there is no such model, or the file cannot take this name.
+        UsageError: there is no such model, or the file cannot take this name, or that of a class.
         CheckpointError: the weights cannot be had.
         AdvssError: the packages of the extra `onnx` are missing; ONNX does not agree with PyTorch; the disk is full.
     """
@@ -83,9 +82,17 @@ def describe(loaded: Loaded, folders: list[Path]) -> Metadata:
     """
     Args:
         folders: of the checkpoints that the model is made of; what all were trained to withstand, it is for.
+
+    Raises:
+        UsageError: the file cannot take the name of a class.
     """
     assert loaded.classes is not None
     assert loaded.image_size is not None
+    if unfit := [label for label in loaded.classes if not is_name(label)]:
+        raise UsageError(
+            f"The class {unfit[0]!r} has control characters or too long a name for a file that others read.",
+            "Rename it in your data, and fine-tune again.",
+        )
     threats = {_threat(folder) for folder in folders}
     norm, eps = threats.pop() if len(threats) == 1 else (None, None)
     return Metadata(
@@ -101,13 +108,13 @@ def describe(loaded: Loaded, folders: list[Path]) -> Metadata:
 
 
 def _threat(folder: Path) -> tuple[str, float] | tuple[None, None]:
-    """Norm and eps that training was watched with, where it ended with an adversary and its recipe is known."""
+    """Norm and eps that training was watched with, where it ended with an attack and its recipe is known."""
     try:
         made = recipe.load(folder / "recipe.yaml")
     except AdvssError:
         return None, None
     watched = made.validation.attack
-    return (watched.norm, watched.eps) if isinstance(made.adversary[-1], LinfAdversary) else (None, None)
+    return (watched.norm, watched.eps) if made.adversary[-1].passes else (None, None)
 
 
 def to_onnx(loaded: Loaded, metadata: Metadata, example: Tensor) -> bytes:

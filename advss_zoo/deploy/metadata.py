@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,6 +17,10 @@ MARK = "advss_version"  # the key by which a file is known to be ours
 NORMS = ("linf", "l2")
 MOST_PIXELS = 4096  # a side, as in a checkpoint's configuration
 LONGEST = 1_000  # characters of a name
+# What steers a terminal, is no text, or turns the direction of text (Unicode's Bidi_Control). All else may be in the
+# name of a class: blanks of every kind, and what joins an emoji or a Persian word.
+STEERING = ("Cc", "Cs")
+TURNING = frozenset(map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,11 @@ class Metadata:
         """
         try:
             return cls(
-                name=_printable(props["name"]),
+                name=_name(props["name"]),
                 sha256=_matching(r"[0-9a-f]{64}", props["sha256"]),
                 classes=_classes(json.loads(props["classes"])),
                 image_size=_image_size(props["image_size"]),
-                advss_version=_printable(props[MARK]),
+                advss_version=_name(props[MARK]),
                 norm=_one_of(NORMS, props["norm"]) if "eps" in props else None,
                 eps=_positive(props["eps"]) if "eps" in props else None,
                 temperature=_positive(props.get("temperature", "1"), MOST_TEMPERATURE),
@@ -69,9 +74,14 @@ class Metadata:
             raise CheckpointError(f"Its metadata is not what `advss export` writes: {str(error)[:LONGEST]}.") from error
 
 
-def _printable(text: str) -> str:
-    """Nothing in it may steer a terminal."""
-    if not (0 < len(text) <= LONGEST and text.isprintable()):
+def is_name(text: str) -> bool:
+    """May something in an ONNX file be called that?"""
+    harmless = not any(unicodedata.category(each) in STEERING or each in TURNING for each in text)
+    return 0 < len(text) <= LONGEST and harmless
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
         raise ValueError(f"{text[:50]!r} is no name")
     return text
 
@@ -85,7 +95,7 @@ def _matching(pattern: str, text: str) -> str:
 def _classes(found: Any) -> tuple[str, ...]:
     if not isinstance(found, list) or not found or not all(isinstance(label, str) for label in found):
         raise ValueError("the classes are no list of names")
-    return tuple(map(_printable, found))
+    return tuple(map(_name, found))
 
 
 def _image_size(text: str) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advss_zoo.data.folder import decoding
-from advss_zoo.data.folder.decoding import Pixels
+from advss_zoo.data.folder.decoding import Facts, Pixels
 from advss_zoo.data.folder.names import is_image
 from advss_zoo.errors import UsageError
 
 MOST_IMAGES = 64  # at once
 MOST_PIXELS = 2_000_000  # at once
+MOST_THREADS = 8  # each may hold an image of 89 million pixels
 PATTERN = frozenset("*?[")
 HINT = "Give an image, a folder of images, or a pattern like '*.jpg'."
 
@@ -42,14 +45,11 @@ class Classifier:
 
 
 class Prediction(NamedTuple):
-    """The probability of every class of an image, in the order of the classes."""
+    """The most probable classes of an image, the first first: their numbers, and how probable they are."""
 
     path: Path
-    probabilities: NDArray[np.float64]
-
-    def top(self, count: int) -> list[int]:
-        """The numbers of the most probable classes, the first first."""
-        return [int(number) for number in np.argsort(-self.probabilities, kind="stable")[:count]]
+    classes: list[int]
+    probabilities: list[float]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Found:
 
 
 def find(arguments: Iterable[str]) -> Found:
-    """The files that are meant: files as they are, of folders all images however deep, what patterns match.
+    """The files that are meant, each once: files as they are, of folders all images however deep, what patterns match.
 
     Raises:
         UsageError: nothing of that name is there, or nothing in it is an image.
@@ -76,7 +76,7 @@ def find(arguments: Iterable[str]) -> Found:
                 found.files.append(path)
         if len(found.files) + len(found.broken) == before:
             raise UsageError(f"There are no images in {argument}.", HINT)
-    return found
+    return Found(list(dict.fromkeys(found.files)), found.broken)
 
 
 def _paths(argument: str) -> list[Path]:
@@ -107,26 +107,44 @@ def _add_folder(top: Path, found: Found) -> None:
         found.files.extend(Path(place, name) for name in shown)
 
 
-def predict(classifier: Classifier, files: Sequence[Path], broken: dict[Path, str]) -> Iterator[list[Prediction]]:
-    """Batch by batch; files that cannot be read are noted in `broken` with the reason, and left out.
+def predict(
+    classifier: Classifier, files: Sequence[Path], broken: dict[Path, str], top: int
+) -> Iterator[list[Prediction]]:
+    """Batch by batch, in the order of the files.
+
+    Args:
+        broken: files that cannot be read are noted in it with the reason, and left out.
+        top: how many classes to name for each image.
 
     Raises:
         AdvssError: the model fails.
     """
-    for begin in range(0, len(files), classifier.batch):
-        paths: list[Path] = []
-        pixels: list[Pixels] = []
-        for path in files[begin : begin + classifier.batch]:
-            image = decoding.read(path, classifier.image_size)
-            if isinstance(image, str):
-                broken[path] = image
-            else:
-                paths.append(path)
-                pixels.append(image[0])
-        if pixels:
-            images = np.stack(pixels).astype(np.float32) / np.float32(255)
-            found = softmax(classifier.logits(images), classifier.temperature)
-            yield [Prediction(*each) for each in zip(paths, found, strict=True)]
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+        for begin in range(0, len(files), classifier.batch):
+            piece = files[begin : begin + classifier.batch]
+            paths: list[Path] = []
+            pixels: list[Pixels] = []
+            for path, image in zip(piece, _decoded(pool, piece, classifier.image_size), strict=True):
+                if isinstance(image, str):
+                    broken[path] = image
+                else:
+                    paths.append(path)
+                    pixels.append(image[0])
+            if pixels:
+                images = np.stack(pixels).astype(np.float32) / np.float32(255)
+                yield _most_probable(paths, softmax(classifier.logits(images), classifier.temperature), top)
+
+
+def _decoded(pool: ThreadPoolExecutor, files: Sequence[Path], side: int) -> list[tuple[Pixels, Facts] | str]:
+    with warnings.catch_warnings(action="ignore"):  # Pillow's, about files that are named anyway
+        return list(pool.map(lambda path: decoding.read(path, side), files))
+
+
+def _most_probable(paths: Sequence[Path], probabilities: NDArray[np.float64], top: int) -> list[Prediction]:
+    """Of all classes (N,K) the first: there may be a thousand, and of images millions."""
+    classes = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    kept = np.take_along_axis(probabilities, classes, axis=1)
+    return [Prediction(*each) for each in zip(paths, classes.tolist(), kept.tolist(), strict=True)]
 
 
 def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +12,8 @@ from advss_zoo.attacks.pgd import check_finite_gradient
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
-from advss_zoo.evaluation.passes import Padded
+from advss_zoo.evaluation.passes import MULTIPLE, Padded
+from advss_zoo.models.ensemble import Ensemble
 
 
 def count_classes(model: nn.Module, x: Tensor) -> int:
@@ -61,12 +64,10 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
             "The model's output has no gradient with respect to the images, which this attack needs.",
             "Check that forward works with torch operations only, outside torch.no_grad().",
         )
-    if differentiable and _are_probabilities(logits):
-        raise AdvssError(
-            "The model returns probabilities: in the second softmax of an attack's loss their gradients die, and the "
-            "model looks more robust than it is.",
-            "Return logits, or the logarithm of the probabilities.",
-        )
+    if differentiable:
+        _check_no_probabilities("The model", logits)
+        for name, member in _members(model):
+            _check_no_probabilities(f"{name}, a member of the ensemble,", _logits(member, x[:MULTIPLE]))
 
 
 def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
@@ -102,6 +103,24 @@ def _slopes(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         gradient = torch.autograd.grad(F.cross_entropy(logits, y, reduction="sum"), x)[0]
     check_finite_gradient(gradient)
     return gradient.flatten(1).eq(0).all(dim=1), logits.argmax(dim=1) == y
+
+
+def _members(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The members of an ensemble by their names, and theirs."""
+    found = model.model if isinstance(model, Padded) else model
+    if isinstance(found, Ensemble):
+        for name, member in zip(found.names, found.members, strict=True):
+            yield name, member
+            yield from _members(member)
+
+
+def _check_no_probabilities(who: str, logits: Tensor) -> None:
+    if _are_probabilities(logits):
+        raise AdvssError(
+            f"{who} returns probabilities: in the second softmax of an attack's loss their gradients die, and the "
+            "model looks more robust than it is.",
+            "Return logits, or the logarithm of the probabilities.",
+        )
 
 
 def _are_probabilities(logits: Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from advss_zoo.evaluation.effort import Effort
 from advss_zoo.files import write_atomically
 
 
@@ -23,12 +25,12 @@ class Record:
 
     Attributes:
         evidence: small integers (B,) about each image, by name; they go into verdicts.npz.
-        seconds: what the parts that were found on disk had taken.
+        effort: what the parts that were found on disk had taken.
     """
 
     def __init__(self, prefix: Path | None = None, announce: Callable[[str], None] = lambda name: None) -> None:
         self.evidence: dict[str, Tensor] = {}
-        self.seconds = 0.0
+        self.effort = Effort()
         self._prefix = prefix
         self._announce = announce
 
@@ -44,20 +46,22 @@ class Record:
         digest = hashlib.sha256(of.cpu().numpy().tobytes()).hexdigest()[:16]
         path = self._prefix.with_name(f"{self._prefix.name}-{name}-{digest}.safetensors")
         if path.exists():
-            found, seconds = _read(path)
-            self.seconds += seconds
+            found, effort = _read(path)
+            self.effort += effort
             return found.to(of.device)
         started = time.perf_counter()
         result = compute()
-        _write(path, result, time.perf_counter() - started)
+        _write(path, result, Effort.here(time.perf_counter() - started, of.device))
         return result
 
 
-def _write(path: Path, tensor: Tensor, seconds: float) -> None:
-    content = safetensors.torch.save({"part": tensor.cpu().contiguous()}, metadata={"seconds": repr(seconds)})
+def _write(path: Path, tensor: Tensor, effort: Effort) -> None:
+    metadata = {key: json.dumps(value) for key, value in effort.to_json().items()}
+    content = safetensors.torch.save({"part": tensor.cpu().contiguous()}, metadata=metadata)
     write_atomically(path, lambda file: file.write(content))
 
 
-def _read(path: Path) -> tuple[Tensor, float]:
+def _read(path: Path) -> tuple[Tensor, Effort]:
     with safetensors.safe_open(path, framework="pt") as file:
-        return file.get_tensor("part"), float(file.metadata()["seconds"])
+        metadata = {key: json.loads(value) for key, value in file.metadata().items()}
+        return file.get_tensor("part"), Effort.from_json(metadata)

@@ -42,7 +42,7 @@ class Result:
     ra_ci95: tuple[float, float] | None
     images_per_second: float
     seconds: float  # spent on the n images, summed over all processes that took part
-    device: str
+    device: str  # where several took part, all of them with commas between; versions likewise
     versions: dict[str, str]
     command: str
     date: str

@@ -6,6 +6,7 @@ null and for the author to fill in.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,21 @@ def takes(protocol: dict[str, Any]) -> bool:
     return "corruptions" in protocol or (
         protocol["name"] == "autoattack" and "reduced" not in protocol["label"] and protocol["norm"] in THREATS
     )
+
+
+def check(protocols: Iterable[dict[str, Any]], data: str) -> None:
+    """Can results of the protocols with these constants on the data set of this name be written?
+
+    Raises:
+        UsageError: RobustBench has no table for any of them, or the same one for two.
+    """
+    threats = [_threat(protocol) for protocol in protocols if takes(protocol)]
+    if not threats:
+        raise UsageError("--robustbench-json needs a protocol of RobustBench.", "Add --attack autoattack.")
+    if data not in DATA:
+        raise UsageError(f"RobustBench has no table for {data}.", "Choose --data cifar10 or cifar100.")
+    if len(set(threats)) < len(threats):
+        raise UsageError("RobustBench has one number for all corruptions.", "Choose generated images or the archive's.")
 
 
 def model_info(result: Result, model: nn.Module, *, ours: bool) -> dict[str, Any]:
@@ -71,10 +87,15 @@ def write(result: Result, model: nn.Module, folder: Path, *, ours: bool) -> Path
         AdvssError: the file cannot be written.
     """
     document = model_info(result, model, ours=ours)
-    threat = THREATS.get(result.protocol.get("norm", ""), "corruptions")
-    path = folder / "model_info" / document["dataset"] / threat / f"{file_name(str(result.model['name']))}.json"
+    place = folder / "model_info" / document["dataset"] / _threat(result.protocol)
+    path = place / f"{file_name(str(result.model['name']))}.json"
     write_json(path, document)
     return path
+
+
+def _threat(protocol: dict[str, Any]) -> str:
+    """What RobustBench calls the table that takes results of this protocol."""
+    return THREATS.get(protocol.get("norm", ""), "corruptions")
 
 
 def _scores(result: Result) -> dict[str, Any]:

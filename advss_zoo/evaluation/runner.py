@@ -28,11 +28,12 @@ from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.arithmetic import exact_arithmetic
 from advss_zoo.evaluation.checks import check_adversarial, check_finite, check_gradient, check_model, count_classes
 from advss_zoo.evaluation.details import RIGHT_8BIT
+from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Arrays, Images, as_images
 from advss_zoo.evaluation.passes import MULTIPLE, Padded, images_per_pass
 from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.record import Record
-from advss_zoo.evaluation.results import Result, describe_device, versions
+from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.sharing import Claims, own_device, processes
 from advss_zoo.evaluation.store import Store, fingerprint
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
@@ -112,15 +113,13 @@ def evaluate(
                 until_the_end.enter_context(claims.last(len(images)))
                 if result := work.known(store):
                     return result
-            verdicts, seconds = work.measure(store, batch_size)
+            verdicts, effort = work.measure(store, batch_size)
             result = Result.from_verdicts(
                 verdicts,
-                seconds=seconds,
                 seed=protocol.seed,
-                device=describe_device(device),
-                versions=versions(),
                 command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if command is None else command,
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
+                **effort.facts,
                 **facts,
             )
             if store:
@@ -178,6 +177,8 @@ class _Work:
         def is_finished(first: int) -> bool:
             if first not in finished and store.finished(first):
                 finished.add(first)
+            elif first not in finished and store.result():  # what the passes have given is joined and deleted
+                finished.update(passes)
             return first in finished
 
         def report(part: str = "") -> None:
@@ -192,9 +193,9 @@ class _Work:
             self._check(passes[done])
         claims.take(passes, is_finished, do)
 
-    def measure(self, store: Store | None, batch_size: int) -> tuple[Verdicts, float]:
-        """The verdicts on all images, and the seconds they took: those in the store, and after them the missing."""
-        verdicts, seconds = store.resume(self.images, self._step) if store else (None, 0.0)
+    def measure(self, store: Store | None, batch_size: int) -> tuple[Verdicts, Effort]:
+        """The verdicts on all images, and what they took: those in the store, and after them the missing."""
+        verdicts, effort = store.resume(self.images, self._step) if store else (None, Effort())
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
         batch = -(-batch_size // self._step) * self._step
         passes = self._passes(done)
@@ -204,12 +205,12 @@ class _Work:
         for rows in passes:
             announce = partial(self.progress, rows.start, total)
             more, took = (store and store.finished(rows.start)) or self._pass(rows, store, announce)
-            verdicts, seconds = more if verdicts is None else verdicts + more, seconds + took
+            verdicts, effort = more if verdicts is None else verdicts + more, effort + took
             if store and (rows.stop % batch == 0 or rows.stop == total):
-                store.save(verdicts, seconds)
+                store.save(verdicts, effort)
             self.progress(rows.stop, total, "")
         assert verdicts is not None
-        return verdicts, seconds
+        return verdicts, effort + Effort.here(0.0, self.device)  # which all may have been done before
 
     @property
     def _step(self) -> int:
@@ -226,8 +227,8 @@ class _Work:
         if self.protocol.gradient == "needed" and rows.start == 0:  # later passes may be of a few images only
             check_gradient(self.model, x, y)
 
-    def _pass(self, rows: range, store: Store | None, announce: Callable[[str], None]) -> tuple[Verdicts, float]:
-        """The verdicts on the images at `rows`, and the seconds they took."""
+    def _pass(self, rows: range, store: Store | None, announce: Callable[[str], None]) -> tuple[Verdicts, Effort]:
+        """The verdicts on the images at `rows`, and what they took."""
         started = time.perf_counter()
         x, y, index = self.images.batch(rows, self.device)
         record = Record(store.parts(rows.start) if store else None, announce)
@@ -249,7 +250,7 @@ class _Work:
             None if attacked is None else _integers(attacked),
             {name: _integers(tensor).astype(np.int8) for name, tensor in record.evidence.items()},
         )
-        return verdicts, record.seconds + time.perf_counter() - started
+        return verdicts, record.effort + Effort.here(time.perf_counter() - started, self.device)
 
     def _attack(self, x: Tensor, y: Tensor, index: Tensor, right: Tensor, record: Record) -> Tensor | None:
         """What the protocol makes of the images of a pass, of which `right` (B,) are classified correctly."""

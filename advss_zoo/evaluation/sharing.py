@@ -7,6 +7,7 @@ dies. So verdicts do not depend on how many processes there are, and neither doe
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -18,9 +19,11 @@ from typing import Self
 import torch
 
 from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import explained, read_json, write_json
+from advss_zoo.files import explained, if_there, read_json, write_json
 
+TAKEN = (errno.EACCES, errno.EAGAIN)  # how a system says that another process holds a lock
 PAUSE = 0.2  # seconds between two looks at what others have finished
 
 
@@ -42,15 +45,14 @@ class Finished:
 
     folder: Path
 
-    def write(self, first: int, verdicts: Verdicts, seconds: float) -> None:
-        write_json(self._path(first, "json"), {"seconds": seconds})
+    def write(self, first: int, verdicts: Verdicts, effort: Effort) -> None:
+        write_json(self._path(first, "json"), effort.to_json())
         verdicts.write(self._path(first, "npz"))  # the last, and the sign that all is there
 
-    def read(self, first: int) -> tuple[Verdicts, float] | None:
-        path = self._path(first, "npz")
-        if not path.exists():
-            return None
-        return Verdicts.read(path), float(read_json(self._path(first, "json"))["seconds"])
+    def read(self, first: int) -> tuple[Verdicts, Effort] | None:
+        with if_there():  # whoever joins the passes deletes them in the end
+            return Verdicts.read(self._path(first, "npz")), Effort.from_json(read_json(self._path(first, "json")))
+        return None
 
     def _path(self, first: int, suffix: str) -> Path:
         return self.folder / f"{first:08d}.{suffix}"
@@ -70,7 +72,7 @@ class Claims:
             raise UsageError(
                 "Several processes cannot share an evaluation on this system.", "Start a single one."
             ) from error
-        self._fcntl = fcntl
+        self._fcntl, self._folder = fcntl, folder
         path = folder / "claims"
         with explained("write", path):
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,25 +86,43 @@ class Claims:
 
     @contextmanager
     def on(self, number: int) -> Iterator[bool]:
-        """Whether this process holds `number` now; others have to do without until it is left."""
+        """Whether this process holds `number` now; others have to do without until it is left.
+
+        Raises:
+            UsageError: files in this folder cannot be locked.
+        """
+        mine = self._lock(number, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
         try:
-            self._fcntl.lockf(self._file, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB, 1, number)
-        except OSError:
-            yield False
-            return
-        try:
-            yield True
+            yield mine
         finally:
-            self._fcntl.lockf(self._file, self._fcntl.LOCK_UN, 1, number)
+            if mine:
+                self._lock(number, self._fcntl.LOCK_UN)
 
     @contextmanager
     def last(self, number: int) -> Iterator[None]:
-        """Hold `number` as soon as no other process does."""
-        self._fcntl.lockf(self._file, self._fcntl.LOCK_EX, 1, number)
+        """Hold `number` as soon as no other process does.
+
+        Raises:
+            UsageError: files in this folder cannot be locked.
+        """
+        self._lock(number, self._fcntl.LOCK_EX)
         try:
             yield
         finally:
-            self._fcntl.lockf(self._file, self._fcntl.LOCK_UN, 1, number)
+            self._lock(number, self._fcntl.LOCK_UN)
+
+    def _lock(self, number: int, how: int) -> bool:
+        """Was that possible? If not, another process holds `number`."""
+        try:
+            self._fcntl.lockf(self._file, how, 1, number)
+        except OSError as error:
+            if error.errno in TAKEN:
+                return False
+            raise UsageError(
+                f"Several processes cannot share an evaluation in {self._folder}: {error.strerror}.",
+                "Choose an --out on a disk of this machine, or start a single process.",
+            ) from error
+        return True
 
     def take(self, numbers: Collection[int], is_done: Callable[[int], bool], do: Callable[[int], None]) -> None:
         """Do, one after the other, what is not done and no one else is at; return when all are done."""

@@ -1,10 +1,9 @@
 """The folder of an evaluation, from its first verdict to its result, over any number of interruptions.
 
-While the work lasts it holds `verdicts.npz`, the verdicts so far, and `progress.json`, which says whose they are; at
-the end `result.json` takes the place of the latter. Beside them lies what is not verdicts yet, in `unfinished-...`:
-the finished parts of passes, whole passes of several processes (see `sharing`), and adversarial images that are to be
-kept. That folder is named after the evaluation,
-so nothing in it is ever taken for another's.
+While the work lasts it holds `verdicts.npz`, the verdicts so far, and `progress.json`, which says whose they are and
+what they took; at the end `result.json` takes the place of the latter. Beside them lies what is not verdicts yet, in
+`unfinished-...`: the finished parts of passes, whole passes of several processes (see `sharing`), and adversarial
+images that are to be kept. That folder is named after the evaluation, so nothing in it is ever taken for another's.
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ from torch import Tensor
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import adversarial
+from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
 from advss_zoo.evaluation.sharing import Finished
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import explained, read_json, write_json
+from advss_zoo.files import explained, if_there, read_json, remove_leftovers, write_json
 
 PROGRESS_FILE = "progress.json"
 UNFINISHED = "unfinished-"
@@ -71,19 +71,22 @@ class Store:
         self._tidy()
         return result
 
-    def resume(self, images: Images, step: int) -> tuple[Verdicts | None, float]:
-        """The verdicts so far, if there are any, and the seconds they took; passes begin at every `step`-th image.
+    def resume(self, images: Images, step: int) -> tuple[Verdicts | None, Effort]:
+        """The verdicts so far, if there are any, and what they took; passes begin at every `step`-th image.
 
         Raises:
             UsageError: the folder holds another evaluation's, or adversarial images of it were not kept.
             AdvssError: the verdicts are damaged.
         """
-        path, progress_path = self.path / VERDICTS_FILE, self.path / PROGRESS_FILE
+        path, progress = self.path / VERDICTS_FILE, None
         if not path.exists():
-            return None, 0.0
-        if not progress_path.exists():
+            return None, Effort()
+        with if_there():
+            progress = read_json(self.path / PROGRESS_FILE)
+        if progress is None:
+            if result := self.result():  # another process has just finished
+                return Verdicts.read(path), Effort(result.seconds, (result.device,))
             raise UsageError(f"{path} does not say what it was measured on.", self._way_out)
-        progress = read_json(progress_path)
         self._check_owner(progress)
         found = Verdicts.read(path)
         part = slice(len(found))
@@ -93,21 +96,21 @@ class Store:
         firsts = range(0, 0 if found.attacked_prediction is None else len(found), step)
         if self.keeps_adversarial and not all(self._passes.path(first).exists() for first in firsts):
             raise UsageError(f"{self.path} was begun without keeping adversarial images.", self._way_out)
-        return found, float(progress["seconds"])
+        return found, Effort.from_json(progress)
 
     def parts(self, first: int) -> Path:
         """How the files begin that keep the finished parts of the pass from image `first` on."""
         return self._unfinished / "parts" / f"{first:08d}"
 
-    def finished(self, first: int) -> tuple[Verdicts, float] | None:
-        """What the pass from image `first` on has given in a process that shared the work, and the seconds it took."""
+    def finished(self, first: int) -> tuple[Verdicts, Effort] | None:
+        """What the pass from image `first` on has given in a process that shared the work, and what it took."""
         found = Finished(self.shared).read(first)
         kept = found is None or found[0].attacked_prediction is None or self._passes.path(first).exists()
         return found if kept or not self.keeps_adversarial else None
 
-    def finish_pass(self, first: int, verdicts: Verdicts, seconds: float) -> None:
+    def finish_pass(self, first: int, verdicts: Verdicts, effort: Effort) -> None:
         """Keep, for whoever joins them, what the pass from image `first` on has given."""
-        Finished(self.shared).write(first, verdicts, seconds)
+        Finished(self.shared).write(first, verdicts, effort)
 
     @property
     def shared(self) -> Path:
@@ -119,10 +122,10 @@ class Store:
         if self.keeps_adversarial:
             self._passes.write(first, images)
 
-    def save(self, verdicts: Verdicts, seconds: float) -> None:
+    def save(self, verdicts: Verdicts, effort: Effort) -> None:
         """Write the verdicts of all passes so far, whose parts are then no longer needed."""
         # In this order: verdicts on disk always have an owner and have been paid for.
-        write_json(self.path / PROGRESS_FILE, {**self.facts, "seconds": seconds})
+        write_json(self.path / PROGRESS_FILE, {**self.facts, **effort.to_json()})
         verdicts.write(self.path / VERDICTS_FILE)
         _remove(self._unfinished / "parts")
 
@@ -137,6 +140,8 @@ class Store:
             (self.path / PROGRESS_FILE).unlink(missing_ok=True)
         for folder in self.path.glob(f"{UNFINISHED}*"):
             _remove(folder)
+        with explained("delete", self.path), suppress(FileNotFoundError):
+            remove_leftovers(self.path)
 
     @property
     def _unfinished(self) -> Path:

@@ -12,7 +12,7 @@ from typing import Any, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from advss_zoo.errors import AdvssError
+from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.statistics import wilson_interval
 from advss_zoo.files import read_bytes, write_atomically
 
@@ -54,7 +54,17 @@ class Verdicts:
         return len(self.index)
 
     def __add__(self, more: Verdicts) -> Verdicts:
-        """These, then `more` of the same evaluation."""
+        """These, then `more` of the same evaluation.
+
+        Raises:
+            UsageError: the evidence of one has other names than that of the other, as members of an ensemble may.
+        """
+        if self.evidence.keys() != more.evidence.keys():
+            names = " and of ".join(", ".join(verdicts.evidence) or "nothing" for verdicts in (self, more))
+            raise UsageError(
+                f"Verdicts that tell of {names} cannot be joined.",
+                "Call the members of the ensemble what they were called before, or choose another folder.",
+            )
         joined: list[Any] = [
             None if mine is None or theirs is None else np.concatenate([mine, theirs])
             for mine, theirs in zip(self._all, more._all, strict=True)

@@ -136,10 +136,18 @@ class Together:
 
 
 def suits(model: nn.Module) -> bool:
-    """Is it a network of which parts can be computed, or an ensemble of such?"""
-    if isinstance(model, Ensemble):
+    """Is it a network of which parts can be computed, or an ensemble of such?
+
+    It must be ours in every part: a class of one's own, another layer or a hook may compute something else.
+    """
+    if any(part._forward_pre_hooks or part._forward_hooks or "forward" in vars(part) for part in model.modules()):
+        return False
+    if type(model) is Ensemble:
         return all(map(suits, model.members))
-    return isinstance(model, ResNetV2) and isinstance(model.trunk.pool, nn.Identity)
+    if type(model) is not ResNetV2 or model.architecture.stem == "imagenet":
+        return False
+    with torch.device("meta"):  # without any weights
+        return _layout(model) == _layout(ResNetV2(model.architecture))
 
 
 def remember(model: nn.Module, x: Tensor, size: int) -> Local | Together:
@@ -148,6 +156,11 @@ def remember(model: nn.Module, x: Tensor, size: int) -> Local | Together:
         return Together(model, x, size)
     assert isinstance(model, ResNetV2)
     return Local(model, x, size)
+
+
+def _layout(model: nn.Module) -> list[tuple[str, type[nn.Module], str]]:
+    """Every module by its name, with its type and its constants."""
+    return [(name, type(module), module.extra_repr()) for name, module in model.named_modules()]
 
 
 def _layers(block: PreactivationBlock) -> list[tuple[nn.BatchNorm2d, nn.Conv2d]]:

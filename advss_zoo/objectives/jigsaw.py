@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from advss_zoo.attacks.noise import per_image_uniform
+from advss_zoo.errors import CheckpointError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.patches import shuffled
 from advss_zoo.models.resnetv2 import Network, ResNetV2
@@ -21,7 +22,7 @@ class Jigsaw(ClassObjective):
     """Class 0 is the image as it is, class k the k-th of a fixed set of random permutations of its pieces.
 
     The permutations are a function of `permutation_seed`; the network carries them as the buffer
-    `head.permutations`, so that a checkpoint says what its classes mean.
+    `head.permutations`, so that a checkpoint says what its classes mean. Weights that carry others are not loaded.
     """
 
     name: Literal["jigsaw"] = "jigsaw"
@@ -34,6 +35,7 @@ class Jigsaw(ClassObjective):
     def build(self, architecture: Architecture) -> Network:
         network = ResNetV2(architecture.model_copy(update={"num_classes": self.permutations + 1}))
         network.head.register_buffer("permutations", self.orders().clone())
+        network.head.register_load_state_dict_pre_hook(self._check_orders)
         return network
 
     def transform(self, images: Tensor, labels: Tensor, index: Tensor, seed: int) -> Batch:
@@ -44,6 +46,18 @@ class Jigsaw(ClassObjective):
 
     def undo(self, views: Tensor, batch: Batch) -> Tensor:
         return shuffled(views, self.orders().to(views.device).argsort(dim=1)[batch.targets], self.grid)
+
+    def _check_orders(self, head: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        """
+        Raises:
+            CheckpointError: the classes of the weights are other permutations than those of this objective.
+        """
+        key = f"{prefix}permutations"
+        if key in state and not torch.equal(state[key].cpu(), self.orders()):
+            raise CheckpointError(
+                f"{key} of the weights are not the permutations of permutation_seed {self.permutation_seed}, "
+                "by which they would be judged."
+            )
 
     def orders(self) -> Tensor:
         """The order of the pieces for each class, (permutations + 1, grid*grid); the first is the identity."""

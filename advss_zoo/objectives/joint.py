@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -66,16 +66,19 @@ class Branch:
 
 
 class Joint(Objective):
-    """The mean of the tasks' losses in training, their sum in attacks (Selfie's own being a sum of four)."""
+    """The weighted mean of the tasks' losses in training, their sum in attacks (Selfie's own being a sum of four)."""
 
     name: Literal["joint"] = "joint"
     tasks: tuple[Task, ...] = Field((Selfie(), Jigsaw(), Rotation()), min_length=2)
+    weights: tuple[PositiveFloat, ...] = Field((), description="of the tasks, in their order; left out: equal ones")
     diversity: DiversityOptions | None = None
 
     @model_validator(mode="after")
     def _each_task_once(self) -> Joint:
         if len({task.name for task in self.tasks}) < len(self.tasks):
             raise ValueError("a task is named twice in `tasks`")
+        if self.weights and len(self.weights) != len(self.tasks):
+            raise ValueError(f"there are {len(self.weights)} `weights` for {len(self.tasks)} `tasks`")
         return self
 
     def build(self, architecture: Architecture) -> Network:
@@ -90,7 +93,7 @@ class Joint(Objective):
         return JointBatch(inputs, targets=labels, index=everyone, parts=parts)
 
     def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
-        return torch.stack(
+        return self._weighted(
             [task.loss(branch, part.inputs, part) for task, branch, part in self._views(model, inputs, batch)]
         ).mean()
 
@@ -138,10 +141,17 @@ class Joint(Objective):
 
     def _summed_loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
         """Over tasks and images."""
-        losses = [
-            task.attack_loss(branch, part)(part.inputs) for task, branch, part in self._views(model, inputs, batch)
-        ]
-        return torch.stack(losses).sum()
+        return self._weighted(
+            [task.attack_loss(branch, part)(part.inputs) for task, branch, part in self._views(model, inputs, batch)]
+        ).sum()
+
+    def _weighted(self, losses: list[Tensor]) -> Tensor:
+        """The losses (tasks,) times weights that are 1 in the mean."""
+        stacked = torch.stack(losses)
+        if not self.weights:
+            return stacked
+        weights = stacked.new_tensor(self.weights)
+        return stacked * weights / weights.mean()
 
     def _diversity(self, summed: Tensor, inputs: Tensor, batch: Batch) -> Tensor:
         """The regulariser, summed over images; the gradient of the summed loss holds those of all tasks."""

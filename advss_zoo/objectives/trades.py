@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -23,6 +23,7 @@ class Trades(Weighted):
     """
 
     name: Literal["trades"] = "trades"
+    passes: ClassVar[int] = 2
     beta: float = Field(6.0, ge=0)
     attack: Literal["kl", "ce"] = "kl"
 

@@ -14,7 +14,8 @@ from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report import paper
 from advss_zoo.report.ours import Measurement, Ours
 
-Verdict = Literal["holds", "does not hold", "cannot be said yet"]
+# Not settled: everything is there and speaks for the claim, but a part of it could be chance.
+Verdict = Literal["holds", "does not hold", "not settled", "cannot be said yet"]
 Metric = Literal["ta", "ra"]
 
 TASKS = ("selfie", "rotation", "jigsaw")
@@ -44,6 +45,10 @@ class Difference:
     value: float
     certain: bool
     test: str
+
+    def supports(self, true: bool) -> bool | None:
+        """Does it bear out a claim that is `true` of its value? None where chance could have made it so."""
+        return (self.certain or None) if true else False
 
     def __str__(self) -> str:
         return f"{100 * self.value:+.2f} ({'beyond chance' if self.certain else 'could be chance'}: {self.test})"
@@ -91,11 +96,18 @@ def _right(verdicts: Verdicts, metric: Metric) -> NDArray[np.bool_]:
     return clean if metric == "ta" else clean & (verdicts.attacked_prediction == verdicts.label)
 
 
-def _judged(claim: str, outcomes: Iterable[tuple[bool, str]], missing: Iterable[str]) -> Judgement:
-    """One counterexample refutes a claim, whatever else is missing; without one, everything must be there."""
+def _judged(claim: str, outcomes: Iterable[tuple[bool | None, str]], missing: Iterable[str]) -> Judgement:
+    """One counterexample refutes a claim, whatever else is missing; without one, everything must be there and certain.
+
+    Args:
+        outcomes: what bears on it, and each in words; None where chance could have made it true.
+    """
     outcomes, missing = list(outcomes), tuple(dict.fromkeys(missing))
-    verdict: Verdict = "cannot be said yet" if missing else "holds"
-    if not all(true for true, _ in outcomes):
+    found = [outcome for outcome, _ in outcomes]
+    verdict: Verdict = "not settled" if None in found else "holds"
+    if missing:
+        verdict = "cannot be said yet"
+    if False in found:
         verdict = "does not hold"
     return Judgement(claim, verdict, tuple(text for _, text in outcomes), missing)
 
@@ -139,7 +151,7 @@ def better(
                 else:
                     true = true and one.epochs <= other.epochs
                     text += f", {one.epochs:g} epochs against {other.epochs:g}"
-            outcomes.append((true, text))
+            outcomes.append((difference.supports(true), text))
         return _judged(claim, outcomes, missing)
 
     return judge
@@ -158,7 +170,7 @@ def margin(claim: str, better: str, worse: str, metrics: tuple[Metric, ...]) -> 
         if one and other:
             for metric, value in theirs.items():
                 difference = compare(one, other, metric)
-                outcomes.append((difference.value * value > 0, f"{metric.upper()} {difference}"))
+                outcomes.append((difference.supports(difference.value * value > 0), f"{metric.upper()} {difference}"))
         return _judged(f"{claim}: {described} in the paper", outcomes, missing)
 
     return judge

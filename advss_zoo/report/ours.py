@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,27 @@ from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report import paper
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, index, sources
+from advss_zoo.zoo import checkpoint, ensembles, index, sources
 from advss_zoo.zoo.checkpoint import CONFIG
 from advss_zoo.zoo.ensembles import combined_sha256
 from advss_zoo.zoo.index import Entry
+from advss_zoo.zoo.runs import ENSEMBLE, LAST, RECIPE
 
 PROTOCOL, TRANSFER, UNFORESEEN = "pgd20", "transfer", "unforeseen"
 DATA = (catalogue.CIFAR10.name, catalogue.SUBSET)  # the second is the first 1,000 images of the first
 TEST_IMAGES = 10_000
+PICKS = ("best-ta", "best-ra")  # the weights of a run that validation picks
 
 
 def members(full_name: str) -> list[str]:
     """The full names of what an ensemble of the paper is made of; of any other checkpoint, none."""
     name, _, tag = full_name.partition(".")
     return [f"{member}.{tag}" for member in paper.ensembles().get(name, ())]
+
+
+def zoo_entry(full_name: str) -> Entry | None:
+    """What the zoo has under exactly this name."""
+    return next((entry for entry in index.entries() if entry.full_name == full_name), None)
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,16 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """One of the weights that a run has kept."""
+
+    picked: str
+    sha256: str | None
+    epochs: float
+    shipped: bool
+
+
+@dataclass(frozen=True)
 class Unforeseen:
     """A model under one unforeseen attack, a measurement at each of some strengths."""
 
@@ -78,6 +96,7 @@ class Ours:
         self.unreadable: dict[str, None] = {}  # why files in `runs` were left out, each reason once
         self._evaluated = list(self._read_all())
         self._known: dict[tuple[str, str], list[Measurement]] = {}
+        self._kept: dict[str, list[Kept]] = {}
 
     def measurements(self, full_name: str, protocol: str = PROTOCOL) -> list[Measurement]:
         """One measurement for each pick, what the checkpoint ships first; of several the one on the most images."""
@@ -86,18 +105,52 @@ class Ours:
         return self._known[full_name, protocol]
 
     def of(self, full_name: str, protocol: str = PROTOCOL) -> Measurement | None:
-        """The measurement that stands for a checkpoint."""
-        return next(iter(self.measurements(full_name, protocol)), None)
+        """The measurement that stands for a checkpoint: of what it ships or, where that is not known, of anything."""
+        found = self.measurements(full_name, protocol)
+        return next((measured for measured in found if measured.shipped or not measured.picked), None)
 
     def is_complete(self, full_name: str, protocol: str = PROTOCOL) -> bool:
-        """Is there a measurement on all test images of what the name means, or of weights that nothing is known of?
+        """Is there a measurement on all test images that stands for a checkpoint?
 
         Args:
             protocol: of a suite, all of its protocols have to be there.
         """
         parts = expand(protocol)
         found = (self.transfer(*members(full_name)) if part == TRANSFER else self.of(full_name, part) for part in parts)
-        return all(m and m.result.n == TEST_IMAGES and (m.shipped or not m.picked) for m in found)
+        return all(measured and measured.result.n == TEST_IMAGES for measured in found)
+
+    def unmeasured_picks(self, full_name: str) -> list[str]:
+        """What validation picked in the finished run of a checkpoint and nobody has measured on all test images."""
+        if not (self.runs / full_name / LAST / CONFIG).is_file():
+            return []
+        found = self.measurements(full_name)
+        done = {measured.result.model["sha256"] for measured in found if measured.result.n == TEST_IMAGES}
+        picks = {kept.sha256: kept.picked for kept in self._picks(full_name) if kept.picked in PICKS}
+        return [picked for sha256, picked in picks.items() if sha256 not in done | self.weights(full_name)]
+
+    def weights(self, full_name: str) -> frozenset[str]:
+        """The sha256 of the weights that a checkpoint ships; empty where neither the zoo nor a run has them.
+
+        An ensemble is what its members ship now, whatever it was put together of before. It has a sha256 for each
+        order of them.
+        """
+        parts = members(full_name)
+        shipped = [sha256 for part in parts for sha256 in self.weights(part)]
+        if parts and len(shipped) == len(parts):
+            return _in_any_order(shipped)
+        if entry := zoo_entry(full_name):
+            return frozenset([entry.sha256])
+        if parts:
+            return _in_any_order(self.assembled(full_name))
+        return frozenset(kept.sha256 for kept in self._picks(full_name) if kept.shipped and kept.sha256)
+
+    def assembled(self, full_name: str) -> list[str]:
+        """The sha256 of the members that an ensemble was put together of in its run."""
+        folder = self.runs / full_name / ENSEMBLE
+        try:
+            return [member.sha256 for member in ensembles.read(folder).members]
+        except AdvssError:
+            return []
 
     def unforeseen(self, *full_names: str) -> dict[str, dict[str, Unforeseen]]:
         """By attack and model, what each has measured at the strengths that all have met on as many images."""
@@ -144,12 +197,13 @@ class Ours:
         found = [*self._from_card(full_name, protocol), *self._from_runs(full_name, protocol)]
         known = [measurement for measurement in found if measurement.shipped or measurement.picked]
         best: dict[str | None, Measurement] = {}
-        for measurement in sorted(known or found, key=lambda m: (not m.shipped, -m.result.n)):
+        certain = known or self.weights(full_name)  # are others those of an earlier training?
+        for measurement in sorted(known if certain else found, key=lambda m: (not m.shipped, -m.result.n)):
             best.setdefault(measurement.picked, measurement)
         return list(best.values())
 
     def _from_card(self, full_name: str, protocol: str) -> Iterator[Measurement]:
-        entry = _entry(full_name)
+        entry = zoo_entry(full_name)
         if entry is None:
             return
         for document in entry.results:
@@ -166,25 +220,20 @@ class Ours:
 
     @cached_property
     def _transfers(self) -> list[Measurement]:
-        """Who fools whom, on the cards and then in the folder of runs."""
+        """Who fools whom, on the cards and then in the folder of runs; not of weights that members had before."""
         carded = ((entry, Result.from_json(document)) for entry in index.entries() for document in entry.results)
         found = [*((result, _folder(entry, result)) for entry, result in carded), *self._evaluated]
-        return [
+        measured = [
             Measurement(str(result.model["name"]), result, folder, shipped=self._are_shipped(result))
             for result, folder in found
             if _is_asked_for(result, TRANSFER) and result.details
         ]
+        return [each for each in measured if each.shipped or not all(map(self.weights, _sources(each.result)))]
 
     def _are_shipped(self, result: Result) -> bool:
         """Was an ensemble measured whose members have the weights that their checkpoints ship?"""
-        shipped = [self._shipped(name) or "" for name in _sources(result)]
+        shipped = [sha256 for name in _sources(result) for sha256 in self.weights(name)]
         return bool(result.model["sha256"] == combined_sha256(shipped))
-
-    def _shipped(self, full_name: str) -> str | None:
-        """The sha256 of the weights that a checkpoint ships, or those of its run do."""
-        if entry := _entry(full_name):
-            return entry.sha256
-        return next((facts["sha256"] for facts in self._picks(full_name) if facts["shipped"]), None)
 
     def _measurement(self, full_name: str, result: Result, folder: Path) -> Measurement:
         return Measurement(full_name, result, folder, **self._provenance(full_name, result.model["sha256"]))
@@ -192,30 +241,39 @@ class Ours:
     def _provenance(self, full_name: str, sha256: str | None) -> dict[str, Any]:
         """How the weights with this sha256 were made, if the zoo or a run has them."""
         if parts := members(full_name):
-            epochs = [made.epochs for made in map(self.of, parts) if made and made.epochs]
+            if sha256 not in self.weights(full_name):
+                return {}
+            epochs = [self._provenance(part, known)["epochs"] for part in parts for known in self.weights(part)]
             return {"epochs": sum(epochs) if len(epochs) == len(parts) else None, "shipped": True}
-        entry = _entry(full_name)
+        entry = zoo_entry(full_name)
         if entry and entry.sha256 == sha256:
             return {"picked": entry.training["picked"], "epochs": entry.training["epochs"], "shipped": True}
-        made = [facts for facts in self._picks(full_name) if facts.pop("sha256") == sha256]
-        return max(made, key=lambda facts: facts["shipped"], default={})  # one epoch may be the best in both
+        made = [kept for kept in self._picks(full_name) if kept.sha256 == sha256]
+        shipped = [kept for kept in made if kept.shipped]
+        told = shipped or made  # one epoch may be the best in both
+        if not told:
+            return {}
+        picked = " and ".join(kept.picked for kept in told)
+        return {"picked": picked, "epochs": told[0].epochs, "shipped": bool(shipped)}
 
-    def _picks(self, full_name: str) -> Iterator[dict[str, Any]]:
-        """What the run of a checkpoint says of each of the weights it kept."""
+    def _picks(self, full_name: str) -> list[Kept]:
+        """The weights that the run of a checkpoint kept, unless the zoo's are of another run."""
+        if full_name not in self._kept:
+            kept, entry = list(self._read_picks(full_name)), zoo_entry(full_name)
+            related = entry is None or entry.sha256 in {each.sha256 for each in kept}
+            self._kept[full_name] = kept if related else []
+        return self._kept[full_name]
+
+    def _read_picks(self, full_name: str) -> Iterator[Kept]:
         for path in sorted((self.runs / full_name).glob(f"*/{CONFIG}")):
             try:
                 config = checkpoint.read_config(path.parent)
-                shipped = recipe.load(path.with_name("recipe.yaml")).ship
+                shipped = recipe.load(path.with_name(RECIPE)).ship
             except AdvssError as error:
                 self.unreadable[error.message] = None
                 continue
             if made := config.provenance:
-                yield {
-                    "sha256": config.sha256,
-                    "picked": made.picked,
-                    "epochs": made.epochs,
-                    "shipped": made.picked == shipped,
-                }
+                yield Kept(made.picked, config.sha256, made.epochs, made.picked == shipped)
 
     def _read_all(self) -> Iterator[tuple[Result, Path]]:
         for path in sorted(self.runs.rglob(RESULT_FILE)):
@@ -227,8 +285,9 @@ class Ours:
             yield result, path.parent
 
 
-def _entry(full_name: str) -> Entry | None:
-    return next((entry for entry in index.entries() if entry.full_name == full_name), None)
+def _in_any_order(members: Sequence[str]) -> frozenset[str]:
+    """The sha256 of the ensembles of all these, of which there are few."""
+    return frozenset(combined_sha256(order) for order in permutations(members) if order)
 
 
 def _is_asked_for(result: Result, protocol: str) -> bool:

@@ -8,13 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation import protocols
-from advss_zoo.report.ours import PROTOCOL, TEST_IMAGES, Ours
+from advss_zoo.evaluation.results import RESULT_FILE
+from advss_zoo.evaluation.store import PROGRESS_FILE
+from advss_zoo.files import read_json
+from advss_zoo.report.ours import DATA, PROTOCOL, TEST_IMAGES, Ours, zoo_entry
+from advss_zoo.report.places import folder_name
 from advss_zoo.training import cost, recipe
-from advss_zoo.zoo import CONFIG, index, sources
-from advss_zoo.zoo.runs import ENSEMBLE, LAST, RUNS
+from advss_zoo.zoo import CONFIG, load, sources
+from advss_zoo.zoo.ensembles import combined_sha256
+from advss_zoo.zoo.runs import ENSEMBLE, LAST, RECIPE, RUNS
 
 AnyRecipe: TypeAlias = recipe.Recipe | recipe.EnsembleRecipe
+Profile: TypeAlias = Literal["paper", "fast"]
 
 
 @dataclass(frozen=True)
@@ -25,22 +32,32 @@ class Step:
     action: Literal["train", "evaluate"]
     command: str | None
     protocol: str | None = None  # by which it is evaluated
+    pick: str | None = None  # which weights of the run are, where they are not those that it ships
 
 
-def steps(full_names: Iterable[str], ours: Ours, protocol: str = PROTOCOL) -> list[Step]:
+def steps(full_names: Iterable[str], ours: Ours, protocol: str = PROTOCOL, *, profile: Profile = "fast") -> list[Step]:
     """Everything between what there is and results on all test images, parents first, each step once."""
     found: dict[Step, None] = {}
     for name in full_names:
         if not ours.is_complete(name, protocol):
-            found |= dict.fromkeys(_for_result(name, ours.runs, protocol))
+            found |= dict.fromkeys(_for_result(name, ours, protocol, profile))
     return list(found)
 
 
-def seconds(step: Step, device: str) -> float | None:
+def picks(full_names: Iterable[str], ours: Ours) -> list[Step]:
+    """The evaluations of what validation picked in finished runs, by TA and by RA, beside what they ship."""
+    return [
+        Step(name, "evaluate", _evaluation(name, ours.runs, pick=pick), PROTOCOL, pick)
+        for name in full_names
+        for pick in ours.unmeasured_picks(name)
+    ]
+
+
+def seconds(step: Step, device: str, *, profile: Profile = "fast") -> float | None:
     """How long a step takes, from a few timed passes of its net; None where nobody knows."""
     if step.command is None or step.name not in recipe.names():
         return None
-    found = recipe.load_any(step.name)
+    found = load_recipe(step.name, profile)
     if step.protocol is None:
         return cost.estimate(found, device=device).seconds if isinstance(found, recipe.Recipe) else None
     passes = sum(1 + getattr(protocols.parse(part), "steps", 0) for part in protocols.expand(step.protocol))
@@ -48,31 +65,65 @@ def seconds(step: Step, device: str) -> float | None:
     return sum(cost.evaluation(each, passes, TEST_IMAGES, device=device) for each in made)
 
 
-def weights(full_name: str, runs: Path) -> Path:
-    """The checkpoint folder of the zoo, or the one that a run leaves or will leave.
+def load_recipe(full_name: str, profile: Profile) -> AnyRecipe:
+    """The shipped recipe of that name, in a profile; nothing of an ensemble depends on one.
+
+    Raises:
+        UsageError: there is none, or it has no such profile.
+    """
+    found = recipe.load_any(full_name)
+    if isinstance(found, recipe.EnsembleRecipe) or found.profile == profile:
+        return found
+    return recipe.load(full_name, [f"profile={profile}"])
+
+
+def weights(full_name: str, runs: Path, pick: str | None = None) -> Path:
+    """The checkpoint folder of the zoo, or the one that a run has left; with `pick` always the run's.
 
     Raises:
         CheckpointError: the zoo's is not on this machine.
     """
-    return sources.fetch(full_name).path if _in_zoo(full_name) else runs / full_name / _shipped(full_name, runs)
+    return sources.fetch(full_name).path if zoo_entry(full_name) and pick is None else _folder(full_name, runs, pick)
 
 
-def _for_result(full_name: str, runs: Path, protocol: str) -> list[Step]:
-    making = _for_weights(full_name, runs)
+def place(full_name: str, runs: Path, pick: str | None = None) -> Path:
+    """Where results of a checkpoint go: the folder that `advss eval` takes by itself, or one beside it.
+
+    The latter where the former holds results of other weights, as of a run that has been made again since.
+    """
+    usual = runs / "eval" / folder_name(full_name, DATA[0], pick=pick)
+    sha256 = _sha256(full_name, runs, pick)
+    there = {_owner(path) for file in (RESULT_FILE, PROGRESS_FILE) for path in usual.glob(f"*/{file}")}
+    return usual if sha256 is None or there <= {sha256} else usual.with_name(f"{usual.name}-{sha256[:8]}")
+
+
+def _for_result(full_name: str, ours: Ours, protocol: str, profile: Profile) -> list[Step]:
+    making = _for_weights(full_name, ours, profile)
     if any(step.command is None for step in making):
         return making
-    return [*making, Step(full_name, "evaluate", _evaluation(full_name, runs, protocol), protocol)]
+    return [
+        *making,
+        Step(full_name, "evaluate", _evaluation(full_name, ours.runs, protocol, profile=profile), protocol),
+    ]
 
 
-def _for_weights(full_name: str, runs: Path) -> list[Step]:
-    finished = (runs / full_name / kind / CONFIG for kind in (LAST, ENSEMBLE))
-    if _in_zoo(full_name) or any(path.is_file() for path in finished):
+def _for_weights(full_name: str, ours: Ours, profile: Profile) -> list[Step]:
+    if zoo_entry(full_name) or _is_finished(full_name, ours):
         return []
     if full_name not in recipe.names():
         return [Step(full_name, "train", None)]
-    before = [step for name in _parents(recipe.load_any(full_name)) for step in _for_weights(name, runs)]
+    found = load_recipe(full_name, profile)
+    before = [step for name in _parents(found) for step in _for_weights(name, ours, profile)]
     possible = all(step.command for step in before)
-    return [*before, Step(full_name, "train", _training(full_name, runs) if possible else None)]
+    return [*before, Step(full_name, "train", _training(found, ours.runs) if possible else None)]
+
+
+def _is_finished(full_name: str, ours: Ours) -> bool:
+    """Is there a whole run, and of an ensemble one of what its members ship now?"""
+    assembled = ours.assembled(full_name)
+    if assembled:
+        return combined_sha256(assembled) in ours.weights(full_name)
+    return (ours.runs / full_name / LAST / CONFIG).is_file()
 
 
 def _parents(found: AnyRecipe) -> list[str]:
@@ -81,30 +132,48 @@ def _parents(found: AnyRecipe) -> list[str]:
     return [found.parent] if found.parent else []
 
 
-def _in_zoo(full_name: str) -> bool:
-    return any(entry.full_name == full_name for entry in index.entries())
+def _folder(full_name: str, runs: Path, pick: str | None = None, profile: Profile = "fast") -> Path:
+    """Which of the folders of a run, whether it is there or not, is the checkpoint that it ships or has picked."""
+    run = runs / full_name
+    if pick:
+        return run / pick
+    found = recipe.load_any(run / RECIPE) if (run / RECIPE).is_file() else load_recipe(full_name, profile)
+    return run / (ENSEMBLE if isinstance(found, recipe.EnsembleRecipe) else found.ship)
 
 
-def _shipped(full_name: str, runs: Path) -> str:
-    """Which of the folders of a run is the checkpoint that it makes."""
-    kept = runs / full_name / "recipe.yaml"
-    found = recipe.load_any(kept if kept.is_file() else full_name)
-    return ENSEMBLE if isinstance(found, recipe.EnsembleRecipe) else found.ship
+def _sha256(full_name: str, runs: Path, pick: str | None) -> str | None:
+    """Of weights that are there; None of those that have not been made yet."""
+    if (entry := zoo_entry(full_name)) and pick is None:
+        return entry.sha256
+    folder = _folder(full_name, runs, pick)
+    return load.read_config(folder).sha256 if (folder / CONFIG).is_file() else None
 
 
-def _training(full_name: str, runs: Path) -> str:
-    folder = runs / full_name
-    options = ["--resume"] if folder.exists() else []
-    return shlex.join(["advss", "train", full_name, *options, *_out(folder, runs)])
+def _owner(path: Path) -> str | None:
+    """The sha256 of the weights that a result, or the beginning of one, is about; None if it does not say."""
+    try:
+        return str(read_json(path)["model"]["sha256"])
+    except (AdvssError, LookupError, TypeError):
+        return None
 
 
-def _evaluation(full_name: str, runs: Path, protocol: str) -> str:
-    subject = [full_name] if _in_zoo(full_name) else ["--model", str(runs / full_name / _shipped(full_name, runs))]
-    out = _out(runs / "eval" / f"{full_name}-cifar10", runs)
+def _training(found: AnyRecipe, runs: Path) -> str:
+    folder, options = runs / found.full_name, []
+    if isinstance(found, recipe.Recipe):
+        options += ["profile=paper"] * (found.profile == "paper") + ["--resume"] * folder.exists()
+    return shlex.join(["advss", "train", found.full_name, *options, *_out(folder, RUNS / found.full_name)])
+
+
+def _evaluation(
+    full_name: str, runs: Path, protocol: str = PROTOCOL, *, pick: str | None = None, profile: Profile = "fast"
+) -> str:
+    in_zoo = zoo_entry(full_name) and pick is None
+    subject = [full_name] if in_zoo else ["--model", str(_folder(full_name, runs, pick, profile))]
     attack = [] if protocol == PROTOCOL else ["--attack", protocol]
+    out = _out(place(full_name, runs, pick), RUNS / "eval" / folder_name(full_name, DATA[0], pick=pick))
     return shlex.join(["advss", "eval", *subject, *attack, "--data", "cifar10", *out])
 
 
-def _out(folder: Path, runs: Path) -> list[str]:
+def _out(folder: Path, default: Path) -> list[str]:
     """Where the commands put things by themselves needs no option."""
-    return [] if runs == RUNS else ["--out", str(folder)]
+    return [] if folder == default else ["--out", str(folder)]

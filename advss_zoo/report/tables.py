@@ -23,18 +23,23 @@ def checkpoints(table: Table, tag: str) -> list[str]:
     return list(dict.fromkeys(needed for name in names for needed in (*members(name), name)))
 
 
-def missing(table: Table, tag: str, ours: Ours) -> list[plan.Step]:
-    """What has to be done before ours are complete."""
+def missing(table: Table, tag: str, ours: Ours, *, profile: plan.Profile = "fast") -> list[plan.Step]:
+    """What has to be done before ours are complete, and then to have beside them what runs picked by TA and by RA.
+
+    Args:
+        profile: of the recipes of what has to be trained.
+    """
     needed = {
         PROTOCOL: checkpoints(table, tag),
         TRANSFER: [f"{table.ensemble}.{tag}"] if table.ensemble else [],
         UNFORESEEN: [f"{name}.{tag}" for name in table.unforeseen],
     }
-    steps = (step for protocol, names in needed.items() for step in plan.steps(names, ours, protocol))
-    return list(dict.fromkeys(steps))
+    steps = [step for protocol, names in needed.items() for step in plan.steps(names, ours, protocol, profile=profile)]
+    shown = (f"{cell.checkpoint}.{tag}" for cell in table.cells if cell.checkpoint and "ra" in table.metrics)
+    return list(dict.fromkeys([*steps, *plan.picks(shown, ours)]))
 
 
-def document(table: Table, tag: str, ours: Ours) -> Document:
+def document(table: Table, tag: str, ours: Ours, *, profile: plan.Profile = "fast") -> Document:
     """What `advss reproduce` prints; `ours` of a row is None where nothing was measured."""
     unforeseen = ours.unforeseen(*(f"{name}.{tag}" for name in table.unforeseen)) if table.unforeseen else {}
     return {
@@ -44,7 +49,7 @@ def document(table: Table, tag: str, ours: Ours) -> Document:
         "metrics": list(table.metrics),
         "rows": [_row(cell, tag, ours, unforeseen) for cell in table.cells],
         "claims": [asdict(claim(ours, tag)) for claim in CLAIMS[table.name]],
-        "missing": [asdict(step) for step in missing(table, tag, ours)],
+        "missing": [asdict(step) for step in missing(table, tag, ours, profile=profile)],
         "notes": list(table.notes),
         "unreadable": list(ours.unreadable),
     }

@@ -41,7 +41,7 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
         images: how many are trained on, where that is known better than from the name of the data.
     """
     images = images or training_images(recipe.data)
-    begin, passes = 0.0, 1.0 + (recipe.clean_weight > 0)
+    begin, passes = 0.0, float(recipe.objective.passes + (recipe.clean_weight > 0))
     for phase in recipe.adversary:
         passes += (phase.until - begin) * phase.passes
         begin = phase.until

@@ -23,11 +23,13 @@ from pydantic import BaseModel, ConfigDict
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
+from advss_zoo.models.architecture import Architecture
 from advss_zoo.training import cost, parents, recipe
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, reference
 from advss_zoo.zoo.checkpoint import Config
 from advss_zoo.zoo.load import network_folders
+from advss_zoo.zoo.names import LONGEST_NAME
 from advss_zoo.zoo.runs import PLAN
 
 Mode = Literal["f1", "f2", "f3", "f4"]
@@ -41,6 +43,7 @@ USUAL_STEPS = 2
 IMBALANCED = 1.5  # largest class to smallest, from which on losses are weighted
 FEW = 2_000  # training images, below which augmentation is stronger
 CUTOUT = 0.25
+MOST_WEIGHT = 10.0  # of a class: more, and a few images throw the weights about
 WATCHED = 500  # validation images, at most
 WATCHES = 8  # validations in a run
 PATIENCE = 4  # of them without a better RA (F1, F3: TA) end it
@@ -49,7 +52,12 @@ SPARE = 0.95  # of a budget is planned for: what is not forward and backward pas
 JUDGING_PASSES = 14  # PGD-20 and two predictions, whose passes give no gradients of weights
 JUDGING = 0.25  # of a budget at most
 FEWEST_JUDGED = 100
-LONGEST_NAME = 40  # characters of a folder's name in that of a checkpoint
+LONGEST_FOLDER = 40  # characters of a folder's name in that of a checkpoint
+# As many positions times channels go through the first stage of a network at once as for 128 images of CIFAR-10
+# through that of the paper's, at most, for about the same memory; batches of larger images are cut into shares.
+MOST_VALUES = 128 * 32**2 * 4 * 64
+OPTIONS = {"data": "--data", "image_size": "--image-size", "parent": "--from", "trains": "--mode"}
+"""Keys of a recipe by which the result is judged and described, too."""
 
 
 class Wishes(BaseModel):
@@ -127,7 +135,10 @@ def starts(name: str, beside: Path) -> list[Start]:
         return [_from_scratch()]
     parts = [name] if Path(name).is_dir() else name.split("+")
     members = [member for part in parts for member in network_folders(reference.folder(part))]
-    starts = [Start(_reference(folder, beside), checkpoint.read_config(folder)) for folder in members]
+    alone = len(members) == 1  # the runs of an ensemble's members lie below that of the ensemble, beside no others
+    starts = [
+        Start(_reference(folder, beside if alone else folder), checkpoint.read_config(folder)) for folder in members
+    ]
     names = [start.config.full_name for start in starts]
     if len(set(names)) < len(names):
         raise UsageError(f"An ensemble needs members of different names; found {', '.join(names)}.")
@@ -232,6 +243,9 @@ def _within(wishes: Wishes, start: Start, prepared: Prepared, seconds: float, de
 
 def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps: int) -> Recipe:
     """How one trunk is fine-tuned."""
+    for key in (override.partition("=")[0].strip() for override in wishes.overrides):
+        if key in OPTIONS:
+            raise UsageError(f"`{key}` has an option of its own here.", f"Write {OPTIONS[key]} in place of {key}=.")
     config, images = start.config, prepared.summary.parts["train"]
     batch = _batch_size(images)
     total = epochs * math.ceil(images / batch)
@@ -258,6 +272,7 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
         "head_first": head_first,
         "epochs": epochs,
         "batch_size": batch,
+        "accumulation": math.ceil(batch * _values_per_image(config.architecture, wishes.side) / MOST_VALUES),
         "schedule": _schedule(trunk_too, head_first),
         "averaging": {"decay": min(0.998, max(0.5, 1 - 10 / total)), "start": 0.3},
         "validation": {
@@ -276,6 +291,12 @@ def _batch_size(images: int) -> int:
     return 128 if images >= 10_000 else 64 if images >= 500 else max(2, min(32, images // 4))
 
 
+def _values_per_image(architecture: Architecture, side: int) -> int:
+    """What a block of the first stage gives."""
+    side = side // 4 if architecture.stem == "imagenet" else side
+    return side**2 * architecture.width * (4 if architecture.depth == 50 else 1)
+
+
 def _schedule(trunk_too: bool, head_first: float) -> list[dict[str, float]]:
     head = [{"until": head_first, "peak": 0.1, "warmup": 0.3}] if head_first else []
     return [*head, {"until": 1.0, "peak": 0.1 if trunk_too else 0.2, "warmup": 0.15}]
@@ -287,12 +308,15 @@ def _objective(wishes: Wishes, prepared: Prepared) -> dict[str, Any]:
 
 
 def class_weights(prepared: Prepared) -> tuple[float, ...]:
-    """Inverse to the images of each class, 1 in the mean over images; none where classes are about as large."""
+    """Inverse to the images of each class, 1 in the mean over images but for rare classes, whose weight is MOST_WEIGHT.
+
+    None where classes are about as large.
+    """
     counts = prepared.counts()
     if counts.max() <= IMBALANCED * counts.min():
         return ()
     weights = counts.sum() / (len(counts) * counts)
-    return tuple(round(float(weight), 4) for weight in weights)
+    return tuple(round(min(float(weight), MOST_WEIGHT), 4) for weight in weights)
 
 
 def _adversary(wishes: Wishes, steps: int) -> list[dict[str, Any]]:
@@ -321,7 +345,8 @@ def _reference(folder: Path, beside: Path) -> str:
 
 
 def _name(wishes: Wishes, config: Config) -> str:
-    return f"{_data_name(wishes)}-{_tuned(config.name, config, wishes)}"
+    data, tuned = _data_name(wishes), _tuned(config.name, config, wishes).removeprefix(f"{_data_name(wishes)}-")
+    return f"{data}-{tuned[len(data) + 1 - LONGEST_NAME :].strip('-')}"
 
 
 def _ensemble_name(wishes: Wishes) -> str:
@@ -336,4 +361,4 @@ def _tuned(text: str, config: Config, wishes: Wishes) -> str:
 def _data_name(wishes: Wishes) -> str:
     """The name of a folder as part of a checkpoint's."""
     plain = re.sub(r"[^a-z0-9]+", "-", Path(wishes.data).absolute().stem.lower())
-    return plain[:LONGEST_NAME].strip("-") or "images"
+    return plain[:LONGEST_FOLDER].strip("-") or "images"

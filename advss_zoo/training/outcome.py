@@ -88,7 +88,7 @@ def _values(
         "task": None if ensemble else recipe.task,
         "scenario": recipe.scenario,
         "licence": "other",
-        "members": [{"name": each.full_name, "parent": each.parent} for each in plan.recipes] if ensemble else [],
+        "members": [_member(*each) for each in zip(plan.recipes, runs, strict=True)] if ensemble else [],
         "called": called(folder),
         "temperature": load.read_config(folder).temperature,
         "classes": classes,
@@ -124,6 +124,13 @@ def _by_class(classes: Sequence[str], verdicts: Verdicts) -> list[dict[str, Any]
     return rows
 
 
+def _member(recipe: Recipe, run: Path) -> dict[str, Any]:
+    """A member of an ensemble, and what it started from."""
+    made = checkpoint.read_config(run / recipe.ship).provenance
+    assert made is not None
+    return {"name": recipe.full_name, "parent": recipe.parent, "parent_sha256": made.parent_sha256}
+
+
 def _training(plan: Plan, runs: Sequence[Path]) -> dict[str, Any]:
     """What the logs say."""
     records = [log.read(run / "log.jsonl") for run in runs]
@@ -133,6 +140,7 @@ def _training(plan: Plan, runs: Sequence[Path]) -> dict[str, Any]:
     return {
         "data": config.provenance.data,
         "parent": config.provenance.parent if len(runs) == 1 else None,
+        "parent_sha256": config.provenance.parent_sha256 if len(runs) == 1 else None,
         "minutes": round(sum(found[-1]["seconds"] for found in records) / 60, 1),
         "picked_after": config.provenance.epochs,
         "validations": len(measured),

@@ -68,13 +68,13 @@ def inherit_trunk(network: Network, folder: Path) -> Inherited:
 
     Raises:
         UsageError: it is an ensemble.
-        CheckpointError: the trunks differ in shape or in how images come to them, or not every tensor arrived.
+        CheckpointError: the trunks differ in build or in how images come to them, or not every tensor arrived.
     """
     if ensembles.is_ensemble(folder):
         raise UsageError(f"{folder} is an ensemble, which has no trunk of its own.", "Choose one of its members.")
     model, config = checkpoint.load(folder)
     mine, theirs = network.architecture, config.architecture
-    for key in ("stem", "mean", "std"):
+    for key in ("stem", "stem_bn", "shortcut_bn", "depth", "width", "mean", "std"):
         if getattr(mine, key) != getattr(theirs, key):
             raise CheckpointError(
                 f"The trunk of {config.full_name} was trained with {key} {getattr(theirs, key)}, the recipe has "

@@ -27,7 +27,7 @@ from advss_zoo.objectives.base import Objective
 from advss_zoo.registry import any_of
 from advss_zoo.training.schedules import AnyPhase, AnySchedule, phase_at
 from advss_zoo.zoo import index
-from advss_zoo.zoo.names import NAME, TAG
+from advss_zoo.zoo.names import LONGEST_NAME, MAX_LENGTH, NAME, TAG
 
 if TYPE_CHECKING:
     AnyObjective: TypeAlias = Objective
@@ -86,8 +86,8 @@ class Validation(_Part):
 class _Named(_Part):
     """What every recipe has: the name of what it makes, and a form in which it is written down."""
 
-    name: str = Field(pattern=NAME, description="checkpoint name without its tag: p1f4")
-    tag: str = Field(pattern=TAG, description="size and family: r50, mini")
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME, description="checkpoint name without its tag: p1f4")
+    tag: str = Field(pattern=TAG, max_length=MAX_LENGTH - LONGEST_NAME - 1, description="size and family: r50, mini")
 
     @property
     def full_name(self) -> str:
@@ -170,6 +170,15 @@ class Recipe(_Named):
         weights, outputs = getattr(self.objective, "class_weights", ()), self.architecture.num_classes
         if weights and len(weights) != outputs:
             raise ValueError(f"`objective` has {len(weights)} class_weights, the network {outputs} outputs")
+        return self
+
+    @model_validator(mode="after")
+    def _pieces_fit(self) -> Recipe:
+        for task in getattr(self.objective, "tasks", (self.objective,)):
+            if self.side % (grid := getattr(task, "grid", 1)):
+                raise ValueError(
+                    f"`grid` of {task.name}: images of {self.side} pixels have no {grid}x{grid} equal pieces"
+                )
         return self
 
     @property

@@ -90,7 +90,9 @@ def _ensemble(folder: Path) -> dict[str, Any]:
         "bytes": sum(member.bytes for member in members),
         "sha256": config.sha256,
         "classes": config.classes,
-        "members": [{"name": member.full_name, "ta": member.ta, "ra": member.ra} for member in members],
+        "members": [
+            {"name": member.full_name, "sha256": member.sha256, "ta": member.ta, "ra": member.ra} for member in members
+        ],
         "training": {"recipe": config.full_name, "data": members[0].training["data"], "parent": None},
     }
 

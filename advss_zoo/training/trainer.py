@@ -12,19 +12,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from advss_zoo.data import load as data
 from advss_zoo.data.splits import train_and_validation
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.files import read_json, remove_leftovers, write_atomically, write_json
+from advss_zoo.files import explained, read_json, remove_leftovers, write_atomically, write_json
 from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
@@ -86,7 +87,8 @@ def train(
     folder each for the weights `best-ta`, `best-ra` (both picked on validation), `average` and `last`.
 
     Raises:
-        UsageError: `out` holds another recipe's run, or an unfinished one and `resume` is false.
+        UsageError: `out` holds another recipe's run, or an unfinished one and `resume` is false, or another process
+            trains in it, or the images are no longer those that the run was begun with.
         AdvssError: the loss is no longer finite, or the disk is full; the last saved state stays.
     """
     keep_freed_memory()
@@ -95,10 +97,35 @@ def train(
     crew.wait()
     if crew.is_first:
         remove_leftovers(out)
-        write_atomically(out / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
+    trainer = Trainer(recipe, out, crew)  # before the folder is claimed: data or parent may be missing
     crew.wait()
-    Trainer(recipe, out, crew).run(progress)
+    with _alone(out) if crew.is_first else nullcontext():
+        if crew.is_first:
+            write_atomically(out / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
+        trainer.run(progress)
     return out / recipe.ship
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder of a run.
+
+    Raises:
+        UsageError: another process does.
+    """
+    with explained("write", out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"Another process is training in {out}.", "Wait for it, or choose another --out."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _check_claim(out: Path, recipe: Recipe, resume: bool) -> None:
@@ -142,6 +169,7 @@ class Trainer:
         self.best = {"ta": -1.0, "ra": -1.0}
         self.waited = 0  # validations since the best of what ships
         self._restore()
+        self.ordered = (-1, torch.empty(0, dtype=torch.long))  # an epoch, and the order of its images
         self.head_alone: bool | None = None
         self._choose_what_trains()
 
@@ -262,8 +290,10 @@ class Trainer:
         return learning_rate(self.recipe.schedule, step, self.total_steps, self.steps_per_epoch)
 
     def _order(self, epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(self._seed("order", epoch))
-        return torch.randperm(len(self.training), generator=generator).to(self.device)
+        if self.ordered[0] != epoch:
+            generator = torch.Generator().manual_seed(self._seed("order", epoch))
+            self.ordered = epoch, torch.randperm(len(self.training), generator=generator).to(self.device)
+        return self.ordered[1]
 
     def _seed(self, purpose: str, moment: int) -> int:
         return derived_seed(self.recipe.seed, purpose, moment)
@@ -317,11 +347,14 @@ class Trainer:
         measured = dict(zip(("ta", "ra"), found, strict=True))
         self.waited += 1
         patience = self.recipe.validation.patience
+        better = {kind: accuracy > self.best[kind] for kind, accuracy in measured.items()}
         for kind, accuracy in measured.items():
-            better = accuracy > self.best[kind]
-            if better and self.recipe.ship == f"best-{kind}":
+            equal = (
+                accuracy == self.best[kind]
+            )  # few images make many equals, and many classes an RA that is 0 for long
+            if self.recipe.ship == f"best-{kind}" and (better[kind] or (equal and any(better.values()))):
                 self.waited = 0
-            if better or (patience and accuracy == self.best[kind]):  # few images make many equals: the last of them
+            if better[kind] or (patience and equal):
                 self.best[kind] = accuracy
                 self._export(f"best-{kind}", model)
         self._record(validation=measured)
@@ -421,6 +454,7 @@ class Trainer:
             "best": self.best,
             "waited": self.waited,
             "shares": self.crew.total,
+            "data": self.data_name,
         }
         state.save(self.state_file, groups, facts)
 
@@ -432,6 +466,12 @@ class Trainer:
             raise UsageError(
                 f"This run was begun with {facts['shares']} shares a batch, not {self.crew.total}.",
                 f"Go on with processes times accumulation = {facts['shares']}.",
+            )
+        if facts.get("data", self.data_name) != self.data_name:  # of a folder, the name changes with the images
+            raise UsageError(
+                f"The images of {self.recipe.data} have changed since the run was begun: they were {facts['data']}, "
+                f"and are {self.data_name}.",
+                "Put them back, or begin anew with another --out.",
             )
         self.model.load_state_dict(groups["model"])
         self.average.load_state_dict(groups["average"])

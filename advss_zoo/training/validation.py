@@ -12,7 +12,7 @@ from advss_zoo.training.examples import Examples
 from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe
 
-BATCH = 250
+BATCH = 250  # images of 32 pixels a side; of larger ones fewer, for the same memory
 
 
 def accuracies(recipe: Recipe, model: Network, examples: Examples, crew: Crew) -> tuple[float, float]:
@@ -24,7 +24,8 @@ def accuracies(recipe: Recipe, model: Network, examples: Examples, crew: Crew) -
     precision, counts = Precision(recipe.precision, crew.device), torch.zeros(3, device=crew.device)
     transform_seed, attack_seed = (derived_seed(recipe.seed, "validation", purpose) for purpose in (0, 1))
     with frozen(model):
-        for index in crew.mine(torch.arange(len(examples), device=crew.device).split(BATCH)):
+        batch_size = max(8, min(BATCH, BATCH * 32 * 32 // recipe.side**2))
+        for index in crew.mine(torch.arange(len(examples), device=crew.device).split(batch_size)):
             images = examples.images(index).float().div(255).contiguous(memory_format=torch.channels_last)
             batch = objective.transform(images, examples.labels[index], index, transform_seed)
             loss = precision.attack_loss(objective, model, batch)

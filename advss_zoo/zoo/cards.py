@@ -5,6 +5,7 @@ For maintainers, after a change of the template: `python -m advss_zoo.zoo.cards`
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from advss_zoo.files import read_json, write_atomically
 from advss_zoo.zoo import index, metadata, sources
 
 TEMPLATE = "card.md.j2"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_MARKUP = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is none
 
 
 def render(values: dict[str, Any], template: str = TEMPLATE) -> str:
@@ -28,7 +31,7 @@ def render(values: dict[str, Any], template: str = TEMPLATE) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"percent": percent, "accuracy": accuracy, "constants": constants}
+    environment.filters |= {"percent": percent, "accuracy": accuracy, "constants": constants, "markdown": markdown}
     return environment.get_template(template).render(**values, front_matter=metadata.front_matter(values))
 
 
@@ -47,6 +50,11 @@ def table() -> str:
         cells = [f"`{entry.full_name}`", percent(entry.ta), percent(entry.ra), f"{entry.parameters:,}"]
         lines.append(f"| {' | '.join(cells)} | {entry.bytes / 1e6:.1f} MB |")
     return "\n".join(lines)
+
+
+def markdown(text: str) -> str:
+    """A name so that Markdown shows it as it is, on one line and in one cell of a table."""
+    return _MARKUP.sub(r"\\\g<0>", _CONTROL.sub(" ", text))
 
 
 def percent(fraction: float | None) -> str:

@@ -2,7 +2,8 @@
 
 A file is read as weights only, so nothing in it is ever run, and copied strictly: of all the ways in which such files
 name the tensors of our networks the one that fits best is taken, and every tensor that is then missing, left over,
-misshapen or not finite is refused under its name in the file.
+misshapen or not finite is refused under its name in the file. So are those of the authors' pretext tasks, which are
+dropped.
 
 The authors' names and entries are those of github.com/VITA-Group/Adv-SS-Pretraining, `pretraining/` and `finetune/`.
 """
@@ -15,7 +16,7 @@ import statistics
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from itertools import product
@@ -79,11 +80,13 @@ BLOCKS = (
 OWN = (("trunk.", "trunk."), ("head.", "head."))
 NAMINGS = (
     *(Naming(PLAIN, first_bn) for first_bn in (0, 1)),
-    *(Naming(BLOCKS, first_bn, heads=r"(layer4|fc)_(rotation|jigsaw)\.") for first_bn in (0, 1)),
+    *(Naming(BLOCKS, first_bn, heads=rf"(layer4|fc)_({'|'.join(PRETEXT.values())})\.") for first_bn in (0, 1)),
     Naming(OWN, 1, heads=r"head\.(?!layer4\.|linear\.)"),
 )
 # What the authors wrapped around a network: several devices, then a sequence of normalisation and network.
 WRAPPERS = r"(?:module\.)?(?:1\.)?"
+ATTENTION = "selfie_state"  # the entry with what turns the vectors of Selfie's visible patches into a query
+GRID = 4  # of those patches
 DEPTHS: tuple[Literal[18, 50], ...] = (18, 50)
 # In the stem and in projection shortcuts. The authors' two versions come first, because an ensemble file tells them
 # apart only by its shortcuts.
@@ -142,14 +145,12 @@ class _Found:
 
     tensors: Mapping[str, Tensor]
     selfie: bool  # is it the network P of Selfie? It is a trunk
-    dropped: Mapping[str, int]
+    attention: Mapping[str, Tensor] | None  # of Selfie, which has it beside the network
     ignored: tuple[str, ...]
 
     @cached_property
     def wrappers(self) -> str:
-        """What most names begin with."""
-        counts = Counter(wrappers for name in self.tensors for wrappers in re.findall(f"^{WRAPPERS}", name))
-        return max(counts, key=counts.__getitem__, default="")
+        return _wrappers(self.tensors)
 
     @property
     def constants(self) -> tuple[str, ...]:
@@ -165,10 +166,10 @@ def _find_weights(path: Path) -> _Found:
         raise CheckpointError(f"{path} holds no state dict but a {type(content).__name__}.")
     entry = next((entry for entry in ("P_state", "state_dict") if isinstance(content.get(entry), Mapping)), None)
     if entry is None:
-        return _Found(_only_tensors(path, content), selfie=False, dropped={}, ignored=())
-    heads = {key: len(content[key]) for key in ("selfie_state",) if isinstance(content.get(key), Mapping)}
-    ignored = tuple(str(key) for key in content if key != entry and key not in heads)
-    return _Found(_only_tensors(path, content[entry]), entry == "P_state", heads, ignored)
+        return _Found(_only_tensors(path, content), selfie=False, attention=None, ignored=())
+    attention = _only_tensors(path, content[ATTENTION]) if isinstance(content.get(ATTENTION), Mapping) else None
+    ignored = tuple(str(key) for key in content if key != entry and (key != ATTENTION or attention is None))
+    return _Found(_only_tensors(path, content[entry]), entry == "P_state", attention, ignored)
 
 
 def _load(path: Path) -> Any:
@@ -239,6 +240,12 @@ def _is_plain(value: Any) -> bool:
     )
 
 
+def _wrappers(names: Iterable[str]) -> str:
+    """What most names begin with."""
+    counts = Counter(wrappers for name in names for wrappers in re.findall(f"^{WRAPPERS}", name))
+    return max(counts, key=counts.__getitem__, default="")
+
+
 # --- its names ----------------------------------------------------------------------------------------------------
 
 
@@ -301,15 +308,21 @@ def _take(
     if config.kind == "trunk":
         names = {ours: theirs for ours, theirs in names.items() if ours.startswith("trunk.")}
     template = _template(architecture)
+    if found.attention is not None:
+        channels = len(template["head.layer4.0.bn1.weight"])  # those that come out of the trunk
+        checkpoint.check_tensors(_attention(found.attention, channels), found.attention)
     state = {ours: found.tensors[theirs].to(template[ours].dtype, copy=True) for ours, theirs in names.items()}
     left = sorted(found.tensors.keys() - {*names.values(), *found.constants})
     absent = {ours: tensor for ours, tensor in _fresh_stem(architecture).items() if ours not in state}
     layout = f"{config.task} pretraining" if config.task else config.kind
+    dropped = dict(Counter(key.removeprefix(found.wrappers).partition(".")[0] for key in left))
+    if found.attention is not None:
+        dropped[ATTENTION] = len(found.attention)
     imported = Imported(
         layout="ensemble pretraining" if reading.naming.renames is BLOCKS else layout,
         config=config,
         copied=len(state),
-        dropped={**Counter(key.removeprefix(found.wrappers).partition(".")[0] for key in left), **found.dropped},
+        dropped=dropped,
         initialised=tuple(absent),
         ignored=found.ignored,
         normalised=bool(found.constants),
@@ -334,16 +347,58 @@ def _architecture(found: _Found, reading: _Reading, names: Mapping[str, str]) ->
     """
     tensors, constants = found.tensors, found.constants
     architecture = _sized(reading, names, tensors)
-    template = _template(architecture)
+    template, heads = _template(architecture), _heads(found, reading, architecture)
+    known = {key for key in tensors if heads or not reading.naming.is_of_head(key.removeprefix(found.wrappers))}
     checkpoint.check_tensors(
-        {theirs: template[ours] for ours, theirs in names.items()} | dict.fromkeys(constants, torch.empty(3)),
-        {key: tensors[key] for key in tensors if not reading.naming.is_of_head(key.removeprefix(found.wrappers))},
+        {theirs: template[ours] for ours, theirs in names.items()} | heads | dict.fromkeys(constants, torch.empty(3)),
+        {key: tensor for key, tensor in tensors.items() if key in known},
     )
     if not constants:
         return architecture
     # By way of text, 0.485 in single precision becomes 0.485.
     mean, std = (tuple(float(str(number)) for number in tensors[key].detach().float().numpy()) for key in constants)
     return architecture.model_copy(update={"mean": mean, "std": std})
+
+
+def _heads(found: _Found, reading: _Reading, architecture: Architecture) -> dict[str, Tensor]:
+    """What a file of ensemble pretraining should have beside its trunk, if it has any of it.
+
+    What our own tasks put there no file says.
+    """
+    inside = (name.removeprefix(found.wrappers) for name in found.tensors)
+    if reading.naming.renames is not BLOCKS or not any(map(reading.naming.is_of_head, inside)):
+        return {}
+    heads: dict[str, Tensor] = {}
+    for outputs, task in PRETEXT.items():
+        naming = Naming((("head.layer4.", f"layer4_{task}."), ("head.linear.", f"fc_{task}.")), reading.naming.first_bn)
+        template = _template(architecture.model_copy(update={"num_classes": outputs}))
+        named = {naming.theirs(ours): tensor for ours, tensor in template.items()}
+        heads |= {found.wrappers + theirs: tensor for theirs, tensor in named.items() if theirs}
+    return heads
+
+
+def _attention(tensors: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
+    """What a file should have as Selfie's attention pooling: as many layers as it has, as wide inside as most are."""
+    outer, stack = _wrappers(tensors), "at_pool.layer_stack."
+    inside = {name.removeprefix(outer): tensor for name, tensor in tensors.items()}
+    layers = {name.removeprefix(stack).partition(".")[0] for name in inside if name.startswith(stack)}
+    widths = [
+        tensor.shape[axis]
+        for part, axis in (("w_1.weight", 0), ("w_1.bias", 0), ("w_2.weight", 1))
+        for name, tensor in inside.items()
+        if name.endswith(part) and tensor.ndim > axis
+    ]
+    width = statistics.mode(widths or [0])
+    shapes: dict[str, tuple[int, ...]] = {"u0": (1, 1, channels)}
+    shapes |= dict.fromkeys(("row_embeddings", "column_embeddings"), (GRID, channels))
+    for layer in (f"{stack}{number}." for number in range(len(layers))):
+        for part in ("slf_attn.w_qs", "slf_attn.w_ks", "slf_attn.w_vs", "slf_attn.fc"):
+            shapes |= {f"{layer}{part}.weight": (channels, channels), f"{layer}{part}.bias": (channels,)}
+        for part in ("slf_attn.layer_norm", "pos_ffn.layer_norm"):
+            shapes |= {f"{layer}{part}.weight": (channels,), f"{layer}{part}.bias": (channels,)}
+        shapes |= {f"{layer}pos_ffn.w_1.weight": (width, channels, 1), f"{layer}pos_ffn.w_1.bias": (width,)}
+        shapes |= {f"{layer}pos_ffn.w_2.weight": (channels, width, 1), f"{layer}pos_ffn.w_2.bias": (channels,)}
+    return {outer + name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
 
 
 def _sized(reading: _Reading, names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Architecture:

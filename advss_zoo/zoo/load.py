@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.zoo import WEIGHTS, checkpoint, ensembles, runs, sources
 from advss_zoo.zoo.checkpoint import Config
 from advss_zoo.zoo.ensembles import EnsembleConfig
+
+LIBRARIES = ("torch", "advss_zoo")  # whose code is not a model's own; results name their versions
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,8 @@ def member_folders(folder: Path) -> list[Path]:
 def from_factory(reference: str, *, device: str | torch.device = "cpu") -> Loaded:
     """A model of the user's own: `package.module:factory`, called without arguments.
 
-    The folder one stands in is searched first, as with `python -m`. Its sha256 is that of its parameters and buffers.
+    The folder one stands in is searched first, as with `python -m`. Its sha256 is that of its parameters and buffers,
+    and of the files that its layers and the factory are written in: the same weights may come to mean something else.
 
     Raises:
         UsageError: there is no such function, or it does not return a torch module.
@@ -210,4 +216,16 @@ def from_factory(reference: str, *, device: str | torch.device = "cpu") -> Loade
         raise AdvssError(f"{reference} failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
     if not isinstance(model, nn.Module):
         raise UsageError(f"{reference} returned {type(model).__name__}, not a torch.nn.Module.")
-    return Loaded(model.to(device).eval(), reference, weights_sha256(model), None)
+    sha256 = _own_sha256(model, [module_name, factory.__module__])
+    return Loaded(model.to(device).eval(), reference, sha256, None)
+
+
+def _own_sha256(model: nn.Module, modules: Iterable[str]) -> str:
+    """Of the weights, of the layers as they are printed, and of the files of these modules and the layers' own."""
+    printed = re.sub("0x[0-9a-f]+", "", repr(model))  # addresses differ from process to process
+    digest = hashlib.sha256(f"{weights_sha256(model)}\n{printed}\n".encode())
+    for name in sorted({*modules, *(type(layer).__module__ for layer in model.modules())}):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if name.partition(".")[0] not in LIBRARIES and file and Path(file).is_file():
+            digest.update(Path(file).read_bytes())
+    return digest.hexdigest()

@@ -5,14 +5,13 @@ The formats are those of huggingface_hub's ModelCardData and EvalResultEntry, wh
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
 from advss_zoo.files import slug
-from advss_zoo.zoo.names import FULL_NAME
+from advss_zoo.zoo import index
 from advss_zoo.zoo.snapshot import ORGANISATION
 
 # What our data sets are called on the Hub, by people, and how many test images they have.
@@ -43,9 +42,14 @@ def front_matter(values: Mapping[str, Any]) -> str:
 
 
 def base_models(values: Mapping[str, Any]) -> list[str]:
-    """What this was made of: the parent of the trunk, or the members of an ensemble, where the zoo publishes them."""
-    made_of = [values["training"]["parent"], *(member["name"] for member in values["members"])]
-    return [f"{ORGANISATION}/{name}" for name in made_of if name and re.fullmatch(FULL_NAME, name)]
+    """What of the zoo this was made of: parents of trunks, or members of an ensemble.
+
+    It is told by the weights alone: a run of one's own may have any name, that of a checkpoint of the zoo included.
+    """
+    published = {entry.sha256: f"{ORGANISATION}/{entry.full_name}" for entry in index.entries()}
+    parts = (values["training"], *values["members"])
+    made_of = dict.fromkeys(part.get(key) for part in parts for key in ("parent_sha256", "sha256"))
+    return [published[sha256] for sha256 in made_of if sha256 in published]
 
 
 def model_index(full_name: str, results: Iterable[Result]) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from advss_zoo.errors import UsageError
 NAME, TAG = r"^[a-z0-9]+(-[a-z0-9]+)*$", r"^[a-z0-9]+$"
 FULL_NAME = r"^[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+$"
 _PATTERN = re.compile(rf"(?P<name>{NAME.strip('^$')})(?:\.(?P<tag>{TAG.strip('^$')}))?")
-MAX_LENGTH = 100
+MAX_LENGTH = 100  # of NAME.TAG
+LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)

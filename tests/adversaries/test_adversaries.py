@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import advss_zoo.adversaries
-from advss_zoo.adversaries.base import Adversary, LinfAdversary
+from advss_zoo.adversaries.base import Adversary, BallAdversary
 from advss_zoo.adversaries.nfgsm import NoiseFgsm
 from advss_zoo.adversaries.noise import GaussianNoise
 from advss_zoo.adversaries.pgd import Pgd
@@ -41,7 +41,7 @@ def test_the_result_is_a_detached_image_determined_by_seed_and_index(cls):
     assert torch.equal(found[2:], perturb(cls(), x[2:], index=INDEX[2:]))
 
 
-@pytest.mark.parametrize("cls", [cls for cls in ADVERSARIES if issubclass(cls, LinfAdversary)])
+@pytest.mark.parametrize("cls", [cls for cls in ADVERSARIES if issubclass(cls, BallAdversary)])
 def test_the_radius_grows_and_the_loss_rises(cls):
     x = torch.full((4, 3, 8, 8), 0.5)
     adversary = cls(eps="8/255", eps_start="2/255")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "attacks.py"
 SIDES = "pyautoattack", "pyautoattack seed 1", "advss"
@@ -57,3 +58,33 @@ def test_what_is_finished_is_not_measured_again(
     assert float(rows["advss"][3]) == 2
     assert "pyautoattack seed 1 differs from pyautoattack at images: 3\n" in printed
     assert "advss differs from pyautoattack at images: 130\n" in printed
+
+
+@pytest.mark.parametrize("changed", ["weights", "torch", "settings"])
+def test_measurements_under_other_circumstances_are_not_mixed(
+    changed: str, attacks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attacks, "run", lambda name, shared, threads, part: attacks.Run(1.0, 1.0, [True] * len(part)))
+    monkeypatch.setattr(attacks, "load_model", lambda name: torch.nn.Linear(1, 1))
+    monkeypatch.setattr(attacks, "weights_sha256", lambda model: "one")
+    arguments = ["attacks.py", "p1f4.mini", "--images", "8", "--keep", str(tmp_path), "--only", "advss"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    attacks.main()
+    attacks.main()
+    if changed == "weights":
+        monkeypatch.setattr(attacks, "weights_sha256", lambda model: "other")
+    elif changed == "torch":
+        monkeypatch.setattr(attacks.torch, "__version__", "99")
+    else:
+        monkeypatch.setattr(attacks, "STEPS", 10)
+    with pytest.raises(SystemExit, match="measured under other circumstances"):
+        attacks.main()
+
+
+def test_a_side_that_there_is_not_is_named(
+    attacks: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["attacks.py", "p1f4.mini", "--only", "advss,torchatacks"])
+    with pytest.raises(SystemExit):
+        attacks.main()
+    assert "no side is called torchatacks; there are torchattacks," in capsys.readouterr().err

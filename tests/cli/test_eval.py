@@ -49,6 +49,11 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--attack", "fab-t", "--step-size", "1/255"], "Leave out --step-size and --restarts"),
         (["--attack", "auto-attack"], "Did you mean autoattack?"),
         (["p1f4"], "--model"),
+        (["--attack", "pgd20,corruptions", "--quantize"], "corruptions makes no adversarial images"),
+        (["--attack", "clean", "--quantize"], "clean makes no adversarial images"),
+        (["--robustbench-json"], "Add --attack autoattack"),
+        (["--attack", "autoattack", "--robustbench-json", "--data", "./mine"], "has no table for ./mine"),
+        (["--attack", "corruptions,corruptions-archive", "--robustbench-json"], "one number for all corruptions"),
     ],
 )
 def test_what_is_wrong_is_said_before_a_model_is_loaded(
@@ -110,6 +115,37 @@ def test_the_same_command_again_gives_the_same_result_at_once(model: str, advss:
     assert advss(*arguments).json == advss(*arguments).json
 
 
+OWN = """
+import torch
+
+class Scaled(torch.nn.Sequential):
+    def forward(self, x):
+        return {factor} * super().forward(x)
+
+def build():
+    torch.manual_seed(0)
+    return Scaled(torch.nn.Conv2d(3, 10, 8, 8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+"""
+
+
+def test_another_forward_with_the_same_weights_is_another_model(
+    advss: Advss, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments = ["eval", "--model", "scaled_model:build", "--attack", "clean", "--limit", "8", "--json"]
+
+    def run(factor: str) -> Any:
+        monkeypatch.delitem(sys.modules, "scaled_model", raising=False)
+        (tmp_path / "scaled_model.py").write_text(OWN.format(factor=factor))
+        return advss(*arguments)
+
+    first = run("1")
+    assert run("1").json == first.json
+    status, stdout, stderr = run("-10")
+    assert (status, stdout) == (2, "")
+    assert "holds results of another run" in stderr
+
+
 def test_other_constants_go_to_another_folder(model: str, advss: Advss) -> None:
     places = {
         advss("eval", "--model", model, "--attack", "pgd1", "--limit", "8", *more, "--json").json["results"][0]["out"]
@@ -125,6 +161,25 @@ def test_every_look_at_test_images_is_logged(model: str, advss: Advss) -> None:
     first, second = map(json.loads, Path("runs/test-evaluations.jsonl").read_text().splitlines())
     assert (first["data"], first["split"], first["n"], first["protocol"]) == ("cifar10-1k", "test", 8, "clean")
     assert second["protocol"] == "pgd1"
+
+
+def test_a_folder_that_cannot_be_written_to_only_leaves_no_log(model: str, advss: Advss) -> None:
+    Path("runs").write_text("in the way")
+    outcome = advss("eval", "--model", model, "--attack", "clean", "--limit", "8", "--out", "mine")
+    assert outcome.status == 0
+    assert "not noted in runs/test-evaluations.jsonl" in outcome.stderr
+    assert Path("mine/clean/result.json").exists()
+
+
+def test_only_checkpoints_of_the_zoo_have_its_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    from advss_zoo.cli import eval
+    from advss_zoo.zoo import runs
+
+    monkeypatch.setattr(runs, "find", lambda name: Path("runs", name))
+    monkeypatch.setattr(runs, "checkpoint_in", lambda run: run)
+    assert eval._is_of_the_zoo("p1f4+selfie-p3f4.mini")
+    for stranger in (None, "mine", "p1f4+mine", "hf://someone/mine", "p1f4+hf://someone/mine"):
+        assert not eval._is_of_the_zoo(stranger)
 
 
 # AutoAttack. At an eps of 1/2 the first attack breaks all images, and nothing is left for the others to do.

@@ -65,6 +65,16 @@ def test_a_baseline_makes_an_mce(advss: Advss) -> None:
     assert "There is no result of corruptions on these images in mine." in other.stderr
 
 
+def test_a_baseline_without_mistakes_makes_no_mce_and_loses_nothing(advss: Advss) -> None:
+    """The first image is classified correctly at all severities of some corruption."""
+    arguments = ["eval", "p1f4.mini", "--attack", "corruptions", "--limit", "1", "--out", "mine"]
+    table = advss(*arguments).stdout
+    status, stdout, stderr = advss(*arguments, "--baseline", "mine")
+    assert (status, stdout) == (0, table)
+    assert "corruptions: p1f4.mini makes no error under" in stderr
+    assert "mce" not in advss(*arguments, "--baseline", "mine", "--json").json
+
+
 def test_a_baseline_without_corruptions_is_a_sentence(advss: Advss) -> None:
     status, stdout, stderr = advss("eval", "p1f4.mini", "--attack", "clean", "--limit", "4", "--baseline", "p1f3.mini")
     assert (status, stdout) == (2, "")

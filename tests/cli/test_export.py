@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from deploy import onnx_files
 from deploy.no_torch import without_torch
 from PIL import Image
 
+from advss_zoo.deploy.export import describe
 from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.zoo.load import Loaded
 
 Advss = Callable[..., Any]
 
@@ -35,6 +38,30 @@ def test_a_checkpoint_is_exported_and_used_without_torch(advss: Advss) -> None:
     assert [each["label"] for each in found["predictions"]] == [each["label"] for each in wanted["predictions"]]
     for one, other in zip(found["predictions"], wanted["predictions"], strict=True):
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "threat"),
+    [
+        (["--norm", "l2"], ("l2", 0.5)),
+        (["--norm", "l2", "--eps", "0.25"], ("l2", 0.25)),
+        (["--norm", "l2", "--objective", "trades"], ("l2", 0.5)),
+        ([], ("linf", 8 / 255)),
+        (["--mode", "f3", "--norm", "l2"], (None, None)),
+    ],
+)
+def test_what_fine_tuning_was_against_is_what_the_file_says(
+    asked: list[str], threat: tuple[str, float] | tuple[None, None], tmp_path: Path, advss: Advss
+) -> None:
+    for label in ("cat", "ship"):
+        for shade in range(6):
+            Path("images", label).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (32, 32), 10 * shade + len(label)).save(Path("images", label, f"{shade}.png"))
+    planned = advss("finetune", "--data", "images", "--device", "cpu", "--dry-run", *asked)
+    assert planned.status == 0, planned.stderr
+    (tmp_path / "recipe.yaml").write_text(planned.stdout)
+    known = describe(Loaded(torch.nn.Identity(), "mine", "0" * 64, ("cat", "ship"), 32), [tmp_path])
+    assert (known.norm, known.eps) == threat
 
 
 @pytest.mark.parametrize(

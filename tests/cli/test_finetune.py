@@ -214,8 +214,8 @@ def test_an_ensemble_stays_one(images: Path, trunk: Path, tmp_path: Path, advss:
     card = Path("both/ensemble/README.md").read_text()
     assert "An ensemble of 2 classifiers" in card
     assert sorted(path.name for path in Path("both/ensemble/members").iterdir()) == [
-        "images-images-other-p3f3-f4.test",
-        "images-images-tiny-p3f3-f4.test",
+        "images-other-p3f3-f4.test",
+        "images-tiny-p3f3-f4.test",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.training import parents, recipe
 from advss_zoo.zoo import checkpoint
 
 Advss = Callable[..., Any]
@@ -54,15 +56,35 @@ def test_the_next_command_works(advss: Advss) -> None:
 def test_a_trunk(weights: dict[str, Tensor], tmp_path: Path, advss: Advss) -> None:
     trunk = {f"module.1.{name.removeprefix('trunk.')}": weights[name] for name in weights if name.startswith("trunk.")}
     constants = {"module.0.mean": torch.full((3,), 0.5), "module.0.std": torch.full((3,), 0.25)}
-    torch.save({"P_state": constants | trunk, "selfie_state": {"token": torch.ones(2)}}, tmp_path / "selfie.pth.tar")
+    pooling = {"row_embeddings": torch.ones(4, 8), "column_embeddings": torch.ones(4, 8), "u0": torch.ones(1, 1, 8)}
+    torch.save({"P_state": constants | trunk, "selfie_state": pooling}, tmp_path / "selfie.pth.tar")
     status, stdout, stderr = advss("import", "selfie.pth.tar", "--out", "some where", "--name", "s-p3.r18")
     assert (status, stdout) == (0, "some where\n")
     assert stderr.splitlines() == [
         "Found: selfie pretraining, ResNet-18v2 of width 2.",
-        "90 trunk tensors copied, 1 dropped (head of the pretext task: selfie_state 1).",
-        "Fine-tune it: advss train RECIPE parent='some where'",
+        "90 trunk tensors copied, 3 dropped (head of the pretext task: selfie_state 3).",
+        "Fine-tune it: advss train RECIPE 'parent=some where' architecture.depth=18 architecture.width=2"
+        " 'architecture.mean=[0.5,0.5,0.5]' 'architecture.std=[0.25,0.25,0.25]'",
     ]
     assert checkpoint.read_config(Path("some where")).full_name == "s-p3.r18"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"shortcut_bn": False, "stem_bn": False}, {"stem": "imagenet", "shortcut_bn": False}, {"mean": (0.5, 0.4, 0.3)}],
+)
+def test_the_trunk_fits_the_recipe_that_is_advised(changes: dict[str, Any], advss: Advss) -> None:
+    architecture = Architecture(depth=18, width=2, **changes)
+    network = ResNetV2(architecture)
+    constants = {"0.mean": torch.tensor(architecture.mean), "0.std": torch.tensor(architecture.std)}
+    trunk = {f"1.{name}": tensor for name, tensor in network.trunk.state_dict().items()}
+    torch.save(constants | trunk, "trunk.pt")
+    *_, hint = advss("import", "trunk.pt").stderr.splitlines()
+    _, _, command = hint.partition("advss train RECIPE ")
+    parent, *overrides = shlex.split(command)
+    made = recipe.load("selfie-p3f4.r50", overrides)
+    inherited = parents.inherit_trunk(made.objective.build(made.architecture), Path(parent.removeprefix("parent=")))
+    assert inherited.tensors == len(trunk)
 
 
 def test_json(file: Path, advss: Advss) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,17 @@ def test_as_json(advss: Advss) -> None:
     blue = document["images"][0]
     assert (blue["path"], [each["label"] for each in blue["predictions"]]) == ("images/blue.png", ["blue", "red"])
     assert blue["predictions"][0]["probability"] == pytest.approx(math.exp(10) / (math.exp(10) + 2))
+
+
+@pytest.mark.usefixtures("colours")
+def test_classes_of_any_script_are_whole_for_programs_and_harmless_for_people(tmp_path: Path, advss: Advss) -> None:
+    classes = ["chat\u00a0noir", "三毛\u3000猫", "\N{WOMAN}\u200d\N{ROCKET}"]
+    props = onnx_files.PROPS | {"classes": json.dumps(classes, ensure_ascii=False)}
+    onnx_files.write(tmp_path / "model.onnx", props)
+    outcome = advss("predict", "model.onnx", "images/red.png", "images/green.png", "images/blue.png", "--json")
+    assert [each["label"] for each in outcome.json["images"][0]["predictions"]] == classes
+    shown = advss("predict", "model.onnx", "images/blue.png", "--top", "1").stdout.splitlines()[1]
+    assert shown.split("\t")[1] == "\N{WOMAN}\N{REPLACEMENT CHARACTER}\N{ROCKET}"
 
 
 @pytest.mark.usefixtures("colours")

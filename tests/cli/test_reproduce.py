@@ -49,7 +49,7 @@ def test_every_table_is_one_document(table: str, advss: Advss) -> None:
     outcome = advss("reproduce", table, "--tag", "mini", "--json")
     assert outcome.status == 0
     steps = outcome.json["missing"]
-    assert all(step.keys() == {"name", "action", "command", "protocol", "seconds"} for step in steps)
+    assert all(step.keys() == {"name", "action", "command", "protocol", "pick", "seconds"} for step in steps)
     assert outcome.json.keys() == DOCUMENT
     assert (outcome.json["name"], outcome.json["tag"]) == (table, "mini")
 
@@ -187,7 +187,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             seen.append(recipe.full_name)
         architecture = Architecture(depth=18, width=2)
         torch.manual_seed(len(seen))
-        for picked in ("average", "last"):
+        for picked in ("average", "best-ta", "best-ra", "last"):
             config = checkpoint.Config(
                 name=recipe.name,
                 tag=recipe.tag,
@@ -233,6 +233,52 @@ def test_run_makes_what_is_missing_once(advss: Advss, trained: list[str]) -> Non
     assert trained == []
 
 
+@pytest.mark.usefixtures("_no_cards", "trained")
+def test_run_measures_what_was_picked_by_ta_and_by_ra(advss: Advss) -> None:
+    row = advss("reproduce", "table3", "--tag", "mini", "--run", "--json").json["rows"][1]
+    assert (row["ours"]["pick"], [measured["pick"] for measured in row["other_picks"]]) == (
+        None,
+        ["best-ra", "best-ta"],
+    )
+    assert [measured["result"] for measured in row["other_picks"]] == [
+        str(Path(f"runs/eval/p1f4.mini-{pick}-cifar10/pgd20")) for pick in ("best-ra", "best-ta")
+    ]
+
+
+@pytest.mark.usefixtures("_no_cards", "trained")
+def test_what_eval_leaves_of_a_pick_is_in_nobodys_way(advss: Advss) -> None:
+    trainer.train(recipe.load("p1f4.mini"), Path("runs/p1f4.mini"), resume=True)
+    for folder in ("best-ta", "best-ra", "average"):
+        status, _, stderr = advss("eval", "--model", f"runs/p1f4.mini/{folder}", "--data", "cifar10")
+        assert status == 0, stderr
+    assert sorted(path.name for path in Path("runs/eval").iterdir()) == [
+        "p1f4.mini-best-ra-cifar10",
+        "p1f4.mini-best-ta-cifar10",
+        "p1f4.mini-cifar10",
+    ]
+    document = advss("reproduce", "table3", "--tag", "mini", "--json").json
+    row = document["rows"][1]
+    assert [measured["pick"] for measured in (row["ours"], *row["other_picks"])] == [None, "best-ra", "best-ta"]
+    assert "p1f4.mini" not in {step["name"] for step in document["missing"]}
+
+
+@pytest.mark.usefixtures("_no_cards")
+def test_run_measures_again_what_was_trained_again(advss: Advss, trained: list[str]) -> None:
+    before = advss("reproduce", "table3", "--tag", "mini", "--run", "--json").json["rows"][1]["ours"]
+    trained.append("so that the next has another seed")
+    trainer.train(recipe.load("p1f4.mini"), Path("runs/p1f4.mini"), resume=True)
+    after = advss("reproduce", "table3", "--tag", "mini", "--run", "--json").json["rows"][1]["ours"]
+    assert (after["pick"], after["n"]) == (None, 4)
+    assert after["sha256"] != before["sha256"]
+    assert Path(after["result"]).parent.name == f"p1f4.mini-cifar10-{after['sha256'][:8]}"
+
+
+@pytest.mark.usefixtures("_no_cards", "trained")
+def test_run_trains_by_the_profile_that_was_asked_for(advss: Advss) -> None:
+    status, _, stderr = advss("reproduce", "table3", "--tag", "mini", "--run", "--profile", "paper")
+    assert (status, "has no profile 'paper'" in stderr) == (2, True)
+
+
 @pytest.mark.usefixtures("_no_cards")
 def test_run_goes_on_where_it_was_stopped(advss: Advss, trained: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     working = trainer.train
@@ -268,6 +314,11 @@ def test_run_assembles_ensembles_and_evaluates_them(
     assert rows[2]["ours"]["n"] == 4
     assert trained == pair
     assert Path("runs", ensemble, "ensemble", "config.json").is_file()
+    trained.append("so that the next has another seed")
+    trainer.train(known[pair[1]], Path("runs", pair[1]), resume=True)
+    again = advss("reproduce", "table6", "--tag", "mini", "--run", "--json").json["rows"]
+    assert again[2]["ours"]["pick"] is None
+    assert again[2]["ours"]["sha256"] != rows[2]["ours"]["sha256"]
 
 
 @pytest.mark.usefixtures("_no_cards")

@@ -169,6 +169,13 @@ def test_members_that_withstand_different_things_promise_nothing() -> None:
     assert describe(loaded, torch_model.folders("p1f4+p1f3")).eps is None
 
 
+def test_a_class_that_a_file_cannot_name_is_refused_before_any_work() -> None:
+    with pytest.raises(UsageError, match=r"The class 'cat\\u202e' has control characters") as refused:
+        describe(Loaded(torch.nn.Identity(), "mine", "0" * 64, ("chat\u00a0noir", "cat\u202e"), 32), [])
+    assert refused.value.hint is not None
+    assert "Rename it" in refused.value.hint
+
+
 def test_without_a_recipe_nothing_is_promised(tmp_path: Path) -> None:
     assert describe(Loaded(torch.nn.Identity(), "bare", "0" * 64, CIFAR, 32), [tmp_path]).eps is None
 

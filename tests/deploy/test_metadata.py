@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from advss_zoo.deploy.metadata import Metadata
 from advss_zoo.errors import CheckpointError
 
-NAMES = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
+TURNING = (
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # Bidi_Control in Unicode's PropList
+)
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters=TURNING), min_size=1, max_size=20)
 
 
 @given(
@@ -34,6 +37,20 @@ def test_it_comes_back(
 def test_what_a_person_reads_in_it() -> None:
     props = Metadata("p1f4.mini", "0" * 64, ("cat", "Hündin"), 32, "0.1.0", "linf", 8 / 255).to_props()
     assert (props["classes"], props["image_size"], float(props["eps"])) == ('["cat", "Hündin"]', "32", 8 / 255)
+
+
+@pytest.mark.parametrize(
+    "label", ["chat\u00a0noir", "三毛\u3000猫", "\N{WOMAN}\u200d\N{ROCKET}", "\u0645\u06cc\u200c\u062e", "\ue000"]
+)
+def test_classes_are_called_what_people_call_them(label: str) -> None:
+    metadata = Metadata("mine.mini", "0" * 64, ("other", label), 32, "0.1.0")
+    assert Metadata.from_props(metadata.to_props()).classes == ("other", label)
+
+
+@pytest.mark.parametrize("character", [*"\0\n\t\x1b\x7f\x9b\ud800", *TURNING])
+def test_what_steers_a_terminal_or_turns_text_is_no_name(character: str) -> None:
+    with pytest.raises(CheckpointError, match="is no name"):
+        Metadata.from_props(Metadata("mine.mini", "0" * 64, (f"cat{character}",), 32, "0.1.0").to_props())
 
 
 @pytest.mark.parametrize("key", PROPS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from advss_zoo.data.folder import decoding
 from advss_zoo.deploy.onnx_model import OnnxModel
 from advss_zoo.deploy.predict import Classifier, find, predict, softmax
 from advss_zoo.errors import UsageError
@@ -53,6 +56,14 @@ def test_files_folders_and_patterns(here: Path) -> None:
     assert names(["photos/notes.txt"]) == ["photos/notes.txt"], "what is named is looked at, whatever it is"
 
 
+def test_what_is_meant_twice_is_looked_at_once(here: Path) -> None:
+    for path in ("p/2.png", "p/sub/1.png", "p/sub/deep/3.png"):
+        draw(path)
+    files = ["p/2.png", "p/sub/1.png", "p/sub/deep/3.png"]
+    assert names(["p/**"]) == names(["p", "p/*.png", "./p/sub/"]) == files
+    assert names(["p/sub/deep/3.png", "p"]) == [files[2], *files[:2]], "where it was named first"
+
+
 def test_links_are_followed_and_lead_nowhere_twice(here: Path) -> None:
     draw("other/1.png")
     Path("photos").mkdir()
@@ -83,13 +94,42 @@ def test_a_folder_that_cannot_be_read_is_named(here: Path, monkeypatch: pytest.M
 
 def test_probabilities_are_those_of_the_colours(here: Path) -> None:
     files = [draw(f"{colour}.png", colour, size=(11, 30)) for colour in COLOURS]
-    (batch,) = predict(classifier(here), files, {})
+    (batch,) = predict(classifier(here), files, {}, top=10)
     likely = np.exp(10) / (np.exp(10) + 2)
     for number, prediction in enumerate(batch):
         assert prediction.path == files[number]
-        assert prediction.top(1) == [number]
-        assert prediction.probabilities[number] == pytest.approx(likely, rel=1e-5)
-        assert prediction.probabilities.sum() == pytest.approx(1)
+        assert prediction.classes == [number, *(other for other in range(3) if other != number)]
+        assert prediction.probabilities[0] == pytest.approx(likely, rel=1e-5)
+        assert sum(prediction.probabilities) == pytest.approx(1)
+
+
+def test_of_a_thousand_classes_those_that_are_named_are_kept(here: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(5, 1_000)).astype(np.float32)
+    rows[4] = 0  # all the same: the first come first
+    model = Classifier("many", "", tuple(map(str, range(1_000))), 8, "cpu", lambda images: rows)
+    (batch,) = predict(model, [draw(f"{number}.png") for number in range(5)], {}, top=3)
+    expected = softmax(rows)
+    for row, prediction in zip(expected, batch, strict=True):
+        assert prediction.probabilities == sorted(row, reverse=True)[:3] == row[prediction.classes].tolist()
+    assert batch[4].classes == [0, 1, 2]
+
+
+def test_images_are_decoded_side_by_side_and_stay_in_order(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together, read = threading.Barrier(2, timeout=10), decoding.read
+
+    def wait(path: Path, side: int) -> Any:
+        together.wait()  # nobody else comes: BrokenBarrierError
+        return read(path, side)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(decoding, "read", wait)
+    files = [draw(f"{number}.png") for number in range(4)]
+    files[1].write_text("no image")
+    broken: dict[Path, str] = {}
+    (batch,) = predict(classifier(here), files, broken, top=1)
+    assert [each.path for each in batch] == [files[0], *files[2:]]
+    assert list(broken) == [files[1]]
 
 
 def test_images_of_any_mode_and_broken_ones_between_them(here: Path) -> None:
@@ -100,7 +140,7 @@ def test_images_of_any_mode_and_broken_ones_between_them(here: Path) -> None:
     Path("cut.png").write_bytes(files[0].read_bytes()[:50])
     bad = [Path("zero.png"), Path("text.jpg"), Path("cut.png"), Path("gone.png")]
     broken: dict[Path, str] = {}
-    found = [each.path for batch in predict(classifier(here), [*bad, *files], broken) for each in batch]
+    found = [each.path for batch in predict(classifier(here), [*bad, *files], broken, 1) for each in batch]
     assert found == files
     assert list(broken) == bad
     assert broken[Path("zero.png")] == "0 bytes"
@@ -116,7 +156,7 @@ def test_batches_are_of_a_size_and_may_be_all_broken(here: Path) -> None:
     good = draw("good.png")
     model = Classifier("counting", "", onnx_files.CLASSES, 8, "cpu", logits)
     files = [good] * 130 + [here] * 64
-    batches = list(predict(model, files, {}))
+    batches = list(predict(model, files, {}, 1))
     assert sizes == [64, 64, 2]
     assert [len(batch) for batch in batches] == [64, 64, 2]
 

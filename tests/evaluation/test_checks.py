@@ -93,6 +93,15 @@ def test_probabilities_are_refused(attack, patches, pictures):
         evaluate(model, pictures.first(16), quick(attack))
 
 
+@pytest.mark.parametrize("attack", ["pgd2", "autoattack", "transfer", "ensemble-worst"])
+def test_so_are_those_of_a_member_though_the_ensemble_returns_their_logarithm(attack, patches, pictures):
+    ensemble = Ensemble([patches, nn.Sequential(patches, nn.Softmax(dim=1))], ["one", "other"])
+    with pytest.raises(AdvssError, match="other, a member of the ensemble, returns probabilities"):
+        evaluate(ensemble, pictures.first(16), quick(attack))
+    inner = Ensemble([patches, nn.Sequential(patches, nn.LogSoftmax(dim=1))])
+    assert evaluate(Ensemble([patches, inner]), pictures.first(16), "pgd2").ra is not None
+
+
 @pytest.mark.parametrize("attack", ["pgd2", "pgd2-any", "apgd-ce"])
 def test_a_loss_that_is_flat_wherever_the_model_is_right_is_refused(attack, patches, pictures):
     """Mistakes have a slope, so not every gradient is 0; but no attack can take a right answer away."""

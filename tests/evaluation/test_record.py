@@ -24,7 +24,7 @@ def test_a_finished_part_is_read_back_bit_for_bit(prefix):
     assert torch.equal(Record(prefix).part("square", OF, lambda: value), value)
     record = Record(prefix)
     assert torch.equal(record.part("square", OF, fails), value)
-    assert record.seconds > 0
+    assert record.effort.seconds > 0
 
 
 @pytest.mark.parametrize(("name", "of", "pass_"), [("fab-t", OF, 64), ("square", OF + 1, 64), ("square", OF, 128)])
@@ -32,7 +32,7 @@ def test_a_part_of_something_else_is_computed(name, of, pass_, prefix):
     Record(prefix).part("square", OF, lambda: torch.zeros(1))
     other = Record(prefix.with_name(f"{pass_:08d}"))
     assert other.part(name, of, lambda: torch.ones(1)).item() == 1
-    assert other.seconds == 0
+    assert other.effort.seconds == 0
 
 
 def test_an_interrupted_part_leaves_nothing(prefix):

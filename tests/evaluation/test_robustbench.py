@@ -77,6 +77,16 @@ def test_only_its_own_protocols_have_a_table(name, settings, result, model):
         robustbench.model_info(other, model, ours=True)
 
 
+def test_what_cannot_be_written_is_known_before_it_is_measured():
+    auto, generated, published = (
+        protocols.parse(name).constants() for name in ("autoattack", "corruptions", "corruptions-archive")
+    )
+    robustbench.check([auto, generated, protocols.parse("pgd20").constants()], "cifar100")
+    for found, data in [([auto], "mine"), ([], "cifar10"), ([generated, published], "cifar10")]:
+        with pytest.raises(UsageError):
+            robustbench.check(found, data)
+
+
 @pytest.fixture
 def its(monkeypatch):
     """RobustBench as PyPI has it (1.1.1), which imports `autoattack` and calls it by that package's argument names.

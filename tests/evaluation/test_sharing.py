@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,8 +16,12 @@ from torch import nn
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import sharing
+from advss_zoo.evaluation.effort import Effort
+from advss_zoo.evaluation.protocols import Settings
+from advss_zoo.evaluation.protocols.pgd import Pgd
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.sharing import Claims, Finished, own_device
+from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Verdicts
 
 ROOT = Path(__file__).parents[2]
@@ -146,7 +151,7 @@ def test_without_a_folder_nothing_is_shared(patches, pictures, shared):
 
 def test_seconds_are_those_of_all_processes(patches, pictures, tmp_path, shared, monkeypatch):
     write = Finished.write
-    monkeypatch.setattr(Finished, "write", lambda self, first, verdicts, seconds: write(self, first, verdicts, 100.0))
+    monkeypatch.setattr(Finished, "write", lambda self, first, verdicts, _: write(self, first, verdicts, Effort(100.0)))
     assert evaluate(patches, pictures, "clean", out=tmp_path).seconds == 300
 
 
@@ -194,6 +199,26 @@ def test_systems_without_locks_are_a_sentence(tmp_path, monkeypatch):
         Claims(tmp_path)
 
 
+def test_folders_without_locks_are_a_sentence_too(tmp_path, monkeypatch):
+    with Claims(tmp_path) as claims:
+        monkeypatch.setattr("fcntl.lockf", refusing(errno.ENOLCK))
+        with pytest.raises(UsageError, match=f"cannot share an evaluation in {tmp_path}: No locks available"):
+            claims.take([0], lambda number: False, lambda number: None)
+        with pytest.raises(UsageError, match="start a single process"), claims.last(1):
+            pass
+        for number in (errno.EACCES, errno.EAGAIN):
+            monkeypatch.setattr("fcntl.lockf", refusing(number))
+            with claims.on(0) as mine:
+                assert not mine
+
+
+def refusing(number):
+    def lockf(*_):
+        raise OSError(number, os.strerror(number))
+
+    return lockf
+
+
 def test_each_process_has_its_own_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("LOCAL_RANK", "3")
@@ -212,11 +237,47 @@ def test_what_a_pass_has_given_is_there_as_a_whole_or_not_at_all(tmp_path, monke
     assert finished.read(64) is None
     with monkeypatch.context() as patch:
         patch.setattr(Verdicts, "write", lambda *_: None)  # killed between the two files
-        finished.write(64, verdicts, 1.5)
+        finished.write(64, verdicts, Effort(1.5))
     assert finished.read(64) is None
-    finished.write(64, verdicts, 2.5)
-    found, seconds = finished.read(64)
-    assert (found.sha256, seconds) == (verdicts.sha256, 2.5)
+    effort = Effort(2.5, ("cpu",), {"torch": ("1", "2")})
+    finished.write(64, verdicts, effort)
+    found, read = finished.read(64)
+    assert (found.sha256, read) == (verdicts.sha256, effort)
+    (tmp_path / "00000064.json").unlink()  # by whoever has joined all passes, between two reads
+    assert finished.read(64) is None
+
+
+def test_what_another_process_has_finished_in_the_meantime_is_not_done_again(
+    patches, pictures, tmp_path, shared, monkeypatch
+):
+    """As soon as this one looks for a pass to take the other has finished, and deleted what the passes have given."""
+    attacked, results = [], []
+
+    class Counted(Pgd):
+        def attack(self, model, x, y, index, record):
+            attacked.append(int(index[0]))
+            return super().attack(model, x, y, index, record)
+
+    def other(done, total, part):
+        if not results:
+            monkeypatch.setenv("WORLD_SIZE", "1")
+            results.append(evaluate(patches, pictures, "pgd2", out=tmp_path))
+
+    protocol = Counted.create("pgd2", Settings())
+    assert [evaluate(patches, pictures, protocol, out=tmp_path, progress=other)] == results
+    assert not attacked
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json", "verdicts.npz"}
+
+
+def test_a_result_that_comes_between_two_looks_is_found(patches, pictures, tmp_path, shared, monkeypatch):
+    first, look, looks = evaluate(patches, pictures, "pgd2", out=tmp_path), Store.result, []
+
+    def too_early(self):
+        looks.append(self)
+        return look(self) if len(looks) > 1 else None
+
+    monkeypatch.setattr(Store, "result", too_early)
+    assert evaluate(patches, pictures, "pgd2", out=tmp_path) == first
 
 
 def test_the_model_is_checked_by_every_process(pictures, tmp_path, shared):

@@ -21,7 +21,7 @@ from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.protocols import Protocol, Settings, parse
 from advss_zoo.evaluation.protocols.corruptions import Published
 from advss_zoo.evaluation.protocols.pgd import Pgd
-from advss_zoo.evaluation.results import Result
+from advss_zoo.evaluation.results import Result, versions
 from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.ensemble import Ensemble
@@ -116,6 +116,27 @@ def test_seconds_add_up_over_processes(patches, pictures, tmp_path):
     assert result.images_per_second == pytest.approx(150 / result.seconds)
 
 
+def test_a_result_names_every_device_and_version_that_took_part(patches, pictures, tmp_path, monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("advss_zoo.evaluation.effort.describe_device", lambda device: "cuda (NVIDIA H100)")
+        elsewhere.setattr("advss_zoo.evaluation.effort.versions", lambda: {**versions(), "torch": "1.0"})
+        interrupted(patches, pictures, tmp_path, after=128)
+    result = evaluate(patches, pictures, "pgd2", out=tmp_path)
+    plain = evaluate(patches, pictures, "pgd2")
+    assert result.device == f"cuda (NVIDIA H100), {plain.device}"
+    assert result.versions == {**plain.versions, "torch": f"1.0, {plain.versions['torch']}"}
+    assert plain.versions == versions()
+
+
+def test_progress_of_an_earlier_version_is_read(patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, after=128)
+    path = tmp_path / "progress.json"
+    progress = json.loads(path.read_text())
+    path.write_text(json.dumps({key: progress[key] for key in progress.keys() - {"devices", "versions"}}))
+    result = evaluate(patches, pictures, "pgd2", out=tmp_path)
+    assert (result.n, result.versions) == (150, versions())
+
+
 CHILD = """
 import sys, time
 import torch
@@ -160,6 +181,26 @@ def test_kill_dash_nine(recorded, tmp_path):
     result = evaluate(model, data, recorded, out=tmp_path / "out")
     assert sorted(set(seen)) == list(range(kept, 400))
     assert result.verdicts == evaluate(model, data, "pgd2").verdicts
+
+
+def test_what_a_kill_left_of_a_file_is_swept(patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, after=64)
+    (tmp_path / ".adversarial.pt.k9x.part").write_bytes(b"half of it")
+    evaluate(patches, pictures, "pgd2", out=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json", "verdicts.npz"}
+
+
+@pytest.mark.parametrize("attack", ["transfer", "ensemble-worst"])
+def test_members_that_are_called_something_else_are_a_sentence(attack, pictures, tmp_path):
+    def run(*names, **more):
+        model = Ensemble([patches(0), patches(1)], names)
+        return evaluate(model, pictures.first(72), quick(attack), out=tmp_path, batch_size=1, **more)
+
+    with pytest.raises(KeyboardInterrupt):
+        run("a", "b" * 300, progress=stop_at(64))
+    with pytest.raises(UsageError, match="Call the members of the ensemble what they were called before"):
+        run("a", "c")
+    assert run("a", "b" * 300).n == 72
 
 
 # Folders that belong to others.

@@ -86,3 +86,56 @@ def test_which_networks_suit() -> None:
     assert not suits(Ensemble([NETWORKS["50"], nn.Flatten()]))
     assert not suits(ResNetV2(Architecture(depth=18, width=4, stem="imagenet")))
     assert not suits(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))
+
+
+class Defence(ResNetV2):
+    def forward(self, x):
+        return super().forward((x * 15).round() / 15)
+
+
+class MeanLogits(Ensemble):
+    def forward(self, x):
+        return self.logits(x).mean(dim=1)
+
+
+def replaced(path: str, by: nn.Module) -> ResNetV2:
+    model = network()
+    model.set_submodule(path, by)
+    return model
+
+
+def hooked(path: str) -> ResNetV2:
+    model = network()
+    model.get_submodule(path).register_forward_hook(lambda _, __, output: 2 * output)
+    return model
+
+
+def with_own_forward() -> ResNetV2:
+    model = network()
+    model.forward = lambda x: -ResNetV2.forward(model, x)
+    return model
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Defence(Architecture(depth=18, width=4)),
+        with_own_forward(),
+        *(hooked(path) for path in ("", "normalize", "trunk.layer2.0", "trunk.conv1", "head.layer4.1.conv2")),
+        replaced("head", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))),
+        replaced("normalize", nn.Identity()),
+        replaced("trunk.conv1", nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect", bias=False)),
+        replaced("trunk.bn1", nn.GroupNorm(2, 4)),
+        replaced("trunk.layer3", nn.Sequential(*network().trunk.layer3, nn.ReLU())),
+    ],
+)
+def test_a_network_that_computes_something_else_is_computed_as_a_whole(changed: ResNetV2) -> None:
+    assert not suits(changed)
+    assert not suits(Ensemble([network(), changed]))
+
+
+def test_so_is_an_ensemble_that_does() -> None:
+    assert not suits(MeanLogits([network(), network(seed=1)]))
+    ensemble = Ensemble([network(), network(seed=1)])
+    ensemble.register_forward_pre_hook(lambda _, inputs: (inputs[0].round(),))
+    assert not suits(ensemble)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pytest
 import torch
 
@@ -169,13 +168,21 @@ def test_weights_of_the_outer_problem():
     assert losses["plus"] + losses["minus"] == pytest.approx(2 * losses["none"], rel=1e-5)
 
 
-def test_every_task_has_a_third_of_the_loss():
+@pytest.mark.parametrize(("weights", "shares"), [((), (1, 1, 1)), ((1, 2, 3), (0.5, 1, 1.5))])
+def test_every_task_has_its_share_of_the_loss(weights, shares):
     torch.manual_seed(0)
-    objective = Joint(tasks=TASKS)
+    objective = Joint(tasks=TASKS, weights=weights)
     model = objective.build(Architecture(depth=18, width=2)).eval()
     batch = objective.transform(torch.rand(4, 3, 32, 32), torch.zeros(4).long(), torch.arange(4), seed=1)
     parts = [
         task.loss(joint.Branch(model, model.head[task.name]), part.inputs, part).item()
         for task, part in zip(TASKS, batch.parts, strict=True)
     ]
-    assert objective.loss(model, batch.inputs, batch).item() == pytest.approx(math.fsum(parts) / 3, rel=1e-5)
+    expected = float(np.dot(shares, parts)) / 3
+    assert objective.loss(model, batch.inputs, batch).item() == pytest.approx(expected, rel=1e-5)
+    attacked = [
+        task.attack_loss(joint.Branch(model, model.head[task.name]), part)(part.inputs).item()
+        for task, part in zip(TASKS, batch.parts, strict=True)
+    ]
+    expected = float(np.dot(shares, attacked))
+    assert objective.attack_loss(model, batch)(batch.inputs).item() == pytest.approx(expected, rel=1e-5)

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from copy import deepcopy
+
+import pytest
 import torch
 
+from advss_zoo.errors import CheckpointError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.jigsaw import Jigsaw
+from advss_zoo.objectives.joint import Joint
+from advss_zoo.objectives.rotation import Rotation
+from advss_zoo.zoo import checkpoint
 
 
 def test_class_frequencies():
@@ -37,3 +44,26 @@ def test_orders_are_permutations_that_the_checkpoint_carries():
     stored = objective.build(Architecture(depth=18, width=2)).state_dict()["head.permutations"]
     assert torch.equal(stored, orders)
     assert not torch.equal(Jigsaw(permutation_seed=1).orders(), orders)
+
+
+@pytest.mark.parametrize(
+    ("objective", "key"),
+    [
+        (Jigsaw(), "head.permutations"),
+        (Joint(tasks=(Jigsaw(), Rotation())), "head.jigsaw.permutations"),
+    ],
+    ids=["jigsaw", "joint"],
+)
+def test_weights_for_other_permutations_are_not_loaded(objective, key, tmp_path):
+    architecture = Architecture(depth=18, width=2)
+    network = objective.build(architecture)
+    config = checkpoint.Config(
+        name="j", tag="t", kind="trunk", scenario="p3", architecture=architecture, objective=objective
+    )
+    state = network.state_dict()
+    checkpoint.save(tmp_path / "same", state, config)
+    checkpoint.load(tmp_path / "same")
+    checkpoint.save(tmp_path / "other", state | {key: Jigsaw(permutation_seed=1).orders()}, config)
+    with pytest.raises(CheckpointError, match=rf"{key} .* not the permutations of permutation_seed 22"):
+        checkpoint.load(tmp_path / "other")
+    deepcopy(network).load_state_dict(state)

@@ -159,6 +159,28 @@ def test_oneshot_turns_every_image_in_all_four_ways():
     assert torch.equal(batch.inputs[6], torch.rot90(images[0], 1, (1, 2)))
 
 
+def test_validation_of_oneshot_finds_the_same_without_the_turned_copies():
+    """In double precision, in which the size of a batch does not show."""
+    torch.manual_seed(0)
+    objective = OneShot(label_smoothing=0.1)
+    model = objective.build(ARCHITECTURE).eval().double()
+    images, index = torch.rand(6, 3, 32, 32, dtype=torch.float64), torch.arange(6) + 40
+    labels = model(images).argmax(dim=1)
+    labels[0] = (labels[0] + 1) % 10
+    found = []
+    for judge in (objective, objective.watched):
+        batch = judge.transform(images, labels, index, seed=3)
+        attack = Pgd(steps=3, eps=4 / 255, step_size=2 / 255)
+        attacked = attack.perturb(judge.attack_loss(model, batch), batch.inputs, index=batch.index, seed=5, progress=1)
+        right = [judge.correct(model, inputs, batch) for inputs in (batch.inputs, attacked)]
+        found.append((len(batch.inputs), attacked[:6], torch.stack(right)))
+    (five, theirs, expected), (one, ours, measured) = found
+    assert (five, one) == (30, 6)
+    torch.testing.assert_close(ours, theirs)
+    assert torch.equal(measured, expected)
+    assert measured[0].tolist() == [False] + [True] * 5
+
+
 def test_oneshot_smooths_the_labels_of_the_data_in_training_only():
     torch.manual_seed(0)
     images, labels = torch.rand(4, 3, 32, 32), torch.arange(4)
@@ -178,3 +200,5 @@ def test_oneshot_smooths_the_labels_of_the_data_in_training_only():
 def test_a_joint_objective_has_each_task_once():
     with pytest.raises(ValueError, match="twice"):
         Joint(tasks=(Rotation(), Rotation()))
+    with pytest.raises(ValueError, match="1 `weights` for 2 `tasks`"):
+        Joint(tasks=(Rotation(), Jigsaw()), weights=(1,))

@@ -11,14 +11,19 @@ from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import write_json
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.report.ours import members
 from advss_zoo.training.recipe import load
 from advss_zoo.zoo import checkpoint
-from advss_zoo.zoo.ensembles import combined_sha256
+from advss_zoo.zoo.ensembles import EnsembleConfig, Member, combined_sha256
 
 RECIPE = load("p1f4.mini").to_yaml()
 
 
 def sha256_of(name: str, picked: str) -> str:
+    """Of one net; of an ensemble by its members."""
+    parts = members(name) or name.split("+")
+    if len(parts) > 1:
+        return combined_sha256([sha256_of(part, picked) for part in parts])
     return hashlib.sha256(f"{name} {picked}".encode()).hexdigest()
 
 
@@ -81,6 +86,20 @@ def train(runs: Path, name: str, picked: str, epochs: float) -> None:
     write_json(folder / "config.json", config.model_dump(mode="json"))
     for place in (folder, folder.parent):
         (place / "recipe.yaml").write_text(RECIPE)
+
+
+def retrain(runs: Path, name: str, picked: str = "average") -> None:
+    """Give one of the weights of a run another sha256."""
+    config = runs / name / picked / "config.json"
+    config.write_text(config.read_text().replace(sha256_of(name, picked), sha256_of(name, f"another {picked}")))
+
+
+def assemble(runs: Path, name: str, picked: str = "average") -> None:
+    """Leave the run of an ensemble of the paper."""
+    base, _, tag = name.partition(".")
+    parts = tuple(Member(name=part, sha256=sha256_of(part, picked)) for part in members(name))
+    config = EnsembleConfig(name=base, tag=tag, scenario="p3f4", classes=tuple("abcdefghij"), members=parts)
+    write_json(runs / name / "ensemble" / "config.json", config.model_dump(mode="json"))
 
 
 TASKS = ("selfie-p3f4.mini", "rotation-p3f4.mini", "jigsaw-p3f4.mini")

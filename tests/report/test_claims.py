@@ -14,7 +14,7 @@ from advss_zoo.attacks.unforeseen.calibration import CIFAR10
 from advss_zoo.report import claims
 from advss_zoo.report.claims import CLAIMS
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be said yet"
+HOLDS, FAILS, CHANCE, OPEN = "holds", "does not hold", "not settled", "cannot be said yet"
 TASKS = ("selfie", "rotation", "jigsaw")
 
 
@@ -123,6 +123,32 @@ def test_a_margin_has_the_direction_of_the_papers_in_every_metric(ta, ra, verdic
         f"RA {100 * (ra - 0.43):+.2f}",
         f"TA {100 * (ta - 0.71):+.2f}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ta", "ra", "shift", "verdict"),
+    [(0.72, 0.433, 0, HOLDS), (0.72, 0.433, 5_000, CHANCE), (0.70, 0.433, 5_000, FAILS)],
+)
+def test_a_margin_that_could_be_chance_settles_nothing(ta, ra, shift, verdict, measure, ours):
+    """Shifted, other images are right, and the difference is that of two large numbers."""
+    measure("p1f4.mini", 0.71, 0.43)
+    measure("selfie-p3f4.mini", ta, ra, shift=shift)
+    judged = judge("table3", "from scratch", ours)
+    assert judged.verdict == verdict
+    assert ("could be chance" in judged.evidence[0]) == (shift > 0)
+
+
+def test_one_member_that_could_be_beaten_by_chance_settles_nothing(measure, ours):
+    names = [f"{task}-p3f4.mini" for task in TASKS]
+    for name in names:
+        measure(name, 0.7, 0.45, shift=5_000 if name == names[0] else 0)
+    for left_out in names:
+        measure("+".join(name for name in names if name != left_out), 0.7, 0.453, trained=False)
+    assert judge("table6", "members", ours).verdict == OPEN
+    measure("+".join(names), 0.7, 0.453, trained=False)
+    assert judge("table6", "members", ours).verdict == CHANCE
+    measure(names[1], 0.7, 0.47)
+    assert judge("table6", "members", ours).verdict == FAILS
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,67 @@ def test_other_weights_do_not_count_beside_a_card(card, measure, ours):
     assert [found.result.ta for found in ours().measurements(NAME)] == [0.7]
 
 
+@pytest.mark.parametrize("known", ["by a card", "by a run"])
+def test_weights_of_an_earlier_training_do_not_count(known, card, measure, ours, runs):
+    measure(NAME, 0.7, 0.4, picked="earlier", trained=False)
+    assert ours().is_complete(NAME), "nothing says that these are not the ones"
+    if known == "by a card":
+        card(NAME, 0.7, 0.4)
+    else:
+        made_up.train(runs, NAME, "average", 16.0)
+    assert [found.picked for found in ours().measurements(NAME)] == (["average"] if known == "by a card" else [])
+    assert ours().is_complete(NAME) == (known == "by a card")
+
+
+def test_a_run_that_was_made_again_has_to_be_measured_again(measure, ours, runs):
+    measure(NAME, 0.7, 0.4)
+    made_up.retrain(runs, NAME)
+    assert ours().of(NAME) is None
+    assert not ours().is_complete(NAME)
+
+
+def test_picks_of_a_run_that_is_not_the_zoos_are_not_the_checkpoints(card, measure, ours, runs):
+    card(NAME, 0.7, 0.4)
+    measure(NAME, 0.8, 0.3, picked="best-ta")
+    assert [found.pick for found in ours().measurements(NAME)] == [None]
+    made_up.train(runs, NAME, "average", 16.0)
+    assert [found.pick for found in ours().measurements(NAME)] == [None, "best-ta"]
+
+
+def test_what_stands_for_a_checkpoint_is_what_it_ships(measure, ours, runs):
+    made_up.train(runs, NAME, "average", 16.0)
+    measure(NAME, 0.8, 0.3, picked="best-ta")
+    assert [found.pick for found in ours().measurements(NAME)] == ["best-ta"]
+    assert ours().of(NAME) is None
+
+
+def test_picks_are_missing_until_they_are_measured_on_all_images(measure, ours, runs):
+    for picked in ("best-ta", "best-ra", "average"):
+        made_up.train(runs, NAME, picked, 16.0)
+    assert ours().unmeasured_picks(NAME) == [], "the run goes on"
+    made_up.train(runs, NAME, "last", 16.0)
+    assert sorted(ours().unmeasured_picks(NAME)) == ["best-ra", "best-ta"]
+    measure(NAME, 0.7, 0.4, n=1_000, picked="best-ta")
+    measure(NAME, 0.7, 0.4, picked="best-ra")
+    assert ours().unmeasured_picks(NAME) == ["best-ta"]
+    config = runs / NAME / "best-ta" / "config.json"
+    for same in ("best-ra", "average"):  # which is measured, or missing anyway
+        made_up.train(runs, NAME, "best-ta", 16.0)
+        config.write_text(config.read_text().replace(made_up.sha256_of(NAME, "best-ta"), made_up.sha256_of(NAME, same)))
+        assert ours().unmeasured_picks(NAME) == []
+
+
+def test_one_epoch_may_be_the_best_in_both(measure, ours, runs):
+    for picked in ("best-ta", "best-ra"):
+        made_up.train(runs, NAME, picked, 16.0)
+    config = runs / NAME / "best-ra" / "config.json"
+    config.write_text(
+        config.read_text().replace(made_up.sha256_of(NAME, "best-ra"), made_up.sha256_of(NAME, "best-ta"))
+    )
+    measure(NAME, 0.7, 0.4, picked="best-ta", trained=False)
+    assert [found.pick for found in ours().measurements(NAME)] == ["best-ra and best-ta"]
+
+
 def test_without_a_card_results_of_evaluations_count(measure, ours):
     measure(NAME, 0.7, 0.4, epochs=12.0)
     measure(NAME, 0.9, 0.9, label="pgd20 (l2, eps 0.5)", picked="last")
@@ -125,10 +186,24 @@ def test_an_ensemble_is_its_members_in_any_order(measure, ours):
     assert ours().of("ensemble-rotation-jigsaw-p3f4.mini") is None
 
 
-def test_an_ensemble_that_is_a_checkpoint_goes_by_its_name(measure, ours):
+def test_an_ensemble_that_is_a_checkpoint_goes_by_its_name(measure, ours, runs):
     measure(ENSEMBLE, 0.72, 0.43, trained=False)
+    assert (ours().of(ENSEMBLE).result.ra, ours().of(ENSEMBLE).pick) == (0.43, "origin unknown")
+    made_up.assemble(runs, ENSEMBLE)
     assert (ours().of(ENSEMBLE).result.ra, ours().of(ENSEMBLE).pick) == (0.43, None)
     assert ours().is_complete(ENSEMBLE)
+
+
+@pytest.mark.parametrize("name", [ENSEMBLE, "+".join(PARTS)])
+def test_an_ensemble_is_what_its_members_are_now(name, measure, ours, runs):
+    for part in PARTS:
+        measure(part, 0.7, 0.4, epochs=10.0)
+    made_up.assemble(runs, ENSEMBLE)
+    measure(name, 0.72, 0.43, trained=False)
+    assert ours().is_complete(ENSEMBLE)
+    made_up.retrain(runs, PARTS[1])
+    assert ours().of(ENSEMBLE) is None
+    assert not ours().is_complete(ENSEMBLE)
 
 
 def test_the_epochs_of_an_ensemble_need_all_members(measure, ours):
@@ -151,10 +226,13 @@ def test_who_fools_whom(transfer, ours):
 
 
 def test_weights_that_ship_come_before_others_and_many_images_before_few(transfer, ours, runs):
+    transfer(weights="best-ra", n=10_000)
+    assert (ours().transfer(*PARTS).result.n, ours().transfer(*PARTS).pick) == (10_000, "origin unknown")
+    assert ours().is_complete(ENSEMBLE, "transfer")
     for part in PARTS:
         made_up.train(runs, part, "average", 16.0)
-    transfer(weights="best-ra", n=1_000)
-    assert (ours().transfer(*PARTS).result.n, ours().transfer(*PARTS).pick) == (1_000, "origin unknown")
+    assert ours().transfer(*PARTS) is None
+    assert not ours().is_complete(ENSEMBLE, "transfer")
     transfer()
     assert (ours().transfer(*PARTS).result.n, ours().transfer(*PARTS).pick) == (100, None)
     transfer(n=200)

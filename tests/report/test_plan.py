@@ -9,6 +9,7 @@ import pytest
 from report import made_up
 
 from advss_zoo import resources
+from advss_zoo.errors import UsageError
 from advss_zoo.report import plan
 from advss_zoo.report.ours import Ours
 from advss_zoo.zoo import index
@@ -106,6 +107,53 @@ def test_what_is_measured_on_all_images_is_not_missing(steps, measure, runs):
     assert [step.action for step in steps("p1f4.mini")] == ["evaluate"]
     measure("p1f4.mini", 0.7, 0.4)
     assert steps("p1f4.mini") == []
+
+
+def test_an_ensemble_is_made_again_when_a_member_was(steps, measure, runs):
+    for name in ("selfie-p3f4.mini", "rotation-p3f4.mini"):
+        measure(name, 0.7, 0.4)
+        made_up.train(runs, name, "last", 8.0)
+    made_up.assemble(runs, ENSEMBLE)
+    assert _commands(steps(ENSEMBLE)) == [f"advss eval --model runs/{ENSEMBLE}/ensemble --data cifar10"]
+    measure(ENSEMBLE, 0.7, 0.4, trained=False)
+    assert steps(ENSEMBLE) == []
+    made_up.retrain(runs, "rotation-p3f4.mini")
+    assert _commands(steps(ENSEMBLE))[0] == f"advss train {ENSEMBLE}"
+
+
+def test_results_of_other_weights_are_not_in_the_way(steps, measure, runs):
+    made_up.train(runs, "p1f4.mini", "last", 8.0)
+    folder = measure("p1f4.mini", 0.7, 0.4)
+    folder.parent.rename(runs / "eval" / "p1f4.mini-cifar10")
+    made_up.retrain(runs, "p1f4.mini")
+    place = f"runs/eval/p1f4.mini-cifar10-{made_up.sha256_of('p1f4.mini', 'another average')[:8]}"
+    assert plan.place("p1f4.mini", Path("runs")) == Path(place)
+    assert _commands(steps("p1f4.mini")) == [f"advss eval --model runs/p1f4.mini/average --data cifar10 --out {place}"]
+
+
+def test_what_a_run_picked_is_evaluated_beside_what_it_ships(measure, runs):
+    for picked in ("best-ta", "best-ra", "average", "last"):
+        made_up.train(runs, "p1f4.mini", picked, 8.0)
+    found = plan.picks(["p1f4.mini", "selfie-p3f4.mini"], Ours(Path("runs")))
+    assert sorted(_commands(found)) == [
+        f"advss eval --model runs/p1f4.mini/best-{metric} --data cifar10" for metric in ("ra", "ta")
+    ]
+    assert {step.pick: plan.seconds(step, "cpu") for step in found} == {"best-ta": 21, "best-ra": 21}
+    measure("p1f4.mini", 0.7, 0.4, picked="best-ta")
+    assert [step.pick for step in plan.picks(["p1f4.mini"], Ours(Path("runs")))] == ["best-ra"]
+
+
+def test_the_profile_of_what_is_trained(tmp_path):
+    recipe = tmp_path / "checkout" / "recipes" / "p1f4.mini.yaml"
+    recipe.write_text(recipe.read_text() + "profiles: {paper: {epochs: 1, ship: best-ta}}\n")
+    made = plan.steps(["p1f4.mini"], Ours(Path("runs")), profile="paper")
+    assert _commands(made) == [
+        "advss train p1f4.mini profile=paper",
+        "advss eval --model runs/p1f4.mini/best-ta --data cifar10",
+    ]
+    assert plan.load_recipe("p1f4.mini", "paper").epochs == 1
+    with pytest.raises(UsageError, match="no profile 'paper'"):
+        plan.steps(["selfie-p3f4.mini"], Ours(Path("runs")), profile="paper")
 
 
 def test_another_protocol_is_another_evaluation(steps, measure, runs):

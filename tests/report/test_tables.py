@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from report import made_up
 
 from advss_zoo.evaluation import protocols
 from advss_zoo.report import paper, tables
@@ -28,7 +29,7 @@ def test_every_table_has_every_key(name, measure, ours):
     for claim in document["claims"]:
         assert claim.keys() == {"claim", "verdict", "evidence", "missing"}
     for step in document["missing"]:
-        assert step.keys() == {"name", "action", "command", "protocol"}
+        assert step.keys() == {"name", "action", "command", "protocol", "pick"}
     assert {step["name"] for step in document["missing"]} >= {
         row["checkpoint"] for row in document["rows"] if row["checkpoint"] and not row["ours"]
     }
@@ -41,6 +42,22 @@ def test_accuracies_are_fractions_and_epochs_are_not(measure, ours):
     assert (row["ours"]["ta"], row["ours"]["ra"], row["ours"]["epochs"]) == (0.7, 0.4, 12.0)
     low, high = row["ours"]["ra_ci95"]
     assert low < 0.4 < high
+
+
+@pytest.mark.parametrize(("name", "shows"), [("table3", True), ("fig1", True), ("fig4", False)])
+def test_what_runs_picked_is_missing_where_it_would_be_shown(name, shows, measure, ours, runs):
+    checkpoint = "selfie-p3f4.mini"
+    for picked in ("best-ta", "best-ra", "last"):
+        made_up.train(runs, checkpoint, picked, 16.0)
+    measure(checkpoint, 0.7, 0.4)
+
+    def missing():
+        steps = tables.document(paper.load(name), "mini", ours())["missing"]
+        return {step["pick"] for step in steps if step["name"] == checkpoint and step["protocol"] == "pgd20"}
+
+    assert missing() == ({"best-ta", "best-ra"} if shows else set())
+    measure(checkpoint, 0.7, 0.4, picked="best-ta")
+    assert missing() == ({"best-ra"} if shows else set())
 
 
 def test_a_tag_stands_for_itself(measure, ours):

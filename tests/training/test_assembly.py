@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 
 import pytest
 import torch
 import yaml
 
-from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.training import recipe
@@ -69,6 +70,68 @@ def test_members_are_found_among_runs(members, tmp_path):
     assert len(ensembles.read(assemble(made_of, runs / "x.test")).members) == 2
     with pytest.raises(UsageError, match=r"member-9\.test"):
         assemble(made_of.model_copy(update={"members": ["member-0.test", "member-9.test"]}), runs / "x.test")
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_another_ensemble_takes_the_place_of_the_first_as_a_whole(members, tmp_path):
+    folder = assemble(ensemble_of(members), tmp_path / "together.test")
+    (folder / "results").mkdir()
+    assemble(ensemble_of(members[1:]), tmp_path / "together.test")
+    alone = assemble(ensemble_of(members[1:]), tmp_path / "alone" / "together.test")
+    assert content(folder) == content(alone)
+    assert [path.name for path in (tmp_path / "together.test").iterdir()] == ["ensemble"]
+    assert not (folder / "results").exists(), "they were of the other"
+
+
+def test_a_member_that_was_trained_again_takes_its_place(members, tmp_path):
+    folder = assemble(ensemble_of(members), tmp_path / "together.test")
+    before = ensembles.read(folder).sha256
+    torch.manual_seed(9)
+    checkpoint.save(members[0], ResNetV2(ARCHITECTURE).state_dict(), checkpoint.read_config(members[0]))
+    assemble(ensemble_of(members), tmp_path / "together.test")
+    assert load.from_path(folder).sha256 != before
+
+
+def test_an_ensemble_that_cannot_be_copied_leaves_the_one_that_was_there(members, tmp_path, monkeypatch):
+    folder = assemble(ensemble_of(members[:2]), tmp_path / "together.test")
+    before, copytree = content(tmp_path / "together.test"), shutil.copytree
+
+    def fails(source, target, **options):
+        copytree(source, target, **options)
+        if target.name == "member-1.test":
+            raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(shutil, "copytree", fails)
+    with pytest.raises(AdvssError, match="No space left on device"):
+        assemble(ensemble_of(members), tmp_path / "together.test")
+    assert content(tmp_path / "together.test") == before
+    folder.rename(folder.with_name(".ensemble.old"))  # as a kill at the worst moment leaves it
+    with pytest.raises(AdvssError, match="No space left on device"):
+        assemble(ensemble_of(members), tmp_path / "together.test")
+    assert content(tmp_path / "together.test") == before
+
+
+def test_the_very_same_ensemble_keeps_what_was_measured_of_it(members, tmp_path):
+    folder = assemble(ensemble_of(members), tmp_path / "together.test")
+    (folder / "results").mkdir()
+    config = ensembles.read(folder).model_copy(update={"temperature": 2.0})
+    (folder / "config.json").write_text(config.model_dump_json())
+    assemble(ensemble_of(members), tmp_path / "together.test")
+    assert (folder / "results").is_dir()
+    assert ensembles.read(folder).temperature == 2.0
+    shutil.copytree(members[0], folder / "members" / "stranger.test")
+    assemble(ensemble_of(members), tmp_path / "together.test")
+    assert sorted(path.name for path in (folder / "members").iterdir()) == [member.name for member in members]
+
+
+def test_members_may_be_given_as_folders(members, tmp_path):
+    names = EnsembleRecipe(name="x", tag="test", scenario="p1f4", members=["member-0.test", "member-1.test"])
+    folder = assemble(names, tmp_path / "x.test", members[:2])
+    assert recipe.load_any(folder / "recipe.yaml") == names
+    assert [member.name for member in ensembles.read(folder).members] == names.members
 
 
 def test_a_member_whose_weights_have_changed_is_refused(members, tmp_path):

@@ -17,6 +17,7 @@ from advss_zoo.training import cost, recipe
         ("p1f4.r50", ["profile=paper"], 11),
         ("rotation-p3.r50", ["profile=paper"], 12),  # 10 of the attack, one clean and one attacked
         ("rotation-rs.r50", [], 1),
+        ("p1f4.mini", ["objective.name=trades"], 1 + 0.3 * 2 + 0.7 * 3),
     ],
 )
 def test_passes_an_image(monkeypatch, name, options, passes):

@@ -14,7 +14,7 @@ from advss_zoo.errors import UsageError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.rotation import Rotation
-from advss_zoo.training import cost, finetune
+from advss_zoo.training import cost, finetune, parents, recipe
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.finetune import Start, Wishes
 from advss_zoo.training.recipe import EnsembleRecipe
@@ -90,6 +90,30 @@ def test_what_was_fine_tuned_before_says_so() -> None:
     assert (made.name, made.scenario, made.parent) == ("my-pets-p1f4-f4", "p1f4-f4", "p1f4.mini")
 
 
+def test_a_name_does_not_grow_with_every_round() -> None:
+    start_ = start("classifier", "my-pets-rotation-p3f4")
+    for _ in range(30):
+        (made,) = planned(made_of([9, 9]), start_).recipes
+        start_ = start("classifier", made.name)
+    assert made.name.startswith("my-pets-")
+    assert len(made.name) <= 80
+    (made,) = planned(made_of([9, 9]), start("classifier", "my-pets-rotation-p3f4")).recipes
+    assert made.name == "my-pets-rotation-p3f4-f4"
+
+
+@pytest.mark.parametrize("override", ["data=x", "image_size=64", "parent=p1f4.mini", "trains=head"])
+def test_what_the_result_is_judged_by_is_an_option(override: str) -> None:
+    with pytest.raises(UsageError, match="has an option of its own here"):
+        planned(made_of([9, 9]), overrides=(override,))
+
+
+@pytest.mark.parametrize(("side", "shares"), [(32, 1), (64, 1), (256, 4)])
+def test_large_images_go_through_the_net_in_shares(side: int, shares: int) -> None:
+    mini = start().config.model_copy(update={"architecture": ARCHITECTURE.model_copy(update={"width": 16})})
+    (made,) = planned(made_of([6_000, 6_000]), Start("mini", mini), side=side).recipes
+    assert (made.batch_size, made.accumulation) == (128, shares)
+
+
 @pytest.mark.parametrize("data", ["кошки", "/tmp/..hidden..", "a" * 300, "x_Y.z/", "..."])
 def test_any_folder_gives_a_name(data: str) -> None:
     (made,) = planned(made_of([9, 9]), data=data).recipes
@@ -111,6 +135,7 @@ def test_classes_of_different_sizes_are_weighted() -> None:
     assert sum(w * n for w, n in zip(weights, prepared.counts(), strict=True)) == pytest.approx(210, rel=1e-3)
     assert planned(prepared).recipes[0].objective.class_weights == weights  # type: ignore[attr-defined]
     assert finetune.class_weights(made_of([100, 80, 70])) == ()
+    assert finetune.class_weights(made_of([100_000, 5])) == (0.5, finetune.MOST_WEIGHT)
 
 
 def test_trades_is_a_choice() -> None:
@@ -192,6 +217,23 @@ class TestStarts:
         found = finetune.starts(str(folder), tmp_path)
         assert [each.config.name for each in found] == ["one", "two"]
         assert all(Path(each.reference).is_dir() for each in found)
+
+    def test_ones_own_run_of_a_name_of_the_zoo_is_meant_in_an_ensemble_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The members' runs lie below that of the ensemble, and from there the name means the zoo's."""
+        monkeypatch.chdir(tmp_path)
+        config = checkpoint.Config(
+            name="p1f4", tag="mini", scenario="p1f4", architecture=ARCHITECTURE, classes=tuple("abcdefghij")
+        )
+        run = Path("runs/p1f4.mini")
+        checkpoint.save(run / "best-ta", ResNetV2(ARCHITECTURE).state_dict(), config)
+        checkpoint.save(run / "last", ResNetV2(ARCHITECTURE).state_dict(), config)
+        (run / "recipe.yaml").write_text(recipe.load("p1f4.mini", ["ship=best-ta"]).to_yaml())
+        found = finetune.starts("runs/p1f4.mini+rotation-p3", Path("runs"))
+        below = Path("runs/pets-ensemble-f4.mini")
+        assert parents.find(str(found[0].reference), below) == run / "best-ta"
+        assert found[1].reference == "rotation-p3.mini"
 
     def test_one_twice_is_no_ensemble(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"different names; found p1f4\.mini, p1f4\.mini"):

@@ -133,9 +133,13 @@ def test_a_trunk_that_is_not_whole_is_refused_by_name(pretrained, tmp_path, dama
         parents.inherit_trunk(ResNetV2(ARCHITECTURE), folder)
 
 
-def test_a_parent_of_another_width_is_refused(pretrained):
-    with pytest.raises(CheckpointError, match="misshapen"):
-        parents.inherit_trunk(ResNetV2(Architecture(depth=18, width=4)), pretrained / "average")
+@pytest.mark.parametrize(
+    ("key", "mine", "says"),
+    [("width", 4, "architecture.width=2"), ("depth", 50, "depth=18"), ("shortcut_bn", False, "shortcut_bn=True")],
+)
+def test_a_parent_that_is_built_otherwise_is_refused_with_what_would_fit(pretrained, key, mine, says):
+    with pytest.raises(CheckpointError, match=rf"was trained with {key} .*{says}"):
+        parents.inherit_trunk(ResNetV2(ARCHITECTURE.model_copy(update={key: mine})), pretrained / "average")
 
 
 def test_a_parent_that_saw_other_normalisation_is_refused(pretrained):

@@ -62,6 +62,14 @@ def test_of_equals_the_longest_trained_is_kept_and_does_not_count_as_better(
     assert epochs(tmp_path / "run") == dict.fromkeys(PICKED, 3)
 
 
+def test_while_no_image_withstands_the_attack_yet_a_better_ta_earns_patience(
+    cache: Path, recipe_file: Path, tmp_path: Path, measured: dict[int, tuple[float, float]]
+) -> None:
+    measured |= {1: (0.1, 0), 2: (0.2, 0), 3: (0.3, 0), 4: (0.4, 0), 5: (0.4, 0), 6: (0.3, 0)}
+    trainer.train(recipe.load(recipe_file, OPTIONS), tmp_path / "run")
+    assert epochs(tmp_path / "run")["last"] == 6
+
+
 def test_a_collapse_is_but_a_reason_to_stop(
     cache: Path, recipe_file: Path, tmp_path: Path, measured: dict[int, tuple[float, float]]
 ) -> None:

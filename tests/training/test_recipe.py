@@ -7,8 +7,12 @@ import re
 import pytest
 import yaml
 
-from advss_zoo import resources
+from advss_zoo import adversaries, objectives, resources
+from advss_zoo.adversaries.base import Adversary
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.objectives.base import Objective
+from advss_zoo.objectives.joint import DiversityOptions
+from advss_zoo.registry import subclasses
 from advss_zoo.training import recipe
 
 
@@ -59,6 +63,21 @@ def test_files_that_are_no_recipes(tmp_path, text):
     path.write_text(text)
     with pytest.raises(UsageError):
         recipe.load(path)
+
+
+@pytest.mark.parametrize("name", ["selfie-p3.mini", "jigsaw-p3.mini"])
+def test_pieces_have_to_fit_the_image(name):
+    with pytest.raises(UsageError, match="images of 32 pixels have no 5x5 equal pieces"):
+        recipe.load(name, ["objective.grid=5"])
+
+
+@pytest.mark.parametrize(
+    "kind", [*subclasses(objectives, Objective), *subclasses(adversaries, Adversary), DiversityOptions]
+)
+def test_every_choice_is_in_the_documentation(kind):
+    text = (resources.CHECKOUT / "docs" / "training.md").read_text()
+    for key, field in kind.model_fields.items():
+        assert f"`{field.default if key == 'name' else key}" in text, key
 
 
 def test_unknown_names_list_the_known_ones_and_the_nearest():

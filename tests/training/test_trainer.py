@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -39,7 +42,7 @@ def unbroken(small_cache, recipe_file, tmp_path_factory):
 
 def test_a_run_leaves_everything_a_person_looks_for(unbroken):
     assert {path.name for path in unbroken.iterdir()} == {
-        "recipe.yaml", "log.jsonl", "curves.png", "state.safetensors", "tensorboard", *PICKED,
+        "recipe.yaml", "log.jsonl", "curves.png", "state.safetensors", "tensorboard", ".lock", *PICKED,
     }  # fmt: skip
     records = log.read(unbroken / "log.jsonl")
     assert [r["epoch"] for r in records if "validation" in r] == [2, 4]
@@ -126,6 +129,30 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(unbroken, cache, recipe_fi
         trainer.train(recipe.load(recipe_file), unbroken)
     with pytest.raises(UsageError, match="another recipe"):
         trainer.train(recipe.load(recipe_file, ["epochs=9"]), unbroken, resume=True)
+
+
+def test_a_run_that_could_not_begin_claims_no_folder(cache, recipe_file, tmp_path):
+    with pytest.raises(AdvssError):
+        trainer.train(recipe.load(recipe_file, ["parent=nothing-p3.mini"]), tmp_path / "run")
+    trainer.train(recipe.load(recipe_file), tmp_path / "run")
+
+
+def test_two_processes_do_not_train_in_one_folder(cache, recipe_file, tmp_path):
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises(UsageError, match="Another process is training in"):
+        trainer.train(recipe.load(recipe_file), tmp_path / "run")
+
+
+def test_images_that_have_changed_are_not_trained_on_with_an_old_state(
+    unbroken, cache, recipe_file, tmp_path, monkeypatch
+):
+    shutil.copytree(unbroken, tmp_path / "run")
+    load = trainer.data.load
+    monkeypatch.setattr(
+        trainer.data, "load", lambda *what, **options: replace(load(*what, **options), name="others-0123")
+    )
+    with pytest.raises(UsageError, match=r"have changed since the run was begun.*others-0123"):
+        trainer.train(recipe.load(recipe_file), tmp_path / "run", resume=True)
 
 
 def test_without_averaging_the_average_is_the_last(cache, recipe_file, tmp_path):

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shlex
 
+import numpy as np
 import pytest
 import typer.main
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from advss_zoo import resources
 from advss_zoo.cli.app import app
+from advss_zoo.evaluation.confusion import Confusion
 from advss_zoo.files import read_json
 from advss_zoo.zoo import cards, index, sources
 
 ENTRIES = index.entries()
 HERE = [entry for entry in ENTRIES if entry.stored == "bundled" or (resources.CHECKOUT / "weights").is_dir()]
 COMMANDS = typer.main.get_command(app).commands
+MARKDOWN = MarkdownIt("commonmark").enable("table")
+ODD = ["a|b", "`code`", "<b>bold</b>", "two\nlines", "*star* _line_ traffic_light", "salt &amp; $pepper$ [x](y) \\"]
 
 
 def values(entry):
@@ -70,3 +78,70 @@ def test_what_is_not_the_zoos_is_used_by_its_address(entry):
     assert "torch.hub" not in card
     assert "advss verify" not in card
     assert "None has been named" in card
+
+
+# --- what fine-tuning made --------------------------------------------------------------------------------------------
+
+
+TRAINING = {
+    "data": "photos", "parent": "rotation-p3.mini", "minutes": 1, "picked_after": 1, "validations": 1, "stopped": None,
+}  # fmt: skip
+DATA = {"parts": {"train": 8, "val": 2, "test": 6}, "skipped": {}, "left_out": {}, "notes": []}
+
+
+def finetuned(classes, **values):
+    """The card of a classifier of these classes, whose every image was taken for the class after its own."""
+    numbers = np.arange(len(classes))
+    facts = {
+        "name": "photos-rotation-p3f4", "tag": "mini", "kind": "classifier", "task": "rotation", "scenario": "p3f4",
+        "licence": "other", "members": [], "called": "photos-rotation-p3f4.mini", "temperature": 1.0, "mode": "F4",
+        "classes": classes, "whole": True, "adversarial": True, "norm": "linf", "eps": "8/255", "side": 32,
+        "recipe": {
+            "epochs": 1, "batch_size": 8, "head_first": 0, "validation": {"patience": 4},
+            "objective": {"name": "classification", "class_weights": ()}, "adversary": [{"name": "pgd", "passes": 2}],
+        },
+        "training": TRAINING, "data": DATA,
+        "results": [ENTRIES[1].results[0]], "matrix": True, "shown": 15, "rare": classes,
+        "by_class": [{"label": label, "images": 1, "ta": 0.0, "ra": None} for label in classes],
+        "confusions": {"clean": Confusion.of(classes, numbers, (numbers + 1) % len(classes))},
+    }  # fmt: skip
+    return cards.render(facts | values, "finetuned.md.j2")
+
+
+def tables(card):
+    """The cells of each table as a browser shows them, row by row."""
+    for table in re.findall("<table>.*?</table>", MARKDOWN.render(card), re.DOTALL):
+        rows = re.findall("<tr>(.*?)</tr>", table, re.DOTALL)
+        yield [[html.unescape(cell) for cell in re.findall("<t[hd].*?>(.*?)</t[hd]>", row)] for row in rows]
+
+
+@pytest.mark.parametrize("matrix", [True, False])
+def test_a_card_shows_classes_as_they_are_called(matrix):
+    card = finetuned(ODD, matrix=matrix, data=DATA | {"notes": [f"There is no image of {ODD[2]} to judge by."]})
+    shown = [label.replace("\n", " ") for label in ODD]
+    _, by_class, confusion = tables(card)
+    assert [row[:2] for row in by_class[1:]] == [[label, "1"] for label in shown]
+    if matrix:
+        assert confusion[0] == ["", *shown]
+        assert [row[0] for row in confusion[1:]] == shown
+        assert all(len(row) == 1 + len(ODD) for row in confusion)
+    else:
+        assert confusion[1:] == [[one, other, "1"] for one, other in zip(shown, [*shown[1:], shown[0]], strict=True)]
+    paragraphs = html.unescape(MARKDOWN.render(card))
+    assert f"in the order {', '.join(shown)}. The normalisation" in paragraphs
+    assert f"Of {', '.join(shown)} there were fewer" in paragraphs
+    assert f"no image of {shown[2]} to judge" in paragraphs
+    assert "traffic_light" in card, "what needs no escape has none"
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"]), min_size=1, max_size=12))
+def test_markdown_shows_a_name_as_it_is(name):
+    (((heading,),),) = tables(f"| {cards.markdown(name)} |\n|---|\n")
+    assert heading == name
+    assert html.unescape(MARKDOWN.render(f"of {cards.markdown(name)}.")) == f"<p>of {name}.</p>\n"
+
+
+def test_no_more_is_claimed_of_the_images_than_this_fine_tuning_knows():
+    claim = "In this fine-tuning none of these images was trained on, nor had a part in a choice"
+    assert f"{claim}; what it started from may have seen some, if that was made of the same folder." in finetuned(["a"])
+    assert f"{claim}.\n" in finetuned(["a"], training=TRAINING | {"parent": None})

@@ -130,6 +130,7 @@ class File:
     task: str | None = None
     classifier: bool = False
     dropped: int = 0
+    attention: dict | None = None  # likewise a part of it
 
     @classmethod
     def wrapped(cls, weights, expected, **facts):
@@ -156,15 +157,38 @@ def pretext(outputs, task, make=File.wrapped, wrapper="", **options):
     return make(weights, lambda x: net.features(model[0](x)), prefix=f"{wrapper}1.", task=task, dropped=head)
 
 
+class Attention(nn.Module):
+    """The part of Selfie's attention pooling that has weights, in the authors' names."""
+
+    class Layer(nn.Module):
+        def __init__(self, channels, width):
+            super().__init__()
+            self.slf_attn = nn.ModuleDict(
+                {name: nn.Linear(channels, channels) for name in ("w_qs", "w_ks", "w_vs", "fc")}
+            )
+            self.slf_attn["layer_norm"] = nn.LayerNorm(channels)
+            self.pos_ffn = nn.ModuleDict({"w_1": nn.Conv1d(channels, width, 1), "w_2": nn.Conv1d(width, channels, 1)})
+            self.pos_ffn["layer_norm"] = nn.LayerNorm(channels)
+
+    def __init__(self, channels, layers=3, width=5):
+        super().__init__()
+        self.row_embeddings = nn.Parameter(torch.randn(4, channels))
+        self.column_embeddings = nn.Parameter(torch.zeros(4, channels))
+        self.u0 = nn.Parameter(torch.zeros(1, 1, channels))
+        stack = nn.ModuleList(self.Layer(channels, width) for _ in range(layers))
+        self.at_pool = nn.ModuleDict({"layer_stack": stack})
+
+
 def selfie(make=None, wrapper="", **options):
     net = shaken(Net(trunk_only=True, **options))
     model = sequence(net)
     weights = prefixed(model.state_dict(), wrapper)
-    heads = {"enc.w_qs.weight": torch.rand(3, 3), "row_embeddings": torch.rand(4, 3)}
+    heads = dict(Attention(net.inputs).state_dict())
     rate = np.float64(0.1) * 0.5  # what a cosine schedule in numpy leaves behind
     optimizer = {"state": {0: {"momentum_buffer": torch.rand(3)}}, "param_groups": [{"lr": rate, "params": [0]}]}
     content = {"epoch": 3, "P_state": weights, "selfie_state": heads, "optimizer": optimizer, "best_prec1": rate}
-    file = File(content, weights, lambda x: net.features(model[0](x)), prefix=f"{wrapper}1.", task="selfie", dropped=2)
+    file = File(content, weights, lambda x: net.features(model[0](x)), prefix=f"{wrapper}1.", task="selfie")
+    file.attention, file.dropped = heads, len(heads)
     return File.bare(weights, file.expected, prefix=file.prefix) if make else file
 
 
@@ -179,9 +203,9 @@ def ensemble(make=None, wrapper="", **options):
         for key, value in getattr(net, name).state_dict().items()
     }
     for number, task in enumerate(("rotation", "jigsaw")):
-        stage = shaken(Net(**options)).layer4
-        weights |= prefixed(stage.state_dict(), f"layer4_{task}.")
-        weights |= prefixed(nn.Linear(16, (4, 31)[number]).state_dict(), f"fc_{task}.")
+        branch = shaken(Net((4, 31)[number], **options))
+        weights |= prefixed(branch.layer4.state_dict(), f"layer4_{task}.")
+        weights |= prefixed(branch.linear.state_dict(), f"fc_{task}.")
     dropped = sum(not key.startswith("blocks.") for key in weights)
     weights = prefixed(weights, wrapper)
     normalize = Normalize(IMAGENET_MEAN, IMAGENET_STD)
@@ -191,8 +215,10 @@ def ensemble(make=None, wrapper="", **options):
 
     if make:
         return File.bare(weights, expected, prefix=wrapper, dropped=dropped)
-    file = File.wrapped(weights, expected, prefix=wrapper, dropped=dropped + 2)
-    file.content["selfie_state"] = {"token": torch.rand(3), "rows": torch.rand(4, 3)}
+    file = File.wrapped(weights, expected, prefix=wrapper)
+    file.attention = dict(Attention(net.inputs).state_dict())
+    file.content["selfie_state"] = file.attention
+    file.dropped = dropped + len(file.attention)
     return file
 
 
@@ -348,7 +374,7 @@ def test_files_of_both_formats_of_torch(zipped, imported, tmp_path):
     found = imported(file.content, _use_new_zipfile_serialization=zipped)
     check(file, found, tmp_path / "out")
     assert found.ignored == ("epoch", "optimizer", "best_prec1")
-    assert found.dropped == {"selfie_state": 2}
+    assert found.dropped == {"selfie_state": file.dropped}
 
 
 def test_numpy_scalars_of_numpy_1(tmp_path):
@@ -428,12 +454,52 @@ def not_a_number(weights, key):
 @pytest.mark.parametrize("fault", [missing, renamed, misshapen, not_a_number])
 def test_a_tensor_that_is_not_as_it_should_be_is_named(layout, fault, imported, tmp_path):
     file = FILES[layout](depth=18)
-    heads = (f"{file.prefix}layer4_", f"{file.prefix}fc_")
-    keys = [key for key, value in file.weights.items() if value.ndim and not key.startswith(heads)]
+    keys = [key for key, value in file.weights.items() if value.ndim]
     complaint = fault(file.weights, Random(f"{layout} {fault.__name__}").choice(keys))
     with pytest.raises(CheckpointError, match=complaint):
         imported(file.content)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fault", [missing, renamed, misshapen, not_a_number])
+@pytest.mark.parametrize("part", ["layer4_rotation", "layer4_jigsaw", "fc_rotation", "fc_jigsaw"])
+@pytest.mark.parametrize("layout", ["ensemble", "ensemble, parallel"])
+def test_so_is_one_of_a_head_that_is_dropped(layout, part, fault, imported):
+    file = FILES[layout](depth=18)
+    keys = [key for key, value in file.weights.items() if value.ndim and key.startswith(file.prefix + part)]
+    complaint = fault(file.weights, Random(f"{layout} {part} {fault.__name__}").choice(keys))
+    with pytest.raises(CheckpointError, match=complaint):
+        imported(file.content)
+
+
+@pytest.mark.parametrize("fault", [missing, renamed, misshapen, not_a_number])
+@pytest.mark.parametrize(("layout", "layers"), [("selfie", 1), ("ensemble", 3)])
+def test_so_is_one_of_the_attention_that_is_dropped(layout, layers, fault, imported):
+    file = FILES[layout](depth=18)
+    pooling = Attention(file.attention["u0"].shape[2], layers).state_dict()
+    for key in pooling if layers == 1 else [Random(fault.__name__).choice([*pooling])]:
+        file.attention.clear()
+        file.attention |= pooling
+        complaint = fault(file.attention, key)
+        with pytest.raises(CheckpointError, match=complaint):
+            imported(file.content)
+
+
+def test_the_attention_may_be_of_any_depth_and_width_and_wrapped(imported, tmp_path):
+    file = selfie(depth=18)
+    channels = file.attention["u0"].shape[2]
+    file.attention.clear()
+    file.attention |= prefixed(Attention(channels, layers=13, width=7).state_dict(), "module.")
+    file.dropped = 13 * 16 + 3
+    check(file, imported(file.content), tmp_path / "out")
+
+
+def test_the_trunk_of_ensemble_pretraining_alone(imported, tmp_path):
+    file = ensemble(make=File.bare, depth=18)
+    for key in [key for key in file.weights if not key.startswith("blocks.")]:
+        del file.weights[key]
+    file.dropped = 0
+    check(file, imported(file.content), tmp_path / "out")
 
 
 @pytest.mark.parametrize("key", ["0.mean", "0.std", "1.conv1.weight", "1.linear.weight", "1.linear.bias"])

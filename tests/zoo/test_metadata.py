@@ -71,12 +71,32 @@ def test_one_file_a_result_on_data_that_the_hub_has():
     assert entry.notes == "RA (pgd20); test; version 1; eps 0.03125"
 
 
-def test_what_it_was_made_of_where_the_zoo_has_it():
-    made = {"training": {"parent": "selfie-p3.mini"}, "members": []}
-    assert metadata.base_models(made) == ["advss-zoo/selfie-p3.mini"]
-    assert metadata.base_models(made | {"training": {"parent": "runs/mine/average"}}) == []
-    pair = {"training": {"parent": None}, "members": [{"name": "a.mini"}, {"name": "b.mini"}]}
-    assert metadata.base_models(pair) == ["advss-zoo/a.mini", "advss-zoo/b.mini"]
+def test_what_it_was_made_of_is_told_by_the_weights():
+    """A run of one's own may be called like a checkpoint of the zoo; what the zoo lacks has no repository."""
+    zoos, mine = index.find("selfie-p3.mini").sha256, "0" * 64
+    for training, bases in (
+        ({"parent": "selfie-p3.mini", "parent_sha256": zoos}, ["advss-zoo/selfie-p3.mini"]),
+        ({"parent": "selfie-p3.mini", "parent_sha256": mine}, []),
+        ({"parent": "selfie-p3.mini"}, []),
+        ({"parent": "photos-rotation-p3f4.mini", "parent_sha256": mine}, []),
+        ({"parent": None, "parent_sha256": None}, []),
+    ):
+        assert metadata.base_models({"training": training, "members": []}) == bases
+
+
+def test_an_ensemble_was_made_of_the_zoos_members_or_of_their_parents():
+    one, other = (index.find(name) for name in ("p1f4.mini", "selfie-p3.mini"))
+    of_the_zoo = [{"name": each.full_name, "sha256": each.sha256} for each in (one, other)]
+    of_ones_own = [
+        {"name": f"photos-{name}.mini", "parent": name, "parent_sha256": sha256}
+        for name, sha256 in (("p1f4", one.sha256), ("again", one.sha256), ("other", "0" * 64), ("scratch", None))
+    ]
+    for members, bases in (
+        (of_the_zoo, ["advss-zoo/p1f4.mini", "advss-zoo/selfie-p3.mini"]),
+        (of_ones_own, ["advss-zoo/p1f4.mini"]),
+        ([{"name": "a.mini"}, {"name": "p1f4.mini"}], []),
+    ):
+        assert metadata.base_models({"training": {"parent": None}, "members": members}) == bases
 
 
 def test_nothing_is_written_as_an_alias():

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import jpeg_factory
 
 Pixels = NDArray[np.uint8]
 
@@ -17,7 +18,10 @@ Pixels = NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA")
 MOST_PIXELS = 89_478_485
 """What Pillow takes to be safe; beyond it a small file may unpack to fill the memory."""
+MOST_OF_JPEG = 250_000_000
+"""Where it is decoded at a fraction of its size, which MOST_PIXELS bounds: more than a telephone's has."""
 MOST_BYTES = 2**30
+PIECE = 2**16  # values that are brought to 8 bits at once
 ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -48,7 +52,7 @@ def read(path: Path, side: int) -> tuple[Pixels, Facts] | str:
     if not content:
         return "0 bytes"
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with _opened(content) as image:
             return _decoded(image, side, hashlib.sha256(content).hexdigest())
     except UnidentifiedImageError:
         return "not an image that can be read"
@@ -58,38 +62,56 @@ def read(path: Path, side: int) -> tuple[Pixels, Facts] | str:
         return f"damaged: {error}" if str(error) else "damaged"
 
 
+def _opened(content: bytes) -> Image.Image:
+    if content.startswith(b"\xff\xd8\xff"):
+        return jpeg_factory(io.BytesIO(content))  # Image.open would refuse what can be decoded at a fraction
+    return Image.open(io.BytesIO(content), formats=FORMATS)
+
+
 def _decoded(image: Image.Image, side: int, sha256: str) -> tuple[Pixels, Facts] | str:
     width, height = image.size
-    if width * height > MOST_PIXELS:
+    image.draft(None, (4 * side, 4 * side))  # JPEG alone: decoded at a fraction of its size, no smaller than this
+    if width * height > MOST_OF_JPEG or image.width * image.height > MOST_PIXELS:
         return f"{width:,}x{height:,} pixels are more than {MOST_PIXELS:,}"
     turned = image.getexif().get(ORIENTATION, 1) != 1
     facts = Facts(sha256, width, height, image.mode, turned, bool(getattr(image, "is_animated", False)))
-    image.draft(None, (4 * side, 4 * side))  # JPEG alone: decoded at a fraction of its size, no smaller than this
     upright = ImageOps.exif_transpose(image) if turned else image
-    square = np.asarray(_square(_coloured(upright), side))
+    square = np.asarray(_square(_coloured(upright), side).convert("RGB"))
     return np.ascontiguousarray(square.transpose(2, 0, 1)), facts
 
 
 def _coloured(image: Image.Image) -> Image.Image:
-    """In RGB, 8 bits a channel."""
+    """Grey or in RGB, 8 bits a channel."""
+    if image.mode == "F" or image.mode.startswith("I"):  # Pillow would cut off what is above 255
+        return _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, "white")
         page.alpha_composite(image)
         image = page
-    elif image.mode == "F" or image.mode.startswith("I"):  # Pillow would cut off what is above 255
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
-    return image.convert("RGB")
+    return image if image.mode == "L" else image.convert("RGB")
 
 
-def _eight_bits(values: NDArray[np.generic]) -> Pixels:
-    """Grey values of 16 bits, of 8 in a larger type, or in [0,1], as 8 bits."""
-    found = np.nan_to_num(values.astype(np.float64))
-    if values.dtype.kind == "f" and found.max() <= 1:
-        most = 1
-    else:
-        most = 65535 if values.dtype.itemsize == 2 or found.max() > 255 else 255
-    return (found.clip(0, most) * (255 / most)).round().astype(np.uint8)
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 8 bits from more; piece by piece, for the values in between take eight times the memory."""
+    values = np.asarray(image)
+    flat, grey = values.reshape(-1), np.empty(values.size, np.uint8)
+    most, clear = _white(flat), image.info.get("transparency")
+    for begin in range(0, len(flat), PIECE):
+        piece = slice(begin, begin + PIECE)
+        found = np.nan_to_num(flat[piece].astype(np.float64)).clip(0, most)
+        grey[piece] = np.where(flat[piece] == clear, 255, (found * (255 / most)).round())
+    return Image.fromarray(grey.reshape(values.shape))
+
+
+def _white(values: NDArray[np.generic]) -> int:
+    """The largest value that may be there: they have 16 bits, or 8 in a larger type, or lie in [0,1]."""
+    if values.dtype.itemsize == 2:
+        return 65535
+    largest = np.nan_to_num(np.fmax.reduce(values))
+    if values.dtype.kind == "f" and largest <= 1:
+        return 1
+    return 65535 if largest > 255 else 255
 
 
 def _square(image: Image.Image, side: int) -> Image.Image:

@@ -1,7 +1,7 @@
 """What each image is for: to train on, to watch the training by, or to judge the result by.
 
 An image and its exact copies never lie on two sides. Who comes where is a function of the bytes of the files alone:
-neither their names nor their order count.
+neither their names nor their order count. Of all files, though: where some are added, others may change sides.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _without_clashes(division: Division, images: list[Seen]) -> list[Seen]:
             path = printable(seen.entry.path)
             division.left_out[path] = f"the same image as {printable(other.entry.path)}, which is {other.entry.label!r}"
     if clashing:
-        names = _some(printable(next(iter(found.values())).entry.path) for found in clashing.values())
+        names = some(printable(next(iter(found.values())).entry.path) for found in clashing.values())
         division.notes.append(f"{counted(len(clashing))} with two labels, {names}: all copies are left out.")
     return [seen for seen in images if seen.facts.sha256 not in clashing]
 
@@ -94,7 +94,7 @@ def _without_copies(division: Division) -> None:
             division.left_out[printable(seen.entry.path)] = f"a copy of {other}, which is in {above}"
         division.parts[part] = [seen for seen in division.parts[part] if seen.facts.sha256 not in held]
         if copies:
-            names = _some(printable(seen.entry.path) for seen in copies)
+            names = some(printable(seen.entry.path) for seen in copies)
             division.notes.append(
                 f"{counted(len(copies))} of {part} that {above} has, too, {names}: left out of {part}."
             )
@@ -109,7 +109,7 @@ def _without_strangers(division: Division) -> None:
             division.left_out[printable(seen.entry.path)] = f"there is no image of {seen.entry.label!r} to train on"
         division.parts[part] = [seen for seen in division.parts[part] if seen.entry.label in known]
         if strangers:
-            names = _some({seen.entry.label for seen in strangers})
+            names = some({seen.entry.label for seen in strangers})
             division.notes.append(
                 f"{counted(len(strangers))} of {part} of classes that are not trained on, {names}: left out."
             )
@@ -137,7 +137,7 @@ def _cut(division: Division, missing: list[Part]) -> None:
     for part in SHARES:
         absent = set(groups) - {seen.entry.label for seen in division.parts[part]}
         if absent:
-            division.notes.append(f"There is no image of {_some(absent)} to {PURPOSE[part]}.")
+            division.notes.append(f"There is no image of {some(absent)} to {PURPOSE[part]}.")
 
 
 def _rank(seen: Seen) -> tuple[str, str]:
@@ -150,7 +150,7 @@ def counted(images: int) -> str:
     return f"{images:,} image{'' if images == 1 else 's'}"
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
     """ "a, b and 3 more"."""
     found = sorted(names)
     more = len(found) - SHOWN

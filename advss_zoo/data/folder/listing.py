@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from advss_zoo.data.folder import tables
-from advss_zoo.data.folder.names import is_image, normal, printable
+from advss_zoo.data.folder.names import is_hidden, is_image, normal, printable
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.files import explained
 
@@ -45,6 +45,7 @@ class Listing:
     """All images below `root`, in a fixed order; `source` is the folder or table that was named.
 
     `skipped` says for paths and rows that were to be images why they are none; `notes` what else is to be known.
+    `classes` are all that were named, also those without images, and `others` files that by their names are no images.
     """
 
     source: Path
@@ -52,6 +53,8 @@ class Listing:
     entries: list[Entry]
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    classes: set[str] = field(default_factory=set)
+    others: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -76,14 +79,31 @@ def list_images(source: Path) -> Listing:
         is_folder, exists = source.is_dir(), source.exists()
     if not exists:
         raise UsageError(f"There is no {source}.", "Give a folder of class folders, or a CSV or JSONL of path,label.")
-    if not (is_folder or source.suffix.lower() in tables.SUFFIXES):
+    if not (is_folder or tables.is_table(source.name)):
         raise UsageError(f"{source} is a file, not a folder of images.", HOW)
     with explained("read", source):
         listing = _from_folder(source) if is_folder else _from_table(source)
+    others = [_passed_over(listing.others)] if listing.others else []
     if not listing.entries:
-        why = next((f"; {name}: {reason}" for name, reason in listing.skipped.items()), "")
-        raise DataError(f"There are no images in {source}{why}.", HOW)
+        why = [": ".join(first) for first in list(listing.skipped.items())[:1]]
+        raise DataError("; ".join([f"There are no images in {source}", *why, *others]) + ".", HOW)
+    listing.notes.extend(f"{each}." for each in others)
     return listing
+
+
+def table_hint(listing: Listing) -> str | None:
+    """What to type where a table in a folder may say what its folders do not."""
+    if not listing.source.is_dir():
+        return None
+    places = (folder.glob(pattern) for folder in (listing.source, listing.root) for pattern in ("*", "*/*"))
+    found = (sorted(path for path in paths if tables.is_table(path.name)) for paths in places)
+    table = next((paths[0] for paths in found if paths), None)
+    return f"If a table says which class an image is of, give that: {table}" if table else None
+
+
+def _passed_over(others: list[str]) -> str:
+    files = f"{len(others):,} file{'' if len(others) == 1 else 's'}"
+    return f"{files} of other kinds passed over, such as {printable(others[0])}"
 
 
 def _from_table(source: Path) -> Listing:
@@ -92,14 +112,15 @@ def _from_table(source: Path) -> Listing:
     divided = any(row.part for row in rows)
     seen: set[tuple[str, str, str]] = set()
     for row in rows:
-        part = PARTS.get(row.part.lower())
+        part, label = PARTS.get(row.part.lower()), normal(row.label)
+        listing.classes.add(label)
         if divided and part is None:
-            listing.skipped[f"{source.name}:{row.number}"] = (
+            listing.skipped[f"{printable(source.name)}:{row.number}"] = (
                 f"{row.part!r} is none of train, val and test" if row.part else "it says no part (train, val or test)"
             )
         elif row[1:] not in seen:
             seen.add(row[1:])
-            _add(listing, row.path, normal(row.label), part)
+            _add(listing, row.path, label, part)
     return listing
 
 
@@ -108,22 +129,22 @@ def _from_folder(source: Path) -> Listing:
     listing = Listing(source, root, [])
     folders, files = _children(root)
     parts = _parts(root, folders)
+    above = frozenset(map(_identity, (root, *root.resolve().parents)))
+    loose = _images(listing, "", files)
     for name in folders:
         if not parts:
-            _walk(listing, name, normal(name), None)
+            _walk(listing, name, normal(name), None, above)
         elif name not in parts:
-            listing.notes.append(f"{name}/ is neither train, val nor test: left out.")
+            listing.notes.append(f"{printable(name)}/ is neither train, val nor test: left out.")
         else:
-            classes, _ = _children(root / name)
-            for label in classes:
-                _walk(listing, f"{name}/{label}", normal(label), parts[name])
-    loose = [name for name in files if is_image(name)]
+            loose += _walk_part(listing, name, parts[name], above)
     if loose and not listing.entries:
-        found = [name for name in files if Path(name).suffix.lower() in tables.SUFFIXES]
-        hint = f"If a table says so, give that: {root / found[0]}" if found else HOW
-        raise DataError(f"The images in {root}, such as {loose[0]}, lie in no class folders.", hint)
+        raise DataError(
+            f"The images in {root}, such as {printable(loose[0])}, lie in no class folders.", table_hint(listing) or HOW
+        )
     if loose:
-        listing.notes.append(f"{len(loose):,} images lie outside class folders, such as {loose[0]}: left out.")
+        some = f"{len(loose):,} images lie outside class folders, such as {printable(loose[0])}"
+        listing.notes.append(f"{some}: left out.")
     return listing
 
 
@@ -139,45 +160,61 @@ def _unwrapped(root: Path) -> Path:
 
 
 def _parts(root: Path, folders: list[str]) -> dict[str, Part]:
-    """Which folders are train, val and test: if all are called so, or one is train, and they hold folders themselves.
+    """Which folders are train, val and test: if all are called so, or one is train and some of them hold folders.
 
     Raises:
         DataError: two folders are the same part.
     """
     named = {name: PARTS[name.lower()] for name in folders if name.lower() in PARTS}
-    if not (len(named) == len(folders) or "train" in named.values()):
-        return {}
-    for name in named:
-        below, files = _children(root / name)
-        if any(map(is_image, files)) or not below:
-            return {}  # "train" is a class of its own beside "car" and "bus"
-    if len(set(named.values())) < len(named):
-        raise DataError(f"Of the folders {', '.join(named)} in {root} two mean the same.", "Keep one of them.")
+    divided = [name for name in named if _children(root / name)[0]]
+    if not (len(named) == len(folders) or ("train" in named.values() and divided)):
+        return {}  # "train" is a class of its own beside "car" and "bus"
+    if len({named[name] for name in divided}) < len(divided):
+        raise DataError(f"Of the folders {', '.join(divided)} in {root} two mean the same.", "Keep one of them.")
     return named
 
 
 Identity = tuple[int, int]
 
 
-def _walk(
-    listing: Listing, place: str, label: str, part: Part | None, above: frozenset[Identity] = frozenset()
-) -> None:
+def _identity(folder: Path) -> Identity:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _walk_part(listing: Listing, name: str, part: Part, above: frozenset[Identity]) -> list[str]:
+    """All images in the class folders of a part; returns those that lie beside them."""
+    before = len(listing.entries)
+    labels, files = _children(listing.root / name)
+    for label in labels:
+        _walk(listing, f"{name}/{label}", normal(label), part, above | {_identity(listing.root / name)})
+    loose = _images(listing, f"{name}/", files)
+    if len(listing.entries) == before and not loose:
+        listing.notes.append(f"{name}/ holds no images.")
+    return loose
+
+
+def _walk(listing: Listing, place: str, label: str, part: Part | None, above: frozenset[Identity]) -> None:
     """All images below a class folder, however deep; a link back to a folder above is not followed."""
-    folder = listing.root / place
+    listing.classes.add(label)
     try:
-        status = folder.stat()
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(listing.root / place)
         if identity in above:
             return
-        folders, files = _children(folder)
+        folders, files = _children(listing.root / place)
     except OSError as error:
         listing.skipped[printable(f"{place}/")] = os.strerror(error.errno or 0)
         return
-    for name in files:
-        if is_image(name):
-            _add(listing, f"{place}/{name}", label, part)
+    for path in _images(listing, f"{place}/", files):
+        _add(listing, path, label, part)
     for name in folders:
         _walk(listing, f"{place}/{name}", label, part, above | {identity})
+
+
+def _images(listing: Listing, place: str, files: list[str]) -> list[str]:
+    """The paths of those files that are images by their names; what is neither that nor a table is noted."""
+    listing.others.extend(place + name for name in files if not (is_image(name) or tables.is_table(name)))
+    return [place + name for name in files if is_image(name)]
 
 
 def _children(folder: Path) -> tuple[list[str], list[str]]:
@@ -186,19 +223,28 @@ def _children(folder: Path) -> tuple[list[str], list[str]]:
     files: list[str] = []
     with os.scandir(folder) as found:
         for item in found:
-            if not item.name.startswith("."):
-                (folders if item.is_dir() else files).append(item.name)
+            if not is_hidden(item.name):
+                (folders if _is_folder(item) else files).append(item.name)
     return sorted(folders), sorted(files)
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link that leads back to itself, or to where one may not look
+        return False
 
 
 def _add(listing: Listing, path: str, label: str, part: Part | None) -> None:
     try:
         status = (listing.root / path).stat()
     except (OSError, ValueError) as error:
-        broken = (listing.root / path).is_symlink()
-        listing.skipped[printable(path)] = (
-            "a link to nothing" if broken else getattr(error, "strerror", None) or str(error)
-        )
+        if "\\" in path:  # as Windows writes it
+            _add(listing, path.replace("\\", "/"), label, part)
+        else:
+            broken = isinstance(error, FileNotFoundError) and (listing.root / path).is_symlink()
+            reason = "a link to nothing" if broken else getattr(error, "strerror", None) or str(error)
+            listing.skipped[printable(path)] = reason
         return
     if stat.S_ISREG(status.st_mode):
         listing.entries.append(Entry(path, label, part, status.st_size, status.st_mtime_ns))

@@ -8,11 +8,17 @@ import unicodedata
 # HEIC among them, so that it is named as something that cannot be read instead of being passed over.
 KINDS = "jpg|jpeg|jpe|jfif|png|gif|bmp|tif|tiff|webp|avif|ppm|pgm|pbm|pnm|jp2|tga|heic|heif"
 _IMAGE = re.compile(rf".+\.({KINDS})\s*", re.IGNORECASE | re.DOTALL)
+_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def is_image(name: str) -> bool:
     """Does a file's name say that it is an image?"""
     return _IMAGE.fullmatch(name) is not None
+
+
+def is_hidden(name: str) -> bool:
+    """Is this nobody's, but what systems leave in folders and archives?"""
+    return name.startswith(".") or name.lower() in _SYSTEMS
 
 
 def normal(label: str) -> str:

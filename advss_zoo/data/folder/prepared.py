@@ -19,7 +19,7 @@ from advss_zoo.data.catalogue import Dataset
 from advss_zoo.data.folder import scan as scanning
 from advss_zoo.data.folder.decoding import Pixels
 from advss_zoo.data.folder.division import Division, divide
-from advss_zoo.data.folder.listing import Listing, list_images
+from advss_zoo.data.folder.listing import Listing, list_images, table_hint
 from advss_zoo.data.folder.scan import Scan, Seen
 from advss_zoo.data.folder.summary import Summary, used_rows
 from advss_zoo.data.imageset import ImageSet, Split
@@ -27,7 +27,9 @@ from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError
 from advss_zoo.files import explained, read_json, slug, write_atomically, write_json
 
-FORMAT = 1
+FORMAT = 2
+UNUSED = ("skipped", "left_out")  # what a summary says of single files, of which there may be too many for JSON
+UNUSED_SUFFIX = ".unused.csv"
 PIECE_BYTES = 64 << 20
 LABEL = np.dtype("<u2")  # the cache holds bytes, and there may be more than 256 classes
 FOLDER = "folders"  # in the cache of data sets
@@ -58,6 +60,11 @@ class Prepared:
         """A table of path,label,split that says which image is used for what."""
         return self.file.with_suffix(".csv")
 
+    @property
+    def unused_file(self) -> Path:
+        """A table of path,use,why that says which file is skipped or left out, and why."""
+        return self.file.with_suffix(UNUSED_SUFFIX)
+
     def counts(self) -> NDArray[np.int64]:
         """Images to train on of each class, (classes,)."""
         return np.array([counts["train"] for counts in self.summary.classes.values()])
@@ -65,11 +72,17 @@ class Prepared:
     def load(self, split: Split) -> ImageSet:
         """
         Raises:
-            DataError: there are no images of this split, or the cache is damaged.
+            DataError: there are no images of this split, the cache holds them no longer as they were found, or it is
+                damaged.
         """
         dataset = self._dataset()
         if split not in dataset.splits:
             raise DataError(f"{self.summary.source} holds no images to {'train on' if split == 'train' else 'test'}.")
+        if _record(self.file).get("key") != self.key:
+            raise DataError(
+                f"The images in {self.summary.source} have changed since they were looked at, and the cache with them.",
+                "Run the command again.",
+            )
         images, labels = cache.read(dataset, split)
         numbers = labels.view(LABEL)[:, 0].astype(np.int64)
         held_out = self.held_out if split == "train" else None
@@ -129,14 +142,31 @@ def _in_cache(file: Path, key: str) -> Prepared | None:
 
 
 def _recorded(file: Path) -> Prepared | None:
-    record = file.with_suffix(".json")
-    if not (record.exists() and file.exists()):
+    values = _record(file)
+    if not values:
         return None
-    values = read_json(record)
-    if values.get("format") != FORMAT:
-        return None
-    summary = Summary.from_json(values["summary"])
+    summary = Summary.from_json(values["summary"] | _unused(file))
     return Prepared(values["name"], values["key"], values["held_out"], summary, file)
+
+
+def _record(file: Path) -> dict[str, Any]:
+    """What stands in the cache beside the images; nothing where it is not whole, or of another version."""
+    record = file.with_suffix(".json")
+    if not all(path.exists() for path in (record, file, file.with_suffix(UNUSED_SUFFIX))):
+        return {}
+    values = read_json(record)
+    return values if values.get("format") == FORMAT else {}
+
+
+def _unused(file: Path) -> dict[str, dict[str, str]]:
+    """Why files are not used, by use and path."""
+    path, found = file.with_suffix(UNUSED_SUFFIX), {use: dict[str, str]() for use in UNUSED}
+    with explained("read", path), path.open(newline="", encoding="utf-8") as table:
+        rows = csv.reader(table)
+        next(rows)
+        for name, use, why in rows:
+            found[use][name] = why
+    return found
 
 
 def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepared:
@@ -156,8 +186,11 @@ def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepar
     record.unlink(missing_ok=True)  # it must never speak of another file than the one beside it
     _write_images(prepared, scan, division)
     _write_table(prepared.images_file, [("path", "label", "split"), *used_rows(division, listing)])
+    summary = prepared.summary.to_json()
+    unused = [(path, use, why) for use in UNUSED for path, why in summary[use].items()]
+    _write_table(prepared.unused_file, [("path", "use", "why"), *unused])
     facts = {"format": FORMAT, "key": prepared.key, "name": prepared.name, "held_out": held_out}
-    write_json(record, {**facts, "summary": prepared.summary.to_json()})
+    write_json(record, {**facts, "summary": summary | {use: len(summary[use]) for use in UNUSED}})
     scanning.forget(pixels)
     return prepared
 
@@ -185,7 +218,7 @@ def _pieces(scan: Scan, images: Sequence[Seen]) -> Iterator[Pixels]:
 
 def _write_table(path: Path, rows: list[tuple[str, str, str]]) -> None:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)  # names may hold any character
     write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="replace")))
 
 
@@ -212,7 +245,11 @@ def _check_classes(listing: Listing, found: set[str]) -> None:
         DataError: there is but one class, and its images are for training.
     """
     if len(found) < 2 and any(entry.part != "test" for entry in listing.entries):
-        raise DataError(f"{listing.source} holds one class only, {next(iter(found))!r}.", "There must be two at least.")
+        lost = "".join(f"; no image of {label!r} can be used" for label in sorted(listing.classes - found)[:1])
+        raise DataError(
+            f"{listing.source} holds one class only, {next(iter(found))!r}{lost}.",
+            table_hint(listing) or "There must be two at least.",
+        )
 
 
 def _check_division(listing: Listing, scan: Scan, division: Division) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from advss_zoo.data.folder.division import Division, counted
+from advss_zoo.data.folder.division import Division, counted, some
 from advss_zoo.data.folder.listing import Listing, Part
+from advss_zoo.data.folder.names import printable
 from advss_zoo.data.folder.scan import Scan, Seen
 
 MOST_ROWS = 20  # classes that are listed one by one
@@ -40,7 +41,7 @@ class Summary:
         sizes = sorted(((seen.facts.width, seen.facts.height) for seen in used), key=lambda size: size[0] * size[1])
         counts = Counter((seen.entry.label, part) for part, images in division.parts.items() for seen in images)
         return cls(
-            source=str(listing.source),
+            source=printable(str(listing.source)),
             side=scan.side,
             classes={label: {part: counts[label, part] for part in division.parts} for label in division.classes},
             parts={part: len(images) for part, images in division.parts.items()},
@@ -53,7 +54,7 @@ class Summary:
             copies=len(used) - len({seen.facts.sha256 for seen in used}),
             skipped=listing.skipped | scan.broken,
             left_out=division.left_out,
-            notes=[*listing.notes, *_notes(division.classes), *division.notes],
+            notes=[*listing.notes, *_notes(listing.classes, division.classes), *division.notes],
         )
 
     @classmethod
@@ -100,7 +101,9 @@ class Summary:
             yield "  ".join([f"{label:<{width}}", *(f"{counts[part]:>7,}" for part in parts if counts)]).rstrip()
 
 
-def _notes(classes: tuple[str, ...]) -> Iterator[str]:
+def _notes(named: set[str], classes: tuple[str, ...]) -> Iterator[str]:
+    if lost := named.difference(classes):
+        yield f"No image of {some(map(repr, lost))} can be used."
     spellings: dict[str, list[str]] = {}
     for label in classes:
         spellings.setdefault(label.casefold(), []).append(label)

@@ -5,23 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from advss_zoo.data.folder.names import is_image
+from advss_zoo.data.folder.names import is_hidden, is_image, printable
 from advss_zoo.errors import DataError
 from advss_zoo.files import read_bytes
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 DELIMITERS = ",;\t"
 MOST_BYTES = 2**30  # of ten million images
+LONGEST = 4096  # characters of a path, a label or a part
+URL = re.compile("(https?|ftp|s3|gs)://", re.IGNORECASE)
 # The first of each is the column's name, the rest are taken for it.
 COLUMNS = {
     "path": ("path", "file", "filename", "file_name", "image", "image_path", "filepath"),
-    "label": ("label", "class", "class_name", "category", "target"),
+    "label": ("label", "class", "class_name", "category", "target", "species", "class_id", "y"),
     "part": ("split", "part", "subset", "set"),
 }
+PERHAPS = ("img", "img_path", "image_name", "image_id", "id")
+"""What stands for the path where that has no column, in rows in which it names an image file."""
 
 
 class Row(NamedTuple):
@@ -31,6 +36,11 @@ class Row(NamedTuple):
     path: str
     label: str
     part: str
+
+
+def is_table(name: str) -> bool:
+    """Does a file's name say that it is a table?"""
+    return name.lower().endswith(SUFFIXES) and not is_hidden(name)
 
 
 def read(source: Path) -> tuple[list[Row], dict[str, str]]:
@@ -50,7 +60,7 @@ def read(source: Path) -> tuple[list[Row], dict[str, str]]:
     for number, record in records:
         values = record if isinstance(record, str) else _values(record)
         if isinstance(values, str):
-            skipped[f"{source.name}:{number}"] = values
+            skipped[f"{printable(source.name)}:{number}"] = values
         else:
             rows.append(Row(number, *values))
     return rows, skipped
@@ -59,8 +69,13 @@ def read(source: Path) -> tuple[list[Row], dict[str, str]]:
 def _values(record: dict[str, Any]) -> tuple[str, str, str] | str:
     """Path, label and part of a record, or what is wrong with it."""
     path, label, part = (_first(record, names) for names in COLUMNS.values())
+    path = path or next((value for name in PERHAPS if is_image(value := _first(record, (name,)))), "")
     if not path or "\0" in path:
         return "it has no path"
+    if max(map(len, (path, label, part))) > LONGEST:
+        return f"a cell of more than {LONGEST:,} characters"
+    if URL.match(path):
+        return "a URL; download it first"
     return (path, label, part) if label else "it has no label"
 
 
@@ -83,19 +98,23 @@ def _json_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 def _csv_records(source: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The first line names the columns, or is the first record: path, label and, if there is a third, the part."""
-    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    is_tabbed = source.suffix.lower() == ".tsv"
+    delimiter = "\t" if is_tabbed else max(DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
+    last = 0
     try:
         for cells in reader:
+            last = reader.line_num
             if not any(map(str.strip, cells)):
                 continue
             is_heading = not columns and not any(map(is_image, cells))
             columns = columns or (_heading(source, cells) if is_heading else list(COLUMNS))
             if not is_heading:
-                yield reader.line_num, dict(zip(columns, cells, strict=False))
+                yield last, dict(zip(columns, cells, strict=False))
     except csv.Error as error:
-        raise DataError(f"{source} is no CSV from line {reader.line_num} on: {error}.") from error
+        hint = 'Is there a " that is not closed, or one too many?'
+        raise DataError(f"{source} is no CSV from line {last + 1} on: {error}.", hint) from error
 
 
 def _heading(source: Path, cells: list[str]) -> list[str]:
@@ -105,7 +124,7 @@ def _heading(source: Path, cells: list[str]) -> list[str]:
         DataError: paths or labels are not among them.
     """
     named = [cell.strip().lower() for cell in cells]
-    if not (set(COLUMNS["path"]) & set(named) and set(COLUMNS["label"]) & set(named)):
+    if set(named).isdisjoint({*COLUMNS["path"], *PERHAPS}) or set(named).isdisjoint(COLUMNS["label"]):
         raise DataError(
             f"{source} has no columns path and label; its first line is {', '.join(cells)!r}.",
             "Begin it with a line `path,label`, then an image a line.",

@@ -16,6 +16,7 @@ class Clean(Protocol):
     pattern: ClassVar[str] = "clean"
     examples: ClassVar[tuple[str, ...]] = ("clean",)
     gradient: ClassVar[Gradient] = "unused"
+    makes_images: ClassVar[bool] = False
 
     name: str = "clean"
     seed: int = 0

@@ -36,6 +36,7 @@ class Corrupted(Protocol):
     """What both have in common; each corruption of a pass is a part of its own."""
 
     gradient: ClassVar[Gradient] = "unused"
+    makes_images: ClassVar[bool] = False
 
     name: str
     seed: int = 0

@@ -29,6 +29,8 @@ from advss_zoo.evaluation.record import Record
 from advss_zoo.files import slug
 from advss_zoo.models.ensemble import Ensemble, log_mean_probability
 
+LONGEST_PART = 100  # characters of a name in that of a part, which its place tells from others
+
 
 @dataclass(frozen=True)
 class EnsemblePgd(Pgd, ABC):
@@ -67,8 +69,8 @@ class EnsemblePgd(Pgd, ABC):
 
     @staticmethod
     def _part(place: int, name: str) -> str:
-        """What a part of the work is called, in file names too: `name` may be anything."""
-        return f"{place}-{slug(name)}"
+        """What a part of the work is called, in file names too: `name` may be anything, and of any length."""
+        return f"{place}-{slug(name)[:LONGEST_PART]}"
 
 
 @dataclass(frozen=True)

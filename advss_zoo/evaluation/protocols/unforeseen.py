@@ -5,13 +5,16 @@
 As published: towards a random wrong class, 200 steps, the last iterate; an image is robust if it is still classified
 correctly, whether or not the target was reached. `unforeseen-NAME-epsK-untargeted` leads away from the label instead;
 the strengths were not calibrated for that, so it has no UAR.
+
+Images that are misclassified clean count as broken whatever an attack does, so they are not attacked (in version 1 they
+were; no accuracy depends on it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 from torch import Tensor, nn
 
@@ -20,7 +23,7 @@ from advss_zoo.attacks.unforeseen.calibration import CIFAR10
 from advss_zoo.attacks.unforeseen.targets import targeted_loss, untargeted_loss
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import Ball, Norm
-from advss_zoo.evaluation.protocols.base import Protocol, Settings
+from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 
 STEPS = 200
@@ -33,7 +36,8 @@ class UnforeseenAttack(Protocol):
 
     pattern: ClassVar[str] = rf"unforeseen-({'|'.join(attacks())})-eps[1-6]({UNTARGETED})?"
     examples: ClassVar[tuple[str, ...]] = ("unforeseen-fog-eps4",)
-    gradient: ClassVar[Literal["unused", "used", "needed"]] = "needed"
+    gradient: ClassVar[Gradient] = "needed"
+    attacks_mistakes: ClassVar[bool] = False
 
     name: str
     attack_name: str
@@ -72,7 +76,7 @@ class UnforeseenAttack(Protocol):
         return {
             "name": self.name,
             "label": self.label(),
-            "version": 1,
+            "version": 2,
             "attack": self.attack_name,
             "strength": self.strength,
             "steps": self.steps,
@@ -83,5 +87,7 @@ class UnforeseenAttack(Protocol):
         }
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
+        if not len(x):
+            return x
         loss = targeted_loss(model, y, index=index, seed=self.seed) if self.targeted else untargeted_loss(model, y)
         return find(self.attack_name).perturb(loss, x, eps=self.strength, index=index, seed=self.seed, steps=self.steps)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
@@ -87,7 +88,10 @@ class Toggle:
 
 @dataclass(frozen=True)
 class Figure:
-    """`name` is an id in the page and the name of its files; `description` is for those who cannot see it."""
+    """`name` is an id in the page and the name of its files; `description` is for those who cannot see it.
+
+    `origins` are the results that it is made of: what each is, by the id of the place that says where it came from.
+    """
 
     name: str
     title: str
@@ -96,6 +100,7 @@ class Figure:
     table: Table
     toggle: Toggle | None = None
     note: str | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,10 @@ class Material:
         """The id of the place in the page that says where a result came from."""
         return f"result-{self.evaluations.index(evaluation) + 1}"
 
+    def origins(self, evaluations: Iterable[Evaluation]) -> dict[str, str]:
+        """What the results are, by `anchor`."""
+        return {self.anchor(e): f"{self.name(e)}: {e.protocol.label} on {e.data.name}" for e in evaluations}
+
     def labels(self, evaluations: Sequence[Evaluation], *others: Sequence[str]) -> list[str]:
         """For each the model's name and whatever else of data, n and `others` is not the same for all of them."""
         facts = [[e.data.name for e in evaluations], [f"n = {e.n:,}" for e in evaluations], *others]

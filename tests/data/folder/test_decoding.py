@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +73,37 @@ def test_floats_in_the_unit_interval(path: Path) -> None:
     assert np.abs(found - values * 255).max() <= 0.5
 
 
+@pytest.mark.parametrize("kind", ["int32", "uint16", "float32"])
+def test_large_values_are_scaled_piece_by_piece(kind: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "PIECE", 7)
+    values = np.random.default_rng(0).uniform(-9 if kind != "uint16" else 0, 65535, (8, 8)).astype(kind)
+    if kind == "float32":
+        values[0, :3] = np.nan, np.inf, -np.inf
+    expected = np.round(np.nan_to_num(values.astype(float)).clip(0, 65535) / 65535 * 255)
+    assert np.array_equal(pixels_of(path, encoded(Image.fromarray(values), "TIFF"))[0], expected)
+
+
+def test_sixteen_bits_take_little_memory() -> None:
+    image = Image.fromarray(np.zeros((2000, 2000), np.uint16))
+    tracemalloc.start()
+    try:
+        decoding._coloured(image)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * 2000 * 2000
+
+
+def test_transparent_grey_of_sixteen_bits(path: Path) -> None:
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1040
+    expected = np.where(values == 1040 * 5, 255, np.round(values / 65535 * 255))
+    content = encoded(Image.fromarray(values))
+    clear = struct.pack(">I", 2) + b"tRNS" + struct.pack(">H", 1040 * 5)
+    place = content.index(b"IDAT") - 4
+    chunk = clear + struct.pack(">I", zlib.crc32(clear[4:]))
+    assert np.array_equal(pixels_of(path, content[:place] + chunk + content[place:])[0], expected)
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_what_is_transparent_lies_on_white(mode: str, path: Path) -> None:
     image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
@@ -112,6 +146,19 @@ def test_large_photographs_come_out_as_if_decoded_whole(path: Path) -> None:
     whole = Image.open(io.BytesIO(content)).crop((150, 0, 1050, 900)).resize((32, 32), Image.Resampling.BILINEAR)
     found = pixels_of(path, content, 32).transpose(1, 2, 0).astype(int)
     assert np.abs(found - np.asarray(whole)).mean() < 1.5
+
+
+def test_photographs_beyond_the_limit_are_decoded_at_a_fraction(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JPEG can be; in what is called the limit there are 2,000 pixels here, and Pillow's own is as many."""
+    smooth = picture(4, (8, 6)).resize((160, 120), Image.Resampling.BICUBIC)
+    expected = pixels_of(path, encoded(smooth, "JPEG"), 4)
+    monkeypatch.setattr(decoding, "MOST_PIXELS", 2_000)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000)
+    assert np.array_equal(pixels_of(path, encoded(smooth, "JPEG"), 4), expected)
+    assert read(path, encoded(smooth, "JPEG"), 32) == "160x120 pixels are more than 2,000"
+    assert read(path, encoded(smooth, "PNG"), 4) == "more than 2,000 pixels"
+    monkeypatch.setattr(decoding, "MOST_OF_JPEG", 19_000)
+    assert read(path, encoded(smooth, "JPEG"), 4) == "160x120 pixels are more than 2,000"
 
 
 @pytest.mark.parametrize(

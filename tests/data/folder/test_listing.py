@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import unicodedata
 from collections.abc import Callable
@@ -47,8 +48,31 @@ class TestLayouts:
         assert made.notes == ["extra/ is neither train, val nor test: left out."]
 
     def test_a_class_may_be_called_train(self, tmp_path: Path) -> None:
-        made = list_images(touch(tmp_path, "train/1.png", "bus/1.png"))
-        assert {(entry.label, entry.part) for entry in made.entries} == {("train", None), ("bus", None)}
+        made = list_images(touch(tmp_path, "train/1.png", "bus/1.png", "car/1.png"))
+        assert {(entry.label, entry.part) for entry in made.entries} == {("train", None), ("bus", None), ("car", None)}
+
+    @pytest.mark.parametrize(
+        ("more", "note"),
+        [
+            ("val/.keep", "val/ holds no images."),
+            ("val/cat/.keep", "val/ holds no images."),
+            ("train/preview.jpg", "1 images lie outside class folders, such as train/preview.jpg: left out."),
+            ("valid/1.jpg", "1 images lie outside class folders, such as valid/1.jpg: left out."),
+        ],
+    )
+    def test_parts_stay_parts_where_one_is_empty_or_holds_loose_images(
+        self, more: str, note: str, tmp_path: Path
+    ) -> None:
+        places = {f"{part}/{label}/1.png" for part in ("train", "test") for label in ("cat", "dog")}
+        made = list_images(touch(tmp_path, *places, more))
+        assert found(made) == {(place, place.split("/")[1], place.split("/")[0]) for place in places}
+        assert made.notes == [note]
+
+    def test_test_images_without_labels_are_left_out(self, tmp_path: Path) -> None:
+        """As competitions give them out."""
+        made = list_images(touch(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/1.jpg", "test/2.jpg"))
+        assert {(entry.label, entry.part) for entry in made.entries} == {("cat", "train"), ("dog", "train")}
+        assert made.notes == ["2 images lie outside class folders, such as test/1.jpg: left out."]
 
     def test_folders_within_class_folders_are_the_classs(self, tmp_path: Path) -> None:
         made = list_images(touch(tmp_path, "cat/old/far/1.png", "cat/2.png", "dog/x/3.png"))
@@ -59,8 +83,19 @@ class TestLayouts:
         assert {(entry.label, entry.part) for entry in made.entries} == {("cat", "train"), ("dog", "train")}
 
     def test_hidden_files_are_nobodys(self, tmp_path: Path) -> None:
-        made = list_images(touch(tmp_path, "cat/1.png", "dog/1.png", "cat/._1.png", ".git/x/1.png"))
-        assert len(made.entries) == 2
+        nobodys = ("cat/._1.png", ".git/x/1.png", "__MACOSX/cat/._1.png", "cat/Thumbs.db", "dog/desktop.ini")
+        made = list_images(touch(tmp_path, "cat/1.png", "dog/1.png", *nobodys))
+        assert (len(made.entries), made.classes, made.notes) == (2, {"cat", "dog"}, [])
+
+    def test_files_of_other_kinds_are_counted_and_tables_are_not(self, tmp_path: Path) -> None:
+        others = ("cat/2", "cat/3.cr2", "dog/deep/4.svg", "dog/5.jpg_large")
+        made = list_images(touch(tmp_path, "cat/1.png", "dog/1.png", "labels.csv", *others))
+        assert made.notes == ["4 files of other kinds passed over, such as cat/2."]
+        assert set(made.others) == set(others)
+
+    def test_classes_without_images_are_known(self, tmp_path: Path) -> None:
+        made = list_images(touch(tmp_path, "cat/1.png", "dog/1.png", "bird/.keep"))
+        assert made.classes == {"cat", "dog", "bird"}
 
     def test_accents_are_spelt_in_one_way(self, tmp_path: Path) -> None:
         names = {unicodedata.normalize(form, "café") for form in ("NFC", "NFD")}
@@ -73,6 +108,14 @@ class TestLayouts:
         assert {entry.label for entry in made.entries} == {"??", "dog"}
         assert all((made.root / entry.path).exists() for entry in made.entries)
         assert made.key
+
+    def test_notes_on_names_that_are_no_text_can_be_written(self, tmp_path: Path) -> None:
+        name = os.fsdecode(b"\xff")
+        touch(tmp_path, "train/cat/1.png", f"train/{name}", f"train/{name}.png", f"{name}/1.png", f"{name}.png")
+        notes = list_images(tmp_path).notes
+        assert len(notes) == 3
+        for note in notes:
+            note.encode()
 
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
@@ -110,6 +153,28 @@ class TestLinks:
         (tmp_path / "dog/deep/again").symlink_to(tmp_path / "dog")
         assert len(list_images(tmp_path).entries) == 2
 
+    @pytest.mark.parametrize("target", [".", ".."])
+    @pytest.mark.parametrize("place", ["all", "train/all"])
+    def test_to_the_folder_itself_or_above_are_no_class(self, place: str, target: str, tmp_path: Path) -> None:
+        root = touch(tmp_path / "images", "train/cat/1.png", "train/dog/1.png")
+        (root / place).symlink_to(target)
+        assert {entry.path for entry in list_images(root).entries} == {"train/cat/1.png", "train/dog/1.png"}
+
+    def test_to_all_classes_are_no_class(self, tmp_path: Path) -> None:
+        root = touch(tmp_path / "images", "cat/1.png", "dog/1.png")
+        (root / "all").symlink_to(".")
+        (root / "cat" / "up").symlink_to("..")
+        assert {entry.path for entry in list_images(root).entries} == {"cat/1.png", "dog/1.png"}
+
+    def test_to_themselves_are_named_and_the_rest_goes_on(self, tmp_path: Path) -> None:
+        touch(tmp_path, "cat/1.png", "dog/1.png")
+        for place in ("loop", "cat/loop", "dog/loop.png"):
+            (tmp_path / place).symlink_to(Path(place).name)
+        made = list_images(tmp_path)
+        assert {entry.path for entry in made.entries} == {"cat/1.png", "dog/1.png"}
+        assert made.skipped == {"dog/loop.png": os.strerror(errno.ELOOP)}
+        assert made.others == ["loop", "cat/loop"]
+
     def test_to_nothing_are_named(self, tmp_path: Path) -> None:
         touch(tmp_path, "cat/1.png", "dog/1.png")
         (tmp_path / "cat/2.png").symlink_to("nowhere.png")
@@ -144,6 +209,26 @@ class TestTables:
         touch(tmp_path, "1.png")
         (tmp_path / "t.csv").write_text("path,label\n1.png,cat\n1.png,cat\n1.png,dog\n")
         assert [entry.label for entry in list_images(tmp_path / "t.csv").entries] == ["cat", "dog"]
+
+    def test_paths_as_windows_writes_them(self, tmp_path: Path) -> None:
+        touch(tmp_path, "d/cat/0.png", "odd\\name.png")
+        (tmp_path / "t.csv").write_text("path,label\nd\\cat\\0.png,cat\nodd\\name.png,dog\nd\\cat\\1.png,cat\n")
+        made = list_images(tmp_path / "t.csv")
+        assert [entry.path for entry in made.entries] == ["d/cat/0.png", "odd\\name.png"]
+        assert made.skipped == {"d/cat/1.png": os.strerror(errno.ENOENT)}
+
+    def test_a_name_longer_than_any_is_but_one_row(self, tmp_path: Path) -> None:
+        touch(tmp_path, "1.png")
+        (tmp_path / "t.csv").write_text(f"path,label\n1.png,cat\n{'x' * 300}.png,dog\n")
+        made = list_images(tmp_path / "t.csv")
+        assert (len(made.entries), made.classes) == (1, {"cat", "dog"})
+        assert list(made.skipped.values()) == [os.strerror(errno.ENAMETOOLONG)]
+
+    def test_a_name_of_a_table_that_is_no_text(self, tmp_path: Path) -> None:
+        touch(tmp_path, "1.png")
+        path = tmp_path / os.fsdecode(b"\xff.csv")
+        path.write_text("path,label,split\n1.png,cat,train\n,dog,train\n1.png,cat,soon\n")
+        assert set(list_images(path).skipped) == {"?.csv:3", "?.csv:4"}
 
 
 class TestKey:
@@ -184,6 +269,27 @@ class TestRefused:
             list_images(tmp_path)
         (tmp_path / "labels.csv").write_text("path,label\n")
         with pytest.raises(DataError, match=r"give that: .*labels\.csv"):
+            list_images(tmp_path)
+
+    @pytest.mark.parametrize("table", ["metadata.csv", "train/metadata.jsonl"])
+    def test_parts_without_class_folders(self, table: str, tmp_path: Path) -> None:
+        touch(tmp_path, "train/1.jpg", "val/1.jpg")
+        says = r"The images in .*, such as train/1\.jpg, lie in no class folders"
+        with pytest.raises(DataError, match=rf"{says}\. Put the images"):
+            list_images(tmp_path)
+        touch(tmp_path, table)
+        with pytest.raises(DataError, match=rf"{says}\. If a table .* give that: .*{table}"):
+            list_images(tmp_path)
+        (tmp_path / "val/1.jpg").unlink()
+        (tmp_path / "val").rmdir()
+        with pytest.raises(DataError, match=rf"{says}\. If a table .* give that: .*{table}"):
+            list_images(tmp_path)
+
+    def test_files_of_other_kinds_alone_are_named(self, tmp_path: Path) -> None:
+        touch(tmp_path, "cat/1.cr2", "dog/1.cr2")
+        with pytest.raises(
+            DataError, match=r"no images in .*; 2 files of other kinds passed over, such as cat/1\.cr2\."
+        ):
             list_images(tmp_path)
 
     def test_loose_images_beside_class_folders_are_said(self, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from data.folder.conftest import Draw
 from data.folder.pictures import picture
 from PIL import Image
 
+from advss_zoo import documents
 from advss_zoo.data.folder import scan
 from advss_zoo.data.folder.prepared import prepare
+from advss_zoo.data.imageset import Split
 from advss_zoo.data.load import in_order, load
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.splits import train_and_validation
@@ -171,6 +174,34 @@ class TestCache:
         journal.write_bytes(journal.read_bytes()[:-10])
         assert prepare(pets, 8).load("train").content_sha256 == expected
 
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_what_another_command_has_read_anew_is_refused(self, split: Split, pets: Path, draw: Draw) -> None:
+        prepared = prepare(pets, 8)
+        draw("ant/50.png", 50)  # the labels of all others are now larger by one
+        again = prepare(pets, 8)
+        with pytest.raises(DataError, match=r"images in .* have changed since they were looked at.*Run the command"):
+            prepared.load(split)
+        assert len(again.load(split))
+        again.file.with_suffix(".json").unlink()
+        with pytest.raises(DataError, match="have changed"):
+            again.load(split)
+
+    def test_no_number_of_unused_files_is_too_many(self, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for number in range(400):
+            (pets / "cat" / f'{number:03d}\r,"\n.png').write_bytes(b"text")
+            (pets / "dog" / f"{number:03d}.png").symlink_to("nowhere")
+        shutil.copy(pets / "dog/12.png", pets / "cat/stolen.png")
+        monkeypatch.setattr(documents, "MOST_BYTES", 4_000)
+        first = prepare(pets, 8)
+        assert (len(first.summary.skipped), len(first.summary.left_out)) == (800, 2)
+        monkeypatch.setattr(scan, "scan", lambda *_: pytest.fail("files were read again"))
+        assert prepare(pets, 8) == first
+        assert len(first.load("test")) == 4
+        with first.unused_file.open(newline="") as table:
+            rows = list(csv.DictReader(table))
+        assert {row["path"]: row["why"] for row in rows if row["use"] == "skipped"} == first.summary.skipped
+        assert {row["path"]: row["why"] for row in rows if row["use"] == "left_out"} == first.summary.left_out
+
 
 class TestWhole:
     def test_all_images_are_test_images(self, pets: Path) -> None:
@@ -211,12 +242,40 @@ class TestSummary:
             draw(f"{('Cat', 'cat')[number % 2]}/{number}.png", number)
         assert "Cat and cat are taken for different classes." in prepare(tmp_path / "images", 8).summary.notes
 
+    def test_classes_without_an_image_that_can_be_used_are_named(self, pets: Path) -> None:
+        for name in ("bird", "fish"):
+            (pets / name).mkdir()
+        (pets / "bird" / "1.png").write_bytes(b"text")
+        (pets / "fish" / "1.cr2").write_bytes(b"raw")
+        summary = prepare(pets, 8).summary
+        assert tuple(summary.classes) == ("cat", "dog")
+        assert "No image of 'bird', 'fish' can be used." in summary.notes
+        assert "1 file of other kinds passed over, such as fish/1.cr2." in summary.notes
+
+    def test_names_that_are_no_text_come_back(self, pets: Path) -> None:
+        folder = pets.rename(pets.parent / os.fsdecode(b"\xff"))
+        (folder / os.fsdecode(b"\xfe")).write_bytes(b"raw")
+        summary = prepare(folder, 8).summary
+        assert summary.source == str(pets.parent / "?")
+        assert prepare(folder, 8).summary == summary
+
 
 class TestRefused:
     def test_one_class_only(self, pets: Path) -> None:
         shutil.rmtree(pets / "dog")
-        with pytest.raises(DataError, match="holds one class only, 'cat'"):
+        with pytest.raises(DataError, match=r"holds one class only, 'cat'\. There must be two"):
             prepare(pets, 8)
+        (pets / "dog").mkdir()
+        with pytest.raises(DataError, match=r"one class only, 'cat'; no image of 'dog' can be used\. There must"):
+            prepare(pets, 8)
+
+    @pytest.mark.parametrize("table", ["labels.csv", "archive/labels.tsv"])
+    def test_one_class_only_and_a_table(self, table: str, tmp_path: Path, draw: Draw) -> None:
+        """What holds all images is not a class then."""
+        draw("archive/photos/1.png", 1)
+        (tmp_path / "images" / table).write_text("path,label\n")
+        with pytest.raises(DataError, match=rf"one class only, 'photos'\. If a table .* give that: .*{table}"):
+            prepare(tmp_path / "images", 8)
 
     def test_one_class_left_once_files_are_looked_at(self, pets: Path) -> None:
         for path in (pets / "dog").iterdir():

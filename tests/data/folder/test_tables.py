@@ -39,6 +39,20 @@ def test_a_third_column_is_the_part(tmp_path: Path) -> None:
     assert read(table(tmp_path, "path,label,split\na.png,cat,val\n"))[0][0].part == "val"
 
 
+def test_tabs_divide_what_is_called_so(tmp_path: Path) -> None:
+    rows, _ = read(table(tmp_path, "a, b.png\tcat, or dog, or emu\n", "t.TSV"))
+    assert rows == [(1, "a, b.png", "cat, or dog, or emu", "")]
+
+
+@pytest.mark.parametrize("column", ["img", "img_path", "image_name", "image_id", "ID"])
+def test_columns_that_perhaps_are_paths(column: str, tmp_path: Path) -> None:
+    rows, skipped = read(table(tmp_path, f"y,{column}\ncat,a.png\ndog,0001\n"))
+    assert [(row.path, row.label) for row in rows] == [("a.png", "cat")]
+    assert skipped == {"t.csv:3": "it has no path"}
+    named = read(table(tmp_path, f"{column},path,species,class_id\nz.png,a.png,cat,3\n"))[0]
+    assert [(row.path, row.label) for row in named] == [("a.png", "cat")]
+
+
 def test_json_lines(tmp_path: Path) -> None:
     text = '{"path": "a.png", "label": 3}\n\n{"File": "b.png", "Class": "x\\u2028y", "split": "test"}\nno\n[1]\n{}\n'
     rows, skipped = read(table(tmp_path, text, "t.jsonl"))
@@ -54,13 +68,20 @@ def test_rows_that_say_nothing_are_named(tmp_path: Path) -> None:
     assert skipped == {"t.csv:2": "it has no path", "t.csv:3": "it has no label", "t.csv:4": "it has no label"}
 
 
+def test_addresses_and_endless_cells_are_named(tmp_path: Path) -> None:
+    rows, skipped = read(table(tmp_path, f"path,label\nhttps://x.org/a.png,cat\nb.png,{'x' * 5000}\nc.png,dog\n"))
+    assert [row.path for row in rows] == ["c.png"]
+    assert skipped == {"t.csv:2": "a URL; download it first", "t.csv:3": "a cell of more than 4,096 characters"}
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("name,kind\na.png,cat\n", "has no columns path and label; its first line is 'name, kind'"),
         ("path,size\na.png,3\n", "has no columns path and label"),
         (b"path,label\n\xff.png,cat\n", "is not text in UTF-8 .* at byte 11"),
-        ("a.png,cat\n" + 'b.png,"' + "x" * 200_000, "is no CSV from line"),
+        ("a.png,cat\n" + 'b.png,"' + "x" * 200_000, "is no CSV from line 2 on"),
+        ('path,label\na.png,cat\nb.png,"dog\nc.png,cat\nd.png,dog\n', "is no CSV from line 3 on: .* not closed"),
     ],
 )
 def test_what_is_no_table_is_a_sentence(text: str | bytes, says: str, tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ from advss_zoo.attacks.unforeseen import attacks
 from advss_zoo.attacks.unforeseen.calibration import CIFAR10
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.protocols import Settings
+from advss_zoo.evaluation.protocols.unforeseen import UnforeseenAttack
 from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 
@@ -28,12 +31,32 @@ def test_every_attack_has_its_calibrated_strengths(attack, strength):
 def test_every_attack_runs_through_an_evaluation(attack, tmp_path):
     torch.manual_seed(0)
     model = ResNetV2(Architecture(depth=18, width=2)).eval()
-    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8)
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    labels = model(images / 255).argmax(dim=1)  # or nothing would be attacked
     protocol = replace(protocols.parse(f"unforeseen-{attack}-eps3"), steps=2)
-    result = evaluate(model, images, protocol, out=tmp_path)
-    assert result.n == 8
+    result = evaluate(model, (images, labels), protocol, out=tmp_path)
+    assert (result.n, result.ta) == (8, 1)
     assert result.ra is not None
-    assert result.ra <= result.ta
+    assert evaluate(model, (images, (labels + 1) % 10), protocol).ta == 0
+
+
+class Throughout(UnforeseenAttack):
+    """Attacks mistakes, too."""
+
+    attacks_mistakes = True
+
+
+@pytest.mark.parametrize("attack", ["linf", "elastic"])
+def test_no_accuracy_depends_on_what_becomes_of_mistakes(attack, patches, pictures, tmp_path):
+    found = {}
+    for kind in (UnforeseenAttack, Throughout):
+        protocol = replace(kind.create(f"unforeseen-{attack}-eps1", Settings()), steps=5)
+        evaluate(patches, pictures, protocol, out=tmp_path / kind.__name__)
+        found[kind] = Verdicts.read(tmp_path / kind.__name__ / "verdicts.npz")
+    spared, throughout = found.values()
+    assert 0 < spared.ra_hits == throughout.ra_hits < spared.ta_hits < len(spared)
+    assert spared.agreement(throughout) == len(spared)
+    assert (spared.attacked_prediction == spared.clean_prediction)[~spared.right].all()
 
 
 def test_an_untargeted_attack_leads_away_from_the_label():

@@ -129,4 +129,6 @@ def test_on_paper_it_is_light_and_fits(tab: Tab, url: str, tmp_path: Path) -> No
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert tab.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
     assert tab.evaluate("document.documentElement.scrollWidth") <= 794
+    for closed in (".origin:not([open]) dl", ".room ul"):
+        assert tab.evaluate(f"[...document.querySelectorAll('{closed}')].every(e => e.checkVisibility())")
     assert len(tab.call("Page.printToPDF", printBackground=False)["data"]) > 10_000

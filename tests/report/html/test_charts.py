@@ -64,6 +64,14 @@ def test_a_linear_scale_has_round_ticks_around_the_values(values: list[float], t
     assert scale(scale.high) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 0), (3, 3), (None, 0), (0, None)])
+def test_a_scale_of_a_single_value_has_room_around_it(low: float | None, high: float | None) -> None:
+    value = next(end for end in (low, high) if end is not None)
+    scale = linear([value], low=low, high=high)
+    assert scale.low < scale.high
+    assert 0 <= scale(value) <= 1
+
+
 def test_ticks_are_round() -> None:
     assert [label for _, label in linear([0, 81], ticks=5).ticks] == ["0", "25", "50", "75", "100"]
     assert [label for _, label in linear([0, 32], high=32).ticks] == ["0", "10", "20", "30"]

@@ -107,6 +107,37 @@ def test_all_strengths_of_a_calibrated_attack_make_its_uar(tmp_path: Path) -> No
     assert [row[0] for row in found["unforeseen-1"].table.rows] == ["p1f4.mini"] * 2
 
 
+def test_a_model_that_withstands_nothing_has_a_uar_of_0(tmp_path: Path) -> None:
+    for strength in range(1, 7):
+        fabricated.unforeseen(tmp_path, "elastic", strength, ra=0.0)
+    found = {figure.name: figure for figure in Report(collect([tmp_path])).figures}
+    assert found["unforeseen-1-uar"].table.rows == (("elastic", 0),)
+
+
+def test_a_curve_is_of_one_seed_and_one_search(tmp_path: Path) -> None:
+    def leave(levels: int, **more: Any) -> None:
+        fabricated.result(tmp_path, fabricated.pgd(levels=levels) | more, seed=more.get("seed", 0))
+
+    leave(4)
+    leave(8, seed=1)
+    leave(16, search="bf16")
+    assert "strength" not in names(tmp_path)
+    leave(8, search="fp32")
+    leave(4, seed=1)
+    (figure,) = [figure for figure in Report(collect([tmp_path])).figures if figure.name.startswith("eps-")]
+    assert {row[0] for row in figure.table.rows} == {"p1f4.mini, seed 0", "p1f4.mini, seed 1"}
+    leave(4, search="bf16")
+    (figure,) = [figure for figure in Report(collect([tmp_path])).figures if figure.name.startswith("eps-")]
+    assert "p1f4.mini, seed 0, search in bf16" in {row[0] for row in figure.table.rows}
+
+
+def test_a_log_that_ends_with_epoch_0_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "log.jsonl"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"step": 0, "epoch": 0, "loss": 2.3, "validation": {"ta": 0.1, "ra": 0.1}}) + "\n")
+    assert [figure.name for figure in Report(collect([tmp_path])).figures] == ["training-1-accuracy", "training-1-loss"]
+
+
 def test_models_that_met_an_attack_at_different_strengths_are_shown_strength_by_strength(tmp_path: Path) -> None:
     fabricated.unforeseen(tmp_path, "fog", 1, ra=0.5)
     fabricated.unforeseen(tmp_path, "fog", 2, ra=0.4, name="p1f3.mini")
@@ -276,6 +307,21 @@ def test_mce_is_against_the_named_model_on_the_same_images(tmp_path: Path) -> No
         UsageError, match=r"no result of p1 under corruptions\. There are: elsewhere, other, p1f4\.mini"
     ):
         Report(found, "p1")
+
+
+def test_every_figure_leads_to_the_results_that_it_is_made_of(page: Element, report: Report) -> None:
+    made_of = {figure.name: figure.origins for figure in report.figures if not figure.name.startswith("training")}
+    for figure in page.all("figure"):
+        links = [link["href"].removeprefix("#") for link in figure.all("a") if link["href"].startswith("#result-")]
+        assert links == list(made_of.get(figure["id"], ()))
+    assert all(made_of.values())
+
+
+def test_a_transfer_says_what_ensemble_data_and_eps_it_is_of(report: Report) -> None:
+    found = [figure for figure in report.figures if figure.name.startswith("transfer")]
+    assert {"transfer-1", "transfer-1-right", "transfer-1-venn-1"} <= {figure.name for figure in found}
+    measured = f"{'+'.join(fabricated.MEMBERS)}; linf, eps 8/255; 40 images of cifar10-1k."
+    assert all(figure.note is not None and figure.note.endswith(measured) for figure in found)
 
 
 def test_the_venn_diagram_counts_images(report: Report) -> None:

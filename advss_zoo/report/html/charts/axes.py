@@ -27,8 +27,10 @@ class Scale:
 
 
 def linear(values: Iterable[float], *, low: float | None = None, high: float | None = None, ticks: int = 6) -> Scale:
-    """A scale with round ends around the values, which may be fixed, and about so many ticks."""
+    """A scale with round ends around the values, which may be fixed, and about so many ticks; wider than nothing."""
     values = list(values)
+    if high is not None and low == high:
+        high += 1
     first, last = min(values) if low is None else low, max(values) if high is None else high
     if first == last:
         first, last = first - 1, last + 1

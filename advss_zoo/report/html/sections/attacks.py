@@ -62,4 +62,5 @@ def _figure(
     ]
     columns = Column("attack"), *(Column(label, "percent") for label in labels)
     table = Table(title, columns, tuple((row, *(one.get(row) for one in accuracies)) for row in rows))
-    return Figure(name, title, f"{title}, on {images(evaluations)}.", dots.draw(rows, series, axis), table)
+    text, scene = f"{title}, on {images(evaluations)}.", dots.draw(rows, series, axis)
+    return Figure(name, title, text, scene, table, origins=material.origins(evaluations))

@@ -81,6 +81,7 @@ def _figures(material: Material, evaluation: Evaluation, place: int) -> Iterator
                 tuple((label, *map(int, row)) for label, row in zip(classes, confusion.counts, strict=True)),
             ),
             note=f"n = {evaluation.n:,}.",
+            origins=material.origins([evaluation]),
         )
 
 

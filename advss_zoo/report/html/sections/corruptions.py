@@ -31,7 +31,7 @@ def section(material: Material) -> Section | None:
         return None
     labels = material.labels(found, [evaluation.protocol.label for evaluation in found])
     maps = [
-        _map(f"corruptions-{place}", label, evaluation, _against(material.baseline, evaluation, found))
+        _map(f"corruptions-{place}", label, material, evaluation, found)
         for place, (label, evaluation) in enumerate(zip(labels, found, strict=True), 1)
     ]
     comparison = [_comparison(material, labels, found)] if len(found) > 1 else []
@@ -76,7 +76,7 @@ def _measured_on(evaluation: Evaluation) -> tuple[object, ...]:
     return evaluation.protocol.constants, evaluation.data.content_sha256, evaluation.data.indices
 
 
-def _map(name: str, label: str, evaluation: Evaluation, against: str) -> Figure:
+def _map(name: str, label: str, material: Material, evaluation: Evaluation, found: Sequence[Evaluation]) -> Figure:
     values = evaluation.details.corruptions
     families = _families(list(values))
     rows = [row for family in families for row in family]
@@ -99,10 +99,10 @@ def _map(name: str, label: str, evaluation: Evaluation, against: str) -> Figure:
         headings,
         tuple((row, *cells) for row, cells in zip(rows, shares, strict=True)),
     )
-    mean = evaluation.details.corruption_accuracy
+    mean, against = evaluation.details.corruption_accuracy, _against(material.baseline, evaluation, found)
     note = f"Mean of the benchmark: {100 * mean:.2f}.{against}" if mean is not None else None
     text = f"Heat map of accuracy under {len(rows)} corruptions at {severities} severities, on {images([evaluation])}."
-    return Figure(name, label, text, scene, table, note=note)
+    return Figure(name, label, text, scene, table, note=note, origins=material.origins([evaluation]))
 
 
 def _comparison(material: Material, labels: Sequence[str], found: Sequence[Evaluation]) -> Figure:
@@ -119,7 +119,7 @@ def _comparison(material: Material, labels: Sequence[str], found: Sequence[Evalu
     )
     scene = dots.draw([_said(row) for row in rows], series, "accuracy, mean over severities (%)")
     text = f"Dots: accuracy of {len(found)} models by corruption, on {images(found)}."
-    return Figure("corruptions-compared", "Model by model", text, scene, table)
+    return Figure("corruptions-compared", "Model by model", text, scene, table, origins=material.origins(found))
 
 
 def _mean(values: Sequence[float]) -> float:

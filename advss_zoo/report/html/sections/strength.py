@@ -67,6 +67,8 @@ def _common(evaluation: Evaluation) -> tuple[Any, ...]:
         protocol.iterate,
         protocol.restarts,
         step,
+        evaluation.seed,
+        _precision(evaluation),
     )
 
 
@@ -99,7 +101,7 @@ def _by_norm(sweeps: Iterable[Sweep]) -> Iterable[tuple[str, list[Sweep]]]:
 
 def _eps_figure(name: str, norm: str, material: Material, sweeps: Sequence[Sweep]) -> Figure:
     firsts = [sweep[0] for sweep in sweeps]
-    labels = material.labels(firsts, [e.protocol.name for e in firsts], [_restarts(e) for e in firsts])
+    labels = material.labels(firsts, [e.protocol.name for e in firsts], *_chosen(firsts))
     unit = 255.0 if norm == "linf" else 1.0
     curves = [
         Curve(
@@ -127,6 +129,7 @@ def _eps_figure(name: str, norm: str, material: Material, sweeps: Sequence[Sweep
         scene,
         _table("Accuracy by eps", "eps", rows),
         note="At eps 0 the accuracy is TA.",
+        origins=material.origins(e for sweep in sweeps for e in sweep),
     )
 
 
@@ -134,7 +137,7 @@ def _steps_figure(name: str, norm: str, material: Material, sweeps: Sequence[Swe
     firsts = [sweep[0] for sweep in sweeps]
     sizes = [f"eps {size(_eps(e), norm)}" for e in firsts]
     kinds = ["any iterate" if e.protocol.iterate == "any" else "" for e in firsts]
-    labels = material.labels(firsts, sizes, kinds, [_restarts(e) for e in firsts])
+    labels = material.labels(firsts, sizes, kinds, *_chosen(firsts))
     curves = [
         Curve(label, material.look(sweep[0]), tuple((_steps(e), _ra(e)) for e in sweep))
         for label, sweep in zip(labels, sweeps, strict=True)
@@ -154,6 +157,7 @@ def _steps_figure(name: str, norm: str, material: Material, sweeps: Sequence[Swe
         f"Curves of accuracy against the number of steps of PGD for {len(curves)} models, on {images(firsts)}.",
         lines.draw(curves, across, linear(ends), "steps (log scale)", what),
         _table("Accuracy by steps", "steps", rows),
+        origins=material.origins(e for sweep in sweeps for e in sweep),
     )
 
 
@@ -167,8 +171,15 @@ def _ra(evaluation: Evaluation) -> Value:
     return percent(evaluation.ra, evaluation.ra_ci95)
 
 
-def _restarts(evaluation: Evaluation) -> str:
-    return f"{evaluation.protocol.restarts} restarts" if evaluation.protocol.restarts > 1 else ""
+def _chosen(evaluations: Sequence[Evaluation]) -> Iterable[list[str]]:
+    """What else may tell their curves apart."""
+    yield [f"{e.protocol.restarts} restarts" if e.protocol.restarts > 1 else "" for e in evaluations]
+    yield [f"seed {e.seed}" for e in evaluations]
+    yield [f"search in {_precision(e)}" for e in evaluations]
+
+
+def _precision(evaluation: Evaluation) -> str:
+    return str(evaluation.protocol.constants.get("search", "fp32"))  # results of the first versions say nothing of it
 
 
 def _said(evaluations: Sequence[Evaluation]) -> str:

@@ -93,6 +93,7 @@ def _figure(name: str, label: str, material: Material, evaluations: Sequence[Eva
         scatter.draw(ours, *axes),
         table,
         Toggle("Show the paper's ResNet-50v2 (hollow)", scatter.draw([*theirs, *ours], *axes)) if theirs else None,
+        origins=material.origins(evaluations),
     )
 
 

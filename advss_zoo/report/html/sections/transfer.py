@@ -8,14 +8,14 @@ from advss_zoo.report.html.charts import heatmap, venn
 from advss_zoo.report.html.charts.venn import Counts
 from advss_zoo.report.html.evidence import Evaluation, Transfer, Venn
 from advss_zoo.report.html.figure import Column, Figure, Section, Table
-from advss_zoo.report.html.material import Material, images
+from advss_zoo.report.html.material import Material, images, size
 
 
 def section(material: Material) -> Section | None:
     figures: list[Figure] = []
     for evaluation in material.evaluations:
         if evaluation.details.transfer:
-            figures += _figures(f"transfer-{len(figures) + 1}", evaluation, evaluation.details.transfer)
+            figures += _figures(f"transfer-{len(figures) + 1}", material, evaluation, evaluation.details.transfer)
     if not figures:
         return None
     return Section(
@@ -27,11 +27,12 @@ def section(material: Material) -> Section | None:
     )
 
 
-def _figures(name: str, evaluation: Evaluation, transfer: Transfer) -> Iterable[Figure]:
+def _figures(name: str, material: Material, evaluation: Evaluation, transfer: Transfer) -> Iterable[Figure]:
     yield _matrix(
         name,
         "Success of transferred attacks",
         "Mistakes on clean images count, as in the paper.",
+        material,
         evaluation,
         transfer,
         transfer.asr,
@@ -40,19 +41,28 @@ def _figures(name: str, evaluation: Evaluation, transfer: Transfer) -> Iterable[
         f"{name}-right",
         "The same, of images that are right clean",
         "Of the images alone that the target classifies correctly clean.",
+        material,
         evaluation,
         transfer,
         transfer.asr_of_right,
     )
     pairs = [(source, pair) for source, found in evaluation.details.venn.items() for pair in found]
     for place, (source, pair) in enumerate(pairs, 1):
-        yield _venn(f"{name}-venn-{place}", evaluation, source, pair)
+        yield _venn(f"{name}-venn-{place}", material, evaluation, source, pair)
+
+
+def _measured(material: Material, evaluation: Evaluation) -> str:
+    """What the figures of one result have in common."""
+    protocol = evaluation.protocol
+    eps = "" if protocol.eps is None else f" {protocol.norm}, eps {size(protocol.eps, protocol.norm)};"
+    return f"{material.name(evaluation)};{eps} {evaluation.n:,} images of {evaluation.data.name}."
 
 
 def _matrix(
     name: str,
     title: str,
     note: str,
+    material: Material,
     evaluation: Evaluation,
     transfer: Transfer,
     rates: Sequence[Sequence[float | None]],
@@ -68,10 +78,11 @@ def _matrix(
         tuple((source, *row) for source, row in zip(sources, rates, strict=True)),
     )
     text = f"Matrix of success rates on {images([evaluation])}, {len(sources)} sources by {len(targets)} targets."
-    return Figure(name, title, text, scene, table, note=f"{note} n = {evaluation.n:,}.")
+    note = f"{note} {_measured(material, evaluation)}"
+    return Figure(name, title, text, scene, table, note=note, origins=material.origins([evaluation]))
 
 
-def _venn(name: str, evaluation: Evaluation, source: str, pair: Venn) -> Figure:
+def _venn(name: str, material: Material, evaluation: Evaluation, source: str, pair: Venn) -> Figure:
     counts = Counts(*pair.only, pair.both)
     numbers = counts.only_one, counts.both, counts.only_other
     union = [count / counts.union if counts.union else None for count in numbers]
@@ -89,5 +100,7 @@ def _venn(name: str, evaluation: Evaluation, source: str, pair: Venn) -> Figure:
         f"{counts.only_one:,} only {one}, {counts.only_other:,} only {other}."
     )
     scene = venn.draw(one, other, counts, (lines[0], lines[1], lines[2]))
-    note = f"Counts, and below them shares of the {counts.union:,} images that fool either; n = {evaluation.n:,}."
-    return Figure(name, f"Made to fool {source}", text, scene, table, note=note)
+    note = f"Counts, and below them shares of the {counts.union:,} images that fool either. "
+    note += _measured(material, evaluation)
+    origins = material.origins([evaluation])
+    return Figure(name, f"Made to fool {source}", text, scene, table, note=note, origins=origins)

@@ -84,22 +84,31 @@ def _figures(place: int, data: str, material: Material, models: dict[tuple[str, 
         values = {spoke.label: value for spoke in spokes if (value := spoke.value(measured))}
         series.append(Series(label, material.look(first), values))
     table = _table(labels, list(models.values()))
+    origins = material.origins(e for measured in models.values() for e in measured.values())
     where = f"{len(spokes)} unforeseen attacks on {images(firsts)}"
     found = []
     if len(spokes) >= radar.FEWEST:
         title = f"{data}: profile of robustness"
         text = f"Radar of the accuracy of {len(models)} models under {where}; further out is better."
-        found.append(Figure(f"unforeseen-{place}-radar", title, text, radar.draw(rows, series), table))
+        scene = radar.draw(rows, series)
+        found.append(Figure(f"unforeseen-{place}-radar", title, text, scene, table, origins=origins))
     text = f"Dots with intervals: accuracy of {len(models)} models under {where}."
     scene = dots.draw(rows, series, "accuracy under the attack (%)")
-    found.append(Figure(f"unforeseen-{place}", f"{data}: attack by attack", text, scene, table))
-    return [*found, *_uar_figures(f"unforeseen-{place}-uar", data, labels, series, list(models.values()))]
+    found.append(Figure(f"unforeseen-{place}", f"{data}: attack by attack", text, scene, table, origins=origins))
+    return [*found, *_uar_figures(f"unforeseen-{place}-uar", data, labels, series, list(models.values()), origins)]
 
 
 def _uar_figures(
-    name: str, data: str, labels: Sequence[str], series: Sequence[Series], models: Sequence[Measured]
+    name: str,
+    data: str,
+    labels: Sequence[str],
+    series: Sequence[Series],
+    models: Sequence[Measured],
+    origins: dict[str, str],
 ) -> Iterator[Figure]:
-    scores = [{attack: score for attack in CIFAR10 if (score := _uar(attack, measured))} for measured in models]
+    scores = [
+        {attack: score for attack in CIFAR10 if (score := _uar(attack, measured)) is not None} for measured in models
+    ]
     attacks = [attack for attack in CIFAR10 if any(attack in found for found in scores)]
     if not attacks:
         return
@@ -111,7 +120,7 @@ def _uar_figures(
     ]
     title = f"{data}: UAR, 1 being as robust as a net trained for the attack"
     text = f"Dots: unforeseen attack robustness of {len(labels)} models by attack."
-    yield Figure(name, title, text, dots.draw(attacks, shown, "UAR"), table)
+    yield Figure(name, title, text, dots.draw(attacks, shown, "UAR"), table, origins=origins)
 
 
 def _spokes(models: Sequence[Measured]) -> list[Spoke]:
