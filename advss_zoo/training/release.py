@@ -18,6 +18,7 @@ from advss_zoo.files import write_json
 from advss_zoo.training import log, recipe
 from advss_zoo.zoo import WEIGHTS, cards, checkpoint, ensembles, index
 from advss_zoo.zoo.checkpoint import Config, Provenance
+from advss_zoo.zoo.publish import CURVES
 
 
 def release(
@@ -31,7 +32,7 @@ def release(
     default: Annotated[bool, typer.Option(help="Is this what the name without a tag means?")] = True,
     result: Annotated[list[Path] | None, typer.Option(help="A result folder of `advss eval`; may be repeated.")] = None,
 ) -> None:
-    """Copy weights, recipe and results to their place, and write the card."""
+    """Copy weights, recipe, curves and results to their place, and write the card."""
     about = _ensemble(folder) if ensembles.is_ensemble(folder) else describe(folder, machine)
     full_name = f"{about['name']}.{about['tag']}"
     recorded = {path: results.check(path / results.RESULT_FILE) for path in result or []}
@@ -42,6 +43,8 @@ def release(
     target = place / full_name
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns(ensembles.MEMBERS))
+    if (curves := folder.parent / CURVES).is_file():  # an ensemble has none
+        shutil.copyfile(curves, target / CURVES)
     for path, found in recorded.items():
         shutil.copytree(path, target / "results" / found.slug())
     values = about | {

@@ -34,9 +34,9 @@ def test_a_dry_run_counts_steps_and_passes_and_estimates_the_time(advss: Advss, 
     document = advss("train", "p1f4.mini", "epochs=1", "architecture.width=4", "--dry-run", "--json").json
     assert (document["epochs"], document["architecture"]["width"]) == (1, 4)
     assert document["cost"]["steps"] == 352
-    # 30% of N-FGSM (2 passes), 70% of PGD-2 (3 passes); one validation of 1,000 images every third epoch.
+    # 30% of N-FGSM (2 passes), 70% of PGD-2 (3 passes); one validation of 1,000 images every fourth epoch.
     assert document["cost"]["passes_per_image"] == pytest.approx(2.7)
-    assert document["cost"]["seconds"] == pytest.approx((45_000 * 2.7 + 11_000 / 3) * 0.001)
+    assert document["cost"]["seconds"] == pytest.approx((45_000 * 2.7 + 11_000 / 4) * 0.001)
 
 
 @pytest.mark.parametrize(

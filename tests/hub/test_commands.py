@@ -53,19 +53,19 @@ def test_results_that_lie_with_a_checkpoint_go_along(hub, tiny, advss):
 
 def test_the_whole_zoo(hub, checkout, advss, monkeypatch, tmp_path):
     for path in (checkout / "cards").glob("*.json"):
-        if path.stem not in (NAME, "selfie-p3f4.mini"):
+        if path.stem not in (NAME, "rotation-p3.mini"):
             path.unlink()
     index.entries.cache_clear()
     done = advss("publish", "--all", "--to", "hf://acme", "--private")
     assert done.status == 0, done.stderr
-    assert sorted(hub.repositories) == [f"acme/{NAME}", "acme/selfie-p3f4.mini"]
+    assert sorted(hub.repositories) == [f"acme/{NAME}", "acme/rotation-p3.mini"]
     assert all(repository.private for repository in hub.repositories.values())
     (page,) = hub.collections
     assert f"Together: {hub.url}/collections/{page}" in done.stderr
     assert hub.collections[page]["private"]
     assert all(entry.hub for entry in index.entries())
     advss("publish", "--all", "--to", "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [NAME, "selfie-p3f4.mini"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [NAME, "rotation-p3.mini"]
 
 
 @pytest.mark.parametrize(

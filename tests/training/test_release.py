@@ -46,6 +46,7 @@ def test_weights_results_and_card_come_to_their_place(checkout, run):
     released = checkout / "weights" / "tiny.test"
     assert checkpoint.load(released)[1] == checkpoint.load(folder)[1]
     assert (released / "recipe.yaml").is_file()
+    assert (released / "curves.png").read_bytes() == (folder.parent / "curves.png").read_bytes()
     assert (released / "results" / "arrays-clean" / "verdicts.npz").is_file()
     values = read_json(checkout / "cards" / "tiny.test.json")
     assert values["results"] == [read_json(result / "result.json")]
