@@ -38,7 +38,7 @@ def finish(plan: Plan, summary: Summary, folder: Path, runs: Sequence[Path], pla
     for recipe, run in zip(plan.recipes, runs, strict=True):
         target = folder if len(runs) == 1 else folder / "members" / recipe.full_name
         with explained("write", target):
-            shutil.copyfile(run / "curves.png", target / "curves.png")
+            shutil.copyfile(run / run_folders.CURVES, target / run_folders.CURVES)
     card = folder / "README.md"
     text = cards.render(_values(plan, summary, folder, runs, place, result), TEMPLATE)
     write_atomically(card, lambda file: file.write(text.encode(errors="replace")))

@@ -18,7 +18,7 @@ from advss_zoo.files import write_json
 from advss_zoo.training import log, recipe
 from advss_zoo.zoo import WEIGHTS, cards, checkpoint, ensembles, index
 from advss_zoo.zoo.checkpoint import Config, Provenance
-from advss_zoo.zoo.publish import CURVES
+from advss_zoo.zoo.runs import CURVES
 
 
 def release(

@@ -42,7 +42,7 @@ from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.training.schedules import learning_rate
 from advss_zoo.training.validation import accuracies
 from advss_zoo.zoo import checkpoint
-from advss_zoo.zoo.runs import LAST, RECIPE
+from advss_zoo.zoo.runs import CURVES, LAST, RECIPE
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
 COLLAPSE = 0.6  # RA below this part of the best so far, and 10 points or more below it, is catastrophic overfitting
@@ -359,7 +359,7 @@ class Trainer:
                 self._export(f"best-{kind}", model)
         self._record(validation=measured)
         if self.crew.is_first:
-            curves.draw(log.read(self.log_file), self.out / "curves.png")
+            curves.draw(log.read(self.log_file), self.out / CURVES)
         adversary, _ = self.recipe.phase((self.step - 1) / self.total_steps)
         chance = max(0.1, 2 / math.sqrt(len(self.validation)))  # of few images many fall by chance
         collapsed = measured["ra"] < COLLAPSE * self.best["ra"] and self.best["ra"] - measured["ra"] > chance

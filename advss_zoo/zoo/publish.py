@@ -24,9 +24,10 @@ from advss_zoo.training import release
 from advss_zoo.zoo import CONFIG, cards, checkpoint, ensembles, hub, index, load, metadata, runs, sources
 from advss_zoo.zoo.index import Entry
 from advss_zoo.zoo.reference import as_path
+from advss_zoo.zoo.runs import CURVES
 from advss_zoo.zoo.snapshot import PREFIX, Address, Snapshot, belongs, digest
 
-CARD, RESULTS, CURVES, LOG = "README.md", "results", "curves.png", "log.jsonl"
+CARD, RESULTS, LOG = "README.md", "results", "log.jsonl"
 TAG = f"v{__version__}"
 LONGEST_CARD = 2**20  # bytes
 COLLECTION = "advss-zoo"
