@@ -97,7 +97,7 @@ def test_the_wheel_holds_what_the_package_needs_and_no_more(wheel):
     package = {name.removeprefix("advss_zoo/") for name in names if name.startswith("advss_zoo/")}
     for entry in index.entries():
         assert {f"cards/{entry.full_name}.md", f"cards/{entry.full_name}.json"} <= package
-        assert (f"bundled/{entry.full_name}/model.safetensors" in package) == (entry.stored == "bundled")
+        assert (f"bundled/{entry.full_name}/config.json" in package) == (entry.stored == "bundled")
     recipes = {path.relative_to(ROOT).as_posix() for path in (ROOT / "recipes").rglob("*.yaml")}
     assert recipes == {name for name in package if name.endswith(".yaml") and name.startswith("recipes/")}
     assert {path.parts[0] for path in map(Path, names)} == {"advss_zoo", f"advss_zoo-{VERSION}.dist-info"}

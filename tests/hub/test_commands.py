@@ -24,7 +24,7 @@ def test_publishing_says_what_went_where(hub, checkout, advss):
     first = advss("publish", NAME, "--to", f"hf://acme/{NAME}")
     assert first.status == 0
     commit = hub.repositories[f"acme/{NAME}"].head
-    assert first.stdout == f"checkpoint\tchanged\tto\n{NAME}\t10 files\thf://acme/{NAME}@{commit}\n"
+    assert first.stdout == f"checkpoint\tchanged\tto\n{NAME}\t11 files\thf://acme/{NAME}@{commit}\n"
     assert f"the commit is noted in {checkout / 'cards' / NAME}.json" in first.stderr
     assert "%" not in first.stderr  # no progress bars where nobody watches
     again = advss("publish", NAME, "--to", f"hf://acme/{NAME}", "--json").json
