@@ -5,7 +5,8 @@
 
 The plain loop is eager float32 in PyTorch's default memory order, with the attack on the training module as it is:
 training mode, gradients of the weights computed and thrown away. Prints images per second of an attack step (one
-gradient of the images) and of a training step (one update of the weights, attack not counted), and the ratios.
+gradient of the images), of an update of the weights, and of both together, with as many attack steps to an update as
+the recipe takes in the mean; and the ratios.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from advss_zoo.errors import AdvssError
 from advss_zoo.models.modes import frozen
 from advss_zoo.objectives.base import Batch
 from advss_zoo.training import recipe
+from advss_zoo.training.cost import attack_passes
 from advss_zoo.training.recipe import Recipe
 
 Step = Callable[[], object]
@@ -40,14 +42,14 @@ def ours(made_by: Recipe, batch: Batch, device: str) -> tuple[Step, Step]:
         with frozen(model), precision:
             input_gradient(objective.attack_loss(model, batch), batch.inputs)
 
-    def train() -> None:
+    def update() -> None:
         optimizer.zero_grad()
         with precision:
             loss = objective.training_loss(model, batch.inputs, batch, made_by.clean_weight)
         loss.backward()
         optimizer.step()
 
-    return attack, train
+    return attack, update
 
 
 def plain(made_by: Recipe, batch: Batch, device: str) -> tuple[Step, Step]:
@@ -60,12 +62,12 @@ def plain(made_by: Recipe, batch: Batch, device: str) -> tuple[Step, Step]:
         x = images.clone().requires_grad_()
         cross_entropy(model(x), labels).backward()
 
-    def train() -> None:
+    def update() -> None:
         optimizer.zero_grad()
         cross_entropy(model(images), labels).backward()
         optimizer.step()
 
-    return attack, train
+    return attack, update
 
 
 def seconds(step: Step, device: str) -> float:
@@ -99,16 +101,24 @@ def main() -> None:
     times: dict[tuple[str, str], list[float]] = {}
     for turn in range(2 + options.rounds):
         for side, steps in sides.items():
-            for kind, step in zip(("attack", "training"), steps, strict=True):
+            for kind, step in zip(("attack", "update"), steps, strict=True):
                 taken = seconds(step, device)
                 if turn >= 2:  # the first turns warm up
                     times.setdefault((kind, side), []).append(taken)
     where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU threads"
     print(f"{made_by.full_name}, {count} images a step, torch {torch.__version__}, {where}")
-    for kind in ("attack", "training"):
-        before, after = (statistics.median(times[kind, side]) for side in ("plain", "ours"))
+    medians = {key: statistics.median(taken) for key, taken in times.items()}
+    passes = attack_passes(made_by)
+    for kind, attacks, updates in (
+        ("an attack step", 1, 0),
+        ("an update", 0, 1),
+        (f"{passes:.3g} attack steps and an update", passes, 1),
+    ):
+        before, after = (
+            attacks * medians["attack", side] + updates * medians["update", side] for side in ("plain", "ours")
+        )
         rates = f"plain {count / before:,.0f} images/s, ours {count / after:,.0f} images/s"
-        print(f"{kind} step: {rates}, ratio {before / after:.2f}")
+        print(f"{kind}: {rates}, ratio {before / after:.2f}")
 
 
 if __name__ == "__main__":

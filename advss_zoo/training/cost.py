@@ -41,10 +41,7 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
         images: how many are trained on, where that is known better than from the name of the data.
     """
     images = images or training_images(recipe.data)
-    begin, passes = 0.0, float(recipe.objective.passes + (recipe.clean_weight > 0))
-    for phase in recipe.adversary:
-        passes += (phase.until - begin) * phase.passes
-        begin = phase.until
+    passes = attack_passes(recipe) + recipe.objective.passes + (recipe.clean_weight > 0)
     watched = recipe.validation
     validated = watched.images * (watched.attack.steps + 1) * (recipe.epochs / watched.every)
     each = seconds_per_image(recipe, device)
@@ -53,6 +50,12 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
         passes_per_image=passes,
         seconds=(recipe.epochs * images * passes + validated) * each,
     )
+
+
+def attack_passes(recipe: Recipe) -> float:
+    """Forward+backward passes that the attack takes on an image, as a mean over the training."""
+    begins = [0.0, *(phase.until for phase in recipe.adversary)]
+    return sum((phase.until - begin) * phase.passes for phase, begin in zip(recipe.adversary, begins, strict=False))
 
 
 def evaluation(recipe: Recipe, passes: int, images: int, *, device: str | torch.device = "cpu") -> float:

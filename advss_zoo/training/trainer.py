@@ -341,38 +341,46 @@ class Trainer:
             AdvssError: the robustness has collapsed (catastrophic overfitting), and the recipe has no patience, with
                 which that is but a reason to stop.
         """
-        model = self._averaged
         with self._attacking():
-            found = accuracies(self.recipe, model, self.validation, self.crew)
+            found = accuracies(self.recipe, self._averaged, self.validation, self.crew)
         measured = dict(zip(("ta", "ra"), found, strict=True))
-        self.waited += 1
-        patience = self.recipe.validation.patience
-        better = {kind: accuracy > self.best[kind] for kind, accuracy in measured.items()}
-        for kind, accuracy in measured.items():
-            equal = (
-                accuracy == self.best[kind]
-            )  # few images make many equals, and many classes an RA that is 0 for long
-            if self.recipe.ship == f"best-{kind}" and (better[kind] or (equal and any(better.values()))):
-                self.waited = 0
-            if better[kind] or (patience and equal):
-                self.best[kind] = accuracy
-                self._export(f"best-{kind}", model)
+        self._keep_best(measured)
         self._record(validation=measured)
         if self.crew.is_first:
             curves.draw(log.read(self.log_file), self.out / CURVES)
+        if not self._has_collapsed(measured["ra"]):
+            return "validation TA {ta:.1%} RA {ra:.1%}".format(**measured)
+        if patience := self.recipe.validation.patience:
+            self.waited = patience
+            return "RA has collapsed, the best weights are kept"
+        raise AdvssError(
+            f"Catastrophic overfitting at epoch {self.step / self.steps_per_epoch:g}: RA on validation fell from "
+            f"{self.best['ra']:.1%} to {measured['ra']:.1%}; the best weights are in best-ra.",
+            "Give the adversary more steps or a smaller eps.",
+        )
+
+    def _keep_best(self, measured: dict[str, float]) -> None:
+        """Few images make many equal accuracies, and many classes an RA that is 0 for long.
+
+        So with patience the later of two equals is kept, and a gain in one accuracy at no loss in the one that ships
+        is worth waiting for.
+        """
+        self.waited += 1
+        gained = any(accuracy > self.best[kind] for kind, accuracy in measured.items())
+        for kind, accuracy in measured.items():
+            better, equal = accuracy > self.best[kind], accuracy == self.best[kind]
+            if self.recipe.ship == f"best-{kind}" and (better or (equal and gained)):
+                self.waited = 0
+            if better or (self.recipe.validation.patience and equal):
+                self.best[kind] = accuracy
+                self._export(f"best-{kind}", self._averaged)
+
+    def _has_collapsed(self, ra: float) -> bool:
+        """Without an attack in training RA is expected to go."""
         adversary, _ = self.recipe.phase((self.step - 1) / self.total_steps)
         chance = max(0.1, 2 / math.sqrt(len(self.validation)))  # of few images many fall by chance
-        collapsed = measured["ra"] < COLLAPSE * self.best["ra"] and self.best["ra"] - measured["ra"] > chance
-        if collapsed and adversary.passes:  # without an attack in training, RA is expected to go
-            if patience:
-                self.waited = patience
-                return "RA has collapsed, the best weights are kept"
-            raise AdvssError(
-                "Catastrophic overfitting at epoch {:g}: RA on validation fell from {:.1%} to {:.1%}; the best weights "
-                "are in best-ra.".format(self.step / self.steps_per_epoch, self.best["ra"], measured["ra"]),
-                "Give the adversary more steps or a smaller eps.",
-            )
-        return "validation TA {ta:.1%} RA {ra:.1%}".format(**measured)
+        best = self.best["ra"]
+        return adversary.passes > 0 and ra < COLLAPSE * best and best - ra > chance
 
     @property
     def _averaged(self) -> Network:
