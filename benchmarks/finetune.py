@@ -6,10 +6,9 @@
 
 Prints for each data set a table in Markdown and the commands of its first seed: F4 from the trunk that `advss finetune`
 takes where nothing is said, F4 of the same net from random weights, and F3 from that trunk. All have the same images,
-read before, and the same budget of time. From scratch the head never trains alone, and the learning rate has one cycle
-with the same peak in place of two. `±` is the standard deviation over seeds. Budgets of time can only be compared on a
-machine that does nothing else; the table says how many epochs were trained. What is done is kept, and a run that was
-stopped goes on.
+read before, and the same budget of time. `±` is the standard deviation over seeds. Budgets of time can only be compared
+on a machine that does nothing else; the table says how many epochs were trained. What is done is kept, and a run that
+was stopped goes on.
 
 cifar10
     The first 25,000 training images as PNGs in class folders, judged on the 10,000 test images. The zoo's trunks were

@@ -15,7 +15,7 @@ from advss_zoo.cli.output import out, size
 EXAMPLES = examples(
     "advss export p1f4 --to model.onnx",
     "advss export p1f4+selfie-p3f4 --to ensemble.onnx",
-    "advss export mydir-rotation-p3f4 --to mine.onnx",
+    "advss export mydir-jigsaw-p3f4 --to mine.onnx",
 )
 
 

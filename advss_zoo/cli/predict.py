@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "advss predict photo.jpg",
     "advss predict p1f4 photos/ 'more/**/*.png' --json",
-    "advss predict mydir-rotation-p3f4 photos/ --top 1",
+    "advss predict mydir-jigsaw-p3f4 photos/ --top 1",
     "advss predict model.onnx photos/",
 )
 

@@ -1,11 +1,8 @@
 """Recipes for fine-tuning on a folder of images: what `advss finetune` trains by when nobody has said more.
 
-The numbers are those of the .mini recipes, scaled to the images there are. Measured once each with the trunk of
-rotation-p3.mini, 1,399 training images of CIFAR-10 and 20 epochs of N-FGSM, in TA and PGD-10 RA on 1,000 others: 39.9
-and 26.8 with a peak of 0.1, 38.2 and 25.4 with 0.2, 38.8 and 25.2 with 0.05; 38.9 and 26.4 in batches of 32; 41.9 and
-27.5 where the head did not train first for a fifth of the steps; 36.0 and 24.8 from scratch. Differences below 3 can
-be chance. Cutout for few images, and when training stops early, follow the literature (DeVries and Taylor 2017; Rice et
-al. 2020) and have not been measured here.
+The numbers are those of the .mini recipes, scaled to the images there are; docs/finetuning.md says what of it was
+measured, and how. Cutout for few images, and when training stops early, follow the literature (DeVries and Taylor 2017;
+Rice et al. 2020) and have not been measured here.
 """
 
 from __future__ import annotations
@@ -37,7 +34,6 @@ Norm = Literal["linf", "l2"]
 
 SCRATCH = "scratch"  # what people call a start that has no weights
 
-HEAD_FIRST = 0.1  # of all steps, when trunk and head are trained
 STEPS = (10, 7, 5, 3, 2, 1)  # of PGD in training, strongest first; 1 is N-FGSM
 USUAL_STEPS = 2
 IMBALANCED = 1.5  # largest class to smallest, from which on losses are weighted
@@ -250,7 +246,6 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
     batch = _batch_size(images)
     total = epochs * math.ceil(images / batch)
     trunk_too = wishes.mode in ("f3", "f4")
-    head_first = HEAD_FIRST if trunk_too and start.reference else 0.0
     made = config.provenance
     values: dict[str, Any] = {
         "name": _name(wishes, config),
@@ -269,11 +264,10 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
         "objective": _objective(wishes, prepared),
         "adversary": _adversary(wishes, steps),
         "trains": "all" if trunk_too else "head",
-        "head_first": head_first,
         "epochs": epochs,
         "batch_size": batch,
         "accumulation": math.ceil(batch * _values_per_image(config.architecture, wishes.side) / MOST_VALUES),
-        "schedule": _schedule(trunk_too, head_first),
+        "schedule": [{"peak": 0.1 if trunk_too else 0.2, "warmup": 0.15}],
         "averaging": {"decay": min(0.998, max(0.5, 1 - 10 / total)), "start": 0.3},
         "validation": {
             "every": math.ceil(epochs / WATCHES),
@@ -295,11 +289,6 @@ def _values_per_image(architecture: Architecture, side: int) -> int:
     """What a block of the first stage gives."""
     side = side // 4 if architecture.stem == "imagenet" else side
     return side**2 * architecture.width * (4 if architecture.depth == 50 else 1)
-
-
-def _schedule(trunk_too: bool, head_first: float) -> list[dict[str, float]]:
-    head = [{"until": head_first, "peak": 0.1, "warmup": 0.3}] if head_first else []
-    return [*head, {"until": 1.0, "peak": 0.1 if trunk_too else 0.2, "warmup": 0.15}]
 
 
 def _objective(wishes: Wishes, prepared: Prepared) -> dict[str, Any]:

@@ -16,9 +16,8 @@ from advss_zoo.zoo.snapshot import Snapshot
 
 # What `advss eval` takes when no name is given: the first of these that the zoo has.
 PREFERRED = ("selfie-p3f4", "p1f4")
-# What `advss finetune` starts from, likewise. After F4 on CIFAR-10 the three trunks differ by no more than chance (RA
-# 44.0 to 44.2 on 10,000 images, see the cards of the p3f4); this one is in the wheel.
-PREFERRED_TRUNKS = ("rotation-p3",)
+# What `advss finetune` starts from, likewise: measured on 1,400 images, see docs/finetuning.md.
+PREFERRED_TRUNKS = ("jigsaw-p3", "rotation-p3")
 HEADLINE_DATA = "cifar10"
 
 

@@ -72,17 +72,15 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_modes_are_the_papers(mode: str, trains: str, adversary: str, ship: str) -> None:
     (made,) = planned(made_of([70, 70]), mode=mode).recipes
     assert (made.trains, made.adversary[-1].name, made.ship) == (trains, adversary, ship)
-    assert (made.head_first > 0) == (trains == "all")
     assert (made.full_name, made.scenario) == (f"my-pets-rotation-p3{mode}.mini", f"p3{mode}")
     assert made.architecture == ARCHITECTURE.model_copy(update={"num_classes": 2})
 
 
 @pytest.mark.parametrize("mode", ["f3", "f4"])
-def test_from_scratch_there_is_no_trunk_that_the_head_could_wait_for(mode: str, tmp_path: Path) -> None:
+def test_from_scratch_is_p1_and_has_no_parent(mode: str, tmp_path: Path) -> None:
     (scratch,) = finetune.starts(finetune.SCRATCH, tmp_path)
     (made,) = planned(made_of([70, 70]), scratch, mode=mode).recipes
     assert (made.name, made.scenario, made.parent, made.task) == (f"my-pets-p1{mode}", f"p1{mode}", None, None)
-    assert (made.head_first, len(made.schedule)) == (0, 1)
 
 
 def test_what_was_fine_tuned_before_says_so() -> None:
