@@ -8,7 +8,7 @@ from functools import update_wrapper as _update_wrapper
 
 from advss_zoo.zoo import index as _index
 
-dependencies = ["numpy", "pydantic", "safetensors", "torch"]
+dependencies = ["huggingface_hub", "numpy", "pydantic", "safetensors", "torch"]
 
 
 def _load(_name, _kind, weights="default", device="cpu"):

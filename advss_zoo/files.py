@@ -24,13 +24,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "advss-zoo"
 
 
-# Of names that are made of other names; systems take 255 bytes, of which suffixes need some.
-LONGEST_NAME = 235
+# Of names that are made of other names: a folder of results and what is in it are a path of 200 at most.
+LONGEST_NAME = 175
 
 
 def slug(label: str) -> str:
-    """A label as the name of a folder: "pgd20 (l2, eps 0.5)" as pgd20-l2-eps-0.5."""
-    return _shortened(re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-"))
+    """A label as the name of a folder: "pgd20 (l2, eps 0.5)" as pgd20-l2-eps-0.5.
+
+    What cannot be spelled like that has a digest behind it, so that labels in other scripts differ, too.
+    """
+    name = re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-.")
+    told = name and label.isascii()
+    return _shortened(name if told else f"{name}-{_digest(label)[:8]}".strip("-"))
 
 
 def file_name(text: str) -> str:
@@ -42,7 +47,12 @@ def _shortened(name: str) -> str:
     """A name that is too long, as its beginning and what tells it from others that begin alike."""
     if len(name) <= LONGEST_NAME:
         return name
-    return f"{name[: LONGEST_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{name[: LONGEST_NAME - 17]}-{_digest(name)[:16]}"
+
+
+def _digest(text: str) -> str:
+    """Names of files may be no text that can be encoded."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

@@ -6,9 +6,12 @@ import os
 import stat
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from advss_zoo import files
 from advss_zoo.errors import AdvssError
+from advss_zoo.zoo.snapshot import belongs
 
 
 def test_a_new_file_is_whole_and_as_readable_as_any(tmp_path):
@@ -54,12 +57,30 @@ def test_leftovers_of_a_kill_are_swept(tmp_path):
 
 @pytest.mark.parametrize("named", [files.slug, files.file_name])
 def test_names_that_are_too_long_are_cut_and_still_differ(named, tmp_path):
-    assert named("a" * 235) == "a" * 235
+    longest = files.LONGEST_NAME
+    assert named("a" * longest) == "a" * longest
     long = [named("a" * 300 + end) for end in ("b", "c")]
-    assert {len(name) for name in long} == {235}
-    assert len({*long, named("a" * 235)}) == 3
+    assert {len(name) for name in long} == {longest}
+    assert len({*long, named("a" * longest)}) == 3
     assert long[0] == named("a" * 300 + "b")
     files.write_json(tmp_path / f"{long[0]}.json", 1)  # by way of a file with a longer name
+
+
+@given(st.text(st.characters(), max_size=20), st.integers(1, 20))
+@example("", 1)
+@example(".hidden", 1)
+@example("\udcff", 1)
+def test_a_slug_is_a_folder_that_may_be_published(label, times):
+    name = files.slug(label * times)
+    assert name == files.slug(label * times)
+    for kind in (f"results/{name}/verdicts.npz", f".eval_results/{name}.yaml"):
+        assert belongs(kind)
+
+
+def test_what_a_slug_cannot_spell_still_tells_names_apart():
+    labels = ["pgd20", "кошки-pgd20", "собаки-pgd20", "猫-pgd20", "???", "!!!", ""]
+    assert len({files.slug(label) for label in labels}) == len(labels)
+    assert files.slug("pgd20 (l2, eps 0.5)") == "pgd20-l2-eps-0.5"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])

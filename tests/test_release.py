@@ -185,6 +185,19 @@ def test_workflows_may_read_alone_and_name_the_versions_of_actions(path):
     assert all("timeout-minutes" in job for job in jobs)
 
 
+def test_what_is_published_is_what_was_tried():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "publish.yml").read_text())["jobs"]
+    steps = jobs["build"]["steps"]
+    commands = [step.get("run", "") for step in steps]
+    (built,) = [number for number, command in enumerate(commands) if "python -m build" in command]
+    (installed,) = [number for number, command in enumerate(commands) if "pip install dist/*.whl" in command]
+    (tried,) = [number for number, command in enumerate(commands) if "/tmp/clean/bin/advss eval" in command]
+    (handed_on,) = [number for number, step in enumerate(steps) if "upload-artifact" in step.get("uses", "")]
+    assert built < installed <= tried < handed_on
+    assert not any("build" in step.get("run", "") for step in jobs["publish"]["steps"])
+    assert steps[handed_on]["with"]["name"] == jobs["publish"]["steps"][0]["with"]["name"]
+
+
 def test_what_is_published_has_been_tested_on_three_pythons():
     tests, publish = (
         yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text()) for name in ("tests", "publish")

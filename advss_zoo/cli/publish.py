@@ -35,6 +35,7 @@ def command(
     everything: Annotated[bool, typer.Option("--all", help="Every checkpoint of the zoo.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which files would go.")] = False,
     private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
+    gated: Annotated[bool, typer.Option("--gated", help="Gate new repositories: you say who may download.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Publish a checkpoint with its card, recipe and results.
@@ -55,7 +56,8 @@ def command(
         say_which(what)
     address = target if _is_on_hub(target) else None
     bundles = publish.collect_all() if everything or what is None else [publish.collect(what, address)]
-    outcomes = [_publish(bundle, target, everything, private=private, dry_run=dry_run) for bundle in bundles]
+    wishes = {"private": private, "gated": gated, "dry_run": dry_run}
+    outcomes = [_publish(bundle, target, everything, **wishes) for bundle in bundles]
     rows = _files(bundles, outcomes) if dry_run else [_row(outcome) for outcome in outcomes]
     out.table(rows, document=[_document(outcome) for outcome in outcomes])
     if dry_run:
@@ -71,9 +73,7 @@ def command(
 
 
 def _is_on_hub(target: str) -> bool:
-    from advss_zoo.zoo import snapshot
-
-    return target.startswith(snapshot.PREFIX)
+    return "://" in target  # whatever other than hf:// it begins with is refused, and made no folder of
 
 
 def _check_target(target: str, everything: bool) -> None:
@@ -88,13 +88,13 @@ def _check_target(target: str, everything: bool) -> None:
         raise UsageError(f"{target} names a revision, but a new one is made.", f"Write hf://{address.repository}.")
 
 
-def _publish(bundle: Bundle, target: str, everything: bool, *, private: bool, dry_run: bool) -> Outcome:
+def _publish(bundle: Bundle, target: str, everything: bool, *, dry_run: bool, **wishes: bool) -> Outcome:
     from advss_zoo.zoo import publish, snapshot
 
     place = f"{target.rstrip('/')}/{bundle.full_name}" if everything else target
     if not _is_on_hub(target):
         return publish.to_folder(bundle, Path(place), dry_run=dry_run)
-    return publish.to_hub(bundle, snapshot.parse_repository(place), private=private, dry_run=dry_run)
+    return publish.to_hub(bundle, snapshot.parse_repository(place), dry_run=dry_run, **wishes)
 
 
 def _row(outcome: Outcome) -> dict[str, str]:

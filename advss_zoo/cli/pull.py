@@ -33,11 +33,11 @@ def command(
     Where it does not come with the package it is downloaded from the Hugging Face Hub. Every file is verified. What
     has been fetched is kept and can be had offline; see `advss cache`.
     """
-    from advss_zoo.zoo import sources
+    from advss_zoo.zoo import ensembles, sources
 
     out.json = json
     fetched = sources.fetch(name)
-    if sources.is_address(name):
+    if sources.is_address(name) or ensembles.is_ensemble(fetched.path):
         _check(fetched)
     document = {
         "name": fetched.full_name,
@@ -49,7 +49,10 @@ def command(
 
 
 def _check(fetched: Fetched) -> None:
-    """Nobody has vouched for a repository that is not the zoo's: do its weights fit its configuration?"""
+    """Nobody has vouched for a repository that is not the zoo's: do its weights fit its configuration?
+
+    Members of an ensemble that lie elsewhere are fetched for it.
+    """
     import_torch()
     from advss_zoo.zoo import load
 

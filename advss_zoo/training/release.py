@@ -16,8 +16,7 @@ from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.files import write_json
 from advss_zoo.training import log, recipe
-from advss_zoo.zoo import WEIGHTS, cards, checkpoint, ensembles, index
-from advss_zoo.zoo.checkpoint import Config, Provenance
+from advss_zoo.zoo import RESULTS, WEIGHTS, cards, checkpoint, ensembles, index
 from advss_zoo.zoo.runs import CURVES
 
 
@@ -33,7 +32,7 @@ def release(
     result: Annotated[list[Path] | None, typer.Option(help="A result folder of `advss eval`; may be repeated.")] = None,
 ) -> None:
     """Copy weights, recipe, curves and results to their place, and write the card."""
-    about = _ensemble(folder) if ensembles.is_ensemble(folder) else describe(folder, machine)
+    about = facts(folder) if ensembles.is_ensemble(folder) else describe(folder, machine)
     full_name = f"{about['name']}.{about['tag']}"
     recorded = {path: results.check(path / results.RESULT_FILE) for path in result or []}
     for found in recorded.values():
@@ -46,7 +45,7 @@ def release(
     if (curves := folder.parent / CURVES).is_file():  # an ensemble has none
         shutil.copyfile(curves, target / CURVES)
     for path, found in recorded.items():
-        shutil.copytree(path, target / "results" / found.slug())
+        shutil.copytree(path, target / RESULTS / found.slug())
     values = about | {
         "default": default,
         "stored": stored,
@@ -54,7 +53,7 @@ def release(
         "summary": summary,
         "limits": limits,
         "paper": dict(zip(("ta", "ra"), paper, strict=True)) if paper else None,
-        "control": _control(control),
+        "control": control_of(control),
         "results": [found.to_json() for found in recorded.values()],
     }
     write_json(resources.folder("cards") / f"{full_name}.json", values)
@@ -62,7 +61,20 @@ def release(
 
 
 def describe(folder: Path, machine: str) -> dict[str, Any]:
-    """What the checkpoint of a classifier or a trunk and its run say about it: values that a card is rendered from."""
+    """`facts` of a classifier or a trunk, and what the log of its run says."""
+    about = facts(folder)
+    return about | {"training": about["training"] | _logged(folder, about["training"]["epochs"]) | {"machine": machine}}
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """What the files of a checkpoint, and of an ensemble the cards of its members, say: values of its card.
+
+    Raises:
+        UsageError: a member of an ensemble is none of the zoo's.
+        CheckpointError: this is no whole checkpoint.
+    """
+    if ensembles.is_ensemble(folder):
+        return _ensemble(folder)
     model, config = checkpoint.load(folder)
     return {
         "name": config.name,
@@ -73,9 +85,9 @@ def describe(folder: Path, machine: str) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "bytes": (folder / WEIGHTS).stat().st_size,
         "sha256": config.sha256,
-        "classes": config.classes,
+        "classes": list(config.classes),
         "members": [],
-        "training": _training(folder, config) | {"machine": machine},
+        "training": config.provenance.model_dump(mode="json") if config.provenance else {},
     }
 
 
@@ -92,7 +104,7 @@ def _ensemble(folder: Path) -> dict[str, Any]:
         "parameters": sum(member.parameters for member in members),
         "bytes": sum(member.bytes for member in members),
         "sha256": config.sha256,
-        "classes": config.classes,
+        "classes": list(config.classes),
         "members": [
             {"name": member.full_name, "sha256": member.sha256, "ta": member.ta, "ra": member.ra} for member in members
         ],
@@ -100,7 +112,7 @@ def _ensemble(folder: Path) -> dict[str, Any]:
     }
 
 
-def _control(name: str | None) -> dict[str, Any] | None:
+def control_of(name: str | None) -> dict[str, Any] | None:
     """The accuracies of the control as the zoo has them."""
     if name is None:
         return None
@@ -108,14 +120,12 @@ def _control(name: str | None) -> dict[str, Any] | None:
     return {"name": entry.full_name, "ta": entry.ta, "ra": entry.ra}
 
 
-def _training(folder: Path, config: Config) -> dict[str, Any]:
-    """What the run's log says about these weights; `best` ones were measured when they were kept."""
-    assert config.provenance is not None
-    provenance: Provenance = config.provenance
+def _logged(folder: Path, epochs: float) -> dict[str, Any]:
+    """What the run's log says about the weights after so many epochs; `best` ones were measured when they were kept."""
     records = log.read(folder.parent / "log.jsonl")
-    measured = [record for record in records if "validation" in record and record["epoch"] <= provenance.epochs]
+    measured = [record for record in records if "validation" in record and record["epoch"] <= epochs]
     watched = recipe.load(folder / "recipe.yaml").validation
-    return provenance.model_dump(mode="json") | {
+    return {
         "minutes": round(records[-1]["seconds"] / 60, 1),
         "validation": measured[-1]["validation"],
         "validation_protocol": f"PGD-{watched.attack.steps} on {watched.images:,} images",

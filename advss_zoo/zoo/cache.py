@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import CachedRepoInfo, HFCacheInfo, scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 
-from advss_zoo.files import cache_folder, explained, read_json
+from advss_zoo.files import cache_folder, explained
 from advss_zoo.zoo import hub, index
 
 ABANDONED_AFTER = 600.0  # seconds without a byte, after which a download is taken for dead
@@ -56,8 +58,9 @@ def prune() -> list[Item]:
             else:
                 item.path.unlink(missing_ok=True)
         for record in hub.records().glob("*/*.json"):
-            if read_json(record)["commit"] in commits:
-                record.unlink()
+            noted = hub.read_record(record)
+            if noted is None or noted.commit in commits:
+                record.unlink(missing_ok=True)
     return gone
 
 
@@ -92,15 +95,17 @@ def _repositories(found: HFCacheInfo | None) -> list[CachedRepoInfo]:
 
 def _data() -> Iterator[Item]:
     for path in sorted((cache_folder() / "data").glob("[!.]*")):
-        size = sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
-        yield Item("data", path.stem, size, path, "a data set")
+        yield Item("data", path.stem, _bytes([path, *path.rglob("*")]), path, "a data set")
 
 
 def _unfinished(found: HFCacheInfo | None) -> Iterator[Item]:
     """What downloads and writers have begun, or left when they were killed."""
     downloads = [file.file_path for file in found.incomplete_files] if found else []
     for path in sorted([*downloads, *cache_folder().rglob(".*.part")]):
-        status = path.stat()
+        try:
+            status = path.stat()
+        except FileNotFoundError:  # finished, or given up, since it was listed
+            continue
         busy = time.time() - status.st_mtime < ABANDONED_AFTER
         yield Item("unfinished", path.name, status.st_size, path, "perhaps still being written" if busy else None)
 
@@ -110,5 +115,14 @@ def _damaged(found: HFCacheInfo | None) -> Iterator[Item]:
     whole = {repository.repo_path for repository in _repositories(found)}
     for path in sorted(hub.folder().resolve().glob("models--*")):
         if path not in whole:
-            size = sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
-            yield Item("damaged", path.name, size, path, None)
+            yield Item("damaged", path.name, _bytes(path.rglob("*")), path, None)
+
+
+def _bytes(paths: Iterable[Path]) -> int:
+    """Of the files among them. Other processes may rename or delete one while it is looked at."""
+    total = 0
+    for path in paths:
+        with suppress(FileNotFoundError):
+            status = path.lstat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from advss_zoo import resources
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.files import read_json, write_atomically
-from advss_zoo.zoo import index, metadata, sources
+from advss_zoo.zoo import CARD, index, metadata, sources
 
 TEMPLATE = "card.md.j2"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -39,7 +39,7 @@ def write(full_name: str, checkpoint: Path) -> None:
     """Render the card of a checkpoint to cards/ and into the checkpoint's folder."""
     values = resources.folder("cards") / f"{full_name}.json"
     card = render(read_json(values)).encode()
-    for path in (values.with_suffix(".md"), checkpoint / "README.md"):
+    for path in (values.with_suffix(".md"), checkpoint / CARD):
         write_atomically(path, lambda file: file.write(card))
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx2  # what huggingface_hub 2 asks with
-from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from filelock import FileLock
+from huggingface_hub import HfApi, constants, get_session, set_client_factory
 from huggingface_hub.errors import (
     BadRequestError,
     FileMetadataError,
@@ -28,6 +31,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import _http
 
 from advss_zoo import __version__, files
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
@@ -38,7 +43,15 @@ LARGEST = 4 * 2**30  # bytes of all files of a repository: ten times the largest
 DOCUMENTS = (".json", ".yaml", ".md")
 LARGEST_DOCUMENT = 4 * 2**20  # bytes: in memory they become many times as many
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN."
-AGAIN = "Run the same command again; what has arrived is kept."
+AGAIN = "Run the same command again; files that have arrived whole are kept."
+LIBRARY = "advss-zoo"
+_TAG = re.compile(r'(W/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?')
+# What a server says and the client makes paths of without looking at it, and what an honest Hub says there.
+HEADERS = {
+    "ETag": _TAG,
+    constants.HUGGINGFACE_HEADER_X_LINKED_ETAG: _TAG,
+    constants.HUGGINGFACE_HEADER_X_REPO_COMMIT: re.compile("[0-9a-f]{40}"),
+}
 
 
 class UnreachableError(CheckpointError):
@@ -50,9 +63,43 @@ class MissingError(CheckpointError):
 
 
 def api() -> HfApi:
-    """The client, for HF_ENDPOINT as it is now; the token is read by the client itself and never by us."""
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
-    return HfApi(endpoint=endpoint or None, library_name="advss-zoo", library_version=__version__)
+    """The client, for HF_ENDPOINT as it is now; the token is read by the client itself and never by us.
+
+    A name and a password in HF_ENDPOINT go into the header that they would end in anyway: the client logs addresses.
+    """
+    _guard()
+    parts = urlsplit((os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/"))
+    account, _, host = parts.netloc.rpartition("@")
+    name, _, password = account.partition(":")
+    basic = b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+    return HfApi(
+        endpoint=parts._replace(netloc=host).geturl(),
+        headers={"authorization": f"Basic {basic}"} if account else None,
+        library_name=LIBRARY,
+        library_version=__version__,
+    )
+
+
+def _guard() -> None:
+    """Have the client of this process, and each that is made in its place when a connection breaks, look at headers."""
+    if _leave_out_paths in get_session().event_hooks["response"]:
+        return
+    given = _http._GLOBAL_CLIENT_FACTORY  # an application's own may know its proxies
+
+    def guarded() -> httpx2.Client:
+        client = given()
+        client.event_hooks["response"].append(_leave_out_paths)
+        return client
+
+    set_client_factory(guarded)
+
+
+def _leave_out_paths(response: httpx2.Response) -> None:
+    """A header that should be a digest and is something else counts as missing; other libraries get what they asked."""
+    if response.request.headers.get("User-Agent", "").startswith(LIBRARY):
+        for name, expected in HEADERS.items():
+            if not expected.fullmatch(response.headers.get(name, "")):
+                response.headers.pop(name, None)
 
 
 def folder() -> Path:
@@ -98,7 +145,7 @@ def resolve(address: Address) -> Snapshot:
     Raises:
         CheckpointError: as `look_up`, if nothing is remembered either.
     """
-    known = _remembered(address)
+    known = read_record(_record(address))
     if known is not None and known.commit == address.revision:
         return known
     try:
@@ -122,16 +169,14 @@ def fetch(snapshot: Snapshot) -> Path:
     if CONFIG not in snapshot.files:
         raise CheckpointError(f"{snapshot} holds no checkpoint: it has no {CONFIG}.")
     # What begins with a dot is for the Hub's own pages.
-    found = {name: _cached(snapshot, name) for name in snapshot.files if not name.startswith(".")}
-    missing = [name for name, path in found.items() if path is None]
+    missing = [name for name in snapshot.files if not name.startswith(".") and not _is_whole(snapshot, name)]
     if missing:
         _compare(snapshot, look_up(snapshot.address), missing)
     for name in missing:
-        found[name] = _download(snapshot, name)
-    config = found[CONFIG]
-    assert config is not None
-    _remove_others(config.parent, snapshot)
-    return config.parent
+        _download(snapshot, name)
+    place = _place(snapshot, CONFIG).parent
+    _remove_others(place, snapshot)
+    return place
 
 
 def _remove_others(folder: Path, snapshot: Snapshot) -> None:
@@ -152,57 +197,74 @@ def _compare(wanted: Snapshot, there: Snapshot, names: list[str]) -> None:
             raise CheckpointError(f"{name} of {wanted} is another file: its digest is {found}, expected {expected}.")
 
 
-def _cached(snapshot: Snapshot, name: str) -> Path | None:
-    """A file of the snapshot, if the cache has it whole; if it has something else, that is deleted."""
-    found = try_to_load_from_cache(snapshot.repository, name, cache_dir=folder(), revision=snapshot.commit)
-    if not isinstance(found, str):
-        return None
-    path = Path(found)
-    if digest(path, snapshot.files[name]) == snapshot.files[name]:
-        return path
-    _forget(path)
+def _place(snapshot: Snapshot, name: str) -> Path:
+    """Where the client puts a file. Asked itself, it would follow what some server once said the commit is."""
+    repository = repo_folder_name(repo_id=snapshot.repository, repo_type=constants.REPO_TYPE_MODEL)
+    return folder() / repository / "snapshots" / snapshot.commit / name
+
+
+def _is_whole(snapshot: Snapshot, name: str) -> bool:
+    """Has the cache this file as it should be? If it has something else, that is deleted."""
+    path, expected = _place(snapshot, name), snapshot.files[name]
+    found = _digest(path, expected)
+    if found not in (None, expected):
+        with files.explained("delete", path), _alone():
+            found = _digest(path, expected)  # another process may have put it right in the meantime
+            if found not in (None, expected):
+                _forget(path)
+    return found == expected
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    lock = folder() / ".locks" / "damaged.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with FileLock(lock):
+        yield
+
+
+def _digest(path: Path, like: str) -> str | None:
+    with files.if_there():
+        return digest(path, like)
     return None
 
 
-def _download(snapshot: Snapshot, name: str) -> Path:
+def _download(snapshot: Snapshot, name: str) -> None:
     """A second time if the first brings something else: that may have been left in the cache by another commit."""
-    expected, found = snapshot.files[name], ""
     for _ in range(2):
         with explained(snapshot.address, name):
-            path = Path(api().hf_hub_download(snapshot.repository, name, revision=snapshot.commit, cache_dir=folder()))
-        found = digest(path, expected)
-        if found == expected:
-            return path
-        _forget(path)
+            path = api().hf_hub_download(snapshot.repository, name, revision=snapshot.commit, cache_dir=folder())
+        if Path(path) != _place(snapshot, name):
+            raise CheckpointError(f"{_host()} answers with another commit in place of {snapshot}.")
+        if _is_whole(snapshot, name):
+            return
     raise CheckpointError(
-        f"{name} of {snapshot} arrived damaged: its digest is {found}, expected {expected}. It has been deleted.",
+        f"{name} of {snapshot} arrived damaged: its digest is not {snapshot.files[name]}. It has been deleted.",
         "Try again later or, if you use a mirror, without HF_ENDPOINT.",
     )
 
 
 def _forget(path: Path) -> None:
-    """Delete a file of the cache and all that its link leads to."""
-    chain = [path]
-    while chain[-1].is_symlink():
-        chain.append(chain[-1].parent / chain[-1].readlink())
-    with files.explained("delete", path):
-        for link in chain:
-            link.unlink(missing_ok=True)
+    """Delete a file of the cache and all that its link leads to, as long as that is in the cache."""
+    while Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder())):
+        target = path.parent / path.readlink() if path.is_symlink() else None
+        path.unlink(missing_ok=True)
+        if target is None:
+            break
+        path = target
 
 
 def _record(address: Address) -> Path:
-    """The revision as a digest: some are too long for a file's name, or differ in case alone."""
-    revision = hashlib.sha256((address.revision or constants.DEFAULT_REVISION).encode()).hexdigest()
-    return records() / f"{address.owner}--{address.name}" / f"{revision}.json"
+    """What one endpoint says is not the word of another. As a digest: revisions may be too long for a file's name."""
+    asked = f"{_host()}@{address.revision or constants.DEFAULT_REVISION}"
+    return records() / f"{address.owner}--{address.name}" / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
 
 
-def _remembered(address: Address) -> Snapshot | None:
-    path = _record(address)
-    if not path.is_file():
-        return None
+def read_record(path: Path) -> Snapshot | None:
+    """A note in `records`; None if there is none, or a damaged one."""
     try:
         return Snapshot.from_json(files.read_json(path))
-    except AdvssError:  # a damaged note is no note
+    except AdvssError:
         return None
 
 
@@ -276,6 +338,4 @@ def _of_this_machine(error: OSError) -> AdvssError:
 
 
 def _host() -> str:
-    """The Hub's address as it may be shown: an endpoint can hold a password."""
-    parts = urlsplit(api().endpoint)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return api().endpoint

@@ -116,7 +116,7 @@ def _evaluated(result: Result) -> tuple[str, str, str]:
 
 
 def _dataset(name: str) -> tuple[str, str, int | None]:
-    return DATASETS.get(name, (slug(name) or "images", name, None))
+    return DATASETS.get(name, (slug(name), name, None))
 
 
 class _Plain(yaml.SafeDumper):

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, EvalResult, constants
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from advss_zoo import __version__, plain_yaml, resources
-from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo import __version__, plain_yaml
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.evaluation.results import Result
-from advss_zoo.files import explained, read_bytes, read_json, write_atomically
+from advss_zoo.files import explained, read_bytes, write_atomically
 from advss_zoo.training import release
-from advss_zoo.zoo import CONFIG, cards, checkpoint, ensembles, hub, index, load, metadata, runs, sources
+from advss_zoo.zoo import CARD, CONFIG, RESULTS, cards, ensembles, hub, index, load, metadata, runs, sources
 from advss_zoo.zoo.index import Entry
 from advss_zoo.zoo.reference import as_path
 from advss_zoo.zoo.runs import CURVES
 from advss_zoo.zoo.snapshot import PREFIX, Address, Snapshot, belongs, digest
+from advss_zoo.zoo.verify import check_card
 
-CARD, RESULTS, LOG = "README.md", "results", "log.jsonl"
+LOG = "log.jsonl"
 TAG = f"v{__version__}"
 LONGEST_CARD = 2**20  # bytes
 COLLECTION = "advss-zoo"
 ABOUT = "Adversarially robust classifiers and trunks, with their recipes and the verdicts behind their numbers."
 
 Content = Path | bytes
-Number = tuple[str, str, str, str]  # data set, split, what it is, and its value
 Change = Literal["new", "changed", "removed"]
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What is published of a checkpoint, by its name in the repository; `entry` if it is the zoo's."""
+    """What is published of a checkpoint, by its name in the repository; `entry` if it is the zoo's.
+
+    `digests`: the sha256 that each file had when it was verified.
+    """
 
     full_name: str
     files: Mapping[str, Content]
+    digests: Mapping[str, str]
     entry: Entry | None = None
 
 
@@ -101,14 +105,9 @@ def _from_zoo(entry: Entry) -> Bundle:
                 f"The card of {entry.full_name} has a number for {result.protocol['label']} on {result.data['name']} "
                 f"that no result in {folder / RESULTS} bears out."
             )
-    values = resources.folder("cards") / f"{entry.full_name}.json"
-    card = cards.render(read_json(values))
-    if card != index.card(entry.full_name):
-        raise CheckpointError(
-            f"The card of {entry.full_name} is not what {values} gives.", "Run `python -m advss_zoo.zoo.cards`."
-        )
+    check_card(entry, folder)
     kept = {path: result for path, result in found.items() if result in recorded}
-    return Bundle(entry.full_name, _files(folder, kept, card), entry)
+    return _bundle(folder, full_name, kept, index.card(full_name), entry)
 
 
 def _from_folder(folder: Path, address: str | None) -> Bundle:
@@ -119,14 +118,24 @@ def _from_folder(folder: Path, address: str | None) -> Bundle:
     if path.is_file():
         card = _read_card(path)
         borne_out = _numbers(metadata.model_index(full_name, _documents(found.values())))
-        if unfounded := _claims(card, path) - borne_out:
-            names = ", ".join(sorted(f"{name} {value}" for *_, name, value in unfounded))
+        if unfounded := [each for each in _claims(card, path) if each not in borne_out]:
+            names = ", ".join(f"{each.metric_name} {each.metric_value} on {each.dataset_name}" for each in unfounded)
             raise CheckpointError(
-                f"No result in {folder / RESULTS} bears out what the front matter of {path} says: {names}."
+                f"No result in {folder / RESULTS} bears out what the front matter of {path} says: {names}.",
+                "Data set, protocol and its settings count as much as the number.",
             )
     else:
         card = _written(folder, found.values(), address or f"{PREFIX}ORG/{full_name}")
-    return Bundle(full_name, _files(folder, found, card))
+    return _bundle(folder, full_name, found, card)
+
+
+def _bundle(
+    folder: Path, full_name: str, found: Mapping[Path, Result], card: str, entry: Entry | None = None
+) -> Bundle:
+    files = _files(folder, found, card)
+    digests = {name: digest(content) for name, content in files.items()}
+    load.check(folder)  # after the digests: weights that change from here on have another
+    return Bundle(full_name, files, digests, entry)
 
 
 def _shipped(folder: Path) -> Path:
@@ -138,10 +147,7 @@ def _shipped(folder: Path) -> Path:
 def _identity(folder: Path) -> tuple[str, str]:
     """The full name and the sha256 of the weights, which are there and are what the configuration says."""
     load.check(folder)
-    if ensembles.is_ensemble(folder):
-        ensemble = ensembles.read(folder)
-        return ensemble.full_name, ensemble.sha256
-    config = checkpoint.read_config(folder)
+    config = load.read_config(folder)
     if config.sha256 is None:
         raise CheckpointError(f"{folder / CONFIG} does not say which weights it is for: it has no sha256.")
     return config.full_name, config.sha256
@@ -149,12 +155,18 @@ def _identity(folder: Path) -> tuple[str, str]:
 
 def _results(folder: Path, sha256: str) -> dict[Path, Result]:
     """The results in a checkpoint folder, each borne out by its verdicts and of these weights."""
-    found = {}
+    found: dict[Path, Result] = {}
+    names: dict[str, Path] = {}
     for path in sorted((folder / RESULTS).glob(f"*/{results.RESULT_FILE}")):
         result = results.check(path)
         if result.model["sha256"] != sha256:
             raise CheckpointError(f"{path} is of other weights: {result.model['sha256']}.")
         found[path.parent] = result
+        if (other := names.setdefault(result.slug(), path.parent)) != path.parent:
+            raise CheckpointError(
+                f"{other} and {path.parent} would both be {RESULTS}/{result.slug()}.",
+                f"Move one of them out of {folder / RESULTS}.",
+            )
     return found
 
 
@@ -182,21 +194,18 @@ def _read_card(path: Path) -> str:
         raise CheckpointError(f"{path} is not text in UTF-8.") from error
 
 
-def _claims(card: str, path: Path) -> set[Number]:
-    """The numbers in the front matter of a card, if it has any."""
-    match = re.match(r"---\n(.*?\n)---\n", card, re.DOTALL)
+def _claims(card: str, path: Path) -> list[EvalResult]:
+    """The numbers in the front matter of a card, if it has any; that is found as the Hub and its client find it."""
+    match = REGEX_YAML_BLOCK.match(card.replace("\ufeff", ""))  # a space to the Hub, though not to Python
     try:
-        front = plain_yaml.read(match[1]) if match else None
+        front = plain_yaml.read(match[2]) if match else None
         return _numbers(front.get("model-index") if isinstance(front, dict) else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"The front matter of {path} is not what the Hub could read.") from error
 
 
-def _numbers(model_index: list[dict[str, Any]] | None) -> set[Number]:
-    _, found = model_index_to_eval_results(model_index) if model_index else ("", [])
-    return {
-        (each.dataset_type, str(each.dataset_split), str(each.metric_name), str(each.metric_value)) for each in found
-    }
+def _numbers(model_index: list[dict[str, Any]] | None) -> list[EvalResult]:
+    return model_index_to_eval_results(model_index)[1] if model_index else []
 
 
 def _written(folder: Path, found: Iterable[Result], address: str) -> str:
@@ -228,12 +237,15 @@ def to_folder(bundle: Bundle, folder: Path, *, dry_run: bool = False) -> Outcome
     """Make `folder` hold the checkpoint; files in it that belong to no checkpoint are left alone.
 
     Raises:
+        UsageError: it holds something else.
+        CheckpointError: a file is no longer what was verified.
         AdvssError: it cannot be written to.
     """
+    _check_place(folder, bundle.full_name)
     names = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     changes = _changes(bundle, {name: digest(path) for name, path in names.items() if belongs(name)})
-    for name, change in {} if dry_run else changes.items():
-        if change == "removed":
+    for name in [] if dry_run else sorted(changes, key=lambda name: name != CONFIG):  # which says whose folder it is
+        if changes[name] == "removed":
             with explained("delete", folder / name):
                 (folder / name).unlink()
         else:
@@ -241,13 +253,34 @@ def to_folder(bundle: Bundle, folder: Path, *, dry_run: bool = False) -> Outcome
     return Outcome(bundle.full_name, str(folder), changes)
 
 
-def to_hub(bundle: Bundle, address: Address, *, private: bool = False, dry_run: bool = False) -> Outcome:
+def _check_place(folder: Path, full_name: str) -> None:
+    """
+    Raises:
+        UsageError: the folder is neither new nor empty, nor does it hold this checkpoint.
+    """
+    with explained("read", folder):
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return
+    with suppress(AdvssError):
+        if load.read_config(folder).full_name == full_name:
+            return
+    raise UsageError(f"{folder} is not empty and holds no {full_name}.", "Choose a new folder.")
+
+
+def to_hub(
+    bundle: Bundle, address: Address, *, private: bool = False, gated: bool = False, dry_run: bool = False
+) -> Outcome:
     """Make the repository hold the checkpoint, in one commit, or none where nothing changed; tag and record it.
 
+    Args:
+        private: only its owner may see it.
+        gated: its owner decides who may download it.
+
     Raises:
-        UsageError: it is to be private, and is there and public.
-        CheckpointError: the Hub cannot be reached, or does not allow it.
+        UsageError: it is to be private or gated, and is there and is not.
+        CheckpointError: the Hub cannot be reached, or does not allow it; or a file is no longer what was verified.
     """
+    _check_online()
     there = _existing(address)
     if dry_run:
         changes = _changes(bundle, there.files if there else {})
@@ -256,13 +289,21 @@ def to_hub(bundle: Bundle, address: Address, *, private: bool = False, dry_run: 
     with hub.explained(address):
         if there is None:
             client.create_repo(address.repository, private=private or None, exist_ok=True)
-        elif private and not client.model_info(address.repository).private:
-            raise UsageError(f"{address} is there and public.", "Make it private on the Hub, or leave out --private.")
+            if gated:
+                client.update_repo_settings(address.repository, gated="manual")
+        elif private or gated:
+            info = client.model_info(address.repository)
+            if private and not info.private:
+                raise UsageError(
+                    f"{address} is there and public.", "Make it private on the Hub, or leave out --private."
+                )
+            if gated and not info.gated:
+                raise UsageError(f"{address} is there and not gated.", "Gate it on the Hub, or leave out --gated.")
     there = there or hub.look_up(address)
     changes = _changes(bundle, there.files)
     if changes:
         there = _commit(bundle, address, there, changes)
-    published = replace(there, files={name: digest(content) for name, content in sorted(bundle.files.items())})
+    published = replace(there, files=dict(sorted(bundle.digests.items())))
     return Outcome(
         bundle.full_name,
         str(address),
@@ -275,6 +316,7 @@ def to_hub(bundle: Bundle, address: Address, *, private: bool = False, dry_run: 
 
 def gather(owner: str, repositories: Iterable[str], *, private: bool = False) -> str:
     """Put repositories on one page, the owner's collection; returns its address."""
+    _check_online()
     client = hub.api()
     with hub.explained(Address(owner)):
         collection = client.create_collection(
@@ -287,9 +329,26 @@ def gather(owner: str, repositories: Iterable[str], *, private: bool = False) ->
         return collection.url
 
 
+def _check_online() -> None:
+    """
+    Raises:
+        UnreachableError: the client is told to ask nobody.
+    """
+    if constants.is_offline_mode():
+        raise hub.UnreachableError("Nothing can be published: HF_HUB_OFFLINE is set.", "Unset it and try again.")
+
+
 def _changes(bundle: Bundle, there: Mapping[str, str]) -> dict[str, Change]:
+    """
+    Raises:
+        CheckpointError: a file is no longer what was verified.
+    """
     changes: dict[str, Change] = {}
     for name, content in sorted(bundle.files.items()):
+        if digest(content) != bundle.digests[name]:
+            raise CheckpointError(
+                f"{bundle.full_name}: {name} has changed since it was verified.", "Run the same command again."
+            )
         if name not in there:
             changes[name] = "new"
         elif digest(content, like=there[name]) != there[name]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,13 +12,15 @@ from advss_zoo import resources
 from advss_zoo.data.catalogue import CIFAR10, SUBSET
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import load as load_data
-from advss_zoo.errors import AdvssError
+from advss_zoo.errors import AdvssError, CheckpointError
 from advss_zoo.evaluation import protocols, results
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import Progress, Subject, evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import read_json
-from advss_zoo.zoo import cards, checkpoint, index, load, sources
+from advss_zoo.training import release
+from advss_zoo.zoo import RESULTS, cards, checkpoint, index, load, sources
+from advss_zoo.zoo.index import Entry
 
 SETTINGS = {"name", *(field.name for field in fields(protocols.Settings))}
 
@@ -52,13 +55,45 @@ def verify(name: str, *, limit: int | None, device: str, progress: Progress | No
         yield Check("weights", False, error.message)
         return
     yield Check("weights", True, f"sha256 {fetched.sha256}")
-    rendered = cards.render(read_json(resources.folder("cards") / f"{entry.full_name}.json"))
-    yield Check("card", rendered == index.card(entry.full_name), "is what its JSON gives")
+    yield _card(entry, fetched.path)
     for document in entry.results:  # a trunk has none
         recorded = Result.from_json(document)
-        folder = fetched.path / "results" / recorded.slug()
-        yield _recorded(folder, recorded)
-        yield _again(loaded, folder, recorded, limit, device, progress)
+        folder = fetched.path / RESULTS / recorded.slug()
+        yield (stored := _recorded(folder, recorded))
+        if stored.passed:  # else there is nothing to compare with
+            yield _again(loaded, folder, recorded, limit, device, progress)
+
+
+def check_card(entry: Entry, folder: Path) -> None:
+    """Is a card what its JSON gives, and that what the checkpoint's files and the cards of others say?
+
+    The results are another matter (`results.check`). Of the validation no verdicts are kept.
+
+    Raises:
+        AdvssError: it is not.
+    """
+    path = resources.folder("cards") / f"{entry.full_name}.json"
+    values, found = read_json(path), release.facts(folder)
+    control, said = values["control"], values | values["training"]
+    found |= found.pop("training") | {"control": release.control_of(control and control["name"])}
+    for key, value in found.items():
+        if said.get(key) != value:
+            raise CheckpointError(
+                f"The card of {entry.full_name} says {key} = {reprlib.repr(said.get(key))}, but its files and the "
+                f"cards of others give {reprlib.repr(value)}."
+            )
+    if cards.render(values) != index.card(entry.full_name):
+        raise CheckpointError(
+            f"The card of {entry.full_name} is not what {path} gives.", "Run `python -m advss_zoo.zoo.cards`."
+        )
+
+
+def _card(entry: Entry, folder: Path) -> Check:
+    try:
+        check_card(entry, folder)
+    except AdvssError as error:
+        return Check("card", False, error.message)
+    return Check("card", True, "is what its JSON gives, and that what the files and other cards say")
 
 
 def _recorded(folder: Path, recorded: Result) -> Check:

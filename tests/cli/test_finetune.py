@@ -227,7 +227,7 @@ def test_an_ensembles_folder_becomes_another_that_every_command_takes(
     ]
     recipe = EnsembleRecipe(name="ensemble-p3f4", tag="test", scenario="p3f4", members=[str(each) for each in members])
     folder = assemble(recipe, tmp_path / "start")
-    outcome = advss("finetune", "--data", "images", "--from", str(folder), *QUICK, "--json")
+    outcome = advss("finetune", "--data", "images", "--from", str(folder), *QUICK, "schedule=[{peak: 0.3}]", "--json")
     assert outcome.status == 0, outcome.stderr
     name = "images-ensemble-f4.test"
     assert (outcome.json["name"], outcome.json["path"]) == (name, f"runs/{name}/ensemble")

@@ -406,13 +406,9 @@ PARSERS = {
         repositories,
         written("a.json", lambda path: snapshot.Snapshot.from_json(files.read_json(path))),
     ),
-    "configurations": Parser(
-        document("config.json"), written("config.json", lambda path: load.check(path.parent)), tiny
-    ),
-    "ensembles": Parser(
-        document("config.json"), written("config.json", lambda path: load.check(path.parent)), ensemble
-    ),
-    "weights": Parser(headers, written("model.safetensors", lambda path: load.check(path.parent)), unsigned),
+    "configurations": Parser(document("config.json"), written("config.json", read_checkpoint), tiny),
+    "ensembles": Parser(document("config.json"), written("config.json", read_checkpoint), ensemble),
+    "weights": Parser(headers, written("model.safetensors", read_checkpoint), unsigned),
     "yaml": Parser(recipes, written("a.yaml", read_yaml)),
     "recipes": Parser(recipes, written("a.yaml", lambda path: recipe.load_any(path, runs=path.parent)), base),
     "overrides": Parser(

@@ -162,10 +162,15 @@ def on_hub(hub: Hub, tiny: Path) -> Repository:
 @pytest.fixture
 def in_zoo(hub: Hub, elsewhere: None) -> Repository:
     """p1f4.mini on the Hub, its commit in the index, and its weights nowhere else."""
-    entry = index.find("p1f4.mini")
-    files = contents(resources.PACKAGE / "bundled" / entry.full_name)
-    repository = hub.repositories["acme/p1f4.mini"] = Repository()
+    return put(hub, "p1f4.mini")
+
+
+def put(hub: Hub, full_name: str) -> Repository:
+    """A bundled checkpoint on the Hub, and its commit in the index."""
+    entry = index.find(full_name)
+    files = contents(resources.PACKAGE / "bundled" / full_name)
+    repository = hub.repositories[f"acme/{full_name}"] = Repository()
     commit = repository.commit(files)
     digests = {name: digest(content) for name, content in files.items()}
-    index.record(entry, Snapshot("acme/p1f4.mini", commit, digests))
+    index.record(entry, Snapshot(f"acme/{full_name}", commit, digests))
     return repository

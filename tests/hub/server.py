@@ -89,7 +89,8 @@ class Request:
 
     @property
     def token(self) -> str | None:
-        return self.headers.get("authorization", "").removeprefix("Bearer ") or None
+        kind, _, credentials = self.headers.get("authorization", "").partition(" ")
+        return credentials if kind == "Bearer" else None
 
 
 @dataclass
@@ -110,6 +111,7 @@ class Hub:
         self.collections: dict[str, dict[str, Any]] = {}
         self.requests: list[Request] = []
         self.served: dict[tuple[str, str], bytes] = {}  # (repository, path): bytes sent in place of the right ones
+        self.headers: dict[str, str] = {}  # sent with files, in place of the right ones
         self.storage = storage  # another origin, to which downloads of LFS files are redirected
         self.faults: list[Fault] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Handler", (Handler,), {"hub": self}))
@@ -200,6 +202,8 @@ class Handler(BaseHTTPRequestHandler):
     # --- answers ----------------------------------------------------------------------------------------------------
 
     def send(self, content: bytes, status: int = 200, **headers: str) -> None:
+        if "/resolve/" in self.path:
+            headers |= self.hub.headers
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -269,6 +273,11 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.repositories[id] = Repository(private=asked.get("visibility") == "private")
             self.hub.repositories[id].commit({".gitattributes": b"*.safetensors filter=lfs\n"})
         self.json({"url": f"{self.hub.url}/{id}"}, 409 if known else 200)
+
+    def settings(self, id: str) -> None:
+        if (repository := self.writable(id)) is not None:
+            repository.gated = json.loads(self.body)["gated"] in ("auto", "manual")
+            self.json({})
 
     def validate_yaml(self) -> None:
         _, front, _ = json.loads(self.body)["content"].split("---\n", 2)
@@ -438,6 +447,7 @@ class Handler(BaseHTTPRequestHandler):
 WHEN = "2026-01-01T00:00:00.000Z"
 ROUTES: list[tuple[str, str, Callable[..., None]]] = [
     ("POST", r"/api/repos/create", Handler.create),
+    ("PUT", rf"/api/models/{ID}/settings", Handler.settings),
     ("POST", r"/api/validate-yaml", Handler.validate_yaml),
     ("POST", rf"/api/models/{ID}/preupload/(?P<revision>.+)", Handler.preupload),
     ("POST", rf"/{ID}\.git/info/lfs/objects/batch", Handler.lfs_batch),

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from hub.conftest import contents
+import torch
+from hub.conftest import contents, put
 
 from advss_zoo.zoo import cache, index, sources
 from advss_zoo.zoo import hub as client
+from advss_zoo.zoo.load import load_model
 
 NAME = "p1f4.mini"
 
@@ -53,19 +55,19 @@ def test_results_that_lie_with_a_checkpoint_go_along(hub, tiny, advss):
 
 def test_the_whole_zoo(hub, checkout, advss, monkeypatch, tmp_path):
     for path in (checkout / "cards").glob("*.json"):
-        if path.stem not in (NAME, "rotation-p3.mini"):
+        if path.stem not in (NAME, "jigsaw-p3.mini"):
             path.unlink()
     index.entries.cache_clear()
     done = advss("publish", "--all", "--to", "hf://acme", "--private")
     assert done.status == 0, done.stderr
-    assert sorted(hub.repositories) == [f"acme/{NAME}", "acme/rotation-p3.mini"]
+    assert sorted(hub.repositories) == ["acme/jigsaw-p3.mini", f"acme/{NAME}"]
     assert all(repository.private for repository in hub.repositories.values())
     (page,) = hub.collections
     assert f"Together: {hub.url}/collections/{page}" in done.stderr
     assert hub.collections[page]["private"]
     assert all(entry.hub for entry in index.entries())
     advss("publish", "--all", "--to", "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [NAME, "rotation-p3.mini"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["jigsaw-p3.mini", NAME]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,8 @@ def test_the_whole_zoo(hub, checkout, advss, monkeypatch, tmp_path):
         ([NAME, "--to", f"hf://acme/{NAME}@v1"], "names a revision"),
         (["--to", f"hf://acme/{NAME}"], "a NAME, a folder, or --all"),
         ([NAME, "--all", "--to", "hf://acme"], "a NAME, a folder, or --all"),
+        ([NAME, "--to", "HF://acme/x"], "'HF://acme/x' is not a repository on the Hub"),
+        ([NAME, "--to", "https://huggingface.co/acme/x"], "is not a repository on the Hub"),
         ([NAME], "--to"),
         (["p1f44", "--to", "hf://acme/x"], "There is no checkpoint"),
     ],
@@ -85,6 +89,11 @@ def test_wrong_usage(hub, advss, arguments, says):
     assert (status, stdout) == (2, "")
     assert says in stderr
     assert hub.requests == []
+
+
+def test_a_gated_repository(hub, checkout, advss):
+    assert advss("publish", NAME, "--to", f"hf://acme/{NAME}", "--gated").status == 0
+    assert hub.repositories[f"acme/{NAME}"].gated
 
 
 # --- pull and eval ----------------------------------------------------------------------------------------------------
@@ -110,6 +119,21 @@ def test_a_repository_is_evaluated_under_its_address(hub, on_hub, advss, tmp_pat
     assert done.json["model"]["name"] == f"hf://acme/tiny@{on_hub.head}"
     assert Path(done.json["out"]).parts[:2] == ("runs", "eval")
     assert len(Path(done.json["out"]).parts) == 3
+
+
+def test_an_ensemble_is_pulled_with_its_members(hub, checkout, advss, monkeypatch):
+    x = torch.rand(4, 3, 32, 32)
+    expected = load_model("ensemble-p3f4")(x)
+    members = ["selfie-p3f4.mini", "rotation-p3f4.mini", "jigsaw-p3f4.mini"]
+    for name in ["ensemble-p3f4.mini", *members]:
+        put(hub, name)
+    monkeypatch.setattr(sources, "SOURCES", {})
+    pulled = advss("pull", "ensemble-p3f4", "--json")
+    assert pulled.status == 0, pulled.stderr
+    assert (pulled.json["name"], pulled.json["source"]) == ("ensemble-p3f4.mini", "hub")
+    hub.requests.clear()
+    assert torch.equal(load_model("ensemble-p3f4")(x), expected)
+    assert hub.requests == []
 
 
 def test_what_is_no_address_is_refused_at_once(hub, advss):
@@ -177,6 +201,37 @@ def test_downloads_that_died_are_pruned_and_those_that_live_are_not(hub, on_hub,
         os.utime(path, (then, then))
     assert {item.path.name for item in cache.prune()} == {dead.name, part.name}
     assert (dead.exists(), part.exists(), alive.exists()) == (False, False, True)
+
+
+@pytest.mark.parametrize("note", ["", "{}", "[]", '{"commit": 1}'])
+def test_a_damaged_note_is_pruned(hub, on_hub, advss, note):
+    kept = sources.fetch("hf://acme/tiny")
+    damaged, whole = sorted(client.records().rglob("*.json"))
+    damaged.write_text(note)
+    assert advss("cache", "--prune").stderr == "Deleted: 0 B.\n"
+    assert (damaged.exists(), whole.exists()) == (False, True)
+    assert sources.fetch("hf://acme/tiny") == kept
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2])
+@pytest.mark.parametrize("name", [".x.1.part", "a.safetensors"])
+def test_what_goes_while_the_cache_is_looked_at_is_no_error(advss, tmp_path, monkeypatch, name, looks):
+    """A writer beside us renames or deletes a file, when it has been looked at so many times."""
+    path = tmp_path / "cache" / "data" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half")
+    stat, seen = Path.stat, []
+
+    def gone(self: Path, **options: bool) -> os.stat_result:
+        if self == path:
+            if len(seen) == looks:
+                path.unlink(missing_ok=True)
+            seen.append(self)
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    shown = advss("cache")
+    assert shown.status == 0, shown.stderr
 
 
 def test_what_makes_no_sense_is_pruned(hub, on_hub):

@@ -64,6 +64,26 @@ def test_two_at_once_and_one_of_them_killed(hub, in_zoo, installed, start):
     assert contents(Path(stdout.strip())) == contents(BUNDLED)
 
 
+def test_two_caches_at_once_and_one_of_them_killed(hub, in_zoo, installed, start, tmp_path):
+    package, go_on = installed(), threading.Event()
+    caches = [str(tmp_path / name) for name in ("first", "second")]
+    hub.cut(WEIGHTS, after=100_000, then=go_on)
+    first = start("pull", "p1f4", package=package, ADVSS_CACHE=caches[0], HF_HUB_DOWNLOAD_TIMEOUT="600")
+    wait_until(lambda: hub.asked(f"^GET .*{WEIGHTS}"))
+    second = start("pull", "p1f4", package=package, ADVSS_CACHE=caches[1])
+    stdout, stderr = second.communicate()
+    first.kill()
+    go_on.set()
+    assert (second.returncode, first.wait()) == (0, -9), stderr
+    assert contents(Path(stdout.strip())) == contents(BUNDLED)
+    offline = start("pull", "p1f4", package=package, ADVSS_CACHE=caches[0], HF_HUB_OFFLINE="1")
+    assert offline.communicate()[0] == ""
+    assert offline.returncode == 1
+    stdout, stderr = start("pull", "p1f4", package=package, ADVSS_CACHE=caches[0]).communicate()
+    assert stderr == ""
+    assert contents(Path(stdout.strip())) == contents(BUNDLED)
+
+
 def test_two_at_once_and_both_arrive(hub, in_zoo, installed, start):
     package = installed()
     hub.delay("^GET .*/resolve/", 0.2, times=4)
@@ -89,6 +109,17 @@ def test_a_sentence_and_no_traceback_and_no_token(hub, on_hub, start, address, s
     assert says in stderr.splitlines()[0]
     assert len(stderr.splitlines()) <= 2
     assert "hf_reader" not in stderr
+
+
+def test_a_password_of_a_mirror_is_sent_and_never_shown(hub, on_hub, start):
+    """The client writes each address that it asks again for to stderr."""
+    hub.fail("^HEAD .*/resolve/", 503, times=2)
+    mirror = hub.url.replace("http://", "http://me:secret%21@")
+    stdout, stderr = start("pull", "hf://acme/tiny", HF_ENDPOINT=mirror).communicate()
+    assert stdout.endswith(f"{on_hub.head}\n"), stderr
+    assert f"HTTP Error 503 thrown while requesting HEAD {hub.url}" in stderr
+    assert "secret" not in stderr
+    assert {request.headers["authorization"] for request in hub.requests} == {"Basic bWU6c2VjcmV0IQ=="}  # me:secret!
 
 
 def hang_up(handler: Handler) -> bool:

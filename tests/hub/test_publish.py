@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from hub.conftest import contents
-from hub.server import Hub, Repository
-from huggingface_hub import ModelCard, parse_eval_result_entries
+from hub.server import TOKENS, Hub, Repository
+from huggingface_hub import ModelCard, constants, parse_eval_result_entries
 
 from advss_zoo import resources
 from advss_zoo.data.catalogue import CIFAR10
@@ -19,10 +22,10 @@ from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.files import read_json, sha256_of
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, ensembles, index, metadata, publish, sources
+from advss_zoo.zoo import cards, checkpoint, ensembles, index, metadata, publish, sources
 from advss_zoo.zoo import hub as client
 from advss_zoo.zoo.load import load_model
-from advss_zoo.zoo.snapshot import parse_repository
+from advss_zoo.zoo.snapshot import belongs, parse_repository
 
 NAME = "p1f4.mini"
 TARGET = parse_repository(f"hf://acme/{NAME}")
@@ -150,6 +153,77 @@ def test_a_gated_repository_can_be_published_to(hub, described):
     assert hub.repositories[TINY.repository].gated
 
 
+def test_a_new_repository_can_be_gated(hub, described):
+    bundle = publish.collect(str(described))
+    publish.to_hub(bundle, TINY, gated=True)
+    assert hub.repositories[TINY.repository].gated
+    hub.requests.clear()
+    assert publish.to_hub(bundle, TINY, gated=True).changes == {}
+    assert sent(hub) == []
+    hub.repositories[TINY.repository].gated = False
+    with pytest.raises(UsageError, match="is there and not gated"):
+        publish.to_hub(bundle, TINY, gated=True)
+
+
+def test_without_the_hub_nothing_is_published(hub, described, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    bundle = publish.collect(str(described))
+    for act in (lambda: publish.to_hub(bundle, TINY), lambda: publish.gather("acme", [])):
+        with pytest.raises(AdvssError, match="Nothing can be published: HF_HUB_OFFLINE is set"):
+            act()
+
+
+def test_what_has_changed_since_it_was_verified_is_not_published(hub, described, tmp_path):
+    bundle = publish.collect(str(described))
+    path = described / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"\x01")
+    for act in (lambda: publish.to_hub(bundle, TINY), lambda: publish.to_folder(bundle, tmp_path / "out")):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors has changed since it was verified"):
+            act()
+    assert hub.asked("^POST .*/commit/") == []
+    assert not (tmp_path / "out").exists()
+    path.write_bytes(content)
+
+    def change(_: object) -> bool:
+        (described / "config.json").write_text("{}")
+        return False
+
+    hub.fault("^POST .*/preupload/", change)
+    with pytest.raises(CheckpointError, match=r"config\.json has changed since it was verified"):
+        publish.to_hub(bundle, TINY)
+    assert hub.repositories[TINY.repository].tags == {}
+
+
+def test_weights_that_change_while_they_are_verified(described, monkeypatch):
+    results = publish._results
+
+    def change(*arguments):
+        (described / "model.safetensors").write_bytes(b"other")
+        return results(*arguments)
+
+    monkeypatch.setattr(publish, "_results", change)
+    with pytest.raises(CheckpointError, match="has been changed or damaged"):
+        publish.collect(str(described))
+
+
+def test_results_are_called_so_that_they_can_be_fetched(hub, described):
+    path = next(described.glob("results/*/result.json"))
+    document = read_json(path)
+    for name in (".hidden", "d" * 195, "кошки", "???"):
+        path.write_text(json.dumps(document | {"data": document["data"] | {"name": name}}))
+        bundle = publish.collect(str(described))
+        assert all(belongs(file) for file in bundle.files)
+        publish.to_hub(bundle, TINY)
+
+
+def test_two_results_of_one_name_are_not_taken_for_one(described):
+    path = next(described.glob("results/*/result.json")).parent
+    shutil.copytree(path, described / "results" / "again")
+    with pytest.raises(CheckpointError, match=r"results/again and .*results/mine would both be results/arrays-clean"):
+        publish.collect(str(described))
+
+
 @pytest.mark.parametrize(
     ("token", "says"), [("hf_reader", "does not let you do this with acme/tiny"), ("hf_expired", "no valid token")]
 )
@@ -209,6 +283,13 @@ def test_the_whole_zoo_gets_a_page(hub, described):
     (collection,) = hub.collections.values()
     assert [item["id"] for item in collection["items"]] == repositories
     assert len(collection["description"] or publish.ABOUT) <= 150
+
+
+def test_a_password_in_the_address_of_a_mirror_is_not_shown(hub, monkeypatch):
+    page = publish.gather("acme", [])
+    monkeypatch.setenv("HF_ENDPOINT", hub.url.replace("://", "://me:secret@"))
+    monkeypatch.setitem(TOKENS, "Basic bWU6c2VjcmV0", "owner")
+    assert publish.gather("acme", []) == page
 
 
 def test_an_ensemble_goes_with_the_members_in_its_folder(hub, described, tmp_path):
@@ -307,13 +388,51 @@ def test_a_folder_is_brought_up_to_date_and_what_is_not_ours_is_left(described, 
     publish.to_folder(publish.collect(str(described)), out)
     (out / "notes.txt").write_text("mine")
     (out / "recipe.yaml").write_text("stale")
-    (out / "config.json").write_text("{}")
+    config = read_json(out / "config.json")
+    (out / "config.json").write_text(json.dumps(config | {"sha256": None}))
     bundle = publish.collect(str(described))
     wanted = {"config.json": "changed", "recipe.yaml": "removed"}
     assert publish.to_folder(bundle, out, dry_run=True).changes == wanted
     assert (out / "recipe.yaml").exists()
     assert publish.to_folder(bundle, out).changes == wanted
     assert sorted(contents(out)) == sorted([*bundle.files, "notes.txt"])
+
+
+@pytest.mark.parametrize("config", [None, "{}", '{"model_type": "bert"}', "another"])
+def test_a_folder_that_holds_something_else_is_left_alone(described, tmp_path, config):
+    out = tmp_path / "project"
+    out.mkdir()
+    bundle = publish.collect(str(described))
+    for name in ("README.md", "recipe.yaml", "model.safetensors"):
+        (out / name).write_text("mine")
+    if config == "another":
+        config = json.dumps(read_json(described / "config.json") | {"name": "another"})
+    if config is not None:
+        (out / "config.json").write_text(config)
+    before = contents(out)
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match=r"is not empty and holds no tiny\.test"):
+            publish.to_folder(bundle, out, dry_run=dry_run)
+    assert contents(out) == before
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert publish.to_folder(bundle, empty).changes
+
+
+def test_writing_a_folder_goes_on_where_it_broke_off(described, tmp_path, monkeypatch):
+    bundle, write = publish.collect(str(described)), publish._write
+
+    def broken(path: Path, content: object) -> None:
+        if path.name == "model.safetensors":
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(publish, "_write", broken)
+    with pytest.raises(KeyboardInterrupt):
+        publish.to_folder(bundle, tmp_path / "out")
+    monkeypatch.setattr(publish, "_write", write)
+    assert "model.safetensors" in publish.to_folder(bundle, tmp_path / "out").changes
+    assert set(contents(tmp_path / "out")) == set(bundle.files)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -384,12 +503,85 @@ def test_a_model_index_with_other_numbers(described):
     path.write_text(f"---\n{yaml.safe_dump({'model-index': true})}---\n# Tiny\n")
     assert publish.collect(str(described)).files["README.md"] == path.read_bytes()
     path.write_text(f"---\n{yaml.safe_dump({'model-index': better})}---\n# Best\n")
-    with pytest.raises(CheckpointError, match=r"No result in .* bears out .*: TA \(clean\) 99\.0\."):
+    with pytest.raises(CheckpointError, match=r"No result in .* bears out .*: TA \(clean\) 99\.0 on arrays\."):
         publish.collect(str(described))
     for front in ("[", "model-index: [{}]", "model-index: 99", "model-index: [99]"):
         path.write_text(f"---\n{front}\n---\n")
         with pytest.raises(CheckpointError, match="is not what the Hub could read"):
             publish.collect(str(described))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda front: f"---\n{front}---\n# Best\n".replace("\n", "\r\n"),
+        lambda front: f"\n---\n{front}---\n# Best\n",
+        lambda front: f"\ufeff---\n{front}---\n# Best\n",
+        lambda front: f"---\n{front}---",
+        lambda front: f"---\n{front}---  \n# Best\n",
+    ],
+)
+def test_front_matter_is_found_where_the_hub_finds_it(described, written):
+    document = read_json(next(described.glob("results/*/result.json")))
+    better = metadata.model_index("tiny.test", [document | {"ta": 0.99}])
+    card = written(yaml.safe_dump({"model-index": better}))
+    assert [each.metric_value for each in ModelCard(card.lstrip("\ufeff")).data.eval_results] == [99.0]
+    (described / "README.md").write_bytes(card.encode())
+    with pytest.raises(CheckpointError, match=r"TA \(clean\) 99\.0"):
+        publish.collect(str(described))
+
+
+def test_a_model_index_with_another_protocol_or_data_set(described, tmp_path):
+    """The number is true, what it is said to be the number of is not."""
+    model, config = checkpoint.load(described)
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8), np.arange(4)
+    out = described / "results" / "pgd"
+    evaluate(model, images, "pgd2", out=out, subject=Subject(config.full_name, config.sha256))
+    true = metadata.model_index("tiny.test", [read_json(out / "result.json")])
+    (described / "README.md").write_text(f"---\n{yaml.safe_dump({'model-index': true})}---\n")
+    assert publish.collect(str(described))
+    for change in (
+        lambda block: block["metrics"][1]["args"].update(eps=0.5, steps=1000),
+        lambda block: block["metrics"][1].update(verified=True),
+        lambda block: block["metrics"][1].update(type="f1"),
+        lambda block: block["dataset"].update(name="ImageNet"),
+        lambda block: block["dataset"].update(config="hard"),
+    ):
+        false = copy.deepcopy(true)
+        change(false[0]["results"][0])
+        (described / "README.md").write_text(f"---\n{yaml.safe_dump({'model-index': false})}---\n")
+        with pytest.raises(CheckpointError, match=r"No result in .* bears out"):
+            publish.collect(str(described))
+
+
+def change_and_render(checkout: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """What somebody does who knows how cards come to be."""
+    values = checkout / "cards" / f"{name}.json"
+    document = read_json(values)
+    change(document)
+    values.write_text(json.dumps(document))
+    values.with_suffix(".md").write_text(cards.render(document))
+    index.entries.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "change"),
+    [
+        ("ensemble-p3f4.mini", "members", lambda card: card["members"][0].update(ra=0.99)),
+        ("ensemble-p3f4.mini", "members", lambda card: card["members"].pop()),
+        ("ensemble-p3f4.mini", "parameters", lambda card: card.update(parameters=99)),
+        ("selfie-p3f4.mini", "control", lambda card: card["control"].update(ra=0.01)),
+        ("p1f4.mini", "parameters", lambda card: card.update(parameters=99)),
+        ("p1f4.mini", "bytes", lambda card: card.update(bytes=99)),
+        ("p1f4.mini", "members", lambda card: card.update(members=[{"name": "x.mini", "ta": 1.0, "ra": 1.0}])),
+        ("p1f4.mini", "epochs", lambda card: card["training"].update(epochs=1.0)),
+    ],
+)
+def test_a_card_that_says_something_else_than_the_files_and_other_cards(checkout, name, key, change):
+    assert publish.collect(name)
+    change_and_render(checkout, name, change)
+    with pytest.raises(CheckpointError, match=f"The card of {name} says {key} = "):
+        publish.collect(name)
 
 
 def test_folders_that_are_no_checkpoint(tmp_path, tiny):

@@ -8,12 +8,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import huggingface_hub.constants
 import huggingface_hub.file_download
 import pytest
 import torch
 from hub.conftest import contents
-from hub.server import Hub
+from hub.server import Hub, Repository
+from huggingface_hub.utils import _http
 from safetensors.torch import load, save
 
 from advss_zoo import resources
@@ -30,8 +32,9 @@ KEY = "trunk.layer1.0.conv1.weight"
 
 
 def kept() -> set[bytes]:
-    """Whatever the cache holds now, by content."""
-    return {path.read_bytes() for path in client.folder().rglob("*") if path.is_file() and ".locks" not in path.parts}
+    """Whatever lies in the cache now, or around it, by content."""
+    around = client.folder().parents[1]
+    return {path.read_bytes() for path in around.rglob("*") if path.is_file() and ".locks" not in path.parts}
 
 
 # --- what was published arrives, once ---------------------------------------------------------------------------------
@@ -396,6 +399,18 @@ def test_weights_that_do_not_fit_are_refused_by_name_each_time(hub, on_hub, chan
         check(sources.fetch(ADDRESS).path)
 
 
+def test_what_one_mirror_said_is_not_believed_of_another(hub, on_hub, tiny, monkeypatch):
+    address, evil = f"{ADDRESS}@{on_hub.head}", flipped((tiny / WEIGHTS).read_bytes())
+    with Hub() as mirror:
+        files = contents(tiny) | {WEIGHTS: evil}
+        mirror.repositories["acme/tiny"] = Repository(commits={on_hub.head: files}, refs={"main": on_hub.head})
+        monkeypatch.setenv("HF_ENDPOINT", mirror.url)
+        assert (sources.fetch(address).path / WEIGHTS).read_bytes() == evil
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        assert contents(sources.fetch(address).path) == contents(tiny)
+    assert evil not in kept()
+
+
 def test_weights_of_another_configuration_are_refused(hub, on_hub):
     files = dict(on_hub.commits[on_hub.head])
     on_hub.commit(files | {"config.json": files["config.json"].replace(b'"sha256": "', b'"sha256": "0')})
@@ -445,6 +460,98 @@ def test_a_hub_that_answers_with_another_commit_is_refused(hub, on_hub):
     on_hub.tags[wanted] = on_hub.head
     with pytest.raises(CheckpointError, match=f"answers with the commit {on_hub.head} in place of"):
         sources.fetch(f"{ADDRESS}@{wanted}")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("header", ["ETag", "X_Linked_ETag"])
+@pytest.mark.parametrize("value", ['"{victim}"', 'W/"{victim}"', '"../../../../victim"', "../../../../victim"])
+def test_what_a_server_calls_a_file_is_no_path(hub, on_hub, tiny, tmp_path, value, header, exists):
+    victim = tmp_path / "victim"
+    if exists:
+        victim.write_bytes(b"dear")
+    hub.headers = {header: value.format(victim=victim)}
+    for address in (ADDRESS, f"{ADDRESS}@{on_hub.head}"):
+        if header == "ETag":
+            with pytest.raises(CheckpointError, match="does not answer like a Hub"):
+                sources.fetch(address)
+        else:  # the other one is right
+            assert contents(sources.fetch(address).path) == contents(tiny)
+        assert (victim.read_bytes() if exists else b"dear") == b"dear"
+        assert victim.exists() == exists
+    hub.headers = {}
+    assert contents(sources.fetch(ADDRESS).path) == contents(tiny)
+
+
+def test_what_a_server_calls_a_commit_is_no_path(hub, on_hub, tmp_path):
+    """Of a file that is not there the client notes so, in a folder named after the commit."""
+    hub.headers = {"X_Repo_Commit": str(tmp_path / "victim")}
+    hub.fault("^HEAD .*/resolve/", lambda handler: handler.error(404, "EntryNotFound"), times=None)
+    with pytest.raises(CheckpointError, match=r"There is no .* of hf://acme/tiny"):
+        sources.fetch(ADDRESS)
+    assert not (tmp_path / "victim").exists()
+
+
+def test_files_of_another_commit_are_refused(hub, on_hub, tiny, monkeypatch):
+    hub.headers = {"X_Repo_Commit": "ab" * 20}
+    with pytest.raises(CheckpointError, match="answers with another commit in place of hf://acme/tiny@"):
+        sources.fetch(ADDRESS)
+    hub.headers = {}
+    fetched = sources.fetch(ADDRESS)
+    assert fetched.path.name == on_hub.head
+    assert contents(fetched.path) == contents(tiny)
+    hub.requests.clear()
+    assert sources.fetch(f"{ADDRESS}@{on_hub.head}") == fetched
+    assert hub.requests == []
+
+
+def test_an_application_that_has_a_client_of_its_own_keeps_it(hub, on_hub, tmp_path, monkeypatch):
+    """And it is looked at as well."""
+    made = []
+
+    def own() -> httpx2.Client:
+        made.append(_http.default_client_factory())
+        return made[-1]
+
+    monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", _http._GLOBAL_CLIENT_FACTORY)
+    huggingface_hub.set_client_factory(own)
+    hub.headers = {"ETag": str(tmp_path / "victim")}
+    with pytest.raises(CheckpointError, match="does not answer like a Hub"):
+        sources.fetch(ADDRESS)
+    assert huggingface_hub.get_session() is made[-1]
+    huggingface_hub.close_session()  # as the client does when a connection breaks
+    with pytest.raises(CheckpointError, match="does not answer like a Hub"):
+        sources.fetch(ADDRESS)
+    assert len(made) >= 2
+    assert not (tmp_path / "victim").exists()
+    huggingface_hub.close_session()
+
+
+def test_what_a_link_in_the_cache_leads_to_elsewhere_is_left_alone(hub, on_hub, tiny, tmp_path):
+    path, victim = sources.fetch(ADDRESS).path / WEIGHTS, tmp_path / "victim"
+    victim.write_bytes(b"dear")
+    path.unlink()
+    path.symlink_to(victim)
+    assert contents(sources.fetch(ADDRESS).path) == contents(tiny)
+    assert victim.read_bytes() == b"dear"
+
+
+def test_what_another_process_has_put_right_is_left_alone(hub, on_hub, monkeypatch):
+    address = f"{ADDRESS}@{on_hub.head}"
+    path = sources.fetch(address).path / WEIGHTS
+    right = path.read_bytes()
+    path.resolve().write_bytes(flipped(right))
+
+    def then_another_process(content: Path, like: str) -> str:
+        found = snapshot.digest(content, like)
+        if content == path:
+            path.resolve().write_bytes(right)
+        return found
+
+    monkeypatch.setattr(client, "digest", then_another_process)
+    hub.requests.clear()
+    assert sources.fetch(address).path == path.parent
+    assert hub.requests == []
+    assert path.read_bytes() == right
 
 
 def test_a_damaged_note_is_asked_for_anew(hub, on_hub):

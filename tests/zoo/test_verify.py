@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 
 import numpy as np
 import pytest
 
-from advss_zoo.zoo import index, sources
+from advss_zoo import resources
+from advss_zoo.files import read_json
+from advss_zoo.zoo import cards, index, sources
+from advss_zoo.zoo import verify as verify_module
 from advss_zoo.zoo.verify import verify
 
 NAME = "p1f4.mini"
+CARDS = resources.folder("cards")
 
 
 @pytest.fixture
@@ -49,12 +54,22 @@ def test_other_weights(copy):
     assert [check.name for check in failures()] == ["weights"]
 
 
-def test_a_verdict_that_was_touched_up(copy):
-    path = result_folder(copy) / "verdicts.npz"
-    verdicts = dict(np.load(path))
-    verdicts["attacked_prediction"] = verdicts["label"]
-    np.savez(path, **verdicts)
-    assert len(failures()) == 2  # not the verdicts of the result, and not those that come out again
+@pytest.mark.parametrize("change", ["touched up", "shorter", "missing"])
+def test_verdicts_that_are_not_those_of_the_result(copy, change, monkeypatch):
+    """Nothing is attacked to be compared with them, and what else there is to check is checked."""
+    attacked = []
+    monkeypatch.setattr(verify_module, "evaluate", lambda *_, **__: attacked.append(_))
+    path = copy / "results" / "cifar10-clean" / "verdicts.npz"
+    other = path.parents[1] / "cifar10-pgd20" / "verdicts.npz"
+    for each in (path, other):
+        verdicts = dict(np.load(each))
+        each.unlink()
+        if change == "touched up":
+            np.savez(each, **verdicts | {"clean_prediction": verdicts["label"]})
+        elif change == "shorter":
+            np.savez(each, **{name: array[:4] for name, array in verdicts.items()})
+    assert [check.name for check in failures()] == ["clean on cifar10", "pgd20 on cifar10"]
+    assert attacked == []
 
 
 def test_a_number_that_was_touched_up(copy):
@@ -67,6 +82,23 @@ def test_a_card_that_was_touched_up(copy, monkeypatch):
     card = index.card(NAME)
     monkeypatch.setattr(index, "card", lambda name: card.replace("percent", "per cent"))
     assert [check.name for check in failures()] == ["card"]
+
+
+@pytest.mark.parametrize("entry", index.entries(), ids=lambda entry: entry.full_name)
+def test_every_card_says_what_the_files_and_other_cards_say(entry):
+    folder = sources.SOURCES[entry.stored](entry)
+    if folder.is_dir():  # a source distribution lacks weights/
+        verify_module.check_card(entry, folder)
+
+
+@pytest.mark.parametrize("key", ["parameters", "bytes", "scenario"])
+def test_a_card_that_says_something_else_than_the_files(copy, key, monkeypatch):
+    said = {"parameters": 99, "bytes": 99, "scenario": "p3f4"}[key]
+    monkeypatch.setattr(verify_module, "read_json", lambda path: read_json(path) | {key: said})
+    monkeypatch.setattr(index, "card", lambda name: cards.render(verify_module.read_json(CARDS / f"{name}.json")))
+    card = list(itertools.islice(verify(NAME, limit=8, device="cpu"), 2))[1]
+    assert (card.name, card.passed) == ("card", False)
+    assert f"says {key} = {said!r}, but" in card.detail
 
 
 def test_a_trunk_has_weights_and_a_card_to_check():

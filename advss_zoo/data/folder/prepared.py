@@ -176,7 +176,7 @@ def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepar
     _check_division(listing, scan, division)
     held_out = len(division.parts["val"])
     prepared = Prepared(
-        f"{slug(listing.source.absolute().stem) or 'images'}-{_content(division)[:8]}",
+        f"{slug(listing.source.absolute().stem)}-{_content(division)[:8]}",
         listing.key,
         held_out,
         Summary.of(listing, scan, division),
