@@ -63,7 +63,7 @@ def test_verify_finds_evidence_that_was_touched_up(released):
     arrays = dict(np.load(path))
     arrays["fog"] = np.full_like(arrays["fog"], 31)
     np.savez(path, **arrays)
-    assert [check.passed for check in checks()] == [False, False]
+    assert [check.passed for check in checks()] == [False]  # which is not made again
 
 
 def test_verify_finds_a_number_that_was_touched_up(released):
@@ -71,8 +71,8 @@ def test_verify_finds_a_number_that_was_touched_up(released):
     document = read_json(path)
     document["details"]["corruption_accuracy"] = 0.99
     path.write_text(json.dumps(document))
-    recorded, again = checks()
-    assert (recorded.passed, again.passed) == (False, True)
+    (recorded,) = checks()
+    assert not recorded.passed
     assert "details" in recorded.detail
 
 
