@@ -18,7 +18,7 @@ from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report import paper
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, ensembles, index, sources
+from advss_zoo.zoo import RESULTS, checkpoint, ensembles, index, sources
 from advss_zoo.zoo.checkpoint import CONFIG
 from advss_zoo.zoo.ensembles import combined_sha256
 from advss_zoo.zoo.index import Entry
@@ -308,4 +308,4 @@ def _sources(result: Result) -> list[str]:
 
 def _folder(entry: Entry, result: Result) -> Path:
     """Where the verdicts behind a card lie, or would lie if they were on this machine."""
-    return sources.SOURCES[entry.stored](entry) / "results" / result.slug()
+    return sources.SOURCES[entry.stored](entry) / RESULTS / result.slug()

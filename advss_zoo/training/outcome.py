@@ -19,7 +19,7 @@ from advss_zoo.report.html.page import Report
 from advss_zoo.training import log
 from advss_zoo.training.finetune import Plan
 from advss_zoo.training.recipe import Recipe
-from advss_zoo.zoo import WEIGHTS, cards, checkpoint, index, load
+from advss_zoo.zoo import CARD, WEIGHTS, cards, checkpoint, index, load
 from advss_zoo.zoo import runs as run_folders
 
 TEMPLATE, PAGE = "finetuned.md.j2", "report.html"
@@ -39,7 +39,7 @@ def finish(plan: Plan, summary: Summary, folder: Path, runs: Sequence[Path], pla
         target = folder if len(runs) == 1 else folder / "members" / recipe.full_name
         with explained("write", target):
             shutil.copyfile(run / run_folders.CURVES, target / run_folders.CURVES)
-    card = folder / "README.md"
+    card = folder / CARD
     text = cards.render(_values(plan, summary, folder, runs, place, result), TEMPLATE)
     write_atomically(card, lambda file: file.write(text.encode(errors="replace")))
     return card
