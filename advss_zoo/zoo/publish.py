@@ -21,7 +21,7 @@ from advss_zoo.evaluation import results
 from advss_zoo.evaluation.results import Result
 from advss_zoo.files import explained, read_bytes, write_atomically
 from advss_zoo.training import release
-from advss_zoo.zoo import CARD, CONFIG, RESULTS, cards, ensembles, hub, index, load, metadata, runs, sources
+from advss_zoo.zoo import CARD, CONFIG, RESULTS, cards, checkpoint, ensembles, hub, index, load, metadata, runs, sources
 from advss_zoo.zoo.index import Entry
 from advss_zoo.zoo.reference import as_path
 from advss_zoo.zoo.runs import CURVES
@@ -211,10 +211,9 @@ def _numbers(model_index: list[dict[str, Any]] | None) -> list[EvalResult]:
 def _written(folder: Path, found: Iterable[Result], address: str) -> str:
     """A card for the checkpoint of a run that nobody has described."""
     if ensembles.is_ensemble(folder) or not (folder.parent / LOG).is_file():
-        raise CheckpointError(
-            f"{folder} has no {CARD}, and there is no {LOG} of a run to write one from.",
-            f"Describe it in {folder / CARD}.",
-        )
+        raise _undescribed(folder, f"there is no {LOG} of a run to write one from")
+    if checkpoint.read_config(folder).provenance is None:
+        raise _undescribed(folder, "does not say how it was made")
     about = release.describe(folder, machine="a machine that was not noted")
     return cards.render(
         about
@@ -228,6 +227,10 @@ def _written(folder: Path, found: Iterable[Result], address: str) -> str:
             "results": _documents(found),
         }
     )
+
+
+def _undescribed(folder: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{folder} has no {CARD}, and {reason}.", f"Describe it in {folder / CARD}.")
 
 
 # --- where it goes ----------------------------------------------------------------------------------------------------

@@ -367,6 +367,15 @@ def test_a_run_that_is_not_finished(run):
         publish.collect(str(run))
 
 
+def test_a_checkpoint_that_does_not_say_how_it_was_made_has_to_be_described(run):
+    shipped = run / "average"
+    model, config = checkpoint.load(shipped)
+    checkpoint.save(shipped, model.state_dict(), config.model_copy(update={"provenance": None}))
+    with pytest.raises(CheckpointError, match=r"has no README\.md, and does not say how it was made") as raised:
+        publish.collect(str(shipped))
+    assert raised.value.hint == f"Describe it in {shipped / 'README.md'}."
+
+
 # --- to a folder ------------------------------------------------------------------------------------------------------
 
 
