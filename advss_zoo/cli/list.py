@@ -16,8 +16,9 @@ EXAMPLES = examples("advss list", "advss list | cut -f1,4", "advss list --json")
 def command(json: JsonOption = False) -> None:
     """Show the zoo as a table.
 
-    Accuracies are in percent. TA: on clean images. RA: under PGD-20. AA: under AutoAttack. Where the
-    column `default` has a *, the name alone, without the tag, means this checkpoint.
+    Accuracies are in percent. TA: on clean images. RA: under PGD-20. AA: under AutoAttack, on the first
+    200 to 1,000 images (--json has their number). Where the column `*` has a *, the name alone, without
+    the tag, means this checkpoint.
     """
     from advss_zoo.zoo import index
 
@@ -41,5 +42,5 @@ def _row(entry: Entry) -> dict[str, str]:
 
 
 def _document(entry: Entry) -> dict[str, Any]:
-    keys = ("default", "kind", "ta", "ra", "aa", "parameters", "bytes", "stored", "licence")
+    keys = ("default", "kind", "ta", "ra", "aa", "aa_images", "parameters", "bytes", "stored", "licence")
     return {"name": entry.full_name, **{key: getattr(entry, key) for key in keys}}

@@ -45,10 +45,12 @@ def write(full_name: str, checkpoint: Path) -> None:
 
 def table() -> str:
     """The zoo as the table of the README."""
-    lines = ["| checkpoint | TA | RA | parameters | size |", "|---|---|---|---|---|"]
+    lines = ["| checkpoint | TA | RA | AA | parameters | size |", "|---|---|---|---|---|---|"]
     for entry in index.entries():
-        cells = [f"`{entry.full_name}`", percent(entry.ta), percent(entry.ra), f"{entry.parameters:,}"]
-        lines.append(f"| {' | '.join(cells)} | {entry.bytes / 1e6:.1f} MB |")
+        aa = percent(entry.aa) + (f" of {entry.aa_images:,}" if entry.aa_images else "")
+        accuracies = [percent(entry.ta), percent(entry.ra), aa]
+        cells = [f"`{entry.full_name}`", *accuracies, f"{entry.parameters:,}", f"{entry.bytes / 1e6:.1f} MB"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -71,7 +73,21 @@ def constants(protocol: dict[str, Any]) -> str:
     unsaid = ("name", "label", "version", "corruptions", "severities")
     shown = {key: value for key, value in protocol.items() if key not in unsaid}
     sizes = {key: format_eps(shown[key]) for key in ("eps", "step_size") if key in shown}
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in (shown | sizes).items()) or "no attack"
+    return _listed(shown | sizes) or "no attack"
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {_said(value)}" for key, value in values.items())
+
+
+def _said(value: Any) -> str:
+    """The attacks of AutoAttack are a list of names with constants of their own: "apgd-ce (n iter 100, ...), ..."."""
+    if isinstance(value, list):
+        return ", ".join(map(_said, value))
+    if isinstance(value, dict):
+        rest = {key: constant for key, constant in value.items() if key != "name"}
+        return f"{value['name']} ({_listed(rest)})"
+    return str(value)
 
 
 if __name__ == "__main__":

@@ -274,7 +274,16 @@ def explained(address: Address, file: str | None = None) -> Iterator[None]:
     what = f"{file} of {address}" if file else str(address)
     try:
         yield
-    except (OSError, httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (
+        OSError,
+        httpx2.HTTPError,
+        httpx2.InvalidURL,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+    ) as error:
         raise _explanation(error, address, what) from error
 
 

@@ -19,6 +19,7 @@ PREFERRED = ("selfie-p3f4", "p1f4")
 # What `advss finetune` starts from, likewise: measured on 1,400 images, see docs/finetuning.md.
 PREFERRED_TRUNKS = ("jigsaw-p3", "rotation-p3")
 HEADLINE_DATA = "cifar10"
+SUBSET = "cifar10-1k"  # of its test images, for attacks that take long
 
 
 @dataclass(frozen=True)
@@ -47,22 +48,30 @@ class Entry:
 
     @property
     def ta(self) -> float | None:
-        return self._headline("pgd20", "ta")
+        return self._accuracy("ta", "pgd20", HEADLINE_DATA)
 
     @property
     def ra(self) -> float | None:
-        return self._headline("pgd20", "ra")
+        return self._accuracy("ra", "pgd20", HEADLINE_DATA)
 
     @property
     def aa(self) -> float | None:
-        return self._headline("autoattack", "ra")
+        """Under AutoAttack on the first `aa_images`."""
+        return self._accuracy("ra", "autoattack", HEADLINE_DATA, SUBSET)
 
-    def _headline(self, protocol: str, key: str) -> float | None:
-        """The accuracy under a protocol at its default constants on CIFAR-10's test images."""
-        for result in self.results:
-            if result["protocol"]["label"] == protocol and result["data"]["name"] == HEADLINE_DATA:
-                return float(result[key])
-        return None
+    @property
+    def aa_images(self) -> int | None:
+        result = self._result("autoattack", HEADLINE_DATA, SUBSET)
+        return int(result["n"]) if result else None
+
+    def _accuracy(self, key: str, protocol: str, *data: str) -> float | None:
+        result = self._result(protocol, *data)
+        return float(result[key]) if result else None
+
+    def _result(self, protocol: str, *data: str) -> dict[str, Any] | None:
+        """That of a protocol at its default constants, on the first of the data sets that it was measured on."""
+        known = {result["data"]["name"]: result for result in self.results if result["protocol"]["label"] == protocol}
+        return next((known[name] for name in data if name in known), None)
 
 
 @cache
@@ -81,7 +90,7 @@ def _read(path: Path) -> Entry:
         hub = Snapshot.from_json(values["hub"]) if values.get("hub") else None
         entry = Entry(**{field.name: values[field.name] for field in fields(Entry) if field.name != "hub"}, hub=hub)
         names.parse(entry.full_name)
-        _ = entry.ta, entry.ra, entry.aa  # what everybody asks of an entry has an answer
+        _ = entry.ta, entry.ra, entry.aa, entry.aa_images  # what everybody asks of an entry has an answer
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise AdvssError(f"{path} does not describe a checkpoint ({error!r}).", "Reinstall advss-zoo.") from error
     return entry

@@ -113,6 +113,12 @@ def test_what_is_right_is_fetched(served, header, tag):
     assert [path.read_bytes() for path in cache_folder().rglob("config.json")] == [CONFIG]
 
 
+def test_a_redirect_to_what_is_no_address(served):
+    """Found by the nightly target."""
+    headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{DIGESTS[0]}"', "Location": "0\x1f"}
+    served(Case(RIGHT, 302, headers))
+
+
 def fuzz(served: Callable[[Case], None], count: int, *, new: bool) -> None:
     limits = settings(
         max_examples=count, deadline=None, database=None, derandomize=not new, suppress_health_check=list(HealthCheck)

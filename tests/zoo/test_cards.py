@@ -80,6 +80,13 @@ def test_what_is_not_the_zoos_is_used_by_its_address(entry):
     assert "None has been named" in card
 
 
+def test_the_constants_of_a_suite_are_those_of_its_attacks():
+    attacks = [{"name": "apgd-ce", "n_iter": 100, "loss": "ce"}, {"name": "square", "n_queries": 5000}]
+    protocol = {"name": "autoattack", "label": "autoattack", "norm": "linf", "eps": 8 / 255, "attacks": attacks}
+    expected = "norm linf, eps 8/255, attacks apgd-ce (n iter 100, loss ce), square (n queries 5000)"
+    assert cards.constants(protocol) == expected
+
+
 # --- what fine-tuning made --------------------------------------------------------------------------------------------
 
 
