@@ -86,7 +86,7 @@ def _said(value: Any) -> str:
         return ", ".join(map(_said, value))
     if isinstance(value, dict):
         rest = {key: constant for key, constant in value.items() if key != "name"}
-        return f"{value['name']} ({_listed(rest)})"
+        return f"{value.get('name', '')} ({_listed(rest)})".lstrip()
     return str(value)
 
 

@@ -19,7 +19,7 @@ PREFERRED = ("selfie-p3f4", "p1f4")
 # What `advss finetune` starts from, likewise: measured on 1,400 images, see docs/finetuning.md.
 PREFERRED_TRUNKS = ("jigsaw-p3", "rotation-p3")
 HEADLINE_DATA = "cifar10"
-SUBSET = "cifar10-1k"  # of its test images, for attacks that take long
+SUBSET = "cifar10-1k"  # of its test images, for attacks that take long; `data.catalogue` would import numpy
 
 
 @dataclass(frozen=True)

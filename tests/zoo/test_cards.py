@@ -85,6 +85,7 @@ def test_the_constants_of_a_suite_are_those_of_its_attacks():
     protocol = {"name": "autoattack", "label": "autoattack", "norm": "linf", "eps": 8 / 255, "attacks": attacks}
     expected = "norm linf, eps 8/255, attacks apgd-ce (n iter 100, loss ce), square (n queries 5000)"
     assert cards.constants(protocol) == expected
+    assert cards.constants({"start": {"kind": "noise", "size": 1}}) == "start (kind noise, size 1)"
 
 
 # --- what fine-tuning made --------------------------------------------------------------------------------------------
