@@ -13,6 +13,7 @@ from advss_zoo.cli.output import out
 from advss_zoo.errors import UsageError
 
 EXAMPLES = examples("advss verify p1f4", "advss verify p1f4 --limit 200", "advss verify p1f4 --full")
+STATES = {True: "ok", False: "FAILED", None: "not run"}
 
 
 def command(
@@ -38,8 +39,8 @@ def command(
     passed = True
     with out.progress(f"Verifying {name}", "images") as progress:
         for check in verify(name, limit=None if full else limit or 128, device=pick_device(device), progress=progress):
-            out.line(f"{'ok' if check.passed else 'FAILED'}\t{check.name}\t{check.detail}")
-            passed &= check.passed
+            out.line(f"{STATES[check.passed]}\t{check.name}\t{check.detail}")
+            passed &= check.passed is not False
     if not passed:
         out.error(f"{name} is not what its card says.")
         raise typer.Exit(FAILURE)

@@ -27,10 +27,10 @@ SETTINGS = {"name", *(field.name for field in fields(protocols.Settings))}
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """One thing that was looked at; `passed` is None if it was left out."""
 
     name: str
-    passed: bool
+    passed: bool | None
     detail: str
 
 
@@ -112,7 +112,7 @@ def _again(
 ) -> Check:
     """Does attacking the model again give the stored verdicts?"""
     if limit is not None and "attacks" in recorded.protocol:
-        return Check(_label(recorded), True, "several attacks, which take hours, are made again with --full alone")
+        return Check(_label(recorded), None, "several attacks, which take hours, are made again with --full alone")
     images = _images(recorded, limit)
     settings = {key: value for key, value in recorded.protocol.items() if key in SETTINGS}
     with TemporaryDirectory() as scratch:

@@ -42,6 +42,13 @@ def test_one_failure_fails_the_command(checks: list[SimpleNamespace], advss: Adv
     assert stderr == "Error: p1f4 is not what its card says.\n"
 
 
+def test_what_was_left_out_is_not_called_ok(checks: list[SimpleNamespace], advss: Advss) -> None:
+    checks.append(SimpleNamespace(name="autoattack", passed=None, detail="takes hours"))
+    status, stdout, _ = advss("verify", "p1f4")
+    assert status == 0
+    assert stdout.splitlines()[-1] == "not run\tautoattack\ttakes hours"
+
+
 @pytest.mark.usefixtures("checks")
 def test_limit_and_full_exclude_each_other(advss: Advss) -> None:
     assert advss("verify", "p1f4", "--limit", "7", "--full").status == 2

@@ -613,11 +613,13 @@ def test_the_hub_can_read_the_card_and_the_results(checkout):
     files = publish.collect("selfie-p3f4.mini").files
     card = ModelCard(files["README.md"].decode())
     entry = index.find("selfie-p3f4.mini")
-    accuracies = {result.metric_name: result.metric_value for result in card.data.eval_results}
-    assert accuracies == {"TA (clean)": round(100 * entry.ta, 2), "RA (pgd20)": round(100 * entry.ra, 2)}
+    accuracies = {(each.dataset_split, each.metric_name): each.metric_value for each in card.data.eval_results}
+    assert accuracies["test", "TA (clean)"] == round(100 * entry.ta, 2)
+    assert accuracies["test", "RA (pgd20)"] == round(100 * entry.ra, 2)
+    assert accuracies["test[:1000]", "RA (autoattack)"] == round(100 * entry.aa, 2)
     assert card.data.base_model == ["advss-zoo/selfie-p3.mini"]
     (found,) = parse_eval_result_entries(yaml.safe_load(files[".eval_results/cifar10-pgd20.yaml"]))
-    assert (found.dataset_id, found.value) == ("uoft-cs/cifar10", accuracies["RA (pgd20)"])
+    assert (found.dataset_id, found.value) == ("uoft-cs/cifar10", accuracies["test", "RA (pgd20)"])
     assert "norm linf" in found.notes
 
 

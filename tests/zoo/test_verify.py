@@ -29,7 +29,7 @@ def copy(tmp_path, monkeypatch):
 
 
 def failures(limit=8):
-    return [check for check in verify(NAME, limit=limit, device="cpu") if not check.passed]
+    return [check for check in verify(NAME, limit=limit, device="cpu") if check.passed is False]
 
 
 def result_folder(folder):
@@ -38,7 +38,10 @@ def result_folder(folder):
 
 def test_the_bundled_checkpoint_is_what_its_card_says(copy):
     checks = list(verify(NAME, limit=16, device="cpu"))
-    assert all(check.passed for check in checks), checks
+    assert [check.name for check in checks if not check.passed] == ["autoattack on cifar10-1k"], checks
+    assert [check.detail for check in checks if check.passed is None] == [
+        "several attacks, which take hours, are made again with --full alone"
+    ]
     assert len(checks) == 2 + 2 * len(index.find(NAME).results)
 
 
@@ -59,16 +62,15 @@ def test_verdicts_that_are_not_those_of_the_result(copy, change, monkeypatch):
     """Nothing is attacked to be compared with them, and what else there is to check is checked."""
     attacked = []
     monkeypatch.setattr(verify_module, "evaluate", lambda *_, **__: attacked.append(_))
-    path = copy / "results" / "cifar10-clean" / "verdicts.npz"
-    other = path.parents[1] / "cifar10-pgd20" / "verdicts.npz"
-    for each in (path, other):
+    for each in copy.glob("results/*/verdicts.npz"):
         verdicts = dict(np.load(each))
         each.unlink()
         if change == "touched up":
             np.savez(each, **verdicts | {"clean_prediction": verdicts["label"]})
         elif change == "shorter":
             np.savez(each, **{name: array[:4] for name, array in verdicts.items()})
-    assert [check.name for check in failures()] == ["clean on cifar10", "pgd20 on cifar10"]
+    every = [f"{result['protocol']['label']} on {result['data']['name']}" for result in index.find(NAME).results]
+    assert [check.name for check in failures()] == every
     assert attacked == []
 
 
