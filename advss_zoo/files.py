@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -100,10 +101,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             raise
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what `write_atomically` had begun below `folder` when it was killed."""
-    for leftover in folder.rglob(".*.part"):
-        leftover.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, *names: str) -> None:
+    """Delete what `write_atomically` had begun of the files of these names in `folder` when it was killed.
+
+    Only of these: the folder may be one that holds other people's files, too.
+    """
+    for name in names:
+        for leftover in folder.glob(f".{glob.escape(name)}.*.part"):
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager

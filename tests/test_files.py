@@ -48,11 +48,12 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
 
 
 def test_leftovers_of_a_kill_are_swept(tmp_path):
+    foreign = {".film.mkv.part", ".state", "state.part", "sub/.state.abc.part"}
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / ".state.abc.part").touch()
-    (tmp_path / "kept.part").touch()
-    files.remove_leftovers(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*.part")] == ["kept.part"]
+    for name in [".state.abc.part", ".log[1].x.part", *foreign]:
+        (tmp_path / name).touch()
+    files.remove_leftovers(tmp_path, "state", "log[1]")
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == foreign
 
 
 @pytest.mark.parametrize("named", [files.slug, files.file_name])

@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import write_atomically
 
@@ -32,9 +33,15 @@ class Passes:
         write_atomically(self.path(first), lambda file: file.write(content))
 
     def publish(self, folder: Path, verdicts: Verdicts) -> None:
-        """Write the two files of all passes together, which must be those of `verdicts`, into `folder`."""
+        """Write the two files of all passes together into `folder`.
+
+        Raises:
+            AdvssError: they are not as many as `verdicts`.
+        """
         files = sorted(self.folder.glob("*.safetensors"))
         x_adv = torch.cat([safetensors.torch.load_file(path)["x_adv"] for path in files])
+        if len(x_adv) != len(verdicts):
+            raise AdvssError(f"{self.folder} has {len(x_adv):,} adversarial images, not {len(verdicts):,}.")
         integers = {"y_adv": verdicts.attacked_prediction, "label": verdicts.label, "index": verdicts.index}
         tensors = {name: torch.as_tensor(array, dtype=torch.int64) for name, array in integers.items()}
         content = safetensors.torch.save({"x_adv": x_adv, **tensors})

@@ -27,14 +27,19 @@ PAPER = {
     "venue": "CVPR 2020",
 }
 UNKNOWN = dict.fromkeys(PAPER)
-THREATS = {"linf": "Linf", "l2": "L2"}
+THREATS = {("linf", 8 / 255): "Linf", ("l2", 0.5): "L2"}  # by norm and eps
 DATA = {"cifar10": 10_000, "cifar10-1k": 10_000, "cifar100": 10_000}  # how many test images its tables are made of
+
+TAKEN = "It takes --attack autoattack at linf 8/255 or l2 0.5 searched in fp32, and corruptions, on CIFAR."
 
 
 def takes(protocol: dict[str, Any]) -> bool:
     """Does RobustBench have a table for results of the protocol with these constants?"""
     return "corruptions" in protocol or (
-        protocol["name"] == "autoattack" and "reduced" not in protocol["label"] and protocol["norm"] in THREATS
+        protocol["name"] == "autoattack"
+        and "reduced" not in protocol["label"]
+        and protocol["search"] == "fp32"
+        and (protocol["norm"], protocol["eps"]) in THREATS
     )
 
 
@@ -46,7 +51,7 @@ def check(protocols: Iterable[dict[str, Any]], data: str) -> None:
     """
     threats = [_threat(protocol) for protocol in protocols if takes(protocol)]
     if not threats:
-        raise UsageError("--robustbench-json needs a protocol of RobustBench.", "Add --attack autoattack.")
+        raise UsageError("RobustBench has no table for any of these protocols.", TAKEN)
     if data not in DATA:
         raise UsageError(f"RobustBench has no table for {data}.", "Choose --data cifar10 or cifar100.")
     if len(set(threats)) < len(threats):
@@ -66,7 +71,7 @@ def model_info(result: Result, model: nn.Module, *, ours: bool) -> dict[str, Any
     data = result.data["name"]
     if not takes(result.protocol) or data not in DATA:
         label = f"{result.protocol['label']} on {data}"
-        raise UsageError(f"RobustBench has no table for {label}.", "It takes AutoAttack and corruptions on CIFAR.")
+        raise UsageError(f"RobustBench has no table for {label}.", TAKEN)
     return {
         **(PAPER if ours else UNKNOWN),
         "number_forward_passes": len(model.members) if isinstance(model, Ensemble) else 1,
@@ -95,7 +100,7 @@ def write(result: Result, model: nn.Module, folder: Path, *, ours: bool) -> Path
 
 def _threat(protocol: dict[str, Any]) -> str:
     """What RobustBench calls the table that takes results of this protocol."""
-    return THREATS.get(protocol.get("norm", ""), "corruptions")
+    return THREATS[protocol["norm"], protocol["eps"]] if "norm" in protocol else "corruptions"
 
 
 def _scores(result: Result) -> dict[str, Any]:

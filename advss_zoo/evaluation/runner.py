@@ -85,7 +85,8 @@ def evaluate(
         quantize: also measure the accuracy on adversarial images rounded to 8 bit, for the result's details.
 
     Raises:
-        UsageError: the protocol is unknown, the classes do not fit, or `out` holds another evaluation.
+        UsageError: the protocol is unknown, the classes do not fit, `out` holds another evaluation, or another process
+            is at this one.
         DataError: the images or labels are of the wrong kind.
         AdvssError: the model is random, fails or gives NaN; it gives an attack no gradient to follow; the attack left
             its threat model; a file cannot be written.
@@ -107,11 +108,14 @@ def evaluate(
         if store and (result := work.known(store)):
             return result
         with ExitStack() as until_the_end:
-            if store and processes() > 1:
-                claims = until_the_end.enter_context(Claims(store.shared))
-                work.share(store, claims)
-                until_the_end.enter_context(claims.last(len(images)))
-                if result := work.known(store):
+            if store:
+                if processes() > 1:
+                    claims = until_the_end.enter_context(Claims(store.shared))
+                    work.share(store, claims)
+                    until_the_end.enter_context(claims.last(len(images)))
+                else:
+                    until_the_end.enter_context(store.alone())
+                if result := work.known(store):  # another process has just finished
                     return result
             verdicts, effort = work.measure(store, batch_size)
             result = Result.from_verdicts(

@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from advss_zoo.errors import AdvssError, UsageError
@@ -29,7 +31,8 @@ from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import explained, if_there, read_json, remove_leftovers, write_json
 
 PROGRESS_FILE = "progress.json"
-UNFINISHED = "unfinished-"
+LOCK_FILE = ".lock"
+OWN_FILES = RESULT_FILE, VERDICTS_FILE, PROGRESS_FILE, adversarial.TENSORS_FILE, adversarial.ROBUSTBENCH_FILE
 
 
 def fingerprint(model: dict[str, Any], data: dict[str, Any], protocol: dict[str, Any]) -> str:
@@ -112,6 +115,30 @@ class Store:
         """Keep, for whoever joins them, what the pass from image `first` on has given."""
         Finished(self.shared).write(first, verdicts, effort)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the evaluation as the only process that is not one of several who share it.
+
+        Raises:
+            UsageError: another process holds it.
+        """
+        path = self.path / LOCK_FILE
+        lock = FileLock(path)
+        with explained("write", self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise UsageError(
+                    f"Another process is evaluating in {self.path}.", "Wait for it, or choose another --out."
+                ) from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # on systems that keep open files, the release deletes it
+                path.unlink()
+            lock.release()
+
     @property
     def shared(self) -> Path:
         """Where processes that share the work meet."""
@@ -136,16 +163,16 @@ class Store:
         self._tidy()
 
     def _tidy(self) -> None:
+        """Delete what is of no more use: of this evaluation alone, for the folder may hold other people's files."""
         with explained("delete", self.path / PROGRESS_FILE):
             (self.path / PROGRESS_FILE).unlink(missing_ok=True)
-        for folder in self.path.glob(f"{UNFINISHED}*"):
-            _remove(folder)
-        with explained("delete", self.path), suppress(FileNotFoundError):
-            remove_leftovers(self.path)
+        _remove(self._unfinished)
+        with explained("delete", self.path):
+            remove_leftovers(self.path, *OWN_FILES)
 
     @property
     def _unfinished(self) -> Path:
-        return self.path / f"{UNFINISHED}{self.facts['fingerprint'][:16]}"
+        return self.path / f"unfinished-{self.facts['fingerprint'][:16]}"
 
     @property
     def _passes(self) -> adversarial.Passes:

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from advss_zoo.attacks.unforeseen.calibration import CIFAR10, uar
+from advss_zoo.data import catalogue
 from advss_zoo.evaluation.protocols.unforeseen import UNTARGETED
 from advss_zoo.evaluation.results import Result
 
 
 def scores(results: Iterable[Result]) -> dict[str, float]:
-    """UAR by attack, as a fraction, of results on one model and data set.
-
-    Attacks that were not measured at every strength are left out, and those for which there is no calibration: nobody
-    has measured for Fog, Gabor and Snow how robust a network that was trained for them is, and for untargeted attacks
-    no network at all.
-    """
-    measured: dict[str, dict[float, float]] = defaultdict(dict)
+    """UAR by attack, as a fraction, of results on one model and data set; see `score` for what is left out."""
+    measured: dict[tuple[str, str], dict[float, float]] = defaultdict(dict)
     for result in results:
         targeted = not result.protocol["name"].endswith(UNTARGETED)
         if targeted and result.ra is not None and (attack := result.protocol.get("attack")) in CIFAR10:
-            measured[attack][result.protocol["strength"]] = 100 * result.ra
+            measured[attack, result.data["name"]][result.protocol["strength"]] = result.ra
     return {
-        attack: uar([accuracies[eps] for eps in calibration.eps], calibration)
-        for attack, calibration in CIFAR10.items()
-        if calibration.ata and (accuracies := measured[attack]).keys() >= set(calibration.eps)
+        attack: value
+        for (attack, data), accuracies in measured.items()
+        if (value := score(attack, data, [accuracies[eps] for eps in sorted(accuracies)])) is not None
     }
+
+
+def score(attack: str, data: str, accuracies: Sequence[float]) -> float | None:
+    """UAR under one attack, as a fraction, from accuracies as fractions, weakest strength first.
+
+    None where a strength is missing, or a calibration: nobody has measured for Fog, Gabor and Snow how robust a network
+    is that was trained for them, for untargeted attacks no network at all, and for other data than CIFAR-10 neither.
+    """
+    calibration = CIFAR10.get(attack)
+    if calibration is None or calibration.ata is None or len(accuracies) < len(calibration.eps):
+        return None
+    if data not in (catalogue.CIFAR10.name, catalogue.SUBSET):
+        return None
+    return uar([100 * accuracy for accuracy in accuracies], calibration)

@@ -21,7 +21,10 @@ def read(path: Path) -> list[Record]:
 
 
 def append(path: Path, record: Record) -> None:
-    with explained("write", path), path.open("ab") as file:
+    """Add a record behind the last complete one; a line that a kill cut short is overwritten."""
+    with explained("write", path), path.open("a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
         file.write(json.dumps(record).encode() + b"\n")
 
 

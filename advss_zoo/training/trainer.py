@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from filelock import FileLock, Timeout
@@ -41,8 +41,12 @@ from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.training.schedules import learning_rate
 from advss_zoo.training.validation import accuracies
-from advss_zoo.zoo import checkpoint
+from advss_zoo.zoo import CONFIG, WEIGHTS, checkpoint
 from advss_zoo.zoo.runs import CURVES, LAST, RECIPE
+
+LOG = "log.jsonl"
+STATE = "state.safetensors"
+PARENT = "parent.json"  # of which weights the trunk was inherited
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
 COLLAPSE = 0.6  # RA below this part of the best so far, and 10 points or more below it, is catastrophic overfitting
@@ -95,15 +99,21 @@ def train(
     crew = Crew(device, recipe.accumulation)
     _check_claim(out, recipe, resume)
     crew.wait()
-    if crew.is_first:
-        remove_leftovers(out)
     trainer = Trainer(recipe, out, crew)  # before the folder is claimed: data or parent may be missing
     crew.wait()
     with _alone(out) if crew.is_first else nullcontext():
         if crew.is_first:
+            _sweep(out)
             write_atomically(out / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
         trainer.run(progress)
     return out / recipe.ship
+
+
+def _sweep(out: Path) -> None:
+    """Delete what a kill left of the files of a run."""
+    remove_leftovers(out, RECIPE, CURVES, PARENT, LOG, STATE)
+    for picked in get_args(Recipe.model_fields["ship"].annotation):
+        remove_leftovers(out / picked, RECIPE, CONFIG, WEIGHTS)
 
 
 @contextmanager
@@ -391,11 +401,11 @@ class Trainer:
 
     @property
     def log_file(self) -> Path:
-        return self.out / "log.jsonl"
+        return self.out / LOG
 
     @property
     def state_file(self) -> Path:
-        return self.out / "state.safetensors"
+        return self.out / STATE
 
     def _record(self, **facts: Any) -> None:
         if not self.crew.is_first:
@@ -494,7 +504,7 @@ class Trainer:
         """Start from the parent's trunk; parent.json in the run's folder says what was copied."""
         if self.recipe.parent is None:
             return None
-        record = self.out / "parent.json"
+        record = self.out / PARENT
         if self.state_file.exists():  # a run that is resumed needs its parent no more
             return Inherited(**read_json(record))
         inherited = inherit_trunk(self.model, parents.find(self.recipe.parent, self.out.parent, self.recipe.profile))

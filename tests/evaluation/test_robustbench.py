@@ -70,7 +70,13 @@ def test_the_mean_over_the_corruptions_is_no_autoattack(result, model):
     assert "generated" in document["footnote"]
 
 
-@pytest.mark.parametrize(("name", "settings"), [("pgd20", {}), ("apgd-ce", {}), ("autoattack", {"norm": "l1"})])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *(("pgd20", {}), ("apgd-ce", {}), ("autoattack", {"norm": "l1"}), ("autoattack", {"search": "bf16"})),
+        *(("autoattack", {"eps": 4 / 255}), ("autoattack", {"norm": "l2", "eps": 1.0})),
+    ],
+)
 def test_only_its_own_protocols_have_a_table(name, settings, result, model):
     other = replace(result, protocol=protocols.parse(name, **settings).constants())
     with pytest.raises(UsageError, match="no table"):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from evaluation.conftest import patches
 from evaluation.helpers import quick, stop_at
+from filelock import FileLock
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import protocols
@@ -188,6 +189,25 @@ def test_what_a_kill_left_of_a_file_is_swept(patches, pictures, tmp_path):
     (tmp_path / ".adversarial.pt.k9x.part").write_bytes(b"half of it")
     evaluate(patches, pictures, "pgd2", out=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", "verdicts.npz"}
+
+
+def test_what_others_keep_in_the_folder_is_left_alone(patches, pictures, tmp_path):
+    others = {".film.mkv.part", "unfinished-business/plan", "sub/.verdicts.npz.x.part"}
+    for name in others:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for _ in range(2):
+        evaluate(patches, pictures, "pgd2", out=tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == others | {"result.json", "verdicts.npz"}
+
+
+def test_two_processes_do_not_evaluate_in_one_folder(patches, pictures, tmp_path):
+    with FileLock(tmp_path / ".lock"), pytest.raises(UsageError, match="Another process is evaluating in"):
+        evaluate(patches, pictures, "pgd2", out=tmp_path)
+    result = evaluate(patches, pictures, "pgd2", out=tmp_path)
+    with FileLock(tmp_path / ".lock"):
+        assert evaluate(patches, pictures, "pgd2", out=tmp_path) == result, "what is finished can be read"
 
 
 @pytest.mark.parametrize("attack", ["transfer", "ensemble-worst"])

@@ -20,7 +20,8 @@ def result():
     torch.manual_seed(0)
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8)
     protocol = replace(protocols.parse("unforeseen-linf-eps1"), steps=1)
-    return evaluate(ResNetV2(Architecture(depth=18, width=2)).eval(), images, protocol)
+    found = evaluate(ResNetV2(Architecture(depth=18, width=2)).eval(), images, protocol)
+    return replace(found, data=found.data | {"name": "cifar10"})
 
 
 def measured(result, attack, accuracies):
@@ -44,6 +45,8 @@ def test_a_network_as_good_as_those_trained_for_the_attack_has_1(result):
 
 
 def test_there_is_none_without_every_strength_or_a_calibration(result):
+    elsewhere = replace(result, data=result.data | {"name": "my-pictures"})
+    assert scores(measured(elsewhere, "linf", [0.5] * 6)) == {}, "the calibration is that of CIFAR-10"
     pgd = replace(result, protocol=protocols.parse("pgd20").constants())
     assert scores([*measured(result, "l2", [0.5] * 5), *measured(result, "fog", [0.5] * 6), pgd]) == {}
     names = (f"{name}-untargeted" for name in protocols.expand("unforeseen-linf"))

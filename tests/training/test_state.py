@@ -38,3 +38,14 @@ def test_a_log_forgets_what_comes_after_the_state_and_a_torn_line(tmp_path):
     log.rewind(path, 2)
     log.append(path, {"step": 3, "again": True})
     assert log.read(path) == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}]
+
+
+@pytest.mark.parametrize("kept", [[], [{"step": 1}]])
+def test_a_torn_line_does_not_tear_the_next_one(kept, tmp_path):
+    path = tmp_path / "log.jsonl"
+    for record in kept:
+        log.append(path, record)
+    with path.open("ab") as file:
+        file.write(b'{"step": 4, "lo')
+    log.append(path, {"step": 5})
+    assert log.read(path) == [*kept, {"step": 5}]

@@ -143,6 +143,15 @@ def test_two_processes_do_not_train_in_one_folder(cache, recipe_file, tmp_path):
         trainer.train(recipe.load(recipe_file), tmp_path / "run")
 
 
+def test_what_others_keep_in_the_folder_is_left_alone(cache, recipe_file, tmp_path):
+    others = [tmp_path / "run" / name for name in (".film.mkv.part", "sub/.log.jsonl.x.part")]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    trainer.train(recipe.load(recipe_file, ["epochs=1"]), tmp_path / "run")
+    assert all(path.exists() for path in others)
+
+
 def test_images_that_have_changed_are_not_trained_on_with_an_old_state(
     unbroken, cache, recipe_file, tmp_path, monkeypatch
 ):

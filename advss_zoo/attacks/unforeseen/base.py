@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -38,10 +39,26 @@ class Unforeseen(ABC):
         Raises:
             UsageError: the attack is not defined for images of this shape.
         """
-        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % self.multiple or x.shape[3] % self.multiple:
-            sides = f" with sides that are multiples of {self.multiple}" if self.multiple > 1 else ""
-            raise UsageError(f"{self.name} is for images of three colours{sides}, not for {tuple(x.shape)}.")
+        self.check_shape(x.shape[1:])
         self.x, self.eps, self.index, self.seed = x, eps, index, seed
+
+    @classmethod
+    def check_shape(cls, shape: Sequence[int]) -> None:
+        """Is the attack defined for images of this shape (C,H,W)?
+
+        Raises:
+            UsageError: it is not.
+        """
+        if len(shape) != 3 or shape[0] != 3:
+            raise UsageError(f"{cls.name} is for images of three colours, not for {tuple(shape)}.")
+        if any(side % cls.multiple for side in shape[1:]):
+            below = max(shape[1:]) // cls.multiple * cls.multiple
+            sizes = [str(size) for size in (below, below + cls.multiple) if size]
+            raise UsageError(
+                f"{cls.name} is for images with sides that are multiples of {cls.multiple}, "
+                f"but these are {'x'.join(map(str, shape[1:]))}.",
+                f"Choose --image-size {' or '.join(sizes)}.",
+            )
 
     @abstractmethod
     def start(self) -> Tensor:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any, get_args
 
 from advss_zoo.attacks.search import Precision
-from advss_zoo.errors import UsageError
+from advss_zoo.errors import UsageError, nearest
 from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.eps import check_eps
 from advss_zoo.evaluation.protocols.base import Protocol, Settings
 from advss_zoo.registry import subclasses
 
-__all__ = ["Protocol", "Settings", "expand", "parse"]
+__all__ = ["Protocol", "Settings", "expand", "parse", "parse_all"]
 
 
 def expand(name: str) -> tuple[str, ...]:
-    """The protocols that a name stands for: those of a suite ("unforeseen", "unforeseen-fog"), or itself."""
+    """The protocols that a name stands for: those of a suite (such as "unforeseen-fog"), or itself."""
     return _suites().get(name, (name,))
 
 
@@ -29,18 +31,45 @@ def parse(name: str, **settings: Any) -> Protocol:
         settings: norm, eps, step_size, restarts, seed and search, see `Settings`.
 
     Raises:
-        UsageError: there is no such protocol, or a constant makes no sense.
+        UsageError: there is no such protocol or setting, it does not take one, or a constant makes no sense.
     """
-    checked = _checked(Settings(**settings))
-    for family in _families():
-        if re.fullmatch(family.pattern, name):
-            return family.create(name, checked)
     if name in _suites():
         raise UsageError(f"{name} stands for several protocols.", f"One of them is {_suites()[name][0]}.")
-    examples = [example for family in _families() for example in family.examples]
-    near = difflib.get_close_matches(name.lower(), [*examples, *_suites()], n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"There are, for example: {', '.join(examples)}."
-    raise UsageError(f"There is no protocol {name!r}; known are {', '.join(examples)}.", hint)
+    (found,) = parse_all([name], **settings)
+    return found
+
+
+def parse_all(names: Sequence[str], **settings: Any) -> list[Protocol]:
+    """The protocols that names stand for, each once; a setting is for those of them that take it.
+
+    Raises:
+        UsageError: as `parse`; but that a setting is not taken is wrong only where no protocol takes it.
+    """
+    checked = _checked(settings)
+    families = {member: _family(member) for name in names for member in expand(name)}
+    _check_taken(checked, families.values(), names)
+    return [family.create(name, checked.only(family.takes)) for name, family in families.items()]
+
+
+def _family(name: str) -> type[Protocol]:
+    for family in _families():
+        if re.fullmatch(family.pattern, name):
+            return family
+    examples, suites = [example for family in _families() for example in family.examples], list(_suites())
+    near = difflib.get_close_matches(name.lower(), examples + suites, n=1)
+    raise UsageError(
+        f"There is no protocol {name!r}. There are, for example, {', '.join(examples)}; "
+        f"and of several at once {', '.join(suites)}.",
+        f"Did you mean {near[0]}?" if near else None,
+    )
+
+
+def _check_taken(settings: Settings, families: Iterable[type[Protocol]], names: Sequence[str]) -> None:
+    taken = frozenset().union(*(family.takes for family in families))
+    refused = " and ".join(f"--{name.replace('_', '-')}" for name in settings.given() if name not in taken)
+    if refused:
+        # Without a name there are only images that --adversarial judges.
+        raise UsageError(f"There is no {refused} of {' or '.join(names) or 'saved images'}.", f"Leave out {refused}.")
 
 
 def _families() -> list[type[Protocol]]:
@@ -51,7 +80,12 @@ def _suites() -> dict[str, tuple[str, ...]]:
     return {name: members for family in _families() for name, members in family.suites().items()}
 
 
-def _checked(settings: Settings) -> Settings:
+def _checked(given: dict[str, Any]) -> Settings:
+    known = [field.name for field in fields(Settings)]
+    for name in given:
+        if name not in known:
+            raise UsageError(f"There is no setting {name!r}{nearest(name, known)}.", f"There are {', '.join(known)}.")
+    settings = Settings(**given)
     if settings.norm not in get_args(Norm):
         raise UsageError(f"There is no norm {settings.norm!r}.", f"Choose {', '.join(get_args(Norm))}.")
     for size in (settings.eps, settings.step_size):

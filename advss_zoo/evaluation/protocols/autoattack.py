@@ -38,6 +38,7 @@ class AutoAttack(Protocol):
     pattern: ClassVar[str] = "autoattack"
     examples: ClassVar[tuple[str, ...]] = ("autoattack",)
     gradient: ClassVar[Gradient] = "used"
+    takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "search"})
 
     name: str = "autoattack"
     norm: Norm = "linf"
@@ -50,10 +51,6 @@ class AutoAttack(Protocol):
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
-        if settings.step_size is not None or settings.restarts != 1:
-            raise UsageError(f"{name} has its own steps and restarts.", "Leave out --step-size and --restarts.")
-        if settings.search != "fp32" and name in autoattack.FEWEST_CLASSES.keys() - {*autoattack.IN_HALF_PRECISION}:
-            raise UsageError(f"{name} searches in float32 alone.", "Leave out --search.")
         eps = DEFAULT_EPS[settings.norm] if settings.eps is None else settings.eps
         return cls(name, settings.norm, eps, settings.seed, settings.search)
 
@@ -66,7 +63,7 @@ class AutoAttack(Protocol):
         return autoattack.suite(self.classes)
 
     def for_classes(self, classes: int) -> Self:
-        found = replace(self, classes=classes)
+        found = replace(self, classes=max(classes, min(autoattack.REDUCED)))  # of fewer classes there is no suite
         fewest = max(autoattack.FEWEST_CLASSES[attack] for attack in found.attacks)
         if classes < fewest:
             hint = "Use --attack autoattack, which takes what fits." if classes > 1 else None
@@ -140,10 +137,10 @@ class AutoAttack(Protocol):
 
 @dataclass(frozen=True)
 class WhiteBox(AutoAttack):
-    """One attack that follows the gradient."""
+    """One attack that follows the gradient; here APGD."""
 
-    pattern: ClassVar[str] = "apgd-ce|apgd-dlr|apgd-t|fab-t"
-    examples: ClassVar[tuple[str, ...]] = ("apgd-ce", "apgd-dlr", "apgd-t", "fab-t")
+    pattern: ClassVar[str] = "apgd-ce|apgd-dlr|apgd-t"
+    examples: ClassVar[tuple[str, ...]] = ("apgd-ce", "apgd-dlr", "apgd-t")
     gradient: ClassVar[Gradient] = "needed"
 
     @property
@@ -152,8 +149,17 @@ class WhiteBox(AutoAttack):
 
 
 @dataclass(frozen=True)
-class BlackBox(WhiteBox):
-    """Square, which only looks at logits."""
+class Fab(WhiteBox):
+    """FAB, which searches in float32 alone."""
+
+    pattern: ClassVar[str] = "fab-t"
+    examples: ClassVar[tuple[str, ...]] = ("fab-t",)
+    takes: ClassVar[frozenset[str]] = WhiteBox.takes - {"search"}
+
+
+@dataclass(frozen=True)
+class BlackBox(Fab):
+    """Square, which only looks at logits, in float32 alone too."""
 
     pattern: ClassVar[str] = "square"
     examples: ClassVar[tuple[str, ...]] = ("square",)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ Gradient = Literal["unused", "used", "needed"]
 
 @dataclass(frozen=True)
 class Settings:
-    """What may be asked of any protocol beside its name; None: the protocol's default."""
+    """What may be asked of a protocol beside its name; None: the protocol's default."""
 
     norm: Norm = "linf"
     eps: float | None = None
@@ -29,6 +29,17 @@ class Settings:
     restarts: int = 1
     seed: int = 0
     search: Precision = "fp32"
+
+    def given(self) -> list[str]:
+        """The names of those that differ from the default; the seed apart, which every protocol takes."""
+        return [field.name for field in fields(self) if field.name != "seed" and self._differs(field.name)]
+
+    def _differs(self, name: str) -> bool:
+        return bool(getattr(self, name) != getattr(type(self), name))
+
+    def only(self, names: Iterable[str]) -> Settings:
+        """The seed and these; the others have their default."""
+        return Settings(seed=self.seed, **{name: getattr(self, name) for name in names})
 
 
 class Protocol(ABC):
@@ -40,6 +51,8 @@ class Protocol(ABC):
     pattern: ClassVar[str]  # a regular expression that the whole of a name matches
     examples: ClassVar[tuple[str, ...]]
     gradient: ClassVar[Gradient]
+    # Which of `Settings` it has, beside the seed.
+    takes: ClassVar[frozenset[str]] = frozenset()
     # Whether `attack` is given images that are misclassified clean. Where not, they stay as they are, and the evidence
     # of them is 0.
     attacks_mistakes: ClassVar[bool] = True
@@ -54,8 +67,11 @@ class Protocol(ABC):
     def create(cls, name: str, settings: Settings) -> Self:
         """The protocol that `name`, which `pattern` matches, means under `settings`.
 
+        Args:
+            settings: those that the protocol does not take have their default.
+
         Raises:
-            UsageError: it has no such setting.
+            UsageError: a setting has a value that the protocol cannot use.
         """
 
     @classmethod
@@ -75,6 +91,14 @@ class Protocol(ABC):
             UsageError: it cannot be run on so few.
         """
         return self
+
+    def check_images(self, shape: Sequence[int]) -> None:
+        """Can it be run on images of this shape (C,H,W)? It is asked before other protocols have run for hours.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        return None
 
     @abstractmethod
     def constants(self) -> dict[str, Any]:

@@ -43,11 +43,6 @@ class Corrupted(Protocol):
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
-        if settings != Settings(seed=settings.seed):
-            raise UsageError(
-                f"{name} takes all corruptions at severities 1 to 5.",
-                "Leave out --norm, --eps, --step-size and --restarts.",
-            )
         return cls(name, settings.seed)
 
     def constants(self) -> dict[str, Any]:

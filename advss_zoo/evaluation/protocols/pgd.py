@@ -58,6 +58,7 @@ class Pgd(Protocol):
     pattern: ClassVar[str] = r"pgd[1-9][0-9]{0,5}"
     examples: ClassVar[tuple[str, ...]] = ("pgd20",)
     gradient: ClassVar[Gradient] = "needed"
+    takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "step_size", "restarts", "search"})
     attacks_mistakes: ClassVar[bool] = False
     iterate: ClassVar[Literal["last", "any"]] = "last"
 

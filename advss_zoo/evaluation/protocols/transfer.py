@@ -36,14 +36,11 @@ LONGEST_PART = 100  # characters of a name in that of a part, which its place te
 class EnsemblePgd(Pgd, ABC):
     """Attacks with the constants of `pgd20` that have to know the members of an ensemble; each begins once."""
 
+    takes: ClassVar[frozenset[str]] = Pgd.takes - {"restarts", "search"}
     attacks_mistakes: ClassVar[bool] = True  # because they leave evidence of every image
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
-        if settings.restarts != 1:
-            raise UsageError(f"{name} begins each of its attacks once.", "Leave out --restarts.")
-        if settings.search != "fp32":
-            raise UsageError(f"{name} searches in float32 alone.", "Leave out --search.")
         return replace(super().create("pgd20", settings), name=name)
 
     def ensemble(self, model: nn.Module) -> Ensemble:

@@ -1,6 +1,7 @@
 """`unforeseen-NAME-epsK`: one of the ten attacks of Kang et al. 2019 at its K-th calibrated strength.
 
-`unforeseen-NAME` is all six strengths of one, which make up its UAR, and `unforeseen` all sixty protocols.
+`unforeseen-NAME` is all six strengths of one, which make up its UAR, and `unforeseen` all sixty protocols;
+`unforeseen-NAME-untargeted` and `unforeseen-untargeted` are the same of the untargeted ones.
 
 As published: towards a random wrong class, 200 steps, the last iterate; an image is robust if it is still classified
 correctly, whether or not the target was reached. `unforeseen-NAME-epsK-untargeted` leads away from the label instead;
@@ -12,7 +13,7 @@ were; no accuracy depends on it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, get_args
 
@@ -21,7 +22,6 @@ from torch import Tensor, nn
 from advss_zoo.attacks.unforeseen import attacks, find
 from advss_zoo.attacks.unforeseen.calibration import CIFAR10
 from advss_zoo.attacks.unforeseen.targets import targeted_loss, untargeted_loss
-from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import Ball, Norm
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
@@ -35,7 +35,7 @@ class UnforeseenAttack(Protocol):
     """Linf, L2 and L1 are held to their ball of pixels; the others are checked in their own variables by `perturb`."""
 
     pattern: ClassVar[str] = rf"unforeseen-({'|'.join(attacks())})-eps[1-6]({UNTARGETED})?"
-    examples: ClassVar[tuple[str, ...]] = ("unforeseen-fog-eps4",)
+    examples: ClassVar[tuple[str, ...]] = ("unforeseen-fog-eps4", "unforeseen-fog-eps4-untargeted")
     gradient: ClassVar[Gradient] = "needed"
     attacks_mistakes: ClassVar[bool] = False
 
@@ -48,26 +48,21 @@ class UnforeseenAttack(Protocol):
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
-        if settings != Settings(seed=settings.seed):
-            raise UsageError(f"{name} says all but the seed.", "Leave out --norm, --eps, --step-size and --restarts.")
         attack, _, strength = name.removeprefix("unforeseen-").removesuffix(UNTARGETED).rpartition("-eps")
         targeted = not name.endswith(UNTARGETED)
         return cls(name, attack, CIFAR10[attack].eps[int(strength) - 1], seed=settings.seed, targeted=targeted)
 
     @classmethod
     def suites(cls) -> Mapping[str, tuple[str, ...]]:
-        by_attack = {
-            f"unforeseen-{attack}": tuple(
-                f"unforeseen-{attack}-eps{place}" for place in range(1, len(CIFAR10[attack].eps) + 1)
-            )
-            for attack in attacks()
-        }
-        return {"unforeseen": tuple(name for names in by_attack.values() for name in names), **by_attack}
+        return _suites("") | _suites(UNTARGETED)
 
     @property
     def ball(self) -> Ball | None:
         norm: Norm | None = next((norm for norm in get_args(Norm) if norm == self.attack_name), None)
         return None if norm is None else Ball(norm, self.strength / 255)
+
+    def check_images(self, shape: Sequence[int]) -> None:
+        find(self.attack_name).check_shape(shape)
 
     def _differs(self) -> list[str]:
         return []
@@ -91,3 +86,14 @@ class UnforeseenAttack(Protocol):
             return x
         loss = targeted_loss(model, y, index=index, seed=self.seed) if self.targeted else untargeted_loss(model, y)
         return find(self.attack_name).perturb(loss, x, eps=self.strength, index=index, seed=self.seed, steps=self.steps)
+
+
+def _suites(suffix: str) -> dict[str, tuple[str, ...]]:
+    """All attacks whose names end so, together and one by one, each at all its strengths."""
+    by_attack = {
+        f"unforeseen-{attack}{suffix}": tuple(
+            f"unforeseen-{attack}-eps{place}{suffix}" for place in range(1, len(CIFAR10[attack].eps) + 1)
+        )
+        for attack in attacks()
+    }
+    return {f"unforeseen{suffix}": tuple(name for names in by_attack.values() for name in names), **by_attack}

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10, uar
+from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.evaluation import uar
 from advss_zoo.report.html.charts import dots, radar
 from advss_zoo.report.html.charts.dots import Series
 from advss_zoo.report.html.charts.series import Value
@@ -112,13 +113,13 @@ def _uar_figures(
     attacks = [attack for attack in CIFAR10 if any(attack in found for found in scores)]
     if not attacks:
         return
-    columns = Column("attack"), *(Column(label, "number") for label in labels)
+    columns = Column("attack"), *(Column(label, "percent") for label in labels)
     table = Table("UAR", columns, tuple((attack, *(found.get(attack) for found in scores)) for attack in attacks))
     shown = [
-        Series(one.label, one.look, {attack: Value(score) for attack, score in found.items()})
+        Series(one.label, one.look, {attack: percent(score) for attack, score in found.items()})
         for one, found in zip(series, scores, strict=True)
     ]
-    title = f"{data}: UAR, 1 being as robust as a net trained for the attack"
+    title = f"{data}: UAR, 100 being as robust as a net trained for the attack"
     text = f"Dots: unforeseen attack robustness of {len(labels)} models by attack."
     yield Figure(name, title, text, dots.draw(attacks, shown, "UAR"), table, origins=origins)
 
@@ -141,7 +142,7 @@ def _table(labels: Sequence[str], models: Sequence[Measured]) -> Table:
         Column("model"),
         Column("attack"),
         *(Column(f"eps{strength}", "percent") for strength in range(1, STRENGTHS + 1)),
-        Column("UAR", "number"),
+        Column("UAR", "percent"),
     )
     rows: list[tuple[Cell, ...]] = []
     for label, measured in zip(labels, models, strict=True):
@@ -152,10 +153,7 @@ def _table(labels: Sequence[str], models: Sequence[Measured]) -> Table:
 
 
 def _uar(attack: str, measured: Measured) -> float | None:
-    """To three digits; None where a strength or the calibration is missing."""
-    calibration = CIFAR10.get(attack)
+    """As a fraction; None where it has none (`uar.score`)."""
     found = [measured.get((attack, strength)) for strength in range(1, STRENGTHS + 1)]
-    accuracies = [100 * e.ra for e in found if e is not None and e.ra is not None]
-    if calibration is None or calibration.ata is None or len(accuracies) < STRENGTHS:
-        return None
-    return round(uar(accuracies, calibration), 3)
+    data = next(iter(measured.values())).data.name
+    return uar.score(attack, data, [e.ra for e in found if e is not None and e.ra is not None])
