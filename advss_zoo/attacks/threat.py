@@ -13,7 +13,7 @@ from advss_zoo.attacks.noise import per_image_normal, per_image_uniform
 
 Norm = Literal["linf", "l2"]
 
-# Added to a seed, it gives numbers that no other seed in use gives: seeds are below 2**62.
+# Added to a seed, it gives numbers that no other seed in use gives: seeds are below 2**61.
 _RADIUS_STREAM = 1 << 62
 
 # What an attack maximises: adversarial images (B,3,H,W) to the sum over the batch of each image's loss.

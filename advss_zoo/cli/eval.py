@@ -67,7 +67,7 @@ def command(
             metavar="PROTOCOL",
             help="clean, pgdN, pgdN-any, autoattack, or one of its attacks: apgd-ce, apgd-t, apgd-dlr, fab-t, square; "
             "corruptions, or corruptions-archive for the images of CIFAR-10-C or CIFAR-100-C; "
-            "unforeseen, or some of its attacks: unforeseen-NAME, unforeseen-NAME-epsK; "
+            "unforeseen, or some of its attacks: unforeseen-NAME, unforeseen-NAME-epsK, each also -untargeted; "
             "of an ensemble transfer and ensemble-worst; several at once; left out: pgd20.",
         ),
     ] = None,
@@ -172,6 +172,8 @@ def command(
         protocols.append(Saved.read(adversarial))
     if quantize:
         _check_quantize(protocols)
+    if save_adversarial and not any(protocol.makes_images for protocol in protocols):
+        raise UsageError(f"{protocols[0].name} makes no adversarial images.", "Leave out --save-adv.")
     if robustbench:
         _check_robustbench(protocols, data)
     compared = None if baseline is None else _compared(baseline, protocols)
@@ -185,6 +187,8 @@ def command(
         if loaded.classes is not None:
             images = in_order(images, loaded.classes)
         protocols = [protocol.for_classes(len(images.classes)) for protocol in protocols]
+        for protocol in protocols:
+            protocol.check_images(images.images.shape[1:])
         _check_members(protocols, loaded)
         references = {} if compared is None else _baselines(compared, protocols, images)
         base = folder or RUNS / "eval" / folder_name(loaded.full_name, images.name, pick=pick_of(model), limit=limit)
@@ -287,8 +291,7 @@ def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
     import_torch()
     from advss_zoo.evaluation import protocols
 
-    members = dict.fromkeys(member for name in names for member in protocols.expand(name))
-    return [protocols.parse(name, **constants) for name in members]
+    return protocols.parse_all(names, **constants)
 
 
 def _images(data: str, limit: int | None) -> ImageSet:

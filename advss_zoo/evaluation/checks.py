@@ -50,7 +50,8 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     # The same images once more, half of them beside others. Rounding may differ; dropout, noise and statistics of the
     # batch do far more.
     half = -(-len(x) // 2)
-    again = _logits(model, torch.cat([x[:half], 1 - x[half:]]))[:half]
+    others = x[half:] if len(x) > 1 else x
+    again = _logits(model, torch.cat([x[:half], 1 - others]))[:half]
     if not torch.allclose(logits[:half], again, rtol=1e-4, atol=1e-5):
         awake = dict.fromkeys(type(m).__name__ for m in model.modules() if m.training and not isinstance(m, Padded))
         reason = f"stays in train mode ({', '.join(awake)})" if awake else "is random, or mixes the images of a batch"

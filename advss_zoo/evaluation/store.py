@@ -166,7 +166,8 @@ class Store:
         """Delete what is of no more use: of this evaluation alone, for the folder may hold other people's files."""
         with explained("delete", self.path / PROGRESS_FILE):
             (self.path / PROGRESS_FILE).unlink(missing_ok=True)
-        _remove(self._unfinished)
+        for folder in self.path.glob(f"unfinished-{'[0-9a-f]' * 16}"):  # a digest: such names are given here alone
+            _remove(folder)
         with explained("delete", self.path):
             remove_leftovers(self.path, *OWN_FILES)
 

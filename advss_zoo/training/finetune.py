@@ -299,7 +299,7 @@ def _objective(wishes: Wishes, prepared: Prepared) -> dict[str, Any]:
 def class_weights(prepared: Prepared) -> tuple[float, ...]:
     """Inverse to the images of each class, 1 in the mean over images but for rare classes, whose weight is MOST_WEIGHT.
 
-    None where classes are about as large.
+    Empty where classes are about as large.
     """
     counts = prepared.counts()
     if counts.max() <= IMBALANCED * counts.min():

@@ -45,13 +45,18 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--limit", "1001"], "1,000"),
         (["--norm", "l1"], "pgd20 does not know the norm l1"),
         (["--norm", "l0"], "l0"),
-        (["--attack", "autoattack", "--restarts", "2"], "Leave out --step-size and --restarts"),
-        (["--attack", "fab-t", "--step-size", "1/255"], "Leave out --step-size and --restarts"),
+        (
+            ["--attack", "autoattack", "--restarts", "2"],
+            "There is no --restarts for autoattack.\nLeave out",
+        ),
+        (["--attack", "fab-t,clean", "--step-size", "1/255"], "There is no --step-size for fab-t or clean."),
+        (["--attack", "clean", "--save-adv"], "clean makes no adversarial images.\nLeave out --save-adv."),
+        (["--attack", "clean,corruptions", "--save-adv"], "makes no adversarial images.\nLeave out --save-adv."),
         (["--attack", "auto-attack"], "Did you mean autoattack?"),
         (["p1f4"], "--model"),
         (["--attack", "pgd20,corruptions", "--quantize"], "corruptions makes no adversarial images"),
         (["--attack", "clean", "--quantize"], "clean makes no adversarial images"),
-        (["--robustbench-json"], "Add --attack autoattack"),
+        (["--robustbench-json"], "It takes --attack autoattack"),
         (["--attack", "autoattack", "--robustbench-json", "--data", "./mine"], "has no table for ./mine"),
         (["--attack", "corruptions,corruptions-archive", "--robustbench-json"], "one number for all corruptions"),
     ],
@@ -153,6 +158,29 @@ def test_other_constants_go_to_another_folder(model: str, advss: Advss) -> None:
     }
     assert len(places) == 5
     assert all(Path(place).is_dir() for place in places)
+
+
+def test_a_constant_is_for_the_protocols_that_have_it(model: str, advss: Advss) -> None:
+    arguments = ["--attack", "pgd1,clean,fab-t", "--eps", "4/255", "--restarts", "2", "--save-adv", "--limit", "2"]
+    pgd, clean, fab = advss("eval", "--model", model, *arguments, "--json").json["results"]
+    assert (pgd["constants"]["eps"], pgd["constants"]["restarts"]) == (4 / 255, 2)
+    assert clean["constants"] == {"name": "clean", "label": "clean", "version": 1}
+    assert fab["constants"]["label"] == "fab-t (linf, eps 4/255)"
+
+
+def test_images_that_an_attack_cannot_take_are_refused_before_any_other_runs(model: str, advss: Advss) -> None:
+    from PIL import Image
+
+    for label, name in enumerate(("cats", "dogs")):
+        Path("photos", name).mkdir(parents=True)
+        for shade in range(4):
+            Image.new("RGB", (40, 40), (shade, label, 0)).save(Path("photos", name, f"{shade}.png"))
+    arguments = ["--data", "./photos", "--whole", "--image-size", "40", "--attack", "clean,unforeseen-snow-eps1"]
+    status, stdout, stderr = advss("eval", "--model", model, *arguments, "--out", "mine")
+    assert (status, stdout) == (2, "")
+    assert "snow is for images with sides that are multiples of 32, but these are 40x40." in stderr
+    assert "Choose --image-size 32 or 64." in stderr
+    assert not Path("mine").exists()
 
 
 def test_every_look_at_test_images_is_logged(model: str, advss: Advss) -> None:

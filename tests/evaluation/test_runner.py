@@ -71,18 +71,20 @@ def test_clean_makes_no_attack(patches, pictures):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_verdicts_do_not_depend_on_the_batch_size(layout, pictures):
+def test_verdicts_do_not_depend_on_the_batch_size(layout, pictures, tmp_path):
     model = resnet().to(memory_format=layout)
-    results = [evaluate(model, pictures.first(80), "pgd1", batch_size=size) for size in (7, 64, 256)]
+    results = [
+        evaluate(model, pictures.first(80), "pgd1", out=tmp_path / str(size), batch_size=size) for size in (7, 64, 256)
+    ]
     assert len({result.verdicts["sha256"] for result in results}) == 1
 
 
-def test_the_batch_size_never_reaches_the_network(patches, pictures):
+def test_the_batch_size_never_reaches_the_network(patches, pictures, tmp_path):
     """The reason for the above on every machine: the shapes that the network sees are the same."""
     seen = []
     for size in (1, 7, 64, 256, 10_000):
         spy = Spy(patches)
-        evaluate(spy, pictures, "pgd2", batch_size=size)
+        evaluate(spy, pictures, "pgd2", out=tmp_path / str(size), batch_size=size)
         seen.append(spy.shapes)
     assert all(shapes == seen[0] for shapes in seen)
     # 3 to check it, then 150 images in passes of 64, 64 and 22. Each: clean, 2 steps of those that are right, attacked.
@@ -309,6 +311,12 @@ def test_one_image_without_slope_is_no_reason_to_refuse(patches, pictures, tmp_p
 def test_a_random_model_is_found_by_a_single_image(pictures):
     with pytest.raises(AdvssError, match="random"):
         evaluate(Noisy(nn.Flatten(), nn.Linear(3072, 10)), pictures.first(1), "clean")
+
+
+def test_a_model_that_mixes_images_is_found_by_a_single_one(pictures):
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(3072, track_running_stats=False), nn.Linear(3072, 10))
+    with pytest.raises(AdvssError, match="mixes the images"):
+        evaluate(model, pictures.first(1), "clean")
 
 
 def test_dropout_that_forgets_eval_mode_is_found(patches, pictures):

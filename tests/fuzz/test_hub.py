@@ -19,7 +19,7 @@ import pytest
 from fuzz import cases
 from fuzz.watch import harmless
 from huggingface_hub import constants
-from huggingface_hub.utils import _http
+from huggingface_hub.utils import _detect_agent, _http
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -87,6 +87,8 @@ def served(tmp_path, monkeypatch) -> Callable[[Case], None]:
     # It finds out with a folder that it deletes by handles, of which the watch knows no paths.
     monkeypatch.setattr(huggingface_hub.file_download, "are_symlinks_supported", lambda folder=None: True)
     monkeypatch.setattr(_http.logger, "disabled", True)
+    # Which the client would ask for, and keep in a folder of its own.
+    monkeypatch.setattr(_detect_agent, "_registry", _detect_agent._EMPTY_REGISTRY)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", _http._GLOBAL_CLIENT_FACTORY)  # and after the test again
     case = Case(RIGHT, 200, {})

@@ -69,7 +69,7 @@ def _check_taken(settings: Settings, families: Iterable[type[Protocol]], names: 
     refused = " and ".join(f"--{name.replace('_', '-')}" for name in settings.given() if name not in taken)
     if refused:
         # Without a name there are only images that --adversarial judges.
-        raise UsageError(f"There is no {refused} of {' or '.join(names) or 'saved images'}.", f"Leave out {refused}.")
+        raise UsageError(f"There is no {refused} for {' or '.join(names) or 'saved images'}.", f"Leave out {refused}.")
 
 
 def _families() -> list[type[Protocol]]:

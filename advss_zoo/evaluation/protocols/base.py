@@ -32,10 +32,8 @@ class Settings:
 
     def given(self) -> list[str]:
         """The names of those that differ from the default; the seed apart, which every protocol takes."""
-        return [field.name for field in fields(self) if field.name != "seed" and self._differs(field.name)]
-
-    def _differs(self, name: str) -> bool:
-        return bool(getattr(self, name) != getattr(type(self), name))
+        default = Settings(seed=self.seed)
+        return [field.name for field in fields(self) if getattr(self, field.name) != getattr(default, field.name)]
 
     def only(self, names: Iterable[str]) -> Settings:
         """The seed and these; the others have their default."""
@@ -98,7 +96,7 @@ class Protocol(ABC):
         Raises:
             UsageError: it cannot.
         """
-        return None
+        return  # most take any
 
     @abstractmethod
     def constants(self) -> dict[str, Any]:

@@ -181,7 +181,8 @@ def test_the_reduced_version_says_so():
     [
         ("apgd-t", 3, "apgd-t needs at least 4 classes, but there are 3. Use --attack autoattack"),
         ("apgd-dlr", 2, "apgd-dlr needs at least 3 classes, but there are 2. Use --attack autoattack"),
-        ("autoattack", 1, "but there are 1"),
+        ("autoattack", 1, "autoattack needs at least 2 classes, but there are 1"),
+        ("square", 1, "square needs at least 2 classes, but there are 1"),
     ],
 )
 def test_too_few_classes_are_a_sentence(name, classes, says):
@@ -242,8 +243,9 @@ def test_zero_gradients_are_counted(model, data):
 # What the verdicts do not depend on.
 
 
-def test_batch_sizes_and_repetitions(protocol, model, data):
-    results = [evaluate(model, data, protocol, batch_size=size) for size in (1, 64, 1000)]
+def test_batch_sizes_and_repetitions(protocol, model, data, tmp_path):
+    sizes = (1, 64, 1000)
+    results = [evaluate(model, data, protocol, out=tmp_path / str(size), batch_size=size) for size in sizes]
     assert len({result.verdicts["sha256"] for result in results}) == 1
 
 
@@ -283,7 +285,7 @@ def test_a_search_in_half_precision_says_so_and_of_which_attacks(model, data, tm
 
 @pytest.mark.parametrize("name", ["fab-t", "square"])
 def test_an_attack_that_does_not_search_in_half_precision_says_so(name):
-    with pytest.raises(UsageError, match=f"{name} searches in float32 alone"):
+    with pytest.raises(UsageError, match=f"There is no --search for {name}"):
         parse(name, search="bf16")
 
 

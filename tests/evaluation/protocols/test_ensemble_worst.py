@@ -138,8 +138,9 @@ def test_misclassified_images_are_not_attacked():
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-def test_verdicts_do_not_depend_on_the_batch_size(size, evaluated, model):
-    assert evaluate(model, data(model), quick("ensemble-worst"), batch_size=size).verdicts == evaluated[0].verdicts
+def test_verdicts_do_not_depend_on_the_batch_size(size, evaluated, model, tmp_path):
+    result = evaluate(model, data(model), quick("ensemble-worst"), out=tmp_path, batch_size=size)
+    assert result.verdicts == evaluated[0].verdicts
 
 
 @pytest.mark.parametrize("part", ["1-mean-logits", "6-transfer-from-c.mini"])

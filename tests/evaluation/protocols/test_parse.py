@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from dataclasses import fields
 
 import pytest
 
+from advss_zoo.attacks.autoattack import FEWEST_CLASSES, IN_HALF_PRECISION
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.protocols import Protocol, parse
+from advss_zoo.evaluation.protocols import Protocol, Settings, expand, parse, parse_all
 from advss_zoo.registry import subclasses
 
 FAMILIES = subclasses(sys.modules[protocols.__name__], Protocol)
@@ -47,7 +50,8 @@ def test_every_family_is_found_under_its_name_alone(name):
 def test_a_slip_is_met_with_the_nearest(name, near):
     with pytest.raises(UsageError, match=f"Did you mean {near}") as raised:
         parse(name)
-    assert all(example in raised.value.message for example in EXAMPLES)
+    for name in [*EXAMPLES, "unforeseen", "unforeseen-untargeted", "unforeseen-fog-untargeted"]:
+        assert str(raised.value).replace("Did you mean", "").replace(";", ",").count(f" {name},") == 1, name
 
 
 @pytest.mark.parametrize(
@@ -81,15 +85,53 @@ def test_constants_that_make_no_sense_are_refused(name, settings):
     ("name", "settings", "says"),
     [
         ("pgd20", {"norm": "l1"}, "pgd20 does not know the norm l1. Choose linf or l2, or --attack autoattack"),
-        ("autoattack", {"restarts": 2}, "autoattack has its own steps and restarts"),
-        ("square", {"step_size": 0.01}, "square has its own steps and restarts"),
-        ("transfer", {"search": "bf16"}, "transfer searches in float32 alone"),
-        ("ensemble-worst", {"search": "bf16"}, "ensemble-worst searches in float32 alone"),
+        ("autoattack", {"restarts": 2}, "There is no --restarts for autoattack. Leave out --restarts."),
+        ("square", {"step_size": 0.01, "eps": 0.1}, "There is no --step-size for square."),
+        ("transfer", {"search": "bf16", "restarts": 2}, "There is no --restarts and --search for transfer."),
+        ("ensemble-worst", {"search": "bf16"}, "There is no --search for ensemble-worst."),
+        ("corruptions", {"search": "bf16"}, "There is no --search for corruptions. Leave out --search."),
+        ("clean", {"eps": 0.1}, "There is no --eps for clean."),
+        ("pgd20", {"step": 1}, "There is no setting 'step' (did you mean step_size?). There are norm, eps, step_size"),
     ],
 )
 def test_what_a_protocol_does_not_know_is_refused(name, settings, says):
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=re.escape(says)):
         parse(name, **settings)
+
+
+def test_a_setting_is_for_the_protocols_that_take_it():
+    clean, pgd, fab, corruptions = parse_all(["clean", "pgd2", "fab-t", "corruptions"], eps=0.1, restarts=2, seed=3)
+    assert (clean, corruptions) == (parse("clean"), parse("corruptions", seed=3))
+    assert pgd == parse("pgd2", eps=0.1, restarts=2, seed=3)
+    assert fab == parse("fab-t", eps=0.1, seed=3)
+
+
+def test_a_setting_that_no_protocol_takes_is_refused():
+    names = ["clean", "unforeseen", "fab-t"]
+    with pytest.raises(UsageError, match="There is no --step-size for clean or unforeseen or fab-t"):
+        parse_all(names, eps=0.1, step_size=0.1)
+    with pytest.raises(UsageError, match="There is no --eps for saved images"):
+        parse_all([], eps=0.1)
+
+
+def test_each_protocol_is_meant_once():
+    assert [protocol.name for protocol in parse_all(["unforeseen-fog-eps2", "unforeseen-fog", "clean", "clean"])] == [
+        *("unforeseen-fog-eps2", *(name for name in expand("unforeseen-fog") if name[-1] != "2"), "clean")
+    ]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_constants_of_a_result_make_its_protocol_again(name):
+    """Whichever of them are settings, also those that the protocol says but does not take."""
+    constants = parse(name, seed=5).constants()
+    known = {field.name for field in fields(Settings)} | {"name"}
+    assert parse(**{key: value for key, value in constants.items() if key in known}).constants() == constants
+
+
+@pytest.mark.parametrize("name", FEWEST_CLASSES)
+def test_the_attacks_that_search_in_half_precision(name):
+    (family,) = (family for family in FAMILIES if name in family.examples)
+    assert ("search" in family.takes) == (name in IN_HALF_PRECISION)
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,18 @@ def test_unknown_ones_are_refused(name):
 
 
 def test_everything_but_the_seed_is_in_the_name():
-    with pytest.raises(UsageError, match="all but the seed"):
+    with pytest.raises(UsageError, match="There is no --eps for unforeseen-fog-eps4"):
         protocols.parse("unforeseen-fog-eps4", eps=0.1)
+
+
+def test_sizes_that_an_attack_cannot_take_are_named():
+    snow = protocols.parse("unforeseen-snow-eps1")
+    snow.check_images((3, 32, 64))
+    with pytest.raises(UsageError, match=r"multiples of 32, but these are 40x40\. Choose --image-size 32 or 64\."):
+        snow.check_images((3, 40, 40))
+    with pytest.raises(UsageError, match=r"Choose --image-size 32\."):
+        snow.check_images((3, 20, 20))
+    protocols.parse("unforeseen-fog-eps1").check_images((3, 9, 9))
 
 
 def test_a_suite_stands_for_its_protocols():
@@ -91,6 +101,13 @@ def test_a_suite_stands_for_its_protocols():
     assert len(set(everything)) == 6 * len(attacks())
     assert all(protocols.parse(name).name == name for name in everything)
     assert protocols.expand("pgd20") == ("pgd20",)
+
+
+@pytest.mark.parametrize("suite", ["unforeseen", "unforeseen-fog", "unforeseen-jpeg-l1"])
+def test_untargeted_suites(suite):
+    untargeted = protocols.expand(f"{suite}-untargeted")
+    assert untargeted == tuple(f"{name}-untargeted" for name in protocols.expand(suite))
+    assert not any(protocol.targeted for protocol in protocols.parse_all([f"{suite}-untargeted"]))
 
 
 def test_a_suite_is_no_protocol():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from advss_zoo.report.html.charts.axes import GRID, linear
 from advss_zoo.report.html.charts.dots import Series
@@ -40,8 +40,7 @@ def draw(spokes: Sequence[str], series: Sequence[Series]) -> Scene:
     return with_legend(Scene(2 * (RADIUS + SPACE), tuple(marks)), [one.look.entry(one.label) for one in series])
 
 
-def _outline(spokes: Sequence[str], one: Series, at: object) -> list[Mark]:
-    assert callable(at)
+def _outline(spokes: Sequence[str], one: Series, at: Callable[[int, float], Point]) -> list[Mark]:
     corners = {place: at(place, one.values[name].value) for place, name in enumerate(spokes) if name in one.values}
     marks: list[Mark] = []
     if len(corners) == len(spokes):
