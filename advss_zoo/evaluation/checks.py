@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from advss_zoo.attacks.pgd import check_finite_gradient
 from advss_zoo.errors import AdvssError, UsageError
@@ -104,6 +106,22 @@ def _slopes(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         gradient = torch.autograd.grad(F.cross_entropy(logits, y, reduction="sum"), x)[0]
     check_finite_gradient(gradient)
     return gradient.flatten(1).eq(0).all(dim=1), logits.argmax(dim=1) == y
+
+
+class GradientsTaken(TorchFunctionMode):
+    """Notes whether what runs inside it takes gradients, as a defence does that optimises at test time.
+
+    Attributes:
+        any: it has, by `torch.autograd.grad` or `Tensor.backward`.
+    """
+
+    any = False
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), settings: dict[str, Any] | None = None
+    ) -> Any:
+        self.any |= function in (torch.autograd.grad, Tensor.backward)
+        return function(*arguments, **(settings or {}))
 
 
 def _members(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

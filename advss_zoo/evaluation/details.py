@@ -33,6 +33,7 @@ BROKEN_BY = "broken_by"  # place of the attack that broke it, -1 where none did 
 UNCONFIRMED = "unconfirmed"  # how many attacks claimed to have broken it and had not
 ZERO_GRADIENT = "zero_gradient"  # 1 where a gradient that is followed is 0 at the clean image, or where pgdN begins
 NO_RISE = "no_rise"  # 1 where the loss of pgdN is no higher when its last step begins than when its first does
+DYNAMIC = "dynamic"  # 1 where the model took gradients of its own to classify the clean image
 RIGHT_8BIT = "right_8bit"  # 1 where the adversarial image, rounded to 8 bit, is classified correctly
 CLEAN = "wrong_clean"  # bits: bit m is 1 where member m of an ensemble misclassifies the clean image
 FROM = "from_"  # + name of a member: bits; bit t is 1 where target t gets what was made to fool that member wrong
@@ -67,6 +68,8 @@ def derive(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, Any] | 
         details["zero_gradients"] = float(evidence[ZERO_GRADIENT].mean())
     if NO_RISE in evidence:
         details["no_rise"] = float(evidence[NO_RISE].mean())
+    if DYNAMIC in evidence and evidence[DYNAMIC].any():
+        details["dynamic"] = True
     if _is_more_than_possible(protocol, verdicts):
         details["more_than_possible"] = True
     if RIGHT_8BIT in evidence:
@@ -225,6 +228,8 @@ def cautions(details: Mapping[str, Any] | None) -> list[str]:
         found.append(f"At {share:.1%} of the images the steps of the attack did not raise the loss.")
     if details.get("more_than_possible"):
         found.append("Perturbations of this size make all images the same grey, so no model is as robust as that.")
+    if details.get("dynamic"):
+        found.append("The model takes gradients while it classifies, as defences do that optimise at test time.")
     if found:
         found.append("The gradients may be masked and RA too high: try an attack that is adapted to this model.")
     if claims := details.get("unconfirmed"):

@@ -227,6 +227,7 @@ def evaluated(folder: Path) -> None:
     evidence = {
         "broken_by": [-1, 0, -1, -1],
         "zero_gradient": [0, 0, 1, 0],
+        "dynamic": [0, 0, 0, 1],
         "right_8bit": [1, 0, 1, 0],
         "fog": [1, 3, 0, 2],
         "spatter": [0, 0, 1, 1],

@@ -23,8 +23,8 @@ from advss_zoo.attacks import autoattack
 from advss_zoo.attacks.search import Precision, describe
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball, Norm
-from advss_zoo.evaluation.checks import zero_gradients
-from advss_zoo.evaluation.details import BROKEN_BY, UNCONFIRMED, ZERO_GRADIENT
+from advss_zoo.evaluation.checks import GradientsTaken, zero_gradients
+from advss_zoo.evaluation.details import BROKEN_BY, DYNAMIC, UNCONFIRMED, ZERO_GRADIENT
 from advss_zoo.evaluation.passes import Padded, sparing
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
@@ -99,7 +99,8 @@ class AutoAttack(Protocol):
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
         record = record or Record()
         found, broken_by, unconfirmed = x.clone(), torch.full_like(y, -1), torch.zeros_like(y)
-        standing = _predict(model, x) == y
+        with GradientsTaken() as taken:
+            standing = _predict(model, x) == y
         for place, attack in enumerate(self.attacks):
             if not standing.any():
                 break
@@ -116,7 +117,10 @@ class AutoAttack(Protocol):
             standing &= ~broken
         record.evidence |= {BROKEN_BY: broken_by, UNCONFIRMED: unconfirmed}
         if self.gradient != "unused":
-            record.evidence[ZERO_GRADIENT] = zero_gradients(model, x, y)
+            record.evidence |= {
+                ZERO_GRADIENT: zero_gradients(model, x, y),
+                DYNAMIC: torch.full_like(y, taken.any),
+            }
         return found
 
     def _run(self, attack: str, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:

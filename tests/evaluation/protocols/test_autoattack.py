@@ -14,6 +14,7 @@ from torch import nn
 from advss_zoo.attacks import autoattack
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import Ball
+from advss_zoo.evaluation.details import cautions
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import check
@@ -240,6 +241,30 @@ def test_zero_gradients_are_counted(model, data):
     assert evaluate(model, data, quick("autoattack", eps=0.2)).details["zero_gradients"] == 0
 
 
+class Dynamic(nn.Module):
+    """Moves each image to where the model is surer of it before it classifies it."""
+
+    def __init__(self, model, take):
+        super().__init__()
+        self.model, self.take = model, take
+
+    def forward(self, x):
+        with torch.enable_grad():
+            inner = x.detach().requires_grad_()
+            slope = self.take(self.model(inner).logsumexp(dim=1).sum(), inner)
+        return self.model(x + 1e-3 * slope.sign())
+
+
+@pytest.mark.parametrize(
+    "take", [lambda loss, x: torch.autograd.grad(loss, x)[0], lambda loss, x: loss.backward() or x.grad]
+)
+def test_a_defence_that_optimises_at_test_time_is_said(take, model, data):
+    result = evaluate(Dynamic(model, take), data, quick("autoattack"))
+    assert result.details["dynamic"] is True
+    assert "takes gradients while it classifies" in cautions(result.details)[-2]
+    assert "dynamic" not in evaluate(model, data, quick("autoattack")).details
+
+
 # What the verdicts do not depend on.
 
 
@@ -412,7 +437,7 @@ def test_the_evidence_is_there_for_a_caller_of_the_attack_itself(protocol, model
     found = protocol.attack(model, x, y, torch.arange(16), record)
     assert protocol.ball == Ball("linf", EPS)
     assert protocol.ball.contains(found, x).all()
-    assert set(record.evidence) == {"broken_by", "unconfirmed", "zero_gradient"}
+    assert set(record.evidence) == {"broken_by", "unconfirmed", "zero_gradient", "dynamic"}
     fell = right(model, x, y) & ~right(model, found, y)
     assert fell.any()
     assert torch.equal(record.evidence["broken_by"] >= 0, fell)
