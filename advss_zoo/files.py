@@ -123,7 +123,8 @@ def if_there() -> Iterator[None]:
 
 def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    # File names, which commands and data sets are named after, may hold bytes that are no text: "?" stands for each.
+    write_atomically(path, lambda file: file.write(text.encode(errors="replace")))
 
 
 def read_json(path: Path) -> Any:

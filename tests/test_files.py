@@ -22,6 +22,11 @@ def test_a_new_file_is_whole_and_as_readable_as_any(tmp_path):
     assert len(modes) == 1
 
 
+def test_bytes_of_a_path_that_are_no_text_cost_no_file(tmp_path):
+    files.write_json(tmp_path / "a.json", {"command": os.fsdecode(b"advss --out bad\xff")})
+    assert files.read_json(tmp_path / "a.json") == {"command": "advss --out bad?"}
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     files.write_json(path, 1)

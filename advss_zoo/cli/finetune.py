@@ -84,6 +84,7 @@ def command(
     if objective == "trades" and mode in ("f1", "f3"):
         raise UsageError(f"TRADES needs an adversary, and {mode} has none.", "Choose --mode f2 or f4.")
     size = _eps(eps, norm)
+    _check_text(data)
     import_torch()
     from advss_zoo.data.load import is_own
     from advss_zoo.training import finetune
@@ -218,6 +219,17 @@ class Run:
             )
         out.hint(f"Use it: advss predict {name} IMAGE")
         out.hint(f"To look at, in a browser: {page}. Card: {card}. All in all {duration(seconds)}.")
+
+
+def _check_text(data: str) -> None:
+    """
+    Raises:
+        UsageError: the path holds bytes that are no text, and a recipe, which is to name it, is text.
+    """
+    try:
+        data.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"The name {data} is no text, and a recipe has to name it.", "Rename it.") from error
 
 
 def _prepare(data: Path, side: int) -> Prepared:

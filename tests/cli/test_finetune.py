@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -270,6 +271,7 @@ def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path,
     [
         (["--data", "nowhere"], "There is no nowhere. Give a folder"),
         (["--data", "images/cat/empty.txt"], "is a file, not a folder of images"),
+        (["--data", os.fsdecode(b"images\xff")], "is no text, and a recipe has to name it. Rename it."),
         (["--data", "images/cat"], "lie in no class folders"),
         (["--data", "images", "--budget", "soon"], "'soon' is not a time"),
         (["--data", "images", "--budget", "0m"], "'0m' is not a time"),

@@ -108,7 +108,7 @@ def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Found:
 
 
 def _name(run: Path, folder: Path) -> str:
-    return str(run.relative_to(folder)) if run != folder else run.resolve().name
+    return printable(str(run.relative_to(folder)) if run != folder else run.resolve().name)
 
 
 def _readable(paths: Iterable[Path], reader: Callable[[Path], T], left_out: list[str]) -> Iterator[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def test_a_log_ends_with_its_last_whole_line(tmp_path: Path) -> None:
     assert (run.name, len(run.records)) == ("deep/p1f4.mini", 43)
     (alone,) = collect([tmp_path / "deep" / "p1f4.mini"]).runs
     assert alone.name == "p1f4.mini"
+
+
+def test_a_run_may_lie_in_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    fabricated.run(tmp_path, os.fsdecode(b"run\xff"))
+    (run,) = collect([tmp_path]).runs
+    run.name.encode()
+    assert run.name.startswith("run")
 
 
 def test_nothing_readable_is_an_error_and_nothing_at_all_a_mistake(tmp_path: Path) -> None:
