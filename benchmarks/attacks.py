@@ -15,13 +15,14 @@ and medians are shown. `differ` counts the images whose verdict is not that of t
 the table; how many that are between two seeds of the same attack is in the table, too.
 
 With `--keep FOLDER` the sides take turns after every pass of 64 images a thread, and what is finished stays in that
-folder: the same command goes on where it was stopped, unless weights, versions or settings are others by then. The
+folder: the same command goes on where it was stopped, unless weights, code or settings are others by then. The
 verdicts of advss are those of one evaluation of all images.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import json
 import os
@@ -41,7 +42,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import advss_zoo
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import load as load_data
 from advss_zoo.evaluation import protocols
@@ -239,9 +239,14 @@ def said(process: subprocess.Popen[str]) -> str:
 
 
 def circumstances(name: str, **settings: Any) -> dict[str, Any]:
-    """All that a measurement of the checkpoint depends on, beside the machine."""
-    versions = {"torch": str(torch.__version__), "advss_zoo": advss_zoo.__version__}
-    return {"weights_sha256": weights_sha256(load_model(name)), **versions, **settings}
+    """All that a measurement of the checkpoint depends on, beside the machine and the side."""
+    return {"weights_sha256": weights_sha256(load_model(name)), "torch": str(torch.__version__), **settings}
+
+
+def code(package: str) -> str:
+    """sha256 of a package's modules; of a checkout a version says little."""
+    (folder,) = importlib.import_module(package).__path__
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(folder).rglob("*.py")))).hexdigest()
 
 
 def kept(path: Path, under: dict[str, Any], measure: Callable[[], Run]) -> Run:
@@ -321,7 +326,8 @@ def main() -> None:
     }
     settings = {key: getattr(options, key) for key in ("attack", "data", "threads")}
     constants = {"eps": EPS, "step": STEP, "steps": STEPS, "batch": BATCH}
-    under = circumstances(options.name, **settings, **constants) if options.keep else {}
+    common = circumstances(options.name, **settings, **constants) if options.keep else {}
+    under = {name: common | {"code": code(side.needs)} for name, side in chosen.items()}
     runs: dict[str, list[Run]] = {name: [] for name in chosen}
     of = f"{options.attack} {options.name} {options.data} {options.threads} threads"
     for number in range(options.rounds):
@@ -329,7 +335,7 @@ def main() -> None:
             for name, side in chosen.items():
                 measure = partial(run, name, side.shared, options.threads, part)
                 file = f"{slug(f'{of} {number} {part.start}-{part.stop} {name}')}.json"
-                one = kept(options.keep / file, under, measure) if options.keep else measure()
+                one = kept(options.keep / file, under[name], measure) if options.keep else measure()
                 told = f"{name}: {sum(one.standing)} of {len(part)} standing after {one.wall:.1f} s"
                 print(told, file=sys.stderr, flush=True)
                 runs[name][number:] = [runs[name][number] + one] if part.start else [one]

@@ -60,7 +60,7 @@ def test_what_is_finished_is_not_measured_again(
     assert "advss differs from pyautoattack at images: 130\n" in printed
 
 
-@pytest.mark.parametrize("changed", ["weights", "torch", "settings"])
+@pytest.mark.parametrize("changed", ["weights", "torch", "settings", "code"])
 def test_measurements_under_other_circumstances_are_not_mixed(
     changed: str, attacks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +75,8 @@ def test_measurements_under_other_circumstances_are_not_mixed(
         monkeypatch.setattr(attacks, "weights_sha256", lambda model: "other")
     elif changed == "torch":
         monkeypatch.setattr(attacks.torch, "__version__", "99")
+    elif changed == "code":
+        monkeypatch.setattr(attacks, "code", lambda package: "other")
     else:
         monkeypatch.setattr(attacks, "STEPS", 10)
     with pytest.raises(SystemExit, match="measured under other circumstances"):
