@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json as json_module
 import re
-import shlex
 import sys
 from collections.abc import Iterable
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +13,7 @@ import typer
 
 from advss_zoo.cli.companions import share_among
 from advss_zoo.cli.interrupts import import_torch
+from advss_zoo.cli.measure import RUNS, measure
 from advss_zoo.cli.options import (
     BatchSizeOption,
     Device,
@@ -27,7 +25,8 @@ from advss_zoo.cli.options import (
     pick_device,
     say_which,
 )
-from advss_zoo.cli.output import is_first_process, out, percent, rate_text
+from advss_zoo.cli.output import out
+from advss_zoo.cli.summary import show
 from advss_zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,12 +44,12 @@ EXAMPLES = examples(
     "advss eval p1f4+selfie-p3f4 --attack transfer",
     "advss eval p1f4 --norm l2 --eps 0.5 --restarts 5",
     "advss eval --model mypackage.models:build --json",
+    "advss eval p1f4 --model my:build --attack transfer",
     "advss eval --model runs/p1f4.mini --data cifar10",
     "advss eval --model model.onnx --attack clean,square",
     "advss eval --model m.onnx --adversarial adv.safetensors",
 )
 SUBSET = "cifar10-1k"
-RUNS = Path("runs")
 
 
 def command(
@@ -130,11 +129,11 @@ def command(
     batch_size: BatchSizeOption = 256,
     device: DeviceOption = "auto",
     model: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="MODEL",
             help="Your own: package.module:factory, a .safetensors file, a folder, or an .onnx file, for attacks "
-            "without gradients.",
+            "without gradients; several, or one beside NAME, are an ensemble.",
         ),
     ] = None,
     folder: OutOption = None,
@@ -148,14 +147,13 @@ def command(
     protocol a result.json and the verdict on each image.
     """
     out.json = json
-    if name is not None and model is not None:
-        raise UsageError("Both NAME and --model say what to evaluate.", "Give one of them.")
-    if model is None:
+    models = model or []
+    if name is not None or not models:
         name = _checked_name(name)
     from advss_zoo.data.load import in_order, is_own
     from advss_zoo.report.places import folder_name, pick_of
 
-    _check_data(data)
+    _check_data(data, image_size, whole)
     share_among(processes)
     protocols = _protocols(
         attack or ([] if adversarial else ["pgd20"]),
@@ -177,11 +175,11 @@ def command(
     if robustbench:
         _check_robustbench(protocols, data)
     compared = None if baseline is None else _compared(baseline, protocols)
-    _check_gradients(protocols, model)
+    _check_gradients(protocols, models)
     images = None if is_own(data) else _images(data, limit)
     results = {}
     with redirect_stdout(sys.stderr):  # whatever a model of the user's own prints, it is not our data
-        loaded, where = _load(name, model, device)
+        loaded, where = _load(name, models, device)
         if images is None:
             images = _own_images(Path(data), limit, loaded, image_size, whole)
         if loaded.classes is not None:
@@ -191,7 +189,8 @@ def command(
             protocol.check_images(images.images.shape[1:])
         _check_members(protocols, loaded)
         references = {} if compared is None else _baselines(compared, protocols, images)
-        base = folder or RUNS / "eval" / folder_name(loaded.full_name, images.name, pick=pick_of(model), limit=limit)
+        pick = "-".join(filter(None, map(pick_of, models))) or None
+        base = folder or RUNS / "eval" / folder_name(loaded.full_name, images.name, pick=pick, limit=limit)
         for protocol in protocols:
             place = base / (protocol.slug() + ("-8bit" if quantize else ""))
             results[place] = measure(
@@ -204,9 +203,9 @@ def command(
                 quantize=quantize,
                 save_adversarial=save_adversarial,
             )
-    _show(results, images, base, references)
+    show(results, images, base, references)
     if robustbench:
-        _write_robustbench(results.values(), loaded, base, ours=_is_of_the_zoo(name))
+        _write_robustbench(results.values(), loaded, base, ours=not models and _is_of_the_zoo(name))
 
 
 def _check_quantize(protocols: list[Protocol]) -> None:
@@ -270,10 +269,14 @@ def _checked_name(name: str | None) -> str:
     return name
 
 
-def _check_data(data: str) -> None:
+def _check_data(data: str, image_size: int | None, whole: bool) -> None:
     from advss_zoo.data import catalogue
     from advss_zoo.data.load import is_own
 
+    if not is_own(data) and (image_size or whole):
+        raise UsageError(
+            f"{'--whole' if whole else '--image-size'} is for a folder of images.", f"Leave it out for {data}."
+        )
     if data != SUBSET and not is_own(data):
         catalogue.find(data)
 
@@ -336,37 +339,48 @@ def _own_images(folder: Path, limit: int | None, loaded: Loaded, image_size: int
     return _first(images, limit)
 
 
-def _load(name: str | None, model: str | None, device: Device) -> tuple[Loaded, str]:
-    """The model, and where it computes."""
+def _load(name: str | None, models: list[str], device: Device) -> tuple[Loaded, str]:
+    """The model, or the ensemble of all, and where it computes."""
     from advss_zoo.deploy.onnx_model import is_onnx
     from advss_zoo.zoo import load
 
-    if model is not None and is_onnx(model):
+    if name is None and len(models) == 1 and is_onnx(models[0]):
         from advss_zoo.deploy import onnx_module
 
-        loaded, where = onnx_module.load(Path(model), device)
+        loaded, where = onnx_module.load(Path(models[0]), device)
         out.hint(f"onnxruntime computes on the {'GPU' if where == 'cuda' else 'CPU'}.")
         return loaded, where
     where = pick_device(device)
-    if name is not None:
-        return load.resolve(name, device=where), where
-    assert model is not None
+    found = [] if name is None else load.named(name, device=where)
+    return load.together([*found, *(_own(model, device, where) for model in models)]), where
+
+
+def _own(model: str, device: Device, where: str) -> Loaded:
+    """A model of the user's own."""
+    from advss_zoo.deploy.onnx_model import is_onnx
+    from advss_zoo.zoo import load
+
+    if is_onnx(model):
+        from advss_zoo.deploy import onnx_module
+
+        return onnx_module.load(Path(model), device)[0]
     if ":" in model and not Path(model).exists():
-        return load.from_factory(model, device=where), where
-    return load.from_path(Path(model), device=where), where
+        return load.from_factory(model, device=where)
+    return load.from_path(Path(model), device=where)
 
 
-def _check_gradients(protocols: list[Protocol], model: str | None) -> None:
+def _check_gradients(protocols: list[Protocol], models: list[str]) -> None:
     """
     Raises:
         UsageError: a protocol goes by gradients, which an ONNX file has none of.
     """
     from advss_zoo.deploy.onnx_model import is_onnx
 
+    blind = next((model for model in models if is_onnx(model) and Path(model).exists()), None)
     for protocol in protocols:
-        if model is not None and is_onnx(model) and protocol.gradient != "unused":
+        if blind and protocol.gradient != "unused":
             raise UsageError(
-                f"{protocol.name} follows the gradient of a model, and {model} has none.",
+                f"{protocol.name} follows the gradient of a model, and {blind} has none.",
                 "Use --attack clean, square or corruptions, or evaluate the checkpoint that the file was made of.",
             )
 
@@ -378,165 +392,3 @@ def _check_members(protocols: list[Protocol], loaded: Loaded) -> None:
     for protocol in protocols:
         if isinstance(protocol, EnsemblePgd):
             protocol.ensemble(loaded.model)
-
-
-def measure(
-    loaded: Loaded,
-    images: ImageSet,
-    protocol: Protocol,
-    place: Path,
-    *,
-    batch_size: int,
-    device: str,
-    quantize: bool = False,
-    save_adversarial: bool = False,
-) -> Result:
-    from advss_zoo.evaluation.results import RESULT_FILE
-    from advss_zoo.evaluation.runner import Subject, evaluate
-
-    if is_first_process() and not (place / RESULT_FILE).exists():
-        _log(loaded, images, protocol, place)
-    with out.progress(protocol.label(), "images") as progress:
-        return evaluate(
-            loaded.model,
-            images,
-            protocol,
-            out=place,
-            batch_size=batch_size,
-            device=device,
-            progress=progress,
-            subject=Subject(loaded.full_name, loaded.sha256),
-            command=shlex.join(["advss", *sys.argv[1:]]),
-            quantize=quantize,
-            save_adversarial=save_adversarial,
-        )
-
-
-def _log(loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path) -> None:
-    """Note every look at test images: a choice made by looking at them would show here."""
-    entry = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": loaded.full_name,
-        "sha256": loaded.sha256,
-        "data": images.name,
-        "split": images.split,
-        "n": len(images),
-        "protocol": protocol.label(),
-        "out": str(place),
-    }
-    path = RUNS / "test-evaluations.jsonl"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json_module.dumps(entry) + "\n")
-    except OSError as error:  # the folder one stands in need not be one's own
-        out.hint(f"This look at test images is not noted in {path}: {error.strerror}.")
-
-
-def _show(results: dict[Path, Result], images: ImageSet, base: Path, references: dict[str, Result]) -> None:
-    from advss_zoo.evaluation.uar import scores as uar_scores
-
-    rows = [
-        {
-            "model": result.model["name"],
-            "data": images.name,
-            "n": f"{len(images):,}",
-            "protocol": result.protocol["label"],
-            "TA": percent(result.ta),
-            "RA": percent(result.ra),
-            "RA 95%": _interval(result.ra_ci95),
-            **_corrupted(result, results.values()),
-            "images/s": rate_text(result.images_per_second),
-        }
-        for result in results.values()
-    ]
-    first = next(iter(results.values()))
-    uar = uar_scores(results.values())
-    mce, undefined = _mean_corruption_errors(results.values(), references)
-    document = {
-        "model": first.model,
-        "data": first.data,
-        "results": [_document(result, place) for place, result in results.items()],
-        **({"uar": uar} if uar else {}),
-        **({"mce": mce} if mce else {}),
-        "out": str(base),
-    }
-    out.table(rows, document=document)
-    for attack, score in uar.items():
-        out.hint(f"UAR of {attack}: {percent(score)}")
-    for name, error in mce.items():
-        out.hint(f"{name}: mCE {percent(error)} against {references[name].model['name']}")
-    for reason in undefined:
-        out.hint(reason)
-    for place, result in results.items():
-        for line in _remarks(result):
-            out.hint(f"{result.protocol['label']}: {line}")
-        out.hint(f"Result: {place / 'result.json'}")
-
-
-def _mean_corruption_errors(
-    results: Iterable[Result], references: dict[str, Result]
-) -> tuple[dict[str, float], list[str]]:
-    """mCE by protocol, as fractions of the error of what each is compared with; and why others have none."""
-    from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
-
-    names = {result.protocol["name"]: result for result in results}
-    found, undefined = {}, []
-    for name, reference in references.items():
-        try:
-            found[name] = mean_corruption_error(names[name], reference)
-        except UsageError as error:
-            undefined.append(f"{name}: {error.message}")
-    return found, undefined
-
-
-def _corrupted(result: Result, among: Iterable[Result]) -> dict[str, str]:
-    """The cells for the accuracy on corrupted images, in a table where any result has it."""
-    key = "corruption_accuracy"
-    if not any(key in (other.details or {}) for other in among):
-        return {}
-    details = result.details or {}
-    return {"corrupted": percent(details.get(key)), "corrupted 95%": _interval(details.get(f"{key}_ci95"))}
-
-
-def _remarks(result: Result) -> list[str]:
-    """What there is to say of a result beside TA and RA."""
-    from advss_zoo.evaluation.details import cautions
-
-    details = result.details or {}
-    attacks = details.get("attacks", [])
-    remarks = []
-    if len(attacks) > 1:
-        remarks.append("RA " + ", ".join(f"{percent(attack['accuracy'])} after {attack['name']}" for attack in attacks))
-    if parts := details.get("parts"):
-        remarks.append("RA alone: " + ", ".join(f"{part['name']} {percent(part['accuracy'])}" for part in parts))
-    if shown := details.get("transfer"):
-        for source, rates in zip(shown["sources"], shown["asr"], strict=True):
-            wrong = ", ".join(f"{target} {percent(rate)}" for target, rate in zip(shown["targets"], rates, strict=True))
-            remarks.append(f"made on {source}, wrong: {wrong}")
-    if "ra_8bit" in details:
-        remarks.append(f"RA {percent(details['ra_8bit'])} on the adversarial images rounded to 8 bit")
-    if "corruptions" in details:
-        remarks.append(_by_severity(result.protocol["corruptions"], details["corruptions"]))
-    return remarks + [f"Warning: {sentence}" for sentence in cautions(details)]
-
-
-def _by_severity(names: dict[str, list[str]], accuracies: dict[str, list[float]]) -> str:
-    """A line for each corruption, 53 characters wide; those that the mean leaves out come last."""
-    lines = ["accuracy by severity 1 to 5, and its mean"]
-    for name in names["benchmark"] + names["extra"]:
-        found = accuracies[name]
-        mean = sum(found) / len(found)
-        star = "*" * (name in names["extra"])
-        lines.append(f"{star + name:>18}" + "".join(f"{100 * value:6.1f}" for value in [*found, mean]))
-    return "\n".join([*lines, "* not part of the benchmark, nor of the accuracy above"])
-
-
-def _document(result: Result, place: Path) -> dict[str, Any]:
-    """A result without what all results of this command share, and its protocol by name."""
-    facts = {key: value for key, value in result.to_json().items() if key not in ("model", "data", "protocol")}
-    return {"protocol": result.protocol["name"], "constants": result.protocol, **facts, "out": str(place)}
-
-
-def _interval(bounds: tuple[float, float] | None) -> str:
-    return "" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"

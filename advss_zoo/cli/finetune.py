@@ -161,7 +161,7 @@ class Run:
 
     def _judge(self, checkpoint: Path, runs: list[Path]) -> None:
         """Fit the temperature, measure, write the card and the page, and tell of all."""
-        from advss_zoo.cli.eval import measure
+        from advss_zoo.cli.measure import measure
         from advss_zoo.evaluation import protocols
         from advss_zoo.files import slug
         from advss_zoo.training import outcome

@@ -213,7 +213,7 @@ def _train(step: Step, folder: Path, device: str, profile: Profile) -> None:
 
 
 def _evaluate(step: Step, folder: Path, device: str) -> None:
-    from advss_zoo.cli import eval as evaluation
+    from advss_zoo.cli.measure import measure
     from advss_zoo.data.load import load as load_data
     from advss_zoo.evaluation import protocols
     from advss_zoo.report import plan
@@ -224,4 +224,4 @@ def _evaluate(step: Step, folder: Path, device: str) -> None:
     place, images = plan.place(step.name, folder, step.pick), load_data(DATA[0], "test")
     assert step.protocol is not None
     for protocol in map(protocols.parse, protocols.expand(step.protocol)):
-        evaluation.measure(loaded, images, protocol, place / protocol.slug(), batch_size=256, device=device)
+        measure(loaded, images, protocol, place / protocol.slug(), batch_size=256, device=device)

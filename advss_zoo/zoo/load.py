@@ -6,7 +6,8 @@ import hashlib
 import importlib
 import re
 import sys
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -90,8 +91,21 @@ def random_model(kind: str) -> nn.Module:
 
 def resolve(name: str, *, device: str | torch.device = "cpu") -> Loaded:
     """`load_model` with the full name, the sha256 and the classes."""
-    loaded = [_fetched(part, device=device) for part in sources.parts(name)]
-    return loaded[0] if len(loaded) == 1 else _ensemble(loaded, "+".join(member.full_name for member in loaded))
+    return together(named(name, device=device))
+
+
+def named(name: str, *, device: str | torch.device = "cpu") -> list[Loaded]:
+    """The models that NAME or A+B names."""
+    return [_fetched(part, device=device) for part in sources.parts(name)]
+
+
+def together(models: Sequence[Loaded]) -> Loaded:
+    """The ensemble of several models, or the one there is; what is not ours is taken to know the others' classes.
+
+    Raises:
+        UsageError: they know different classes.
+    """
+    return models[0] if len(models) == 1 else _ensemble(models, "+".join(_names(models)))
 
 
 def _fetched(name: str, *, device: str | torch.device) -> Loaded:
@@ -100,17 +114,29 @@ def _fetched(name: str, *, device: str | torch.device) -> Loaded:
     return replace(from_path(fetched.path, device=device), full_name=fetched.full_name)
 
 
-def _ensemble(members: list[Loaded], full_name: str) -> Loaded:
-    if len({member.classes for member in members}) > 1:
-        described = "; ".join(f"{member.full_name} {', '.join(member.classes or ())}" for member in members)
+def _ensemble(members: Sequence[Loaded], full_name: str) -> Loaded:
+    known = {member.classes: member for member in members if member.classes}
+    if len(known) > 1:
+        described = "; ".join(f"{member.full_name} {', '.join(classes)}" for classes, member in known.items())
         raise UsageError(f"These models know different classes, so they make no ensemble: {described}.")
     return Loaded(
-        model=Ensemble([member.model for member in members], [member.full_name for member in members]).eval(),
+        model=Ensemble([member.model for member in members], _names(members)).eval(),
         full_name=full_name,
         sha256=ensembles.combined_sha256([member.sha256 for member in members]),
-        classes=members[0].classes,
-        image_size=members[0].image_size,
+        classes=next(iter(known), None),
+        image_size=next((member.image_size for member in members if member.image_size), None),
     )
+
+
+def _names(models: Sequence[Loaded]) -> list[str]:
+    """Of several models; those of one name and different weights are told apart by these."""
+    weights = defaultdict(set)
+    for model in models:
+        weights[model.full_name].add(model.sha256)
+    return [
+        f"{model.full_name} ({model.sha256[:7]})" if len(weights[model.full_name]) > 1 else model.full_name
+        for model in models
+    ]
 
 
 def from_path(path: Path, *, device: str | torch.device = "cpu") -> Loaded:

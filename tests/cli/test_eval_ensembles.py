@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from advss_zoo.data.subset import load_subset
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.zoo import checkpoint
 
 Advss = Callable[..., Any]
 
@@ -26,6 +32,10 @@ def member(seed=0):
 
 def ensemble():
     return Ensemble([member(0), member(1)], ["one", "other"])
+
+
+def other():
+    return member(1)
 
 
 class Noisy(nn.Sequential):
@@ -59,6 +69,13 @@ def rounded():
     return Rounded(*member())
 """
 QUICK = ["--eps", "1/255", "--limit", "16"]
+
+
+def saved_classifier(folder: Path, seed: int, classes: tuple[str, ...] = load_subset().classes) -> None:
+    torch.manual_seed(seed)
+    architecture = Architecture(depth=18, width=2)
+    config = checkpoint.Config(name="tiny", tag="test", scenario="p3f4", architecture=architecture, classes=classes)
+    checkpoint.save(folder, ResNetV2(architecture).state_dict(), config)
 
 
 @pytest.fixture(autouse=True)
@@ -100,13 +117,46 @@ def test_checkpoints_joined_by_plus_go_by_their_names(advss: Advss) -> None:
     assert result["details"]["transfer"]["sources"] == ["p1f4.mini", "p1f3.mini"]
 
 
+def test_models_of_ones_own_and_checkpoints_are_one_ensemble(advss: Advss) -> None:
+    own = ["--model", "made_up_models:member", "--model", "made_up_models:other"]
+    outcome = advss("eval", "p1f4", *own, "--attack", "transfer", *QUICK, "--json")
+    (result,) = outcome.json["results"]
+    names = ["p1f4.mini", "made_up_models:member", "made_up_models:other"]
+    assert result["details"]["transfer"]["sources"] == names
+    assert outcome.json["model"]["name"] == "+".join(names)
+    (pair,) = result["details"]["venn"]["p1f4.mini"]
+    both, one, other = (f"{100 * share:.2f}" for share in pair["of_all"])
+    of_both = f"{100 * pair['of_union'][0]:.2f}"
+    assert (
+        "made on p1f4.mini, wrong on (and of those wrong on either): "
+        f"made_up_models:member and made_up_models:other {both} ({of_both}), made_up_models:member alone {one} ("
+    ) in outcome.stderr
+    assert f", made_up_models:other alone {other} (" in outcome.stderr
+
+
+def test_namesakes_in_an_ensemble_are_told_apart_by_their_weights(advss: Advss) -> None:
+    for seed in (1, 2):
+        saved_classifier(Path(f"run{seed}"), seed)
+    outcome = advss("eval", "--model", "run1", "--model", "run2", "--attack", "transfer", *QUICK, "--json")
+    (result,) = outcome.json["results"]
+    digests = [checkpoint.read_config(Path(f"run{seed}")).sha256 or "" for seed in (1, 2)]
+    assert result["details"]["transfer"]["sources"] == [f"tiny.test ({digest[:7]})" for digest in digests]
+
+
+def test_models_that_know_different_classes_are_no_ensemble(advss: Advss) -> None:
+    saved_classifier(Path("mine"), 1, tuple("abcdefghij"))
+    status, _, stderr = advss("eval", "p1f4", "--model", "mine", "--attack", "transfer", *QUICK)
+    assert status == 2
+    assert "These models know different classes, so they make no ensemble: p1f4.mini airplane," in stderr
+
+
 @pytest.mark.parametrize("attack", ["transfer", "ensemble-worst"])
 def test_a_single_model_is_refused_before_other_attacks_run(attack: str, advss: Advss) -> None:
     status, stdout, stderr = advss("eval", "--model", "made_up_models:member", "--attack", f"pgd2,{attack}", *QUICK)
     assert (status, stdout) == (2, "")
     error, hint = stderr.splitlines()[-2:]
     assert error.startswith(f"Error: {attack} is for an ensemble of at least two models")
-    assert hint == "Join names by +, for example `advss eval p1f4+selfie-p3f4`."
+    assert hint == "Join names by +, for example `advss eval p1f4+selfie-p3f4`; add models of your own by --model."
     assert not Path("runs").exists()
 
 

@@ -53,7 +53,7 @@ class EnsemblePgd(Pgd, ABC):
         if not isinstance(found, Ensemble) or len(found.members) < 2:
             raise UsageError(
                 f"{self.name} is for an ensemble of at least two models, whose members it attacks one by one.",
-                "Join names by +, for example `advss eval p1f4+selfie-p3f4`.",
+                "Join names by +, for example `advss eval p1f4+selfie-p3f4`; add models of your own by --model.",
             )
         twice = [name for name in dict.fromkeys(found.names) if found.names.count(name) > 1]
         if twice:

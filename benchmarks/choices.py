@@ -1,0 +1,205 @@
+"""What speaks for choices in the arithmetic of evaluations, measured on a checkpoint. Each section prints a table.
+
+    python benchmarks/choices.py p1f4.mini                               # all, on one thread
+    python benchmarks/choices.py p1f4.mini --only memory,batches --threads 2
+
+memory
+    Milliseconds an image in batches of 64, where freed memory goes back to the system and where it is kept
+    (`advss_zoo/memory.py`).
+batches
+    Batch sizes in which gradients are not those of a batch of 64 to the last bit (`evaluation/passes.py`).
+heads
+    The mean error in bfloat16 of margins (the logit of the label less the largest other), and of what a square of 3x3
+    pixels changes in them, with every layer in bfloat16 and with linear maps in float32 (`attacks/search.py`).
+precision
+    How many images each attack of AutoAttack breaks when it searches in float32 and in bfloat16; what it claims is
+    judged in float32 (`attacks/autoattack.py`).
+squares
+    CPU seconds of Square where the network computes what a square changes and where it computes everything, and
+    whether both break the same images (`models/local.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from advss_zoo.attacks import autoattack
+from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.attacks.search import Precision, Search
+from advss_zoo.data.load import load as load_data
+from advss_zoo.evaluation.passes import MOST_IMAGES
+from advss_zoo.memory import keep_freed_memory
+from advss_zoo.models.modes import frozen
+from advss_zoo.zoo.load import load_model
+
+EPS, ROUNDS = 8 / 255, 30
+SQUARES = range(4, 28, 8)  # where the 3x3 pixels begin, in both directions
+
+
+def right_images(model: nn.Module, count: int) -> tuple[Tensor, Tensor]:
+    """The first images (count,3,32,32) of CIFAR-10's test set that the model classifies correctly, and their labels."""
+    images = load_data("cifar10-1k", "test")
+    x, y = torch.from_numpy(images.images).float() / 255, torch.from_numpy(images.labels)
+    with torch.no_grad():
+        right = torch.cat([model(part).argmax(dim=1) for part in x.split(MOST_IMAGES)]) == y
+    return x[right][:count], y[right][:count]
+
+
+def slopes(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return input_gradient(lambda x: F.cross_entropy(model(x), y, reduction="sum"), x)
+
+
+def print_row(*cells: object) -> None:
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def print_header(*cells: str) -> None:
+    print()
+    print_row(*cells)
+    print(f"|{'---|' * len(cells)}")
+
+
+def memory(name: str, threads: int, images: int) -> None:
+    print_header("freed memory is", "forward, ms", "forward and backward, ms")
+    for keep in (False, True):  # there is no way back in a process
+        with multiprocessing.get_context("spawn").Pool(1) as process:
+            times = process.apply(milliseconds_an_image, (name, threads, keep))
+        print_row("kept" if keep else "given back", *(f"{found:.2f}" for found in times))
+
+
+def milliseconds_an_image(name: str, threads: int, keep: bool) -> list[float]:
+    if keep:
+        keep_freed_memory()
+    torch.set_num_threads(threads)
+    model = load_model(name)
+    x, y = right_images(model, MOST_IMAGES)
+    with frozen(model), torch.no_grad():
+        return [median_time(step) * 1000 / len(x) for step in (lambda: model(x), lambda: slopes(model, x, y))]
+
+
+def median_time(step: Callable[[], object]) -> float:
+    """Seconds."""
+    taken = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def batches(name: str, threads: int, images: int) -> None:
+    model = load_model(name)
+    x, y = right_images(model, MOST_IMAGES)
+    with frozen(model):
+        expected = slopes(model, x, y)
+        others = [n for n in range(1, len(x)) if not torch.equal(slopes(model, x[:n], y[:n]), expected[:n])]
+    print_header("threads", "batches with other bits")
+    print_row(threads, ", ".join(map(str, others)) or "none")
+
+
+def heads(name: str, threads: int, images: int) -> None:
+    model = load_model(name)
+    x, y = right_images(model, images)
+
+    def in_bfloat16(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            found: Tensor = model(x).float()
+        return found
+
+    exact = margins(model, x, y)
+    print_header("bfloat16", "error of a margin", "error of its change under a square")
+    for label, network in (("every layer", in_bfloat16), ("all but linear maps", Search(model, "bf16"))):
+        found = margins(network, x, y)
+        changes = (found[1:] - found[0]) - (exact[1:] - exact[0])
+        print_row(label, f"{(found[0] - exact[0]).abs().mean():.4f}", f"{changes.abs().mean():.4f}")
+
+
+@torch.no_grad()
+def margins(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """(1+squares,B), of x (B,C,H,W) and of x under each square."""
+    variants = [x]
+    for place in SQUARES:
+        variants.append(x.clone())
+        variants[-1][:, :, place : place + 3, place : place + 3] += EPS
+    logits = torch.stack([network(variant.clamp(0, 1)) for variant in variants])
+    label = F.one_hot(y, logits.shape[-1]).bool().expand_as(logits)
+    return logits[label].view(logits.shape[:2]) - logits.masked_fill(label, -torch.inf).amax(dim=-1)
+
+
+def precision(name: str, threads: int, images: int) -> None:
+    model = load_model(name)
+    x, y = right_images(model, images)
+    print_header(f"of {len(x)} images", "broken, float32", "broken, bfloat16")
+    with frozen(model):
+        for attack in autoattack.STANDARD:
+            print_row(attack, *(int(broken(attack, model, x, y, search).sum()) for search in ("fp32", "bf16")))
+
+
+def broken(attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precision, whole: bool = False) -> Tensor:
+    """Which images an attack breaks (B,); `whole`: each query goes through the whole network."""
+    constants = autoattack.constants(attack, "linf", 10, iterations=100, queries=5000)
+    found = torch.cat(
+        [
+            autoattack.run(
+                attack,
+                model,
+                part,
+                labels,
+                norm="linf",
+                eps=EPS,
+                seed=0,
+                constants=constants,
+                precision=search,
+                bare=None if whole else model,
+            )
+            for part, labels in zip(x.split(MOST_IMAGES), y.split(MOST_IMAGES), strict=True)
+        ]
+    )
+    with torch.no_grad():
+        return model(found).argmax(dim=1) != y
+
+
+def squares(name: str, threads: int, images: int) -> None:
+    model = load_model(name)
+    x, y = right_images(model, images)
+    print_header("Square computes", "CPU s", "broken")
+    with frozen(model):
+        verdicts = []
+        for label, whole in (("everything", True), ("what squares change", False)):
+            started = time.process_time()
+            verdicts.append(broken("square", model, x, y, "fp32", whole))
+            print_row(label, f"{time.process_time() - started:.0f}", int(verdicts[-1].sum()))
+    print(f"\nThe same images: {'yes' if torch.equal(*verdicts) else 'no'}")
+
+
+SECTIONS = {section.__name__: section for section in (memory, batches, heads, precision, squares)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas; left out: all")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--images", type=int, default=32, help="that are right clean, for heads, precision and squares")
+    options = parser.parse_args()
+    chosen = options.only.split(",")
+    if unknown := [name for name in chosen if name not in SECTIONS]:
+        parser.error(f"--only: no section is called {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    torch.set_num_threads(options.threads)
+    for section in chosen:
+        if section != "memory":  # where memory is kept or not does not come into it, and is faster kept
+            keep_freed_memory()
+        print(f"\n{section}, {options.name}, {options.threads} threads, torch {torch.__version__}")
+        SECTIONS[section](options.name, options.threads, options.images)
+
+
+if __name__ == "__main__":
+    main()
