@@ -184,6 +184,7 @@ class Store:
             if found["fingerprint"] == self.facts["fingerprint"]:
                 return
             whose = f"{found['protocol']['label']} for {found['model']['name']} on {found['data']['name']}"
+            whose += f" (other {' and '.join(_others(self.facts, found))})"
         except (KeyError, TypeError):
             whose = "an unknown evaluation"
         raise UsageError(f"{self.path} holds results of another run: {whose}.", self._way_out)
@@ -191,6 +192,21 @@ class Store:
     @property
     def _way_out(self) -> str:
         return "Choose another --out, or delete that folder."
+
+
+def _others(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """What of all that determines the verdicts is not the same in two evaluations."""
+    one, other = mine["protocol"], theirs["protocol"]
+    constants = sorted(key for key in (one.keys() | other.keys()) - {"label"} if one.get(key) != other.get(key))
+    differs = {
+        "weights": mine["model"]["weights_sha256"] != theirs["model"]["weights_sha256"],
+        "code around the same weights": mine["model"]["sha256"] != theirs["model"]["sha256"],
+        "images": mine["data"]["content_sha256"] != theirs["data"]["content_sha256"],
+        "constants: " + ", ".join(constants): bool(constants),
+    }
+    if differs["weights"]:
+        del differs["code around the same weights"]
+    return [what for what, is_so in differs.items() if is_so] or ["indices of images"]
 
 
 def _remove(folder: Path) -> None:

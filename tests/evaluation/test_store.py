@@ -254,7 +254,16 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(other, after, patches
         changed = {"eps": {"eps": 4 / 255}, "seed": {"seed": 1}, "protocol": {}}[other]
         protocol = parse("pgd2-any" if other == "protocol" else "pgd2", **changed)
     data = replace(pictures, images=images, labels=labels)
-    with pytest.raises(UsageError, match="holds results of another run: pgd2 for Sequential on made-up"):
+    reason = {
+        "weights": "weights",
+        "file": "code around the same weights",
+        "index": "indices of images",
+        "eps": "constants: eps",
+        "seed": "constants: seed",
+        "protocol": "constants: iterate, name",
+    }.get(other, "images")
+    run = rf"another run: pgd2 for Sequential on made-up \(other {reason}\)\."
+    with pytest.raises(UsageError, match=f"holds results of {run}"):
         evaluate(patches, data, protocol, out=tmp_path, subject=subject)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -81,23 +81,24 @@ def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Found:
         images: for the gallery, where they are of no data set that is known by name.
 
     Raises:
-        UsageError: a folder holds neither a result nor the log of a run.
+        UsageError: no folder holds a result or the log of a run.
         AdvssError: nothing of what is there can be read.
     """
     results: dict[Path, None] = {}
     logs: dict[Path, str] = {}
     configs: dict[Path, None] = {}
+    left_out: list[str] = []
     for folder in folders:
         here, runs = sorted(folder.rglob(RESULT_FILE)), sorted(folder.rglob(LOG_FILE))
         if not here and not runs:
-            raise UsageError(
-                f"There is neither a {RESULT_FILE} nor a {LOG_FILE} in {folder}.",
-                "`advss eval --out DIR` leaves the one, `advss train --out DIR` the other.",
-            )
+            left_out.append(printable(f"There is neither a {RESULT_FILE} nor a {LOG_FILE} in {folder}."))
         results |= dict.fromkeys(here)
         logs |= {path: _name(path.parent, folder) for path in runs}
         configs |= dict.fromkeys(sorted(folder.rglob(CONFIG)))
-    left_out: list[str] = []
+    if not results and not logs:
+        raise UsageError(
+            " ".join(left_out), "`advss eval --out DIR` leaves the one, `advss train --out DIR` the other."
+        )
     evaluations = list(_readable(results, read, left_out))
     runs_read = list(_readable(logs, lambda path: _run(path, logs[path]), left_out))
     if not evaluations and not runs_read:

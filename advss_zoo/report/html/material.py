@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+from advss_zoo.data.catalogue import CIFAR10, SUBSET
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.report.html.charts.series import Look, Value
@@ -85,12 +86,29 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(len(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
 
 
+def data_set(evaluation: Evaluation) -> str:
+    """The data set that the images are of; those that come with the package are of CIFAR-10."""
+    name = evaluation.data.name
+    return CIFAR10.name if name == SUBSET else name
+
+
 def by_data(evaluations: Iterable[Evaluation]) -> list[list[Evaluation]]:
     """Those on one split of one data set together, that with the most images first."""
     found: dict[tuple[str, str | None], list[Evaluation]] = {}
     for evaluation in evaluations:
-        found.setdefault((evaluation.data.name, evaluation.data.split), []).append(evaluation)
+        found.setdefault((data_set(evaluation), evaluation.data.split), []).append(evaluation)
     return sorted(found.values(), key=lambda group: -max(e.n for e in group))
+
+
+def comparable(evaluations: Iterable[Evaluation]) -> list[list[Evaluation]]:
+    """`by_data`, one result for each model: that on the most images."""
+    groups = []
+    for group in by_data(evaluations):
+        found: dict[tuple[str, str], Evaluation] = {}
+        for evaluation in sorted(group, key=lambda e: -e.n):
+            found.setdefault(evaluation.weights, evaluation)
+        groups.append([evaluation for evaluation in group if evaluation in found.values()])
+    return groups
 
 
 def percent(fraction: float, interval: tuple[float, float] | None = None) -> Value:
@@ -100,8 +118,11 @@ def percent(fraction: float, interval: tuple[float, float] | None = None) -> Val
 
 def images(evaluations: Sequence[Evaluation]) -> str:
     """On what images these were measured: "64 images of cifar10-1k"."""
-    sizes = {f"{e.n:,} images of {e.data.name}" for e in evaluations}
-    return sizes.pop() if len(sizes) == 1 else "different images (see the labels)"
+    names, sizes = {data_set(e) for e in evaluations}, {e.n for e in evaluations}
+    if len(names) > 1:
+        return "different images (see the labels)"
+    least, most = min(sizes), max(sizes)
+    return f"{least:,}{f' to {most:,}' if most > least else ''} images of {names.pop()}"
 
 
 def size(eps: float, norm: str | None) -> str:

@@ -71,8 +71,9 @@ def test_nothing_readable_is_an_error_and_nothing_at_all_a_mistake(tmp_path: Pat
     assert caught.value.exit_code == 1
     fabricated.clean(tmp_path / "full")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="empty"):
-        collect([tmp_path / "full", tmp_path / "empty"])
+    found = collect([tmp_path / "full", tmp_path / "empty"])
+    assert (len(found.evaluations), len(found.left_out)) == (1, 1)
+    assert found.left_out[0].endswith(f"in {tmp_path / 'empty'}.")
 
 
 def test_names_stand_for_checkpoints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -94,3 +94,15 @@ def test_images_that_are_given_are_shown_and_a_path_in_a_result_is_not_followed(
     assert 'alt="clean image' not in without
     others = replace(images, images=images.images[::-1].copy())
     assert 'alt="clean image' not in Report(collect([tmp_path], [others])).html(), "of the same name, but not the same"
+
+
+def test_one_model_on_two_data_sets_is_told_apart(tmp_path: Path) -> None:
+    """And of CIFAR-10 and its thousand images the larger is shown."""
+    configured(tmp_path)
+    fabricated.result(tmp_path, n=20)
+    fabricated.result(tmp_path, data="cifar10")
+    fabricated.result(tmp_path, data="mine")
+    assert [figure.title for figure in matrices(tmp_path)] == [
+        *("p1f4.mini, cifar10: clean images", "p1f4.mini, cifar10: images under pgd20"),
+        *("p1f4.mini, mine: clean images", "p1f4.mini, mine: images under pgd20"),
+    ]

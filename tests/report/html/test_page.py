@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -26,7 +27,7 @@ from report.html.parsed import Element, parse, skeleton
 from torch import nn
 
 from advss_zoo.data.folder.prepared import prepare
-from advss_zoo.data.load import in_order
+from advss_zoo.data.load import in_order, load
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.report.html.collect import collect
@@ -306,6 +307,50 @@ def test_mce_is_against_the_named_model_on_the_same_images(tmp_path: Path) -> No
         UsageError, match=r"no result of p1 under corruptions\. There are: elsewhere, other, p1f4\.mini"
     ):
         Report(found, "p1")
+
+
+def test_a_baseline_goes_by_its_short_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # with the real cards
+    fabricated.corruptions(tmp_path)
+    figures = Report(collect([tmp_path]), "p1f4").figures
+    assert any("mCE against p1f4.mini: 100.00." in (figure.note or "") for figure in figures)
+
+
+def test_of_one_model_on_one_data_set_the_result_on_most_images_is_drawn(tmp_path: Path) -> None:
+    """Those of the package's thousand images are of CIFAR-10, too: one board, one scatter plot, one mark a model."""
+    fabricated.result(tmp_path, ra=0.3, n=40)
+    fabricated.result(tmp_path, ra=0.5, n=100, data="cifar10")
+    fabricated.result(tmp_path, name="other", n=40)
+    fabricated.result(tmp_path, name="elsewhere", data="mine")
+    fabricated.corruptions(tmp_path)
+    fabricated.corruptions(tmp_path, data="cifar10")
+    fabricated.corruptions(tmp_path, name="other")
+    report = Report(collect([tmp_path]))
+    figures = {figure.title: figure for figure in report.figures}
+    assert {"pgd20 on cifar10", "pgd20 on mine", "corruptions on cifar10: model by model"} <= figures.keys()
+    rows = figures["pgd20 on cifar10"].table.rows
+    assert [(row[0], row[4], row[8]) for row in rows if not str(row[0]).startswith("paper")] == [
+        ("other", 0.4, 40),
+        ("p1f4.mini", 0.5, 100),
+    ]
+    assert figures["pgd20 on cifar10"].note == "On 40 to 100 images of cifar10; the table says how many each."
+    assert figures["pgd20 on mine"].note is None
+    columns = figures["corruptions on cifar10: model by model"].table.columns
+    assert [column.name for column in columns][1:] == ["other, cifar10-1k", "p1f4.mini, cifar10"]
+    boards = parse(report.html()).all("table", **{"class": "board"})
+    assert [board.all("caption")[0].text for board in boards] == ["cifar10, test images", "mine, test images"]
+
+
+def test_what_an_attack_has_not_changed_is_no_adversarial_image(tmp_path: Path) -> None:
+    path = fabricated.saved(tmp_path).with_name("adversarial.safetensors")
+    tensors = safetensors.numpy.load_file(path)
+    standing = int(0.4 * fabricated.N)  # the first of them
+    clean = load("cifar10-1k", "test").images[:standing].astype(np.float32) / np.float32(255)
+    tensors["x_adv"][:standing] = clean
+    safetensors.numpy.save_file(tensors, path)
+    (room,) = parse(Report(collect([tmp_path])).html()).all("ul", **{"class": "wall"})
+    said = ["no adversarial image found" in exhibit.text for exhibit in room.all("li")]
+    assert said == 6 * [False] + 2 * [True]
 
 
 def test_every_figure_leads_to_the_results_that_it_is_made_of(page: Element, report: Report) -> None:

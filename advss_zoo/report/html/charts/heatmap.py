@@ -12,7 +12,8 @@ from advss_zoo.report.html.scene import WIDTH, Line, Mark, Scene, Style, Text, b
 Ramp = Literal["a", "w"]  # of accuracies, of wrong answers
 
 SIZE = 11.0  # of the numbers and headings
-LONGEST = 118.0  # of a row's name
+LONGEST = 118.0  # of a row's name, or what is left beside cells of this width
+ROOMY = 44.0
 NARROWEST = 17.0  # a cell that still holds a number
 HEADING_LINES = 3
 GAP = 5.0  # before what `gaps` says
@@ -30,7 +31,8 @@ def draw(
     column_heading: str = "",
 ) -> Scene:
     """Shares (0 to 1) by row and column, written in percent where there is room; gaps come before some places."""
-    left = min(LONGEST, max(text_width(row) for row in rows)) + 8
+    longest = max(LONGEST, WIDTH - 8 - GAP * len(column_gaps) - ROOMY * len(columns))
+    left = min(longest, max(text_width(row) for row in rows)) + 8
     width = min(64.0, (WIDTH - left - GAP * len(column_gaps)) / len(columns))
     height = 20.0 if len(rows) > 6 else 28.0
     headings = [_wrapped(column, width) for column in columns]
@@ -52,7 +54,7 @@ def draw(
             y = top - 11 - 15 * (len(found) - 1 - line)
             marks.append(Text(across(place) + width / 2, y, text, "middle", "soft", SIZE, tip=columns[place]))
     for place, row in enumerate(rows):
-        marks.append(Text(left - 8, down(place) + height / 2, fitted(row, LONGEST), "end", tip=row))
+        marks.append(Text(left - 8, down(place) + height / 2, fitted(row, longest), "end", tip=row))
         for column, share in enumerate(shares[place]):
             tip = f"{row}, {columns[column]}: {'no value' if share is None else f'{100 * share:.2f}'}"
             marks += _cell(across(column), down(place), width, height, share, ramp, tip)

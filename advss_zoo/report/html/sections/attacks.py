@@ -8,7 +8,7 @@ from advss_zoo.report.html.charts import dots
 from advss_zoo.report.html.charts.dots import Series
 from advss_zoo.report.html.evidence import Evaluation
 from advss_zoo.report.html.figure import Column, Figure, Section, Table
-from advss_zoo.report.html.material import Material, images, percent
+from advss_zoo.report.html.material import Material, comparable, data_set, images, percent
 
 CLEAN = "(no attack)"
 
@@ -18,8 +18,9 @@ def section(material: Material) -> Section | None:
     for evaluation in material.evaluations:
         if len(evaluation.details.attacks) > 1:
             found.setdefault(evaluation.protocol.label, []).append(evaluation)
+    plots = [(label, group) for label, evaluations in found.items() for group in comparable(evaluations)]
     figures: list[Figure] = []
-    for place, (label, evaluations) in enumerate(found.items(), 1):
+    for place, (label, evaluations) in enumerate(plots, 1):
         figures.append(_after(f"attacks-{place}", label, material, evaluations))
         if alone := [evaluation for evaluation in evaluations if evaluation.details.parts]:
             figures.append(_alone(f"attacks-{place}-alone", label, material, alone))
@@ -35,15 +36,14 @@ def section(material: Material) -> Section | None:
 
 def _after(name: str, label: str, material: Material, evaluations: Sequence[Evaluation]) -> Figure:
     accuracies = [{CLEAN: e.ta} | {attack.name: attack.accuracy for attack in e.details.attacks} for e in evaluations]
-    title = f"{label}: accuracy left after each attack"
+    title = f"{label} on {data_set(evaluations[0])}: accuracy left after each attack"
     return _figure(name, title, "accuracy left (%), from top to bottom", material, evaluations, accuracies)
 
 
 def _alone(name: str, label: str, material: Material, evaluations: Sequence[Evaluation]) -> Figure:
     accuracies = [{part.name: part.accuracy for part in e.details.parts} for e in evaluations]
-    return _figure(
-        name, f"{label}: each attack alone", "accuracy under this attack alone (%)", material, evaluations, accuracies
-    )
+    title = f"{label} on {data_set(evaluations[0])}: each attack alone"
+    return _figure(name, title, "accuracy under this attack alone (%)", material, evaluations, accuracies)
 
 
 def _figure(

@@ -15,7 +15,7 @@ from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report.html.charts import heatmap
 from advss_zoo.report.html.evidence import Evaluation
 from advss_zoo.report.html.figure import Column, Figure, Section, Table
-from advss_zoo.report.html.material import Material, images
+from advss_zoo.report.html.material import Material, data_set, images
 
 MOST_MODELS = 4
 MOST_CLASSES = 20  # of more a cell is too small to see
@@ -23,10 +23,11 @@ FIRST = ("pgd20", "autoattack")  # of a model's results these are shown rather t
 
 
 def section(material: Material) -> Section | None:
+    shown = list(islice(_shown(material), MOST_MODELS))
     figures = [
         figure
-        for place, evaluation in enumerate(islice(_shown(material), MOST_MODELS), 1)
-        for figure in _figures(material, evaluation, place)
+        for place, (label, evaluation) in enumerate(zip(material.labels(shown), shown, strict=True), 1)
+        for figure in _figures(material, evaluation, label, place)
     ]
     if not figures:
         return None
@@ -44,11 +45,11 @@ def _shown(material: Material) -> Iterator[Evaluation]:
     for evaluation in sorted(material.evaluations, key=lambda e: (e.protocol.label not in FIRST, -e.n)):
         known = 2 <= len(material.found.classes(evaluation)) <= MOST_CLASSES
         if known and evaluation.checked and evaluation.ra is not None:
-            chosen.setdefault((evaluation.model.weights_sha256, evaluation.data.name), evaluation)
+            chosen.setdefault((evaluation.model.weights_sha256, data_set(evaluation)), evaluation)
     return (evaluation for evaluation in material.evaluations if evaluation in chosen.values())
 
 
-def _figures(material: Material, evaluation: Evaluation, place: int) -> Iterator[Figure]:
+def _figures(material: Material, evaluation: Evaluation, label: str, place: int) -> Iterator[Figure]:
     classes = material.found.classes(evaluation)
     try:
         verdicts = Verdicts.read(evaluation.folder / VERDICTS_FILE)
@@ -69,7 +70,7 @@ def _figures(material: Material, evaluation: Evaluation, place: int) -> Iterator
             [int(count) / int(total) if total else None for count in row]
             for row, total in zip(confusion.counts, totals, strict=True)
         ]
-        title = f"{material.name(evaluation)}: {what_images}"
+        title = f"{label}: {what_images}"
         yield Figure(
             f"confusion-{place}-{what}",
             title,

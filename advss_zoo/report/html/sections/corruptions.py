@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 from advss_zoo.data.corruptions import BENCHMARK
 from advss_zoo.errors import UsageError
@@ -12,7 +13,8 @@ from advss_zoo.report.html.charts import dots, heatmap
 from advss_zoo.report.html.charts.dots import Series
 from advss_zoo.report.html.evidence import Evaluation
 from advss_zoo.report.html.figure import Column, Figure, Section, Table
-from advss_zoo.report.html.material import Material, images, percent
+from advss_zoo.report.html.material import Material, comparable, data_set, images, percent
+from advss_zoo.zoo import index
 
 # The families of the benchmark, and the four extra corruptions, which its mean leaves out.
 FAMILIES = (
@@ -26,15 +28,21 @@ FAMILIES = (
 
 def section(material: Material) -> Section | None:
     found = [evaluation for evaluation in material.evaluations if evaluation.details.corruptions]
-    _check_baseline(material.baseline, found)
+    references = _references(material, found)
     if not found:
         return None
     labels = material.labels(found, [evaluation.protocol.label for evaluation in found])
     maps = [
-        _map(f"corruptions-{place}", label, material, evaluation, found)
+        _map(f"corruptions-{place}", label, material, evaluation, references)
         for place, (label, evaluation) in enumerate(zip(labels, found, strict=True), 1)
     ]
-    comparison = [_comparison(material, labels, found)] if len(found) > 1 else []
+    by_protocol: dict[str, list[Evaluation]] = {}
+    for evaluation in found:
+        by_protocol.setdefault(evaluation.protocol.label, []).append(evaluation)
+    groups = [group for evaluations in by_protocol.values() for group in comparable(evaluations) if len(group) > 1]
+    comparison = [
+        _comparison(f"corruptions-compared-{place}", material, group) for place, group in enumerate(groups, 1)
+    ]
     return Section(
         "corruptions",
         "Corruptions",
@@ -52,23 +60,34 @@ def _families(names: Sequence[str]) -> list[list[str]]:
     return [family for family in [*found, [name for name in names if name not in known]] if family]
 
 
-def _check_baseline(baseline: str | None, found: Sequence[Evaluation]) -> None:
-    names = sorted({evaluation.model.name for evaluation in found})
-    if baseline is not None and baseline not in names:
-        hint = f"There are: {', '.join(names)}." if names else "`advss eval --attack corruptions` makes them."
-        raise UsageError(f"There is no result of {baseline} under corruptions.", hint)
+def _references(material: Material, found: Sequence[Evaluation]) -> list[Evaluation]:
+    """The results of the baseline, by any of its names.
+
+    Raises:
+        UsageError: there is none.
+    """
+    asked, names = material.baseline, {material.baseline}
+    if asked is None:
+        return []
+    with suppress(UsageError):
+        names.add(index.find(asked).full_name)
+    references = [e for e in found if {e.model.name, material.name(e)} & names]
+    if not references:
+        there = sorted({material.name(evaluation) for evaluation in found})
+        hint = f"There are: {', '.join(there)}." if there else "`advss eval --attack corruptions` makes them."
+        raise UsageError(f"There is no result of {asked} under corruptions.", hint)
+    return references
 
 
-def _against(baseline: str | None, evaluation: Evaluation, found: Sequence[Evaluation]) -> str:
+def _against(references: Sequence[Evaluation], material: Material, evaluation: Evaluation) -> str:
     """A sentence on mCE, where the baseline was measured by the same protocol on the same images."""
-    for other in found:
+    for other in references:
         measured = [*evaluation.details.corruptions, *other.details.corruptions]
-        if other.model.name != baseline or _measured_on(other) != _measured_on(evaluation):
+        if _measured_on(other) != _measured_on(evaluation) or any(measured.count(name) != 2 for name in BENCHMARK):
             continue
-        if all(measured.count(name) == 2 for name in BENCHMARK):
-            ratios = error_ratios(evaluation.details.corruptions, other.details.corruptions, BENCHMARK)
-            mean = math.fsum(ratios.values()) / len(ratios)
-            return f" mCE against {baseline}: {100 * mean:.2f}." if math.isfinite(mean) else ""
+        ratios = error_ratios(evaluation.details.corruptions, other.details.corruptions, BENCHMARK)
+        mean = math.fsum(ratios.values()) / len(ratios)
+        return f" mCE against {material.name(other)}: {100 * mean:.2f}." if math.isfinite(mean) else ""
     return ""
 
 
@@ -76,7 +95,7 @@ def _measured_on(evaluation: Evaluation) -> tuple[object, ...]:
     return evaluation.protocol.constants, evaluation.data.content_sha256, evaluation.data.indices
 
 
-def _map(name: str, label: str, material: Material, evaluation: Evaluation, found: Sequence[Evaluation]) -> Figure:
+def _map(name: str, label: str, material: Material, evaluation: Evaluation, references: Sequence[Evaluation]) -> Figure:
     values = evaluation.details.corruptions
     families = _families(list(values))
     rows = [row for family in families for row in family]
@@ -99,13 +118,14 @@ def _map(name: str, label: str, material: Material, evaluation: Evaluation, foun
         headings,
         tuple((row, *cells) for row, cells in zip(rows, shares, strict=True)),
     )
-    mean, against = evaluation.details.corruption_accuracy, _against(material.baseline, evaluation, found)
+    mean, against = evaluation.details.corruption_accuracy, _against(references, material, evaluation)
     note = f"Mean of the benchmark: {100 * mean:.2f}.{against}" if mean is not None else None
     text = f"Heat map of accuracy under {len(rows)} corruptions at {severities} severities, on {images([evaluation])}."
     return Figure(name, label, text, scene, table, note=note, origins=material.origins([evaluation]))
 
 
-def _comparison(material: Material, labels: Sequence[str], found: Sequence[Evaluation]) -> Figure:
+def _comparison(name: str, material: Material, found: Sequence[Evaluation]) -> Figure:
+    labels = material.labels(found)
     means = [{name: _mean(row) for name, row in e.details.corruptions.items()} for e in found]
     rows = [name for family in _families(list(dict.fromkeys(name for one in means for name in one))) for name in family]
     series = [
@@ -119,7 +139,8 @@ def _comparison(material: Material, labels: Sequence[str], found: Sequence[Evalu
     )
     scene = dots.draw([_said(row) for row in rows], series, "accuracy, mean over severities (%)")
     text = f"Dots: accuracy of {len(found)} models by corruption, on {images(found)}."
-    return Figure("corruptions-compared", "Model by model", text, scene, table, origins=material.origins(found))
+    title = f"{found[0].protocol.label} on {data_set(found[0])}: model by model"
+    return Figure(name, title, text, scene, table, origins=material.origins(found))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -48,6 +48,7 @@ class Exhibit:
     clean: str | None
     difference: str | None
     broken: bool
+    unchanged: bool  # an attack that keeps what it finds has found nothing
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def _room(material: Material, evaluation: Evaluation) -> Room:
             clean=None if clean is None else _png(clean[place]),
             difference=None if clean is None or factor is None else _png(0.5 + factor * (adversarial - clean)[place]),
             broken=place < broken,
+            unchanged=clean is not None and bool((adversarial[place] == clean[place]).all()),
         )
         for place, row in enumerate(chosen)
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from advss_zoo.report.html.evidence import Evaluation, Interval
 from advss_zoo.report.html.figure import Cell, Column, Section, Table
-from advss_zoo.report.html.material import Material, by_data
+from advss_zoo.report.html.material import Material, by_data, data_set
 from advss_zoo.report.html.sections import strength
 
 CLEAN = "TA"
@@ -83,8 +83,8 @@ def _boards(material: Material) -> Iterable[Board]:
             row.setdefault(CLEAN, Score(evaluation.ta, evaluation.ta_ci95, evaluation, anchor))
             if found := _score(evaluation, anchor, id(evaluation) in swept):
                 row.setdefault(found[0], found[1])
-        data = evaluations[0].data
-        yield _board(f"board-{place + 1}", f"{data.name}, {data.split} images" if data.split else data.name, scores)
+        name, split = data_set(evaluations[0]), evaluations[0].data.split
+        yield _board(f"board-{place + 1}", f"{name}, {split} images" if split else name, scores)
 
 
 def _score(evaluation: Evaluation, anchor: str, swept: bool) -> tuple[str, Score] | None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from advss_zoo.data.catalogue import CIFAR10, SUBSET
+from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.report import paper
 from advss_zoo.report.html.charts import scatter
 from advss_zoo.report.html.charts.scatter import Dot
 from advss_zoo.report.html.charts.series import Value
 from advss_zoo.report.html.evidence import Evaluation
 from advss_zoo.report.html.figure import Column, Figure, Section, Table, Toggle
-from advss_zoo.report.html.material import Material, by_data, images, percent
+from advss_zoo.report.html.material import Material, comparable, data_set, images, percent
 
 PAPERS = "pgd20"  # the protocol of the paper's numbers
-COMPARABLE = (CIFAR10.name, SUBSET)  # with its images, which are the first of these
 HEADLINES = (PAPERS, "autoattack")
 COLUMNS = (
     Column("model"),
@@ -39,10 +38,10 @@ def section(material: Material) -> Section | None:
     plots = [
         (label, evaluations)
         for label in chosen
-        for evaluations in by_data([e for e in attacked if e.protocol.label == label])
+        for evaluations in comparable(e for e in attacked if e.protocol.label == label)
     ]
     figures = tuple(
-        _figure(f"tradeoff-{place}", label, material, _largest(evaluations))
+        _figure(f"tradeoff-{place}", label, material, evaluations)
         for place, (label, evaluations) in enumerate(plots, 1)
     )
     return Section(
@@ -54,24 +53,17 @@ def section(material: Material) -> Section | None:
     )
 
 
-def _largest(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """One result for each model, that on the most images."""
-    found: dict[tuple[str, str], Evaluation] = {}
-    for evaluation in sorted(evaluations, key=lambda e: -e.n):
-        found.setdefault(evaluation.weights, evaluation)
-    return list(found.values())
-
-
 def _figure(name: str, label: str, material: Material, evaluations: Sequence[Evaluation]) -> Figure:
-    names = material.labels(evaluations)
+    names = [material.name(evaluation) for evaluation in evaluations]
+    several = len({evaluation.n for evaluation in evaluations}) > 1
     epochs = [material.found.epochs(evaluation) for evaluation in evaluations]
     ours = [
         Dot(text, percent(e.ta, e.ta_ci95), percent(e.ra or 0.0, e.ra_ci95), trained, material.look(e))
         for text, e, trained in zip(names, evaluations, epochs, strict=True)
     ]
     axes = "TA: accuracy on clean images (%)", f"RA: accuracy under {label} (%)"
-    data = evaluations[0].data.name
-    theirs = list(_papers()) if label == PAPERS and data in COMPARABLE else []
+    data = data_set(evaluations[0])
+    theirs = list(_papers()) if label == PAPERS and data == CIFAR10.name else []
     table = Table(
         f"TA and RA under {label} on {data}",
         COLUMNS,
@@ -93,6 +85,7 @@ def _figure(name: str, label: str, material: Material, evaluations: Sequence[Eva
         scatter.draw(ours, *axes),
         table,
         Toggle("Show the paper's ResNet-50v2 (hollow)", scatter.draw([*theirs, *ours], *axes)) if theirs else None,
+        note=f"On {images(evaluations)}; the table says how many each." if several else None,
         origins=material.origins(evaluations),
     )
 
