@@ -17,7 +17,6 @@ of the images that fool either (null where none does), and of n}. With two membe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation.statistics import wilson_interval
 from advss_zoo.evaluation.verdicts import Evidence, Verdicts
 
 # Evidence on an image, each an int8 array (n,) in verdicts.npz.
@@ -191,23 +191,21 @@ def _corruptions(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, A
     return {
         "corruptions": {name: [int(hits) / n for hits in bits.sum(axis=0)] for name, bits in right.items()},
         "corruption_accuracy": int(each.sum()) / (n * len(benchmark) * severities),
-        "corruption_accuracy_ci95": _interval(each, len(benchmark) * severities),
+        "corruption_accuracy_ci95": _clustered_interval(each, len(benchmark) * severities),
     }
 
 
-def _interval(hits: NDArray[np.int64], of: int) -> list[float]:
+def _clustered_interval(hits: NDArray[np.int64], of: int) -> list[float]:
     """Wilson's 95% interval of an accuracy over `of` verdicts on each of n images, so many of which are right, (n,).
 
     Verdicts on one image depend on each other. So the formula is not given all n * of of them, but as many independent
     ones as would let the accuracy vary as much as that of the images does: at least n, at most all (Kish 1965).
     """
     n, total = len(hits), int(hits.sum())
-    p, most = total / (n * of), n * of
+    most = n * of
     deviation = n * int((hits**2).sum()) - total**2  # whole numbers up to here, the same on every machine
     independent = min(max((n - 1) * total * (most - total) / deviation, n), most) if deviation else n
-    z2 = 1.959963984540054**2 / independent
-    centre, reach = p + z2 / 2, math.sqrt(z2 * (p * (1 - p) + z2 / 4))
-    return [max(0.0, (centre - reach) / (1 + z2)), min(1.0, (centre + reach) / (1 + z2))]
+    return list(wilson_interval(total / most, independent))
 
 
 def cautions(details: Mapping[str, Any] | None) -> list[str]:

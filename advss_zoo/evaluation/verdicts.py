@@ -153,8 +153,8 @@ class Verdicts:
         return {
             "ta": ta / n,
             "ra": None if ra is None else ra / n,
-            "ta_ci95": wilson_interval(ta, n),
-            "ra_ci95": None if ra is None else wilson_interval(ra, n),
+            "ta_ci95": wilson_interval(ta / n, n),
+            "ra_ci95": None if ra is None else wilson_interval(ra / n, n),
         }
 
 

@@ -205,7 +205,7 @@ def test_the_interval_takes_account_of_verdicts_on_one_image_depending_on_each_o
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (2, 5), (1, 1)])
 def test_the_interval_of_images_that_are_always_right_or_never_is_wilsons(right, n):
     always = np.broadcast_to((np.arange(n) < right)[:, None, None], (n, 2, 2))
-    assert corrupted(always)["corruption_accuracy_ci95"] == pytest.approx(wilson_interval(right, n))
+    assert corrupted(always)["corruption_accuracy_ci95"] == pytest.approx(wilson_interval(right / n, n))
 
 
 def test_cautions_are_sentences_with_their_numbers():
