@@ -114,8 +114,7 @@ def _check_fallen(broken: NDArray[np.bool_], verdicts: Verdicts) -> None:
     Raises:
         AdvssError: not exactly those images that are right clean and wrong attacked are broken.
     """
-    fallen = verdicts.right & (verdicts.attacked_prediction != verdicts.label)
-    if not np.array_equal(broken, fallen):
+    if not np.array_equal(broken, verdicts.right & ~verdicts.standing):
         raise AdvssError("The verdicts contradict themselves: images are broken by no attack, or by one that missed.")
 
 

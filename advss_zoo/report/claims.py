@@ -92,8 +92,7 @@ def _interval(measurement: Measurement, metric: Metric) -> tuple[float, float]:
 
 
 def _right(verdicts: Verdicts, metric: Metric) -> NDArray[np.bool_]:
-    clean = verdicts.clean_prediction == verdicts.label
-    return clean if metric == "ta" else clean & (verdicts.attacked_prediction == verdicts.label)
+    return verdicts.right if metric == "ta" else verdicts.standing
 
 
 def _judged(claim: str, outcomes: Iterable[tuple[bool | None, str]], missing: Iterable[str]) -> Judgement:
