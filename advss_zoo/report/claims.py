@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from advss_zoo.attacks.unforeseen.calibration import CIFAR10
-from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.evaluation.statistics import Estimate, correlation
 from advss_zoo.report import paper
 from advss_zoo.report.ours import Measurement, Ours
 
-# Not settled: everything is there and speaks for the claim, but a part of it could be chance.
+# Not settled: everything is there and nothing speaks against the claim, but a part of it could be chance.
 Verdict = Literal["holds", "does not hold", "not settled", "cannot be said yet"]
 Metric = Literal["ta", "ra"]
 
 TASKS = ("selfie", "rotation", "jigsaw")
-CHANCE = 0.05  # a difference that chance exceeds less often is none of chance's
 NOTHING = 0.01  # RA below this is none
 FAR = 0.10  # in RA; the paper's differences between F2 and F1 are 27 to 31 points
 APART = 0.14  # of the images that fool either of two models; the paper's shares that fool one alone are 14.00 and 14.09
@@ -38,68 +36,41 @@ class Judgement:
 Claim = Callable[[Ours, str], Judgement]  # judged by what was measured of checkpoints with a tag
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How much more accurate one model is than another, as a fraction, and how sure that is."""
-
-    value: float
-    certain: bool
-    test: str
-
-    def supports(self, true: bool) -> bool | None:
-        """Does it bear out a claim that is `true` of its value? None where chance could have made it so."""
-        return (self.certain or None) if true else False
-
-    def __str__(self) -> str:
-        return f"{100 * self.value:+.2f} ({'beyond chance' if self.certain else 'could be chance'}: {self.test})"
-
-
-def compare(one: Measurement, other: Measurement, metric: Metric) -> Difference:
-    """By McNemar's exact test where the verdicts on the same images are here, else by whether the intervals overlap.
+def compare(one: Measurement, other: Measurement, metric: Metric) -> Estimate:
+    """How much more accurate one model is than another.
 
     The chance meant is that of which images were tested; what another seed of training would give is not known.
     """
-    value = _score(one, metric) - _score(other, metric)
-    pair = one.verdicts(), other.verdicts()
-    if pair[0] and pair[1] and np.array_equal(pair[0].index, pair[1].index):
-        p = mcnemar(_right(pair[0], metric), _right(pair[1], metric))
-        return Difference(value, p < CHANCE, f"McNemar p = {p:.2g}")
-    (low, high), (other_low, other_high) = _interval(one, metric), _interval(other, metric)
-    apart = low > other_high or other_low > high
-    return Difference(value, apart, f"95% intervals {'apart' if apart else 'overlap'}")
+    return _accuracy(one, metric).minus(_accuracy(other, metric), _correlation(one, other, metric))
 
 
-def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """How often chance alone would tell two equally good models so far apart (exact, two-sided; McNemar 1947).
-
-    Args:
-        one, other: (n,) was each of the same images right?
-    """
-    from scipy.stats import binomtest  # takes longer to import than all else here
-
-    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
-    return float(binomtest(only_one, only_one + only_other).pvalue) if only_one + only_other else 1.0
+def _accuracy(measurement: Measurement, metric: Metric) -> Estimate:
+    result = measurement.result
+    return Estimate(getattr(result, metric), *getattr(result, f"{metric}_ci95"))
 
 
-def _score(measurement: Measurement, metric: Metric) -> float:
-    score = getattr(measurement.result, metric)
-    return float(score)
+def _correlation(one: Measurement, other: Measurement, metric: Metric) -> float:
+    """Between which images the two get right; 0 where they were shown others, or their verdicts are not here."""
+    mine, theirs = one.verdicts(), other.verdicts()
+    if mine is None or theirs is None or not np.array_equal(mine.index, theirs.index):
+        return 0.0
+    return correlation(*(verdicts.right if metric == "ta" else verdicts.standing for verdicts in (mine, theirs)))
 
 
-def _interval(measurement: Measurement, metric: Metric) -> tuple[float, float]:
-    low, high = getattr(measurement.result, f"{metric}_ci95")
-    return float(low), float(high)
+def _shown(difference: Estimate) -> str:
+    value, low, high = (f"{100 * number:+.2f}" for number in astuple(difference))
+    return f"{value} ({low} to {high})"
 
 
-def _right(verdicts: Verdicts, metric: Metric) -> NDArray[np.bool_]:
-    return verdicts.right if metric == "ta" else verdicts.standing
+def _opposite(verdict: bool | None) -> bool | None:
+    return None if verdict is None else not verdict
 
 
 def _judged(claim: str, outcomes: Iterable[tuple[bool | None, str]], missing: Iterable[str]) -> Judgement:
     """One counterexample refutes a claim, whatever else is missing; without one, everything must be there and certain.
 
     Args:
-        outcomes: what bears on it, and each in words; None where chance could have made it true.
+        outcomes: what bears on it, and each in words; None where chance could have made it true or false.
     """
     outcomes, missing = list(outcomes), tuple(dict.fromkeys(missing))
     found = [outcome for outcome, _ in outcomes]
@@ -120,7 +91,7 @@ def no_robustness(claim: str, names: Iterable[str]) -> Claim:
     def judge(ours: Ours, tag: str) -> Judgement:
         found = {f"{name}.{tag}": ours.of(f"{name}.{tag}") for name in names}
         outcomes = [
-            (_score(measured, "ra") < NOTHING, f"{name} {100 * _score(measured, 'ra'):.2f}")
+            (_accuracy(measured, "ra").value < NOTHING, f"{name} {100 * _accuracy(measured, 'ra').value:.2f}")
             for name, measured in found.items()
             if measured
         ]
@@ -143,14 +114,14 @@ def better(
             if one is None or other is None:
                 continue
             difference = compare(one, other, metric)
-            true, text = difference.value > by, f"{first} over {second} {difference}"
+            true, text = difference.exceeds(by), f"{first} over {second} {_shown(difference)}"
             if no_longer:
                 if one.epochs is None or other.epochs is None:
                     missing += [f"epochs of {m.name}" for m in (one, other) if m.epochs is None]
                 else:
-                    true = true and one.epochs <= other.epochs
+                    true = one.epochs <= other.epochs and true
                     text += f", {one.epochs:g} epochs against {other.epochs:g}"
-            outcomes.append((difference.supports(true), text))
+            outcomes.append((true, text))
         return _judged(claim, outcomes, missing)
 
     return judge
@@ -169,7 +140,8 @@ def margin(claim: str, better: str, worse: str, metrics: tuple[Metric, ...]) -> 
         if one and other:
             for metric, value in theirs.items():
                 difference = compare(one, other, metric)
-                outcomes.append((difference.supports(difference.value * value > 0), f"{metric.upper()} {difference}"))
+                more = difference.exceeds()
+                outcomes.append((more if value > 0 else _opposite(more), f"{metric.upper()} {_shown(difference)}"))
         return _judged(f"{claim}: {described} in the paper", outcomes, missing)
 
     return judge
