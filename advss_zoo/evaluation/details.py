@@ -17,7 +17,6 @@ of the images that fool either (null where none does), and of n}. With two membe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advss_zoo.errors import AdvssError
+from advss_zoo.evaluation.statistics import wilson_interval
 from advss_zoo.evaluation.verdicts import Evidence, Verdicts
 
 # Evidence on an image, each an int8 array (n,) in verdicts.npz.
@@ -48,6 +48,8 @@ BLACK_BOX = "square"
 SUSPICIOUS = 0.002
 # Of how many images the loss may fail to rise before that says something of the gradients.
 RARE = 0.01
+# Images that look masked, of however few: one or two are what any model can have.
+FEWEST = 3
 # A perturbation of this size in Linf makes any image all grey.
 ALL_GREY = 0.5
 
@@ -117,8 +119,7 @@ def _check_fallen(broken: NDArray[np.bool_], verdicts: Verdicts) -> None:
     Raises:
         AdvssError: not exactly those images that are right clean and wrong attacked are broken.
     """
-    fallen = verdicts.right & (verdicts.attacked_prediction != verdicts.label)
-    if not np.array_equal(broken, fallen):
+    if not np.array_equal(broken, verdicts.right & ~verdicts.standing):
         raise AdvssError("The verdicts contradict themselves: images are broken by no attack, or by one that missed.")
 
 
@@ -194,38 +195,38 @@ def _corruptions(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, A
     return {
         "corruptions": {name: [int(hits) / n for hits in bits.sum(axis=0)] for name, bits in right.items()},
         "corruption_accuracy": int(each.sum()) / (n * len(benchmark) * severities),
-        "corruption_accuracy_ci95": _interval(each, len(benchmark) * severities),
+        "corruption_accuracy_ci95": _clustered_interval(each, len(benchmark) * severities),
     }
 
 
-def _interval(hits: NDArray[np.int64], of: int) -> list[float]:
+def _clustered_interval(hits: NDArray[np.int64], of: int) -> list[float]:
     """Wilson's 95% interval of an accuracy over `of` verdicts on each of n images, so many of which are right, (n,).
 
     Verdicts on one image depend on each other. So the formula is not given all n * of of them, but as many independent
     ones as would let the accuracy vary as much as that of the images does: at least n, at most all (Kish 1965).
     """
     n, total = len(hits), int(hits.sum())
-    p, most = total / (n * of), n * of
+    most = n * of
     deviation = n * int((hits**2).sum()) - total**2  # whole numbers up to here, the same on every machine
     independent = min(max((n - 1) * total * (most - total) / deviation, n), most) if deviation else n
-    z2 = 1.959963984540054**2 / independent
-    centre, reach = p + z2 / 2, math.sqrt(z2 * (p * (1 - p) + z2 / 4))
-    return [max(0.0, (centre - reach) / (1 + z2)), min(1.0, (centre + reach) / (1 + z2))]
+    return list(wilson_interval(total / most, independent))
 
 
-def cautions(details: Mapping[str, Any] | None) -> list[str]:
-    """What a reader should know before believing in a robust accuracy, a sentence each."""
+def cautions(details: Mapping[str, Any] | None, n: int) -> list[str]:
+    """What a reader should know before believing in a robust accuracy measured on n images, a sentence each."""
     details = details or {}
     found = []
-    if zero := details.get("zero_gradients"):
-        found.append(f"{zero:.1%} of the images have a gradient of exactly 0, which leads no attack anywhere.")
+    flat, stuck = (round(n * details.get(key, 0.0)) for key in ("zero_gradients", "no_rise"))
+    if flat >= FEWEST:
+        found.append(f"{flat:,} of {n:,} images have a gradient of exactly 0, which leads no attack anywhere.")
     if details.get("black_box_beats_white_box"):
-        hits = next(attack["broken"] for attack in details["attacks"] if attack["name"] == BLACK_BOX)
-        found.append(
-            f"Square, which uses no gradient, broke {hits:,} of the images that withstood the gradient attacks."
-        )
-    if (share := details.get("no_rise", 0.0)) > RARE:
-        found.append(f"At {share:.1%} of the images the steps of the attack did not raise the loss.")
+        square = next(attack for attack in details["attacks"] if attack["name"] == BLACK_BOX)
+        hits, left = square["broken"], round(n * square["accuracy"])
+        if hits >= FEWEST:
+            those = f"{hits:,} of the {hits + left:,} images that withstood the gradient attacks"
+            found.append(f"Square, which uses no gradient, broke {those}.")
+    if stuck >= FEWEST and stuck > RARE * n:
+        found.append(f"At {stuck:,} of {n:,} images the steps of the attack did not raise the loss.")
     if details.get("more_than_possible"):
         found.append("Perturbations of this size make all images the same grey, so no model is as robust as that.")
     if details.get("dynamic"):

@@ -3,24 +3,73 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any, Self
 
-from scipy.special import ndtri
+from numpy.typing import NDArray
+
+Z = 1.959963984540054  # of the normal distribution, 95% lies within so many standard deviations
 
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of a proportion (Wilson 1927), as fractions; sound near 0 and 1, where the normal one is not.
+def wilson_interval(share: float, n: float) -> tuple[float, float]:
+    """The 95% interval of a proportion (Wilson 1927), as fractions; sound near 0 and 1, where the normal one is not.
 
-    `scipy.stats.binomtest` gives the same, but its import would be a second of every evaluation.
+    Args:
+        n: how many independent trials; of trials that depend on each other, how many they are worth.
 
     Raises:
-        ValueError: `n` is less than 1, or `successes` is not in 0..n.
+        ValueError: `n` is less than 1, or `share` is not in 0..1.
     """
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"There is no interval of {successes} successes in n = {n}.")
-    share, z = successes / n, float(ndtri(0.5 + 0.5 * confidence))
-    whole = 2 * (n + z**2)
-    centre = (2 * n * share + z**2) / whole
-    spread = z / whole * math.sqrt(4 * n * share * (1 - share) + z**2)
-    low = 0.0 if successes == 0 else centre - spread
-    high = 1.0 if successes == n else centre + spread
-    return low, high
+    if n < 1 or not 0 <= share <= 1:
+        raise ValueError(f"There is no interval of a share of {share} of n = {n}.")
+    z2 = Z**2 / n
+    centre, reach = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
+    high = (centre + reach) / (1 + z2) if share < 1 else 1.0  # which rounding could miss
+    return max(0.0, (centre - reach) / (1 + z2)), min(1.0, high)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A fraction, or a difference of two, with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, share: float, n: float) -> Self:
+        """A share of n images."""
+        return cls(share, *wilson_interval(share, n))
+
+    def exceeds(self, threshold: float = 0.0) -> bool | None:
+        """None where the interval straddles the threshold: chance could have made it so."""
+        if self.low > threshold:
+            return True
+        return False if self.high < threshold else None
+
+    def minus(self, other: Estimate, correlation: float = 0.0) -> Estimate:
+        """The difference (Newcombe 1998, method 10 of independent and of paired proportions).
+
+        Args:
+            correlation: between what the two were measured on; 0 where that was apart.
+        """
+
+        def reach(down: float, up: float) -> float:
+            return math.sqrt((down - up) ** 2 + 2 * (1 - correlation) * down * up)
+
+        value = self.value - other.value
+        return Estimate(
+            value,
+            value - reach(self.value - self.low, other.high - other.value),
+            value + reach(self.high - self.value, other.value - other.low),
+        )
+
+
+def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Between what became of each of the same images, (n,); 0 where one of them is constant.
+
+    A positive one is a little less than Pearson's, lest an interval made with it be too narrow (Newcombe).
+    """
+    spread = one.std() * other.std()
+    common = (one * other).mean() - one.mean() * other.mean()
+    return float(max(common - 0.5 / len(one), min(common, 0.0)) / spread) if spread else 0.0

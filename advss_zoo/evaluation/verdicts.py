@@ -82,16 +82,21 @@ class Verdicts:
 
     @property
     def ra_hits(self) -> int | None:
-        """Images right both before and after the attack: a mistake that needs no attack is not robustness."""
-        if self.attacked_prediction is None:
-            return None
-        return int((self.right & (self.attacked_prediction == self.label)).sum())
+        return None if self.attacked_prediction is None else int(self.standing.sum())
 
     @property
     def right(self) -> NDArray[np.bool_]:
         """Which images are classified correctly as they are."""
         right: NDArray[np.bool_] = self.clean_prediction == self.label
         return right
+
+    @property
+    def standing(self) -> NDArray[np.bool_]:
+        """Which are right both before and after the attack: a mistake that needs no attack is not robustness.
+
+        None of them where nothing was attacked.
+        """
+        return self.right & (self.attacked_prediction == self.label)
 
     def agreement(self, recorded: Verdicts) -> int:
         """On how many of these images `recorded`, which begins with the same images, says the same.
@@ -153,8 +158,8 @@ class Verdicts:
         return {
             "ta": ta / n,
             "ra": None if ra is None else ra / n,
-            "ta_ci95": wilson_interval(ta, n),
-            "ra_ci95": None if ra is None else wilson_interval(ra, n),
+            "ta_ci95": wilson_interval(ta / n, n),
+            "ra_ci95": None if ra is None else wilson_interval(ra / n, n),
         }
 
 

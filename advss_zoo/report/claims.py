@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
+from itertools import pairwise, permutations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from advss_zoo.attacks.unforeseen.calibration import CIFAR10
-from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.evaluation.statistics import Estimate, correlation
 from advss_zoo.report import paper
 from advss_zoo.report.ours import Measurement, Ours
 
-# Not settled: everything is there and speaks for the claim, but a part of it could be chance.
+# Not settled: everything is there and nothing speaks against the claim, but a part of it could be chance.
 Verdict = Literal["holds", "does not hold", "not settled", "cannot be said yet"]
 Metric = Literal["ta", "ra"]
 
 TASKS = ("selfie", "rotation", "jigsaw")
-CHANCE = 0.05  # a difference that chance exceeds less often is none of chance's
 NOTHING = 0.01  # RA below this is none
 FAR = 0.10  # in RA; the paper's differences between F2 and F1 are 27 to 31 points
 APART = 0.14  # of the images that fool either of two models; the paper's shares that fool one alone are 14.00 and 14.09
@@ -38,69 +38,49 @@ class Judgement:
 Claim = Callable[[Ours, str], Judgement]  # judged by what was measured of checkpoints with a tag
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How much more accurate one model is than another, as a fraction, and how sure that is."""
-
-    value: float
-    certain: bool
-    test: str
-
-    def supports(self, true: bool) -> bool | None:
-        """Does it bear out a claim that is `true` of its value? None where chance could have made it so."""
-        return (self.certain or None) if true else False
-
-    def __str__(self) -> str:
-        return f"{100 * self.value:+.2f} ({'beyond chance' if self.certain else 'could be chance'}: {self.test})"
-
-
-def compare(one: Measurement, other: Measurement, metric: Metric) -> Difference:
-    """By McNemar's exact test where the verdicts on the same images are here, else by whether the intervals overlap.
+def compare(one: Sequence[Measurement], other: Sequence[Measurement], metric: Metric) -> Estimate:
+    """How much more accurate one model is than another, in the mean over measurements that both have.
 
     The chance meant is that of which images were tested; what another seed of training would give is not known.
     """
-    value = _score(one, metric) - _score(other, metric)
-    pair = one.verdicts(), other.verdicts()
-    if pair[0] and pair[1] and np.array_equal(pair[0].index, pair[1].index):
-        p = mcnemar(_right(pair[0], metric), _right(pair[1], metric))
-        return Difference(value, p < CHANCE, f"McNemar p = {p:.2g}")
-    (low, high), (other_low, other_high) = _interval(one, metric), _interval(other, metric)
-    apart = low > other_high or other_low > high
-    return Difference(value, apart, f"95% intervals {'apart' if apart else 'overlap'}")
+    return _accuracy(one, metric).minus(_accuracy(other, metric), _correlation(one, other, metric))
 
 
-def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """How often chance alone would tell two equally good models so far apart (exact, two-sided; McNemar 1947).
-
-    Args:
-        one, other: (n,) was each of the same images right?
-    """
-    from scipy.stats import binomtest  # takes longer to import than all else here
-
-    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
-    return float(binomtest(only_one, only_one + only_other).pvalue) if only_one + only_other else 1.0
+def _accuracy(measured: Sequence[Measurement], metric: Metric) -> Estimate:
+    """The mean, whose interval is no narrower than that of one: all may fail on the same images."""
+    results = [each.result for each in measured]
+    known = [(getattr(result, metric), *getattr(result, f"{metric}_ci95")) for result in results]
+    return Estimate(*(math.fsum(numbers) / len(known) for numbers in zip(*known, strict=True)))
 
 
-def _score(measurement: Measurement, metric: Metric) -> float:
-    score = getattr(measurement.result, metric)
-    return float(score)
+def _correlation(one: Sequence[Measurement], other: Sequence[Measurement], metric: Metric) -> float:
+    """Between how often the two get each image right; 0 where they were shown others, or verdicts are not here."""
+    read = [each.verdicts() for each in (*one, *other)]
+    known = [verdicts for verdicts in read if verdicts is not None]
+    if len(known) < len(read) or not all(np.array_equal(verdicts.index, known[0].index) for verdicts in known):
+        return 0.0
+    right = [verdicts.right if metric == "ta" else verdicts.standing for verdicts in known]
+    return correlation(np.mean(right[: len(one)], axis=0), np.mean(right[len(one) :], axis=0))
 
 
-def _interval(measurement: Measurement, metric: Metric) -> tuple[float, float]:
-    low, high = getattr(measurement.result, f"{metric}_ci95")
-    return float(low), float(high)
+def _shown(estimate: Estimate, sign: str = "") -> str:
+    value, low, high = (f"{100 * number:{sign}.2f}" for number in astuple(estimate))
+    return f"{value} ({low} to {high})"
 
 
-def _right(verdicts: Verdicts, metric: Metric) -> NDArray[np.bool_]:
-    clean = verdicts.clean_prediction == verdicts.label
-    return clean if metric == "ta" else clean & (verdicts.attacked_prediction == verdicts.label)
+def _over(one: str, other: str, difference: Estimate) -> str:
+    return f"{one} over {other} {_shown(difference, '+')}"
+
+
+def _opposite(verdict: bool | None) -> bool | None:
+    return None if verdict is None else not verdict
 
 
 def _judged(claim: str, outcomes: Iterable[tuple[bool | None, str]], missing: Iterable[str]) -> Judgement:
     """One counterexample refutes a claim, whatever else is missing; without one, everything must be there and certain.
 
     Args:
-        outcomes: what bears on it, and each in words; None where chance could have made it true.
+        outcomes: what bears on it, and each in words; None where chance could have made it true or false.
     """
     outcomes, missing = list(outcomes), tuple(dict.fromkeys(missing))
     found = [outcome for outcome, _ in outcomes]
@@ -120,11 +100,8 @@ def no_robustness(claim: str, names: Iterable[str]) -> Claim:
 
     def judge(ours: Ours, tag: str) -> Judgement:
         found = {f"{name}.{tag}": ours.of(f"{name}.{tag}") for name in names}
-        outcomes = [
-            (_score(measured, "ra") < NOTHING, f"{name} {100 * _score(measured, 'ra'):.2f}")
-            for name, measured in found.items()
-            if measured
-        ]
+        known = {name: _accuracy([measured], "ra") for name, measured in found.items() if measured}
+        outcomes = [(_opposite(ra.exceeds(NOTHING)), f"{name} {_shown(ra)}") for name, ra in known.items()]
         return _judged(claim, outcomes, [name for name, measured in found.items() if not measured])
 
     return judge
@@ -143,15 +120,15 @@ def better(
             missing += [name for name, measured in ((first, one), (second, other)) if measured is None]
             if one is None or other is None:
                 continue
-            difference = compare(one, other, metric)
-            true, text = difference.value > by, f"{first} over {second} {difference}"
+            difference = compare([one], [other], metric)
+            true, text = difference.exceeds(by), _over(first, second, difference)
             if no_longer:
                 if one.epochs is None or other.epochs is None:
                     missing += [f"epochs of {m.name}" for m in (one, other) if m.epochs is None]
                 else:
-                    true = true and one.epochs <= other.epochs
+                    true = one.epochs <= other.epochs and true
                     text += f", {one.epochs:g} epochs against {other.epochs:g}"
-            outcomes.append((difference.supports(true), text))
+            outcomes.append((true, text))
         return _judged(claim, outcomes, missing)
 
     return judge
@@ -169,26 +146,29 @@ def margin(claim: str, better: str, worse: str, metrics: tuple[Metric, ...]) -> 
         outcomes = []
         if one and other:
             for metric, value in theirs.items():
-                difference = compare(one, other, metric)
-                outcomes.append((difference.supports(difference.value * value > 0), f"{metric.upper()} {difference}"))
+                difference = compare([one], [other], metric)
+                more, text = difference.exceeds(), f"{metric.upper()} {_shown(difference, '+')}"
+                outcomes.append((more if value > 0 else _opposite(more), text))
         return _judged(f"{claim}: {described} in the paper", outcomes, missing)
 
     return judge
 
 
 def own_images_fool_most(claim: str) -> Claim:
-    """A model's adversarial images fool that model more than any other: the diagonal of Table 4."""
+    """A model's adversarial images fool that model more than any other: the diagonal of Table 4.
+
+    The rates are compared as if they were of different images, which is the more cautious.
+    """
 
     def judge(ours: Ours, tag: str) -> Judgement:
         outcomes, missing = [], []
-        for source in TASKS:
-            rates = {target: ours.transferred(f"{source}-p3f4.{tag}", f"{target}-p3f4.{tag}") for target in TASKS}
-            known = {target: rate for target, rate in rates.items() if rate is not None}
-            if len(known) < len(TASKS):
+        for source, target in permutations(TASKS, 2):
+            own, others = (ours.transferred(f"{source}-p3f4.{tag}", f"{name}-p3f4.{tag}") for name in (source, target))
+            if own is None or others is None:
                 missing.append(f"transfer from {source}-p3f4.{tag}")
             else:
-                text = ", ".join(f"{target} {100 * rate:.2f}" for target, rate in known.items())
-                outcomes.append((max(known, key=known.__getitem__) == source, f"from {source}: {text}"))
+                more = own.minus(others)
+                outcomes.append((more.exceeds(), f"from {source}: {_over(source, target, more)}"))
         return _judged(claim, outcomes, missing)
 
     return judge
@@ -200,26 +180,22 @@ def fools_one_alone(claim: str, source: str, one: str, other: str) -> Claim:
     def judge(ours: Ours, tag: str) -> Judgement:
         made_on, *others = (f"{name}.{tag}" for name in (source, one, other))
         alone = {fooled: ours.shared(made_on, (fooled,), (spared,)) for fooled, spared in (others, reversed(others))}
-        outcomes = [
-            (share >= APART, f"only {name} {100 * share:.2f}") for name, share in alone.items() if share is not None
-        ]
+        outcomes = [(share.exceeds(APART), f"only {name} {_shown(share)}") for name, share in alone.items() if share]
         return _judged(claim, outcomes, [] if outcomes else [f"transfer from {made_on} to {' and '.join(others)}"])
 
     return judge
 
 
 def ranked_under_unforeseen(claim: str, *models: str) -> Claim:
-    """Under each unforeseen attack the first model is the most accurate, the last the least, no two alike."""
+    """Under each unforeseen attack every model is more accurate than the next."""
 
     def judge(ours: Ours, tag: str) -> Judgement:
         names = [f"{name}.{tag}" for name in models]
         found, outcomes = ours.unforeseen(*names), []
         for attack, met in found.items():
-            accuracies = [met[name].accuracy for name in names]
-            first, *_, last = accuracies
-            true = first == max(accuracies) and last == min(accuracies) and len(set(accuracies)) == len(names)
-            text = ", ".join(f"{name} {100 * accuracy:.2f}" for name, accuracy in zip(names, accuracies, strict=True))
-            outcomes.append((true, f"{attack}: {text}"))
+            for one, other in pairwise(names):
+                more = compare(met[one].measured, met[other].measured, "ra")
+                outcomes.append((more.exceeds(), f"{attack}: {_over(one, other, more)}"))
         without = [attack for attack in CIFAR10 if attack not in found]
         missing = [f"{', '.join(without)} on the same images for {' and '.join(names)}"] if without else []
         return _judged(claim, outcomes, missing)

@@ -15,6 +15,7 @@ from advss_zoo.data import catalogue
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.protocols import expand
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result
+from advss_zoo.evaluation.statistics import Estimate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report import paper
 from advss_zoo.training import recipe
@@ -172,16 +173,17 @@ class Ours:
         found = [measured for measured in self._transfers if set(full_names) <= set(_sources(measured.result))]
         return min(found, key=lambda measured: (not measured.shipped, -measured.result.n), default=None)
 
-    def transferred(self, source: str, target: str) -> float | None:
-        """How many of the source's adversarial images the target gets wrong, as a fraction."""
+    def transferred(self, source: str, target: str) -> Estimate | None:
+        """How many of the source's adversarial images the target gets wrong."""
         measured = self.transfer(source, target)
         if measured is None:
             return None
         shown = _details(measured)["transfer"]
-        return float(shown["asr"][shown["sources"].index(source)][shown["targets"].index(target)])
+        asr = shown["asr"][shown["sources"].index(source)][shown["targets"].index(target)]
+        return Estimate.of(asr, measured.result.n)
 
-    def shared(self, source: str, fooled: tuple[str, ...], spared: tuple[str, ...]) -> float | None:
-        """Of the source's adversarial images that fool either of two others, the fraction that fools `fooled` alone.
+    def shared(self, source: str, fooled: tuple[str, ...], spared: tuple[str, ...]) -> Estimate | None:
+        """Of the source's adversarial images that fool either of two others, how many fool `fooled` alone.
 
         Args:
             fooled, spared: two full names in all; none is spared where both are to be fooled.
@@ -189,8 +191,8 @@ class Ours:
         measured = self.transfer(source, *fooled, *spared)
         for pair in _details(measured)["venn"][source] if measured else []:
             if set(pair["targets"]) == {*fooled, *spared}:
-                fraction: float | None = pair["of_union"][1 + pair["targets"].index(fooled[0]) if spared else 0]
-                return fraction
+                share = pair["of_union"][1 + pair["targets"].index(fooled[0]) if spared else 0]
+                return None if share is None else Estimate.of(share, pair["both"] + sum(pair["only"]))
         return None
 
     def _find(self, full_name: str, protocol: str) -> list[Measurement]:

@@ -73,11 +73,13 @@ def _measured(cell: Cell, tag: str, ours: Ours, unforeseen: UnderAttack) -> list
         return [_measurement(found) for found in ours.measurements(f"{cell.checkpoint}.{tag}")]
     if cell.transfer:
         source, target = (f"{name}.{tag}" for name in cell.transfer)
-        return _one_number(ours.transfer(source, target), "asr", ours.transferred(source, target))
+        rate = ours.transferred(source, target)
+        return _one_number(ours.transfer(source, target), "asr", rate.value if rate else None)
     if cell.shared:
         source = f"{cell.shared[0]}.{tag}"
         fooled, spared = (tuple(f"{name}.{tag}" for name in names) for names in cell.shared[1:])
-        return _one_number(ours.transfer(source, *fooled, *spared), "share", ours.shared(source, fooled, spared))
+        share = ours.shared(source, fooled, spared)
+        return _one_number(ours.transfer(source, *fooled, *spared), "share", share.value if share else None)
     if cell.unforeseen and (models := unforeseen.get(cell.unforeseen[0])):
         model = models[f"{cell.unforeseen[1]}.{tag}"]
         return _one_number(model.measured[0], "accuracy", model.accuracy)

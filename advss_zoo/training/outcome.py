@@ -116,10 +116,9 @@ def _by_class(classes: Sequence[str], verdicts: Verdicts) -> list[dict[str, Any]
     rows = []
     for number, label in enumerate(classes):
         own = verdicts.label == number
-        right = own & verdicts.right
-        still = right & (verdicts.attacked_prediction == verdicts.label)
         images = int(own.sum())
-        shares = {key: int(hits.sum()) / images if images else None for key, hits in (("ta", right), ("ra", still))}
+        hits = {"ta": int((own & verdicts.right).sum()), "ra": int((own & verdicts.standing).sum())}
+        shares = {key: count / images if images else None for key, count in hits.items()}
         rows.append({"label": label, "images": images, **shares})
     return rows
 

@@ -104,7 +104,7 @@ def test_below_the_table_stand_claims_and_what_is_missing(advss: Advss, monkeypa
     measure("p1f3.mini", 0.9, 0.05)
     stderr = advss("reproduce", "table3", "--tag", "mini").stderr
     assert "- does not hold: Full standard fine-tuning" in stderr
-    assert "    p1f3.mini 5.00\n" in stderr
+    assert "    p1f3.mini 5.00 (4.59 to 5.44)\n" in stderr
     assert "    advss train p1f4.mini    # about 1 h 30 min\n" in stderr
     assert "no recipe makes it: selfie-p2f3.mini" in stderr
     assert "Note: Jigsaw (P3,F4) is 84.50 / 49.61 in Table 3" in stderr
@@ -121,22 +121,22 @@ def test_unforeseen_attacks_stand_one_below_the_other(advss: Advss) -> None:
     assert rows[0] == ["what", "model", "accuracy", "n"]
     assert [row[2:] for row in rows if row[0] == "fog Selfie"] == [["30.00", "100"]]
     assert [row[2:] for row in rows if row[0] == "snow Jigsaw"] == [["-", ""]]
-    assert "fog: selfie-p3f4.mini 30.00, rotation-p3f4.mini 20.00, jigsaw-p3f4.mini 10.00" in stderr
+    assert "fog: selfie-p3f4.mini over rotation-p3f4.mini +10.00 (" in stderr
     assert "advss eval --model runs/selfie-p3f4.mini/average --attack unforeseen --data cifar10    # about" in stderr
 
 
 @pytest.mark.usefixtures("_no_cards")
 def test_who_fools_whom_stands_below_the_papers(advss: Advss) -> None:
-    made_up.transfer(Path("runs"))
+    made_up.transfer(Path("runs"), n=5_000, wrong=made_up.wrong_of(5_000))
     table, figure = (advss("reproduce", name, "--tag", "mini") for name in ("table4", "fig5"))
     rows = [line.split("\t") for line in table.stdout.splitlines()]
     assert rows[0] == ["what", "model", "wrong", "n"]
     assert rows[3:5] == [
         ["Selfie from Rotation", "paper", "37.75", ""],
-        ["Selfie from Rotation", "ours origin unknown", "35.00", "100"],
+        ["Selfie from Rotation", "ours origin unknown", "35.00", "5,000"],
     ]
     assert "- holds: Adversarial images fool the model they were made on most" in table.stderr
-    assert "both\tours origin unknown\t66.67\t100\n" in figure.stdout
+    assert "both\tours origin unknown\t66.67\t5,000\n" in figure.stdout
     assert "- does not hold: Of Selfie's images that fool Rotation or Jigsaw" in figure.stderr
 
 

@@ -28,7 +28,7 @@ def cut(whole, part):
 def test_an_image_that_only_the_attack_gets_right_is_not_robust():
     scores = verdicts(attacked=(0, 7, 2, 3)).scores()
     assert (scores["ta"], scores["ra"]) == (0.75, 0.5)
-    assert scores["ra_ci95"] == wilson_interval(2, 4)
+    assert scores["ra_ci95"] == wilson_interval(2 / 4, 4)
 
 
 def test_without_an_attack_there_is_no_robust_accuracy():

@@ -111,6 +111,14 @@ WRONG = {
 }
 
 
+def wrong_of(n: int) -> dict[str, tuple[range, ...]]:
+    """The same shares of n images."""
+    times = n // 100
+    return {
+        source: tuple(range(times * own.start, times * own.stop) for own in wrong) for source, wrong in WRONG.items()
+    }
+
+
 def unforeseen(runs: Path, name: str, accuracies: dict[str, float], *, n: int = 100, picked: str = "average") -> None:
     """Leave results of unforeseen attacks, by protocol, on weights of a pick."""
     for label, accuracy in accuracies.items():

@@ -10,6 +10,7 @@ from report import made_up
 
 from advss_zoo import resources
 from advss_zoo.evaluation.results import Result
+from advss_zoo.evaluation.statistics import Estimate
 from advss_zoo.report.ours import members
 from advss_zoo.zoo import index
 
@@ -216,12 +217,13 @@ def test_who_fools_whom(transfer, ours):
     assert ours().transfer(*PARTS) is ours().transferred(*PARTS[:2]) is ours().shared(PARTS[0], PARTS[1:], ()) is None
     transfer()
     found = ours()
-    rates = [[found.transferred(source, target) for target in PARTS] for source in PARTS]
+    rates = [[found.transferred(source, target).value for target in PARTS] for source in PARTS]
     assert rates == [[0.5, 0.4, 0.35], [0.35, 0.52, 0.36], [0.37, 0.33, 0.54]]
     selfie, rotation, jigsaw = PARTS
     shares = [((rotation, jigsaw), ()), ((rotation,), (jigsaw,)), ((jigsaw,), (rotation,))]
-    assert [found.shared(selfie, *who) for who in shares] == [30 / 45, 10 / 45, 5 / 45]
-    assert found.shared(selfie, (jigsaw, rotation), ()) == 30 / 45
+    assert [found.shared(selfie, *who).value for who in shares] == [30 / 45, 10 / 45, 5 / 45]
+    assert found.shared(selfie, (jigsaw, rotation), ()) == Estimate.of(30 / 45, 45)
+    assert found.transferred(selfie, rotation) == Estimate.of(0.4, 100)
     assert found.transferred(selfie, NAME) is found.shared(selfie, (rotation,), (NAME,)) is None
 
 
@@ -236,7 +238,7 @@ def test_weights_that_ship_come_before_others_and_many_images_before_few(transfe
     transfer()
     assert (ours().transfer(*PARTS).result.n, ours().transfer(*PARTS).pick) == (100, None)
     transfer(n=200)
-    assert (ours().transfer(*PARTS).result.n, ours().transferred(*PARTS[:2])) == (200, 0.2)
+    assert (ours().transfer(*PARTS).result.n, ours().transferred(*PARTS[:2]).value) == (200, 0.2)
     assert not ours().is_complete(ENSEMBLE, "transfer")
     transfer(n=10_000, data="cifar100")
     assert not ours().is_complete(ENSEMBLE, "transfer")

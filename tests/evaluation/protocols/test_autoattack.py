@@ -261,7 +261,7 @@ class Dynamic(nn.Module):
 def test_a_defence_that_optimises_at_test_time_is_said(take, model, data):
     result = evaluate(Dynamic(model, take), data, quick("autoattack"))
     assert result.details["dynamic"] is True
-    assert "takes gradients while it classifies" in cautions(result.details)[-2]
+    assert "takes gradients while it classifies" in cautions(result.details, result.n)[-2]
     assert "dynamic" not in evaluate(model, data, quick("autoattack")).details
 
 

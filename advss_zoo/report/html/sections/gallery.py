@@ -137,8 +137,8 @@ def _room(material: Material, evaluation: Evaluation) -> Room:
 
 def _chosen(verdicts: Verdicts) -> tuple[list[int], int]:
     """Rows of images that are right clean, and how many of them, the first, are broken."""
-    wrong = verdicts.right & (verdicts.attacked_prediction != verdicts.label)
-    broken, standing = np.flatnonzero(wrong)[:BROKEN], np.flatnonzero(verdicts.right & ~wrong)[:STANDING]
+    broken = np.flatnonzero(verdicts.right & ~verdicts.standing)[:BROKEN]
+    standing = np.flatnonzero(verdicts.standing)[:STANDING]
     return [int(row) for row in (*broken, *standing)], len(broken)
 
 
