@@ -1,8 +1,9 @@
 """Memory that is freed stays with the process.
 
 glibc gives large blocks back to the system as soon as they are free, so the activations of every forward pass on a CPU
-are paged in anew. Measured on an AMD EPYC (Zen 4) with a ResNet-18 of width 16 and 64 images on one core: forward 1.33
-ms an image, 0.89 with memory kept; forward and backward 2.13 and 1.92. Not a bit of the results changes.
+are paged in anew. With p1f4.mini on two cores of an AMD EPYC (Zen 4) a forward pass takes 0.56 ms an image, 0.39 with
+memory kept; forward and backward 0.97 and 0.92 (`benchmarks/choices.py p1f4.mini --only memory --threads 2`). Not a bit
+of the results changes.
 """
 
 from __future__ import annotations

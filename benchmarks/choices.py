@@ -12,11 +12,14 @@ heads
     The mean error in bfloat16 of margins (the logit of the label less the largest other), and of what a square of 3x3
     pixels changes in them, with every layer in bfloat16 and with linear maps in float32 (`attacks/search.py`).
 precision
-    How many images each attack of AutoAttack breaks when it searches in float32 and in bfloat16; what it claims is
-    judged in float32 (`attacks/autoattack.py`).
+    How many images each attack of AutoAttack breaks when it searches in float32 and in bfloat16, and the CPU seconds
+    of both; what it claims is judged in float32 (`attacks/autoattack.py`).
+distances
+    The mean size, in 1/255, of the smallest perturbations that FAB finds on its way to one class in float32 and in
+    bfloat16, and of how many images these are still misclassified in float32 (`attacks/autoattack.py`).
 squares
-    CPU seconds of Square where the network computes what a square changes and where it computes everything, and
-    whether both break the same images (`models/local.py`).
+    CPU seconds of Square on the images that withstand APGD-T, where the network computes everything and where it
+    computes what a square changes (`models/local.py`).
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from advss_zoo.models.modes import frozen
 from advss_zoo.zoo.load import load_model
 
 EPS, ROUNDS = 8 / 255, 30
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 SQUARES = range(4, 28, 8)  # where the 3x3 pixels begin, in both directions
 
 
@@ -137,14 +141,42 @@ def margins(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor
 def precision(name: str, threads: int, images: int) -> None:
     model = load_model(name)
     x, y = right_images(model, images)
-    print_header(f"of {len(x)} images", "broken, float32", "broken, bfloat16")
+    print_header(f"of {len(x)} images", "broken, float32", "broken, bfloat16", "CPU s, float32", "CPU s, bfloat16")
     with frozen(model):
         for attack in autoattack.STANDARD:
-            print_row(attack, *(int(broken(attack, model, x, y, search).sum()) for search in ("fp32", "bf16")))
+            hits, seconds = zip(*(timed(attack, model, x, y, search) for search in PRECISIONS), strict=True)
+            print_row(attack, *hits, *seconds)
 
 
-def broken(attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precision, whole: bool = False) -> Tensor:
-    """Which images an attack breaks (B,); `whole`: each query goes through the whole network."""
+def timed(
+    attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precision = "fp32", whole: bool = False
+) -> tuple[int, int]:
+    """How many images it breaks, and CPU seconds; `whole`: each query goes through the whole network."""
+    started = time.process_time()
+    found = broken(attack, model, x, y, search, whole)
+    return int(found.sum()), round(time.process_time() - started)
+
+
+def distances(name: str, threads: int, images: int) -> None:
+    from pyautoattack.fab_pt import FABAttack_PT
+
+    model = load_model(name)
+    x, y = right_images(model, images)
+    print_header(f"FAB on {len(x)} images", "mean size, 1/255", "misclassified in float32")
+    with frozen(model), torch.no_grad():
+        for search in PRECISIONS:
+            # In a ball of everything the first target is enough, and what it returns is the nearest that it found.
+            attack = FABAttack_PT(
+                Search(model, search), norm="Linf", eps=1.0, n_iter=100, n_restarts=1, targeted=True, device="cpu"
+            )
+            found = attack.perturb(x, y)
+            wrong = model(found).argmax(dim=1) != y
+            sizes = (found - x).abs().amax(dim=(1, 2, 3))[wrong]
+            print_row(search, f"{255 * sizes.mean():.3f}", int(wrong.sum()))
+
+
+def broken(attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precision, whole: bool) -> Tensor:
+    """Which images an attack breaks, bool (B,)."""
     constants = autoattack.constants(attack, "linf", 10, iterations=100, queries=5000)
     found = torch.cat(
         [
@@ -170,17 +202,14 @@ def broken(attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precisio
 def squares(name: str, threads: int, images: int) -> None:
     model = load_model(name)
     x, y = right_images(model, images)
-    print_header("Square computes", "CPU s", "broken")
-    with frozen(model):
-        verdicts = []
-        for label, whole in (("everything", True), ("what squares change", False)):
-            started = time.process_time()
-            verdicts.append(broken("square", model, x, y, "fp32", whole))
-            print_row(label, f"{time.process_time() - started:.0f}", int(verdicts[-1].sum()))
-    print(f"\nThe same images: {'yes' if torch.equal(*verdicts) else 'no'}")
+    with frozen(model):  # of the images that withstand APGD, as in AutoAttack
+        x, y = (part[~broken("apgd-t", model, x, y, "fp32", whole=False)] for part in (x, y))
+        print_header(f"of {len(x)} images", "broken", "CPU s")
+        print_row("every query whole", *timed("square", model, x, y, whole=True))
+        print_row("what squares change", *timed("square", model, x, y))
 
 
-SECTIONS = {section.__name__: section for section in (memory, batches, heads, precision, squares)}
+SECTIONS = {section.__name__: section for section in (memory, batches, heads, precision, distances, squares)}
 
 
 def main() -> None:
@@ -188,7 +217,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas; left out: all")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--images", type=int, default=32, help="that are right clean, for heads, precision and squares")
+    parser.add_argument("--images", type=int, default=32, help="that are right clean, for all but the first two")
     options = parser.parse_args()
     chosen = options.only.split(",")
     if unknown := [name for name in chosen if name not in SECTIONS]:

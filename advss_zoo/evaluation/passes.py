@@ -1,11 +1,11 @@
 """How many images go through the network at once, so that no verdict depends on how the work was cut.
 
-Convolutions round differently for different batch sizes. Measured with oneDNN (torch 2.14, AVX-512): gradients of a
-ResNet-18 of width 16 differ in their last bits from those in batches of 64 for batches of 1 and 2 on one thread, 6, 7
-and 9 on two, 24 on sixteen, 48 on thirty-two; those of a ResNet-50 of width 8 for batches of 8 on one. Through the
-sign of a gradient near 0 such a bit can turn a verdict. So the cut is fixed: pass k always holds images k*s to (k+1)*s,
-where s depends on the size of the images alone. Only the last pass is shorter: an evaluation of more images may round
-the last few of a shorter one differently.
+Convolutions round differently for different batch sizes. With oneDNN (torch 2.15, AVX-512) the gradients of p1f4.mini
+differ in their last bits from those in a batch of 64 for batches of 1 to 3 on one thread, for most up to 11 on two, 27
+on sixteen and 51 on thirty-two (`benchmarks/choices.py p1f4.mini --only batches --threads 2`). Through the sign of a
+gradient near 0 such a bit can turn a verdict. So the cut is fixed: pass k always holds images k*s to (k+1)*s, where s
+depends on the size of the images alone. Only the last pass is shorter: an evaluation of more images may round the last
+few of a shorter one differently.
 """
 
 from __future__ import annotations
