@@ -518,7 +518,7 @@ def _remarks(result: Result) -> list[str]:
         remarks.append(f"RA {percent(details['ra_8bit'])} on the adversarial images rounded to 8 bit")
     if "corruptions" in details:
         remarks.append(_by_severity(result.protocol["corruptions"], details["corruptions"]))
-    return remarks + [f"Warning: {sentence}" for sentence in cautions(details)]
+    return remarks + [f"Warning: {sentence}" for sentence in cautions(details, result.n)]
 
 
 def _by_severity(names: dict[str, list[str]], accuracies: dict[str, list[float]]) -> str:

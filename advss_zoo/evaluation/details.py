@@ -47,6 +47,8 @@ BLACK_BOX = "square"
 SUSPICIOUS = 0.002
 # Of how many images the loss may fail to rise before that says something of the gradients.
 RARE = 0.01
+# Images that look masked, of however few: one or two are what any model can have.
+FEWEST = 3
 # A perturbation of this size in Linf makes any image all grey.
 ALL_GREY = 0.5
 
@@ -207,19 +209,21 @@ def _clustered_interval(hits: NDArray[np.int64], of: int) -> list[float]:
     return list(wilson_interval(total / most, independent))
 
 
-def cautions(details: Mapping[str, Any] | None) -> list[str]:
-    """What a reader should know before believing in a robust accuracy, a sentence each."""
+def cautions(details: Mapping[str, Any] | None, n: int) -> list[str]:
+    """What a reader should know before believing in a robust accuracy measured on n images, a sentence each."""
     details = details or {}
     found = []
-    if zero := details.get("zero_gradients"):
-        found.append(f"{zero:.1%} of the images have a gradient of exactly 0, which leads no attack anywhere.")
+    flat, stuck = (round(n * details.get(key, 0.0)) for key in ("zero_gradients", "no_rise"))
+    if flat >= FEWEST:
+        found.append(f"{flat:,} of {n:,} images have a gradient of exactly 0, which leads no attack anywhere.")
     if details.get("black_box_beats_white_box"):
-        hits = next(attack["broken"] for attack in details["attacks"] if attack["name"] == BLACK_BOX)
-        found.append(
-            f"Square, which uses no gradient, broke {hits:,} of the images that withstood the gradient attacks."
-        )
-    if (share := details.get("no_rise", 0.0)) > RARE:
-        found.append(f"At {share:.1%} of the images the steps of the attack did not raise the loss.")
+        square = next(attack for attack in details["attacks"] if attack["name"] == BLACK_BOX)
+        hits, left = square["broken"], round(n * square["accuracy"])
+        if hits >= FEWEST:
+            those = f"{hits:,} of the {hits + left:,} images that withstood the gradient attacks"
+            found.append(f"Square, which uses no gradient, broke {those}.")
+    if stuck >= FEWEST and stuck > RARE * n:
+        found.append(f"At {stuck:,} of {n:,} images the steps of the attack did not raise the loss.")
     if details.get("more_than_possible"):
         found.append("Perturbations of this size make all images the same grey, so no model is as robust as that.")
     if found:

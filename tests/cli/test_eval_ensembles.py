@@ -138,4 +138,4 @@ def test_autoattack_measures_what_has_no_gradient_and_warns(advss: Advss, monkey
     monkeypatch.setattr(autoattack, "run", lambda name, net, x, y, **more: x)
     outcome = advss("eval", "--model", "made_up_models:rounded", "--attack", "autoattack", "--limit", "8")
     assert outcome.status == 0
-    assert "Warning: 100.0% of the images have a gradient of exactly 0" in outcome.stderr
+    assert "Warning: 8 of 8 images have a gradient of exactly 0" in outcome.stderr

@@ -145,10 +145,10 @@ def test_where_some_gradients_are_0_the_result_says_how_many(attack, norm, patch
     counted = is_dark(x).flatten()
     if attack != "autoattack":
         counted &= patches(x).argmax(dim=1) == torch.from_numpy(images.labels)
-    share = counted.double().mean().item()
-    assert 0 < result.details["zero_gradients"] == share < 1
-    assert cautions(result.details)[0].startswith(f"{share:.1%} of the images have a gradient of exactly 0")
-    assert "RA too high" in cautions(result.details)[-1]
+    assert 0 < result.details["zero_gradients"] == counted.double().mean().item() < 1
+    found = cautions(result.details, result.n)
+    assert found[0].startswith(f"{counted.sum()} of 40 images have a gradient of exactly 0")
+    assert "RA too high" in found[-1]
 
 
 class Misleading(nn.Module):
@@ -168,11 +168,12 @@ def test_where_the_loss_does_not_rise_the_result_says_so(attack, patches, pictur
     images = pictures.first(40)
     result = evaluate(Misleading(patches), images, parse(attack, eps=1 / 255, step_size=0.5 / 255))
     x = torch.from_numpy(images.images).float() / 255
-    share = (is_dark(x).flatten() & (patches(x).argmax(dim=1) == torch.from_numpy(images.labels))).double().mean()
-    assert 0 < share.item() == result.details["no_rise"]
+    misled = is_dark(x).flatten() & (patches(x).argmax(dim=1) == torch.from_numpy(images.labels))
+    assert 0 < misled.double().mean().item() == result.details["no_rise"]
     assert result.details["zero_gradients"] == 0
-    assert cautions(result.details)[0].startswith(f"At {share:.1%} of the images the steps of the attack did not raise")
-    assert "RA too high" in cautions(result.details)[1]
+    found = cautions(result.details, result.n)
+    assert found[0].startswith(f"At {misled.sum()} of 40 images the steps of the attack did not raise")
+    assert "RA too high" in found[1]
 
 
 @pytest.mark.parametrize("build", [Saturated, Rounded])
@@ -180,7 +181,7 @@ def test_a_model_without_gradients_under_autoattack_is_said(build, patches, pict
     """Square needs none, so the attack is carried out; the result says what became of the others."""
     result = evaluate(build(*patches), pictures.first(16), quick("autoattack"))
     assert result.details["zero_gradients"] >= result.ta > 0
-    assert "gradient of exactly 0" in cautions(result.details)[0]
+    assert "gradient of exactly 0" in cautions(result.details, result.n)[0]
 
 
 def test_the_evidence_of_a_pass_without_a_correct_image_is_there(patches, pictures, tmp_path):
@@ -195,4 +196,4 @@ def test_the_evidence_of_a_pass_without_a_correct_image_is_there(patches, pictur
 
 @pytest.mark.parametrize("attack", ["pgd2", "pgd2-any", "autoattack"])
 def test_a_sound_model_is_told_nothing(attack, patches, pictures):
-    assert cautions(evaluate(patches, pictures.first(40), quick(attack)).details) == []
+    assert cautions(evaluate(patches, pictures.first(40), quick(attack)).details, 40) == []

@@ -53,12 +53,33 @@ def test_where_all_images_can_be_grey_one_class_can_stand(norm, eps, said):
         attacked = np.where(np.arange(6) < standing, label, 9).astype(np.int32)
         found = derive({"norm": norm, "eps": eps}, Verdicts(np.arange(6, dtype=np.int32), label, label, attacked))
         assert (found == {"more_than_possible": True}) is expected
-        assert any("no model is as robust as that" in sentence for sentence in cautions(found)) is expected
+        assert any("no model is as robust as that" in sentence for sentence in cautions(found, 6)) is expected
 
 
 def test_a_loss_that_hardly_ever_fails_to_rise_is_no_sign():
-    assert cautions({"no_rise": 0.01}) == []
-    assert cautions({"no_rise": 0.02})[0].startswith("At 2.0% of the images the steps of the attack did not raise")
+    assert cautions({"no_rise": 0.01}, 1000) == []
+    found = cautions({"no_rise": 0.02}, 1000)
+    assert found[0].startswith("At 20 of 1,000 images the steps of the attack did not raise")
+    assert "masked" in found[1]
+
+
+@pytest.mark.parametrize("key", ["zero_gradients", "no_rise"])
+@pytest.mark.parametrize(("images", "said"), [(1, False), (2, False), (3, True)])
+def test_one_or_two_images_are_no_sign(key, images, said):
+    """Of a thousand they would be nothing, and of twenty they can be chance."""
+    assert bool(cautions({key: images / 20}, 20)) is said
+
+
+@pytest.mark.parametrize(("broken", "said"), [(1, False), (2, False), (3, True)])
+def test_one_or_two_images_that_square_breaks_are_no_sign(broken, said):
+    """Of twenty, each is more than the authors' threshold."""
+    n = 20
+    broken_by = np.where(np.arange(n) < broken, 2, -1).astype(np.int8)
+    zeros = np.zeros(n, np.int32)
+    found = Verdicts(zeros, zeros, zeros, (broken_by > 0).astype(np.int32), {"broken_by": broken_by})
+    details = derive(PROTOCOL, found)
+    assert details["black_box_beats_white_box"] is True
+    assert bool(cautions(details, n)) is said
 
 
 def test_counts_and_fractions():
@@ -209,13 +230,18 @@ def test_the_interval_of_images_that_are_always_right_or_never_is_wilsons(right,
 
 
 def test_cautions_are_sentences_with_their_numbers():
-    assert cautions(None) == cautions({"unconfirmed": 0, "zero_gradients": 0.0, "ra_8bit": 0.1}) == []
+    assert cautions(None, 6) == cautions({"unconfirmed": 0, "zero_gradients": 0.0, "ra_8bit": 0.1}, 6) == []
     details = derive(
         PROTOCOL,
-        verdicts(broken_by=[0, 0, 2, -1, -1, -1], zero_gradient=[1, 0, 0, 0, 0, 0], unconfirmed=[4, 0, 0, 0, 0, 0]),
+        verdicts(
+            attacked=(1, 1, 1, 1, 0, 1),
+            broken_by=[0, 2, 2, 2, -1, -1],
+            zero_gradient=[1, 0, 1, 0, 0, 1],
+            unconfirmed=[4, 0, 0, 0, 0, 0],
+        ),
     )
-    zero, square, advice, claims = cautions(details)
-    assert "16.7%" in zero
-    assert "broke 1 of the images" in square
+    zero, square, advice, claims = cautions(details, 6)
+    assert zero.startswith("3 of 6 images have a gradient of exactly 0")
+    assert "broke 3 of the 4 images that withstood" in square
     assert "masked" in advice
     assert claims.startswith("4 times")

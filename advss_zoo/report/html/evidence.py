@@ -199,7 +199,7 @@ def read(path: Path) -> Evaluation:
     try:
         result = results.check(path) if checked else Result.read(path)
         facts = cleaned(result.to_json())
-        ours = {"folder": path.parent, "checked": checked, "cautions": cautions(facts.get("details"))}
+        ours = {"folder": path.parent, "checked": checked, "cautions": cautions(facts.get("details"), result.n)}
         return Evaluation.model_validate({**facts, "protocol": Protocol.of(facts["protocol"]), **ours})
     except AdvssError:
         raise

@@ -99,7 +99,7 @@ def clean(folder: Path, **facts: Any) -> Path:
 
 
 def autoattack(folder: Path, **facts: Any) -> Path:
-    """The first of its attacks breaks all that fall but one."""
+    """The first of its attacks breaks all that fall but three."""
     names = "apgd-ce", "apgd-t", "fab-t", "square"
     protocol = {
         "name": "autoattack",
@@ -109,7 +109,7 @@ def autoattack(folder: Path, **facts: Any) -> Path:
     }
     index = np.arange(N)
     broken = np.where((index >= 0.3 * N) & (index < 0.75 * N), 0, -1)
-    broken[round(0.3 * N)] = 3
+    broken[round(0.3 * N) :][:3] = 3
     return result(folder, protocol, ra=0.3, evidence={"broken_by": broken}, **facts)
 
 
