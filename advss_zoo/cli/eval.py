@@ -27,8 +27,9 @@ from advss_zoo.cli.options import (
     pick_device,
     say_which,
 )
-from advss_zoo.cli.output import is_first_process, out, percent, rate_text
+from advss_zoo.cli.output import is_first_process, out, rate_text
 from advss_zoo.errors import UsageError
+from advss_zoo.texts import percent
 
 if TYPE_CHECKING:
     from advss_zoo.data.imageset import ImageSet

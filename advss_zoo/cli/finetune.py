@@ -12,8 +12,9 @@ import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples, pick_device
-from advss_zoo.cli.output import duration, out, percent
+from advss_zoo.cli.output import duration, out
 from advss_zoo.errors import UsageError
+from advss_zoo.texts import percent
 
 if TYPE_CHECKING:
     from advss_zoo.data.folder.prepared import Prepared

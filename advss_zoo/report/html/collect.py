@@ -15,7 +15,8 @@ from advss_zoo.errors import AdvssError, UsageError, all_mistakes
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.results import RESULT_FILE
 from advss_zoo.files import read_json
-from advss_zoo.report.html.evidence import Config, Evaluation, Record, cleaned, printable, read
+from advss_zoo.report.html.evidence import Config, Evaluation, Record, cleaned, read
+from advss_zoo.texts import visible
 from advss_zoo.training import log
 from advss_zoo.zoo import CONFIG, ensembles, index, sources
 
@@ -121,7 +122,7 @@ def _readable(paths: Iterable[Path], reader: Callable[[Path], T], left_out: list
 
 def reason(error: AdvssError) -> str:
     """Why something cannot be shown, fit to be read: file names and what is in files may be anything."""
-    return shorten(printable(error.message), LONGEST)
+    return shorten(visible(error.message), LONGEST)
 
 
 def _run(path: Path, name: str) -> Run:
