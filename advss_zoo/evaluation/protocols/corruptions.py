@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -149,25 +150,26 @@ def mean_corruption_error(result: Result, baseline: Result) -> float:
     mine, theirs = result.details or {}, baseline.details or {}
     if "corruptions" not in mine or _compared(result) != _compared(baseline):
         raise UsageError("mCE compares two results of one `corruptions` protocol on the same images.")
-    ratios = error_ratios(mine["corruptions"], theirs["corruptions"], result.protocol["corruptions"]["benchmark"])
-    for name, ratio in ratios.items():
-        if math.isinf(ratio):
-            raise UsageError(f"{baseline.model['name']} makes no error under {name}, so mCE has no value.")
-    return math.fsum(ratios.values()) / len(ratios)
+    mean = mean_error_ratio(mine["corruptions"], theirs["corruptions"], result.protocol["corruptions"]["benchmark"])
+    if math.isinf(mean):
+        raise UsageError(f"{baseline.model['name']} makes no error under some corruption, so mCE has no value.")
+    return mean
 
 
-def error_ratios(
+def mean_error_ratio(
     accuracies: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]], names: Iterable[str]
-) -> dict[str, float]:
-    """For each corruption the error, summed over severities, over that of the baseline; infinite where that is 0."""
+) -> float:
+    """The mean over corruptions of the error, summed over severities, over that of the baseline.
+
+    Infinite where the baseline makes no error under one of them.
+    """
 
     def error(of: Sequence[float]) -> float:
         return math.fsum(1 - accuracy for accuracy in of)
 
-    return {
-        name: error(accuracies[name]) / reference if (reference := error(baseline[name])) else math.inf
-        for name in names
-    }
+    return fmean(
+        error(accuracies[name]) / reference if (reference := error(baseline[name])) else math.inf for name in names
+    )
 
 
 def find_baseline(folder: Path, protocol: Protocol, content_sha256: str) -> Result:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 from advss_zoo.data.corruptions import BENCHMARK
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.protocols.corruptions import error_ratios
+from advss_zoo.evaluation.protocols.corruptions import mean_error_ratio
 from advss_zoo.report.html.charts import dots, heatmap
 from advss_zoo.report.html.charts.dots import Series
 from advss_zoo.report.html.evidence import Evaluation
@@ -66,8 +67,7 @@ def _against(baseline: str | None, evaluation: Evaluation, found: Sequence[Evalu
         if other.model.name != baseline or _measured_on(other) != _measured_on(evaluation):
             continue
         if all(measured.count(name) == 2 for name in BENCHMARK):
-            ratios = error_ratios(evaluation.details.corruptions, other.details.corruptions, BENCHMARK)
-            mean = math.fsum(ratios.values()) / len(ratios)
+            mean = mean_error_ratio(evaluation.details.corruptions, other.details.corruptions, BENCHMARK)
             return f" mCE against {baseline}: {100 * mean:.2f}." if math.isfinite(mean) else ""
     return ""
 
@@ -81,7 +81,7 @@ def _map(name: str, label: str, material: Material, evaluation: Evaluation, foun
     families = _families(list(values))
     rows = [row for family in families for row in family]
     severities = len(values[rows[0]])
-    shares = [(*values[row], _mean(values[row])) for row in rows]
+    shares = [(*values[row], fmean(values[row])) for row in rows]
     starts = [sum(map(len, families[:place])) for place in range(1, len(families))]
     columns = [*(str(severity + 1) for severity in range(severities)), "mean"]
     scene = heatmap.draw(
@@ -106,7 +106,7 @@ def _map(name: str, label: str, material: Material, evaluation: Evaluation, foun
 
 
 def _comparison(material: Material, labels: Sequence[str], found: Sequence[Evaluation]) -> Figure:
-    means = [{name: _mean(row) for name, row in e.details.corruptions.items()} for e in found]
+    means = [{name: fmean(row) for name, row in e.details.corruptions.items()} for e in found]
     rows = [name for family in _families(list(dict.fromkeys(name for one in means for name in one))) for name in family]
     series = [
         Series(label, material.look(evaluation), {_said(name): percent(value) for name, value in one.items()})
@@ -120,10 +120,6 @@ def _comparison(material: Material, labels: Sequence[str], found: Sequence[Evalu
     scene = dots.draw([_said(row) for row in rows], series, "accuracy, mean over severities (%)")
     text = f"Dots: accuracy of {len(found)} models by corruption, on {images(found)}."
     return Figure("corruptions-compared", "Model by model", text, scene, table, origins=material.origins(found))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
 
 
 def _said(name: str) -> str:
