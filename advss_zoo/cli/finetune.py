@@ -163,9 +163,10 @@ class Run:
         """Fit the temperature, measure, write the card and the page, and tell of all."""
         from advss_zoo.cli.eval import measure
         from advss_zoo.evaluation import protocols
-        from advss_zoo.files import slug
+        from advss_zoo.evaluation.results import result_slug
         from advss_zoo.training import outcome
         from advss_zoo.training.calibration import calibrate
+        from advss_zoo.zoo import RESULTS
         from advss_zoo.zoo.load import from_path
 
         wishes = self.plan.wishes
@@ -174,7 +175,7 @@ class Run:
         calibrate(checkpoint, validation, self.device)
         images = self.prepared.load("test").first(self.plan.judged)
         protocol = protocols.parse("pgd20", norm=wishes.norm, eps=wishes.eps).for_classes(len(images.classes))
-        place = checkpoint / "results" / slug(f"{images.name}-{protocol.label()}")
+        place = checkpoint / RESULTS / result_slug(images.name, protocol.label())
         loaded = from_path(checkpoint, device=self.device)
         result = measure(loaded, images, protocol, place, batch_size=256, device=self.device)
         shown = images.first(outcome.EXAMPLES)
