@@ -26,7 +26,7 @@ from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, archive, corrupt
 from advss_zoo.data.corruptions.archive import ARCHIVES
 from advss_zoo.data.corruptions.base import SEVERITIES
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.evaluation.checks import check_finite
+from advss_zoo.evaluation.checks import predict
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import RESULT_FILE, Result, check
@@ -72,14 +72,11 @@ class Corrupted(Protocol):
             right = partial(self._right, name, model, x, y, index)
             record.evidence[name] = record.part(name, of=index, compute=right)
 
-    @torch.no_grad()
     def _right(self, name: str, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         bits = torch.zeros_like(y)
         for place, severity in enumerate(SEVERITIES):
             pixels = torch.from_numpy(self._corrupted(x, y, index, name, severity)).to(x.device)
-            logits = model(pixels.float() / 255)
-            check_finite(logits)
-            bits |= (logits.argmax(dim=1) == y).long() << place
+            bits |= (predict(model, pixels.float() / 255) == y).long() << place
         return bits
 
 
