@@ -12,8 +12,9 @@ import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples, pick_device
-from advss_zoo.cli.output import duration, out, percent
+from advss_zoo.cli.output import duration, out
 from advss_zoo.errors import UsageError
+from advss_zoo.texts import percent
 
 if TYPE_CHECKING:
     from advss_zoo.data.folder.prepared import Prepared
@@ -163,9 +164,10 @@ class Run:
         """Fit the temperature, measure, write the card and the page, and tell of all."""
         from advss_zoo.cli.measure import measure
         from advss_zoo.evaluation import protocols
-        from advss_zoo.files import slug
+        from advss_zoo.evaluation.results import result_slug
         from advss_zoo.training import outcome
         from advss_zoo.training.calibration import calibrate
+        from advss_zoo.zoo import RESULTS
         from advss_zoo.zoo.load import from_path
 
         wishes = self.plan.wishes
@@ -174,7 +176,7 @@ class Run:
         calibrate(checkpoint, validation, self.device)
         images = self.prepared.load("test").first(self.plan.judged)
         protocol = protocols.parse("pgd20", norm=wishes.norm, eps=wishes.eps).for_classes(len(images.classes))
-        place = checkpoint / "results" / slug(f"{images.name}-{protocol.label()}")
+        place = checkpoint / RESULTS / result_slug(images.name, protocol.label())
         loaded = from_path(checkpoint, device=self.device)
         result = measure(loaded, images, protocol, place, batch_size=256, device=self.device)
         shown = images.first(outcome.EXAMPLES)

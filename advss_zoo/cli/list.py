@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from advss_zoo.cli.options import JsonOption, examples
-from advss_zoo.cli.output import out, percent, size
+from advss_zoo.cli.output import out, size
+from advss_zoo.texts import percent
 
 if TYPE_CHECKING:
     from advss_zoo.zoo.index import Entry

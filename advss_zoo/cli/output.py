@@ -10,10 +10,11 @@ import json
 import os
 import sys
 import time
-import unicodedata
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from advss_zoo.texts import visible
 
 if TYPE_CHECKING:
     import rich.progress
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 GAP = 2  # blanks between the columns of a table
 NARROWEST = 20  # characters that the last column of a table must have
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
-INVISIBLE = ("Cc", "Cs", "Cf", "Co")  # control codes, halves of surrogate pairs, format and private use
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+LAYOUT = "\n\t"  # the only characters without a picture that reach a terminal: others command it
 RED, PLAIN = "\033[1;31m", "\033[0m"
 
 
@@ -44,14 +44,14 @@ class Output:
             _terminal_table(rows)
         elif rows:
             for cells in ([*rows[0]], *([*row.values()] for row in rows)):
-                print("\t".join(" ".join(visible(cell).split()) for cell in cells))
+                print("\t".join(" ".join(visible(cell, LAYOUT).split()) for cell in cells))
 
     def line(self, text: str, document: Any = None) -> None:
         """One line of data; with --json `document` in its place, or nothing."""
         if not is_first_process():
             return
         if not self.json:
-            print(visible(text))
+            print(visible(text, LAYOUT))
         elif document is not None:
             self._document(document)
 
@@ -76,7 +76,7 @@ class Output:
             _say(text)
 
     def error(self, text: str, hint: str | None = None) -> None:
-        print(_coloured("Error:", RED), visible(text), file=sys.stderr, flush=True)
+        print(_coloured("Error:", RED), visible(text, LAYOUT), file=sys.stderr, flush=True)
         if hint:
             _say(hint)
 
@@ -157,15 +157,6 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def visible(text: str) -> str:
-    """The text without characters that command a terminal or turn the direction of text: it may quote a stranger."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in INVISIBLE else REPLACEMENT for c in text)
-
-
-def percent(fraction: float | None) -> str:
-    return "" if fraction is None else f"{100 * fraction:.2f}"
-
-
 def size(count: int | None, unit: str = "") -> str:
     """2,814,000 as 2.8 M: for bytes (unit "B") and for parameters."""
     if count is None:
@@ -209,18 +200,18 @@ def _terminal_table(rows: Sequence[Mapping[str, str]]) -> None:
         wraps = position == len(fixed)
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=not wraps, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row.values()))
+        table.add_row(*(Text(visible(cell, LAYOUT)) for cell in row.values()))
     console.print(table)
 
 
 def _print_aligned(pairs: Mapping[str, str]) -> None:
     width = max(map(len, pairs), default=0)
     for key, value in pairs.items():
-        print(f"{key:<{width}}  {visible(value)}")
+        print(f"{key:<{width}}  {visible(value, LAYOUT)}")
 
 
 def _say(text: str) -> None:
-    print(visible(text), file=sys.stderr, flush=True)
+    print(visible(text, LAYOUT), file=sys.stderr, flush=True)
 
 
 def _coloured(text: str, colour: str) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from advss_zoo.cli.options import Device, DeviceOption, JsonOption, examples, pick_device, say_which
-from advss_zoo.cli.output import out, percent
+from advss_zoo.cli.output import out
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.texts import percent
 
 if TYPE_CHECKING:
     from advss_zoo.deploy.predict import Classifier, Prediction

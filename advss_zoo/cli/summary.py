@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advss_zoo.cli.output import out, percent, rate_text
+from advss_zoo.cli.output import out, rate_text
 from advss_zoo.errors import UsageError
+from advss_zoo.texts import percent
 
 if TYPE_CHECKING:
     from advss_zoo.data.imageset import ImageSet

@@ -165,6 +165,18 @@ def check_finite(logits: Tensor) -> None:
         raise AdvssError("The model's output is NaN or infinite.", "Its weights may be damaged.")
 
 
+@torch.no_grad()
+def predict(model: nn.Module, x: Tensor) -> Tensor:
+    """Class numbers (B,).
+
+    Raises:
+        AdvssError: the output is NaN or infinite.
+    """
+    logits: Tensor = model(x)
+    check_finite(logits)
+    return logits.argmax(dim=1)
+
+
 def check_adversarial(adversarial: Tensor, x: Tensor, ball: Ball) -> None:
     """
     Raises:

@@ -94,7 +94,7 @@ class Result:
 
     def slug(self) -> str:
         """A name for its folder among the results of one checkpoint: cifar10-pgd20."""
-        return slug(f"{self.data['name']}-{self.protocol['label']}")
+        return result_slug(self.data["name"], self.protocol["label"])
 
     def write(self, path: Path) -> None:
         write_json(path, self.to_json())
@@ -110,6 +110,11 @@ class Result:
         except AdvssError as error:
             message = error.message if str(path) in error.message else f"{path}: {error.message}"
             raise AdvssError(message, error.hint) from error
+
+
+def result_slug(data: str, label: str) -> str:
+    """`Result.slug` of what a protocol with this label will give on these data."""
+    return slug(f"{data}-{label}")
 
 
 def check(path: Path) -> Result:

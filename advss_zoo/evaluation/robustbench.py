@@ -18,6 +18,7 @@ from advss_zoo.evaluation.results import Result
 from advss_zoo.files import file_name, write_json
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.texts import percent
 
 PAPER = {
     "link": "https://arxiv.org/abs/2003.12862",
@@ -78,7 +79,7 @@ def model_info(result: Result, model: nn.Module, *, ours: bool) -> dict[str, Any
         "dataset": data.removesuffix("-1k"),
         "architecture": _architecture(model),
         "eps": None,
-        "clean_acc": _percent(result.ta),
+        "clean_acc": percent(result.ta),
         **_scores(result),
         "footnote": " ".join(_footnotes(result)),
     }
@@ -106,8 +107,8 @@ def _threat(protocol: dict[str, Any]) -> str:
 def _scores(result: Result) -> dict[str, Any]:
     if result.ra is None:
         assert result.details is not None
-        return {"corruptions_acc": _percent(result.details["corruption_accuracy"])}
-    accuracy = _percent(result.ra)
+        return {"corruptions_acc": percent(result.details["corruption_accuracy"])}
+    accuracy = percent(result.ra)
     eps = result.protocol["eps"]
     return {"eps": format_eps(eps), "reported": accuracy, "autoattack_acc": accuracy}
 
@@ -129,7 +130,3 @@ def _architecture(model: nn.Module) -> str:
         narrow = f" (width {model.architecture.width})" if model.architecture.width != 64 else ""
         return f"ResNet-{model.architecture.depth}v2{narrow}"
     return type(model).__name__
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f}"

@@ -69,7 +69,7 @@ class Local:
 
     def __init__(self, model: ResNetV2, x: Tensor, size: int) -> None:
         assert isinstance(model.head, Head)
-        self._model, self.size = model, size
+        self._model, self._linear, self.size = model, model.head.linear, size
         blocks: list[PreactivationBlock] = [
             *model.trunk.layer1,
             *model.trunk.layer2,
@@ -107,7 +107,7 @@ class Local:
             patch = Patch(shortcut + last.values, last.window)
         self._patches.append(patch)
         features = self._rest(patch.onto(next(memory)))
-        logits: Tensor = self._model.head.linear(features.mean(dim=(2, 3)))  # type: ignore[operator]
+        logits: Tensor = self._linear(features.mean(dim=(2, 3)))
         return logits
 
     def keep(self, rows: Tensor) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from itertools import pairwise, permutations
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -50,7 +50,7 @@ def _accuracy(measured: Sequence[Measurement], metric: Metric) -> Estimate:
     """The mean, whose interval is no narrower than that of one: all may fail on the same images."""
     results = [each.result for each in measured]
     known = [(getattr(result, metric), *getattr(result, f"{metric}_ci95")) for result in results]
-    return Estimate(*(math.fsum(numbers) / len(known) for numbers in zip(*known, strict=True)))
+    return Estimate(*map(fmean, zip(*known, strict=True)))
 
 
 def _correlation(one: Sequence[Measurement], other: Sequence[Measurement], metric: Metric) -> float:

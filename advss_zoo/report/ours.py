@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from advss_zoo.attacks.unforeseen.calibration import CIFAR10
@@ -86,7 +86,7 @@ class Unforeseen:
     @property
     def accuracy(self) -> float:
         """The mean over the strengths, as a fraction."""
-        return math.fsum(measured.result.ra or 0.0 for measured in self.measured) / len(self.measured)
+        return fmean(measured.result.ra or 0.0 for measured in self.measured)
 
 
 class Ours:

@@ -6,17 +6,19 @@ For maintainers, after a change of the template: `python -m advss_zoo.zoo.cards`
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from advss_zoo import resources
+from advss_zoo import resources, texts
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.files import read_json, write_atomically
 from advss_zoo.zoo import CARD, index, metadata, sources
 
 TEMPLATE = "card.md.j2"
+percent = partial(texts.percent, nothing="-")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MARKUP = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is none
 
@@ -57,10 +59,6 @@ def table() -> str:
 def markdown(text: str) -> str:
     """A name so that Markdown shows it as it is, on one line and in one cell of a table."""
     return _MARKUP.sub(r"\\\g<0>", _CONTROL.sub(" ", text))
-
-
-def percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def accuracy(fraction: float | None, bounds: tuple[float, float] | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from advss_zoo.evaluation.results import result_slug
 from advss_zoo.files import slug
 from advss_zoo.zoo import index
 from advss_zoo.zoo.snapshot import ORGANISATION
@@ -84,7 +85,7 @@ def evaluation_files(results: Iterable[Result]) -> dict[str, bytes]:
             "date": result["date"],
             "notes": "; ".join([metric["name"], split, *constants]),
         }
-        label = slug(f"{result['data']['name']}-{result['protocol']['label']}")
+        label = result_slug(result["data"]["name"], result["protocol"]["label"])
         found[f".eval_results/{label}.yaml"] = _yaml([entry]).encode()
     return found
 

@@ -23,7 +23,7 @@ from advss_zoo.attacks import autoattack
 from advss_zoo.attacks.search import Precision, describe
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball, Norm
-from advss_zoo.evaluation.checks import GradientsTaken, zero_gradients
+from advss_zoo.evaluation.checks import GradientsTaken, predict, zero_gradients
 from advss_zoo.evaluation.details import BROKEN_BY, DYNAMIC, UNCONFIRMED, ZERO_GRADIENT
 from advss_zoo.evaluation.passes import Padded, sparing
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
@@ -100,7 +100,7 @@ class AutoAttack(Protocol):
         record = record or Record()
         found, broken_by, unconfirmed = x.clone(), torch.full_like(y, -1), torch.zeros_like(y)
         with GradientsTaken() as taken:
-            standing = _predict(model, x) == y
+            standing = predict(model, x) == y
         for place, attack in enumerate(self.attacks):
             if not standing.any():
                 break
@@ -111,7 +111,7 @@ class AutoAttack(Protocol):
             claims = (claimed != x).flatten(1).any(dim=1)
             inside = claims & self.ball.contains(claimed, x)
             candidates = torch.where(inside.view(-1, 1, 1, 1), claimed, found)
-            broken = standing & inside & (_predict(model, candidates) != y)
+            broken = standing & inside & (predict(model, candidates) != y)
             found[broken], broken_by[broken] = candidates[broken], place
             unconfirmed += claims & ~broken
             standing &= ~broken
@@ -168,9 +168,3 @@ class BlackBox(Fab):
     pattern: ClassVar[str] = "square"
     examples: ClassVar[tuple[str, ...]] = ("square",)
     gradient: ClassVar[Gradient] = "unused"
-
-
-@torch.no_grad()
-def _predict(model: nn.Module, x: Tensor) -> Tensor:
-    predictions: Tensor = model(x).argmax(dim=1)
-    return predictions

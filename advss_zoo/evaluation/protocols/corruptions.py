@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,7 +26,7 @@ from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, archive, corrupt
 from advss_zoo.data.corruptions.archive import ARCHIVES
 from advss_zoo.data.corruptions.base import SEVERITIES
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.evaluation.checks import check_finite
+from advss_zoo.evaluation.checks import predict
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import RESULT_FILE, Result, check
@@ -71,14 +72,11 @@ class Corrupted(Protocol):
             right = partial(self._right, name, model, x, y, index)
             record.evidence[name] = record.part(name, of=index, compute=right)
 
-    @torch.no_grad()
     def _right(self, name: str, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         bits = torch.zeros_like(y)
         for place, severity in enumerate(SEVERITIES):
             pixels = torch.from_numpy(self._corrupted(x, y, index, name, severity)).to(x.device)
-            logits = model(pixels.float() / 255)
-            check_finite(logits)
-            bits |= (logits.argmax(dim=1) == y).long() << place
+            bits |= (predict(model, pixels.float() / 255) == y).long() << place
         return bits
 
 
@@ -149,25 +147,26 @@ def mean_corruption_error(result: Result, baseline: Result) -> float:
     mine, theirs = result.details or {}, baseline.details or {}
     if "corruptions" not in mine or _compared(result) != _compared(baseline):
         raise UsageError("mCE compares two results of one `corruptions` protocol on the same images.")
-    ratios = error_ratios(mine["corruptions"], theirs["corruptions"], result.protocol["corruptions"]["benchmark"])
-    for name, ratio in ratios.items():
-        if math.isinf(ratio):
-            raise UsageError(f"{baseline.model['name']} makes no error under {name}, so mCE has no value.")
-    return math.fsum(ratios.values()) / len(ratios)
+    mean = mean_error_ratio(mine["corruptions"], theirs["corruptions"], result.protocol["corruptions"]["benchmark"])
+    if math.isinf(mean):
+        raise UsageError(f"{baseline.model['name']} makes no error under some corruption, so mCE has no value.")
+    return mean
 
 
-def error_ratios(
+def mean_error_ratio(
     accuracies: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]], names: Iterable[str]
-) -> dict[str, float]:
-    """For each corruption the error, summed over severities, over that of the baseline; infinite where that is 0."""
+) -> float:
+    """The mean over corruptions of the error, summed over severities, over that of the baseline.
+
+    Infinite where the baseline makes no error under one of them.
+    """
 
     def error(of: Sequence[float]) -> float:
         return math.fsum(1 - accuracy for accuracy in of)
 
-    return {
-        name: error(accuracies[name]) / reference if (reference := error(baseline[name])) else math.inf
-        for name in names
-    }
+    return fmean(
+        error(accuracies[name]) / reference if (reference := error(baseline[name])) else math.inf for name in names
+    )
 
 
 def find_baseline(folder: Path, protocol: Protocol, content_sha256: str) -> Result:

@@ -24,13 +24,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advss_zoo.attacks.pgd import pgd
 from advss_zoo.attacks.search import Search
-from advss_zoo.evaluation.checks import check_adversarial, zero_gradients
+from advss_zoo.evaluation.checks import check_adversarial, predict, zero_gradients
 from advss_zoo.evaluation.details import PART, ZERO_GRADIENT
 from advss_zoo.evaluation.passes import Padded
 from advss_zoo.evaluation.protocols.transfer import Apart, EnsemblePgd
@@ -66,7 +65,7 @@ class EnsembleWorst(EnsemblePgd):
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
         """What the first attack to break an image made of it; x where none does or the image is misclassified clean."""
         record = record or Record()
-        right = _predict(model, x) == y
+        right = predict(model, x) == y
         found, standing = x.clone(), right.clone()
         for place, (name, attack) in enumerate(self._attacks(self.ensemble(model)).items()):
             made = x.clone()
@@ -74,7 +73,7 @@ class EnsembleWorst(EnsemblePgd):
                 compute = partial(attack, x[right], y[right], index[right])
                 made[right] = record.part(self._part(place, name), of=index[right], compute=compute)
             check_adversarial(made, x, self.ball)
-            broken = right & (_predict(model, made) != y)
+            broken = right & (predict(model, made) != y)
             record.evidence[PART + name] = broken
             first = standing & broken
             found[first] = made[first]
@@ -97,9 +96,3 @@ class EnsembleWorst(EnsemblePgd):
             steps=self.steps,
             step_size=self.step_size,
         )
-
-
-@torch.no_grad()
-def _predict(model: nn.Module, x: Tensor) -> Tensor:
-    predictions: Tensor = model(x).argmax(dim=1)
-    return predictions

@@ -25,6 +25,7 @@ from advss_zoo.attacks.search import Precision, Search, describe
 from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball
+from advss_zoo.evaluation.checks import predict
 from advss_zoo.evaluation.details import NO_RISE, ZERO_GRADIENT
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
@@ -122,7 +123,7 @@ class Pgd(Protocol):
         }
         found = search.images
         for restart in range(1, self.restarts):
-            standing = _right(model, found, y).nonzero().squeeze(1)
+            standing = (predict(model, found) == y).nonzero().squeeze(1)
             if not len(standing):
                 break
             start = self.threat.random_start(x[standing], index[standing], self.seed + restart * RESTART_STRIDE)
@@ -182,9 +183,3 @@ class PgdAny(Pgd):
 def _losses(logits: Tensor, y: Tensor) -> Tensor:
     """The cross-entropy of each image, (B,)."""
     return F.cross_entropy(logits.detach(), y, reduction="none")
-
-
-@torch.no_grad()
-def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    right: Tensor = model(x).argmax(dim=1) == y
-    return right

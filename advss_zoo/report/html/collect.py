@@ -15,7 +15,8 @@ from advss_zoo.errors import AdvssError, UsageError, all_mistakes
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.results import RESULT_FILE
 from advss_zoo.files import read_json
-from advss_zoo.report.html.evidence import Config, Evaluation, Record, cleaned, printable, read
+from advss_zoo.report.html.evidence import Config, Evaluation, Record, cleaned, read
+from advss_zoo.texts import visible
 from advss_zoo.training import log
 from advss_zoo.zoo import CONFIG, ensembles, index, sources
 
@@ -91,7 +92,7 @@ def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Found:
     for folder in folders:
         here, runs = sorted(folder.rglob(RESULT_FILE)), sorted(folder.rglob(LOG_FILE))
         if not here and not runs:
-            left_out.append(printable(f"There is neither a {RESULT_FILE} nor a {LOG_FILE} in {folder}."))
+            left_out.append(visible(f"There is neither a {RESULT_FILE} nor a {LOG_FILE} in {folder}."))
         results |= dict.fromkeys(here)
         logs |= {path: _name(path.parent, folder) for path in runs}
         configs |= dict.fromkeys(sorted(folder.rglob(CONFIG)))
@@ -109,7 +110,7 @@ def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Found:
 
 
 def _name(run: Path, folder: Path) -> str:
-    return printable(str(run.relative_to(folder)) if run != folder else run.resolve().name)
+    return visible(str(run.relative_to(folder)) if run != folder else run.resolve().name)
 
 
 def _readable(paths: Iterable[Path], reader: Callable[[Path], T], left_out: list[str]) -> Iterator[T]:
@@ -122,7 +123,7 @@ def _readable(paths: Iterable[Path], reader: Callable[[Path], T], left_out: list
 
 def reason(error: AdvssError) -> str:
     """Why something cannot be shown, fit to be read: file names and what is in files may be anything."""
-    return shorten(printable(error.message), LONGEST)
+    return shorten(visible(error.message), LONGEST)
 
 
 def _run(path: Path, name: str) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,15 +11,12 @@ from advss_zoo.errors import AdvssError, all_mistakes
 from advss_zoo.evaluation import results
 from advss_zoo.evaluation.details import cautions
 from advss_zoo.evaluation.results import VERDICTS_FILE, Result
+from advss_zoo.texts import visible
 
 Fraction = Annotated[float, Field(ge=0, le=1)]  # which NaN is not
 Positive = Annotated[float, Field(ge=0, le=1e12)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Interval = tuple[Fraction, Fraction]
-
-# Characters without a picture: control codes, halves of surrogate pairs, and those that turn the direction of text.
-INVISIBLE = ("Cc", "Cs", "Cf", "Co")
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class Believed(BaseModel):
@@ -173,17 +169,12 @@ class Config(Believed):
     provenance: Provenance | None = None
 
 
-def printable(text: str) -> str:
-    """The text with a replacement character for whatever has no picture of its own."""
-    return "".join(REPLACEMENT if unicodedata.category(letter) in INVISIBLE else letter for letter in text)
-
-
 def cleaned(value: Any) -> Any:
-    """A JSON document with `printable` texts and keys."""
+    """A JSON document with `visible` texts and keys."""
     if isinstance(value, str):
-        return printable(value)
+        return visible(value)
     if isinstance(value, dict):
-        return {printable(str(key)): cleaned(item) for key, item in value.items()}
+        return {visible(str(key)): cleaned(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [cleaned(item) for item in value]
     return value

@@ -13,7 +13,7 @@ from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, corrupt, generated
 from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.protocols import parse
-from advss_zoo.evaluation.protocols.corruptions import error_ratios, find_baseline, mean_corruption_error
+from advss_zoo.evaluation.protocols.corruptions import find_baseline, mean_corruption_error, mean_error_ratio
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
@@ -178,7 +178,7 @@ def test_mean_corruption_error(result, few):
     assert mean_corruption_error(baseline, baseline) == pytest.approx(1)
     assert mean_corruption_error(scaled(0.5), baseline) == pytest.approx(0.5)
     assert mean_corruption_error(scaled(0.5, fog=0), baseline) == pytest.approx((14 * 0.5 + 2) / 15)
-    with pytest.raises(UsageError, match="no error under fog"):
+    with pytest.raises(UsageError, match="no error under some corruption"):
         mean_corruption_error(baseline, scaled(1, fog=1))
     with pytest.raises(UsageError, match="on the same images"):
         mean_corruption_error(replace(result, data={**result.data, "indices": "first 7"}), baseline)
@@ -188,8 +188,8 @@ def test_mean_corruption_error(result, few):
 
 def test_the_error_under_a_corruption_is_summed_over_severities_first():
     accuracies, baseline = {"fog": [0.5, 1.0], "snow": [0.75, 0.75]}, {"fog": [0.0, 0.0], "snow": [1.0, 1.0]}
-    assert error_ratios(accuracies, baseline, ["fog"]) == {"fog": 0.25}
-    assert error_ratios(accuracies, baseline, ["snow"]) == {"snow": np.inf}
+    assert mean_error_ratio(accuracies, baseline, ["fog"]) == 0.25
+    assert mean_error_ratio(accuracies, baseline, ["fog", "snow"]) == np.inf
 
 
 def test_the_baseline_is_that_of_the_same_protocol_and_images(patches, few, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from report.html import fabricated
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.report.html import evidence
-from advss_zoo.report.html.evidence import cleaned, printable, read
+from advss_zoo.report.html.evidence import cleaned, read
 
 
 def changed(path: Path, *keys: str, to: Any) -> Path:
@@ -124,15 +123,6 @@ def test_newer_details_are_left_aside(tmp_path: Path) -> None:
 
 def test_cautions_are_those_of_the_details(tmp_path: Path) -> None:
     assert any("Square" in caution for caution in read(fabricated.autoattack(tmp_path)).cautions)
-
-
-@given(st.text(st.characters(exclude_categories=())))
-def test_printable_texts_can_be_written_and_seen(text: str) -> None:
-    found = printable(text)
-    assert len(found) == len(text)
-    found.encode()
-    assert not any(unicodedata.category(letter) in evidence.INVISIBLE for letter in found)
-    assert printable(found) == found
 
 
 def test_keys_are_cleaned_too() -> None:

@@ -31,9 +31,9 @@ from advss_zoo.data.load import in_order, load
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.report.html.collect import collect
-from advss_zoo.report.html.evidence import printable
 from advss_zoo.report.html.figure import Figure
 from advss_zoo.report.html.page import Report, svg
+from advss_zoo.texts import visible
 
 KINDS = {
     "leaderboard": fabricated.clean,
@@ -513,7 +513,7 @@ def test_a_text_stays_a_text(text: str, tmp_path_factory: pytest.TempPathFactory
     assert skeleton(page) == skeleton(benign)
     for line in page.all("text"):
         assert line.attributes.keys() <= LINE_ATTRIBUTES
-    assert printable(text) in page.all("section")[-1].text
+    assert visible(text) in page.all("section")[-1].text
     for figure in report.figures:
         ElementTree.fromstring(svg(figure))
     for link in page.all("a"):

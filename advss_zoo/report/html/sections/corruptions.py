@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from statistics import fmean
 
 from advss_zoo.data.corruptions import BENCHMARK
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.protocols.corruptions import error_ratios
+from advss_zoo.evaluation.protocols.corruptions import mean_error_ratio
 from advss_zoo.report.html.charts import dots, heatmap
 from advss_zoo.report.html.charts.dots import Series
 from advss_zoo.report.html.evidence import Evaluation
@@ -85,8 +86,7 @@ def _against(references: Sequence[Evaluation], material: Material, evaluation: E
         measured = [*evaluation.details.corruptions, *other.details.corruptions]
         if _measured_on(other) != _measured_on(evaluation) or any(measured.count(name) != 2 for name in BENCHMARK):
             continue
-        ratios = error_ratios(evaluation.details.corruptions, other.details.corruptions, BENCHMARK)
-        mean = math.fsum(ratios.values()) / len(ratios)
+        mean = mean_error_ratio(evaluation.details.corruptions, other.details.corruptions, BENCHMARK)
         return f" mCE against {material.name(other)}: {100 * mean:.2f}." if math.isfinite(mean) else ""
     return ""
 
@@ -100,7 +100,7 @@ def _map(name: str, label: str, material: Material, evaluation: Evaluation, refe
     families = _families(list(values))
     rows = [row for family in families for row in family]
     severities = len(values[rows[0]])
-    shares = [(*values[row], _mean(values[row])) for row in rows]
+    shares = [(*values[row], fmean(values[row])) for row in rows]
     starts = [sum(map(len, families[:place])) for place in range(1, len(families))]
     columns = [*(str(severity + 1) for severity in range(severities)), "mean"]
     scene = heatmap.draw(
@@ -126,7 +126,7 @@ def _map(name: str, label: str, material: Material, evaluation: Evaluation, refe
 
 def _comparison(name: str, material: Material, found: Sequence[Evaluation]) -> Figure:
     labels = material.labels(found)
-    means = [{name: _mean(row) for name, row in e.details.corruptions.items()} for e in found]
+    means = [{name: fmean(row) for name, row in e.details.corruptions.items()} for e in found]
     rows = [name for family in _families(list(dict.fromkeys(name for one in means for name in one))) for name in family]
     series = [
         Series(label, material.look(evaluation), {_said(name): percent(value) for name, value in one.items()})
@@ -141,10 +141,6 @@ def _comparison(name: str, material: Material, found: Sequence[Evaluation]) -> F
     text = f"Dots: accuracy of {len(found)} models by corruption, on {images(found)}."
     title = f"{found[0].protocol.label} on {data_set(found[0])}: model by model"
     return Figure(name, title, text, scene, table, origins=material.origins(found))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
 
 
 def _said(name: str) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from advss_zoo.evaluation.eps import format_eps
-from advss_zoo.report.html.evidence import Evaluation, printable
+from advss_zoo.report.html.evidence import Evaluation
 from advss_zoo.report.html.figure import NOTHING, Section
 from advss_zoo.report.html.material import Material
+from advss_zoo.texts import visible
 
 SIZES = ("eps", "step_size")
 CHECKED = {
@@ -66,7 +67,7 @@ def _origin(material: Material, evaluation: Evaluation) -> Origin:
         "sha256 of the weights": model.weights_sha256,
         "sha256 of the images": data.content_sha256,
         "sha256 of the verdicts": evaluation.verdicts.get("sha256", NOTHING),
-        "folder": printable(str(evaluation.folder)),
+        "folder": visible(str(evaluation.folder)),
     }
     heading = f"{evaluation.protocol.label} on {data.name}"
     return Origin(material.anchor(evaluation), heading, _scores(evaluation), tuple(evaluation.cautions), facts)

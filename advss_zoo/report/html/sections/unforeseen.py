@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from advss_zoo.attacks.unforeseen.calibration import CIFAR10
 from advss_zoo.evaluation import uar
@@ -44,7 +44,7 @@ class Spoke:
         if len(accuracies) < len(self.strengths):
             return None
         interval = found[0].ra_ci95 if len(found) == 1 and found[0] else None
-        return percent(math.fsum(accuracies) / len(accuracies), interval)
+        return percent(fmean(accuracies), interval)
 
 
 def section(material: Material) -> Section | None:
