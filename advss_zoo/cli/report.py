@@ -45,7 +45,7 @@ def command(
     report.write(html)
     if figures is not None:
         report.write_figures(figures)
-        out.hint(f"{len(report.figures)} figures, as SVG and PNG: {figures}")
+        out.hint(f"{len(report.drawings)} figures, as SVG and PNG: {figures}")
     for reason in report.left_out:
         out.hint(f"Left out: {reason}")
     out.line(str(html))

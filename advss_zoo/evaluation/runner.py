@@ -26,7 +26,7 @@ from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.arithmetic import exact_arithmetic
-from advss_zoo.evaluation.checks import check_adversarial, check_finite, check_gradient, check_model, count_classes
+from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes, predict
 from advss_zoo.evaluation.details import RIGHT_8BIT
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Arrays, Images, as_images
@@ -236,15 +236,15 @@ class _Work:
         started = time.perf_counter()
         x, y, index = self.images.batch(rows, self.device)
         record = Record(store.parts(rows.start) if store else None, announce)
-        clean = _predict(self.model, x)
+        clean = predict(self.model, x)
         adversarial = self._attack(x, y, index, clean == y, record)
         attacked = None
         if adversarial is not None:
             if self.protocol.ball is not None:
                 check_adversarial(adversarial, x, self.protocol.ball)
-            attacked = _predict(self.model, adversarial)
+            attacked = predict(self.model, adversarial)
             if self.quantize:
-                record.evidence[RIGHT_8BIT] = _predict(self.model, (adversarial * 255).round() / 255) == y
+                record.evidence[RIGHT_8BIT] = predict(self.model, (adversarial * 255).round() / 255) == y
             if store:
                 store.keep(rows.start, adversarial)
         verdicts = Verdicts(
@@ -268,14 +268,6 @@ class _Work:
         for name, found in record.evidence.items():
             record.evidence[name] = found.new_zeros(len(x)).index_copy(0, rows, found)
         return adversarial
-
-
-@torch.no_grad()
-def _predict(model: nn.Module, x: Tensor) -> Tensor:
-    """Class numbers (B,)."""
-    logits: Tensor = model(x)
-    check_finite(logits)
-    return logits.argmax(dim=1)
 
 
 def _integers(tensor: Tensor) -> Integers:

@@ -33,6 +33,7 @@ LAUNCH = [
     "accelerate.commands.launch",
     "--multi_gpu",  # the launcher that starts several processes; they find no GPU and run on the CPU
     "--num_processes=2",
+    "--main_process_port=0",  # any that is free
     "--num_machines=1",
     "--mixed_precision=no",
     "--dynamo_backend=no",
@@ -65,7 +66,8 @@ def run(recipe_file, tmp_path, monkeypatch, cache, one_thread):
         else:
             command = [sys.executable, "-m", *LAUNCH, str(script), str(recipe_file), str(out), *options]
             environment = os.environ | {"OMP_NUM_THREADS": "1", "STOP": str(stop)}
-            subprocess.run(command, check=True, capture_output=True, env=environment)
+            ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+            assert ended.returncode == 0, ended.stderr
         return losses(out)
 
     return with_

@@ -105,7 +105,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page. `template` shows what `context` holds beside the figures, if there is such."""
+    """A part of the page. `template` shows what `context` holds beside the figures, if there is such.
+
+    `drawings` are for files alone: what the template shows, as figures.
+    """
 
     name: str
     title: str
@@ -113,3 +116,4 @@ class Section:
     figures: tuple[Figure, ...] = ()
     template: str | None = None
     context: object = None
+    drawings: tuple[Figure, ...] = ()

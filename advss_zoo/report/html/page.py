@@ -62,6 +62,11 @@ class Report:
     def figures(self) -> list[Figure]:
         return [figure for section in self.sections for figure in section.figures]
 
+    @property
+    def drawings(self) -> list[Figure]:
+        """The figures, and as figures what the page shows in another form."""
+        return [figure for section in self.sections for figure in (*section.figures, *section.drawings)]
+
     def html(self) -> str:
         """The page; the same results make the same page.
 
@@ -97,12 +102,12 @@ class Report:
         write_atomically(path, lambda file: file.write(content))
 
     def write_figures(self, folder: Path) -> None:
-        """Each figure as SVG and as PNG, in the colours of the light page.
+        """Each of the `drawings` as SVG and as PNG, in the colours of the light page.
 
         Raises:
             AdvssError: a file cannot be written.
         """
-        for figure in self.figures:
+        for figure in self.drawings:
             contents = {".svg": svg(figure).encode(), ".png": to_png(figure.scene)}
             for suffix, content in contents.items():
                 write_atomically(folder / f"{figure.name}{suffix}", partial(_write, content))

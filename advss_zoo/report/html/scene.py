@@ -5,16 +5,21 @@ Lengths are pixels of a figure `WIDTH` wide, y grows downwards. Colours are name
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import numpy as np
+from PIL import Image
+
 from advss_zoo.report.html.palette import LIGHT
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
 
 WIDTH = 360.0  # a phone shows it nearly as it is, a desktop a quarter larger
 TEXT = 12.0
@@ -76,7 +81,20 @@ class Text:
         return text_width(self.text, self.size)
 
 
-Mark: TypeAlias = Line | Circle | Text
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file as a data: link, its corner at (x, y)."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    link: str
+    tip: str | None = None
+    kind: Literal["picture"] = "picture"
+
+
+Mark: TypeAlias = Line | Circle | Text | Picture
 
 
 @dataclass(frozen=True)
@@ -185,13 +203,23 @@ def to_png(scene: Scene) -> bytes:
     axes.set(xlim=(0, scene.width), ylim=(scene.height, 0))
     axes.axis("off")
     for place, mark in enumerate(scene.marks):
-        axes.add_artist(_artist(mark, place))
+        axes.add_artist(_picture(mark, axes, place) if isinstance(mark, Picture) else _artist(mark, place))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
-def _artist(mark: Mark, place: int) -> Artist:
+def _picture(mark: Picture, axes: Axes, place: int) -> Artist:
+    from matplotlib.image import AxesImage
+
+    extent = mark.x, mark.x + mark.width, mark.y + mark.height, mark.y
+    artist = AxesImage(axes, extent=extent, interpolation="nearest", zorder=place)
+    content = base64.b64decode(mark.link.partition(",")[2])
+    artist.set_data(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+    return artist
+
+
+def _artist(mark: Line | Circle | Text, place: int) -> Artist:
     from matplotlib import patches, path, patheffects, text
 
     if isinstance(mark, Text):

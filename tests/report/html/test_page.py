@@ -455,6 +455,23 @@ def test_the_gallery_shows_images_of_ones_own_folder(
     assert section.context[0].exhibits[0].clean is None
 
 
+def test_the_gallery_is_written_like_a_figure(tmp_path: Path) -> None:
+    saved = fabricated.saved(tmp_path / "results")
+    x_adv = safetensors.numpy.load_file(saved.with_name("adversarial.safetensors"))["x_adv"]
+    report = Report(collect([tmp_path / "results"]))
+    report.write_figures(tmp_path / "figures")
+    (figure,) = (figure for figure in report.drawings if figure.name == "gallery-1")
+    assert figure not in report.figures
+    drawing = ElementTree.parse(tmp_path / "figures" / "gallery-1.svg").getroot()
+    links = [element.attrib["href"] for element in drawing.iter("{http://www.w3.org/2000/svg}image")]
+    assert len(links) == 3 * 8
+    with Image.open(tmp_path / "figures" / "gallery-1.png") as picture:
+        shown = np.asarray(picture.convert("RGB").crop((372, 0, 708, 336)).resize((32, 32), Image.Resampling.BOX))
+    first = round(0.4 * fabricated.N)  # the first that is broken
+    expected = np.round(255 * x_adv[first]).transpose(1, 2, 0)
+    assert np.abs(shown - expected).mean() < 3
+
+
 def test_figures_are_written_as_svg_and_png(tmp_path: Path) -> None:
     fabricated.result(tmp_path / "results")
     fabricated.corruptions(tmp_path / "results")

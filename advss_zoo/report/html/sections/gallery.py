@@ -24,13 +24,15 @@ from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.results import VERDICTS_FILE
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.report.html.evidence import Evaluation
-from advss_zoo.report.html.figure import Column, Section, Table
+from advss_zoo.report.html.figure import Column, Figure, Section, Table
 from advss_zoo.report.html.material import Material
+from advss_zoo.report.html.scene import Mark, Picture, Scene, Text, fitted
 
 MOST_RESULTS = 8
 BROKEN, STANDING = 6, 2  # images of a result: the first that are broken, and the first that withstand
 LARGEST = 96  # pixels of a side that are kept; larger images are shown smaller
 LONGEST = 1024  # pixels of a side that are read at all
+SIDE, GAP, CAPTION = 112.0, 12.0, 24.0  # of a picture in a drawing, between two, and what is written below it
 FULL = 0.4  # what the largest difference is amplified to
 
 Pixels = NDArray[np.float32]  # (C,H,W) or (B,C,H,W) in [0,1]
@@ -83,7 +85,32 @@ def section(material: Material) -> Section | None:
         "around grey and amplified as often as is written below it.",
         template="gallery.html.j2",
         context=rooms,
+        drawings=tuple(_drawing(f"gallery-{place}", room) for place, room in enumerate(rooms, 1)),
     )
+
+
+def _drawing(name: str, room: Room) -> Figure:
+    """A row for each image, and below each picture what it is taken for."""
+    marks: list[Mark] = []
+    for row, exhibit in enumerate(room.exhibits):
+        pictures = [
+            (exhibit.clean, exhibit.before),
+            (None if exhibit.unchanged else exhibit.adversarial, exhibit.after),
+            (None if exhibit.unchanged else exhibit.difference, f"\N{MULTIPLICATION SIGN} {room.factor}"),
+        ]
+        top = row * (SIDE + CAPTION)
+        for column, (link, said) in enumerate(pictures):
+            left = column * (SIDE + GAP)
+            if link:
+                marks.append(Picture(left, top, SIDE, SIDE, link))
+                text = fitted(said, SIDE)
+                marks.append(Text(left + SIDE / 2, top + SIDE + CAPTION / 2, text, "middle", tip=said))
+        if exhibit.unchanged:
+            marks.append(Text(SIDE + GAP, top + SIDE / 2, "no adversarial image found", colour="soft"))
+    columns = "clean, attacked and the difference" if room.factor else "attacked"
+    text = f"{len(room.exhibits)} images, {columns}; below each what it is taken for."
+    scene = Scene(len(room.exhibits) * (SIDE + CAPTION), tuple(marks))
+    return Figure(name, room.title, text, scene, room.table)
 
 
 def _rooms(material: Material) -> Iterator[Room]:
