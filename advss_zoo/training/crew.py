@@ -7,6 +7,7 @@ over the shares, so that it makes no difference whether processes or accumulatio
 
 from __future__ import annotations
 
+import atexit
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -55,6 +56,7 @@ class Crew:
             raise UsageError(f"{device} was asked for, but this process works on {self.device} already.")
         self._size, self._rank = self._accelerator.num_processes, self._accelerator.process_index
         self.total = self._size * accumulation  # shares of a batch
+        atexit.register(_leave)
 
     def prepare(self, module: nn.Module) -> nn.Module:
         """The module, its gradients averaged over processes."""
@@ -110,3 +112,9 @@ class Crew:
     def wait(self) -> None:
         """Until all processes are here."""
         self._accelerator.wait_for_everyone()
+
+
+def _leave() -> None:
+    """Take leave of the other processes, or threads that still wait for them abort this one as it ends."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
