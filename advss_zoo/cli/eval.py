@@ -245,7 +245,7 @@ def _baselines(folder: Path, protocols: list[Protocol], images: ImageSet) -> dic
     from advss_zoo.evaluation.protocols.corruptions import Corrupted, find_baseline
 
     return {
-        protocol.name: find_baseline(folder, protocol, images.content_sha256)
+        protocol.name: find_baseline(folder, protocol, images)
         for protocol in protocols
         if isinstance(protocol, Corrupted)
     }

@@ -267,6 +267,12 @@ def find(name: str) -> Dataset:
     raise UsageError(f"There is no data set named {name!r}.", f"{question}Known: {', '.join(names())}.")
 
 
+def whole(name: str) -> str | None:
+    """The data set that the images of this name begin; None where it is not the same on every machine."""
+    dataset = CIFAR10 if name == SUBSET else DATASETS.get(name)
+    return dataset.name if dataset and dataset.sha256 else None
+
+
 def digest(array: NDArray[Any]) -> str:
     """sha256 over the raw bytes of an array in C order."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

@@ -36,6 +36,17 @@ class Images:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How a result names them."""
+        return {
+            "name": self.name,
+            "split": self.split,
+            "n": len(self),
+            "indices": _describe_indices(self.index),
+            "content_sha256": self.content_sha256,
+        }
+
     def batch(self, rows: range, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """x float32 (B,C,H,W) in [0,1], y (B,), index (B,) of the images at `rows`."""
         chosen = list(rows)
@@ -63,6 +74,12 @@ def as_images(data: ImageSet | Arrays) -> Images:
     if not len(images):
         raise DataError(f"{images.name} holds no images.", "At least one is needed.")
     return images
+
+
+def _describe_indices(index: NDArray[np.int64]) -> str:
+    if np.array_equal(index, np.arange(len(index))):
+        return f"first {len(index)}"
+    return f"{len(index)} of them, sha256 {hashlib.sha256(index.astype('<i8').data).hexdigest()}"
 
 
 def _pixels(images: Any) -> NDArray[Any]:

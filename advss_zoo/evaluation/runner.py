@@ -6,7 +6,6 @@ images or passes), how many of them share the work (see `sharing`) or interrupti
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import sys
 import time
@@ -153,13 +152,7 @@ class _Work:
         """The parts of a result that are known beforehand."""
         facts: dict[str, Any] = {
             "model": {"name": subject.name, "sha256": subject.sha256, "weights_sha256": weights},
-            "data": {
-                "name": self.images.name,
-                "split": self.images.split,
-                "n": len(self.images),
-                "indices": _describe_indices(self.images.index),
-                "content_sha256": self.images.content_sha256,
-            },
+            "data": self.images.facts,
             "protocol": {**self.protocol.constants(), **({"quantize": True} if self.quantize else {})},
         }
         return {**facts, "fingerprint": fingerprint(**facts)}
@@ -272,9 +265,3 @@ class _Work:
 
 def _integers(tensor: Tensor) -> Integers:
     return tensor.cpu().numpy().astype(np.int32)
-
-
-def _describe_indices(index: np.ndarray) -> str:
-    if np.array_equal(index, np.arange(len(index))):
-        return f"first {len(index)}"
-    return f"{len(index)} of them, sha256 {hashlib.sha256(index.astype('<i8').data).hexdigest()}"

@@ -72,6 +72,12 @@ class Verdicts:
         joined.append({name: np.concatenate([mine, more.evidence[name]]) for name, mine in self.evidence.items()})
         return Verdicts(*joined)
 
+    def first(self, n: int) -> Verdicts:
+        """Those on the first `n` images, or all where there are fewer."""
+        cut: list[Any] = [None if array is None else array[:n] for array in self._all]
+        cut.append({name: array[:n] for name, array in self.evidence.items()})
+        return Verdicts(*cut)
+
     @property
     def _all(self) -> tuple[Integers | None, ...]:
         return self.index, self.label, self.clean_prediction, self.attacked_prediction

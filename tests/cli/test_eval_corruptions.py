@@ -60,9 +60,22 @@ def test_a_baseline_makes_an_mce(advss: Advss) -> None:
     assert found.status == 0
     assert "corruptions: mCE 100.00 against p1f4.mini" in found.stderr
     assert advss(*arguments, "--baseline", "mine", "--json").json["mce"] == {"corruptions": 1.0}
-    other = advss("eval", "p1f4.mini", "--attack", "corruptions", "--limit", "4", "--baseline", "mine")
+    other = advss("eval", "p1f4.mini", "--attack", "corruptions", "--limit", "32", "--baseline", "mine")
     assert (other.status, other.stdout) == (2, "")
     assert "There is no result of corruptions on these images in mine." in other.stderr
+    assert "--baseline DIR" in other.stderr
+
+
+@pytest.mark.parametrize("name", ["p1f3.mini", "p1f3"])
+def test_a_baseline_by_name_is_its_card_cut_to_these_images(name: str, advss: Advss) -> None:
+    """Cards tell of all 10,000 test images. An own evaluation on these few gives the same mCE."""
+    corruptions = ["--attack", "corruptions", "--limit", "40"]
+    assert advss("eval", "p1f3.mini", *corruptions, "--out", "theirs").status == 0
+    of_card = advss("eval", "p1f4.mini", *corruptions, "--baseline", name, "--out", "mine", "--json")
+    of_own = advss("eval", "p1f4.mini", *corruptions, "--baseline", "theirs", "--out", "mine", "--json")
+    assert of_card.status == of_own.status == 0
+    assert of_card.json["mce"]["corruptions"] == pytest.approx(of_own.json["mce"]["corruptions"], rel=0.02)
+    assert "against p1f3.mini" in of_card.stderr
 
 
 def test_a_baseline_without_mistakes_makes_no_mce_and_loses_nothing(advss: Advss) -> None:

@@ -22,14 +22,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from advss_zoo.data import catalogue
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, archive, corrupt
 from advss_zoo.data.corruptions.archive import ARCHIVES
 from advss_zoo.data.corruptions.base import SEVERITIES
+from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation.checks import predict
+from advss_zoo.evaluation.details import derive
+from advss_zoo.evaluation.images import as_images
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
-from advss_zoo.evaluation.results import RESULT_FILE, Result, check
+from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
+from advss_zoo.evaluation.verdicts import Verdicts
 
 
 @dataclass(frozen=True)
@@ -169,20 +174,49 @@ def mean_error_ratio(
     )
 
 
-def find_baseline(folder: Path, protocol: Protocol, content_sha256: str) -> Result:
-    """The result of `protocol` on the images of this sha256 that lies somewhere below `folder`.
+def find_baseline(folder: Path, protocol: Protocol, images: ImageSet) -> Result:
+    """The result of `protocol` on these images that lies somewhere below `folder`, perhaps cut from one on more images.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or there are some of several models.
         AdvssError: a result there is damaged.
     """
-    for path in sorted(folder.rglob(RESULT_FILE)):
-        found = Result.read(path)
-        if (found.protocol, found.data["content_sha256"]) == (protocol.constants(), content_sha256):
-            return check(path)
-    raise UsageError(
-        f"There is no result of {protocol.label()} on these images in {folder}.",
-        f"Evaluate the baseline first, with --attack {protocol.name} on the same images.",
+    recorded = {path: Result.read(path) for path in sorted(folder.rglob(RESULT_FILE))}
+    of_protocol = [path for path, result in recorded.items() if result.protocol == protocol.constants()]
+    found = [result for path in of_protocol if (result := _on(images, path, recorded[path]))]
+    if not found:
+        raise UsageError(
+            f"There is no result of {protocol.label()} on these images in {folder}.",
+            f"Evaluate the baseline first, with --attack {protocol.name} on the same images, and give the folder of "
+            "its results: --baseline DIR.",
+        )
+    models = {result.model["weights_sha256"]: result.model["name"] for result in found}
+    if len(models) > 1:
+        named = " and ".join(models.values())
+        raise UsageError(f"There are results of {protocol.label()} of {named} in {folder}.", "Give the folder of one.")
+    return found[0]
+
+
+def _on(images: ImageSet, path: Path, recorded: Result) -> Result | None:
+    """The result at `path`, on these images alone; None where it is on others, or that cannot be told.
+
+    Of a data set that is the same everywhere, name, positions and labels say what the images are.
+    """
+    if recorded.data["content_sha256"] == images.content_sha256:
+        return check(path)
+    whole = catalogue.whole(images.name)
+    if whole is None or whole != catalogue.whole(recorded.data["name"]) or images.split != recorded.data["split"]:
+        return None
+    result, verdicts = check(path), Verdicts.read(path.with_name(VERDICTS_FILE)).first(len(images))
+    if not (np.array_equal(verdicts.index, images.index) and np.array_equal(verdicts.label, images.labels)):
+        return None
+    return replace(
+        result,
+        data=as_images(images).facts,
+        n=len(verdicts),
+        verdicts={"file": VERDICTS_FILE, "sha256": verdicts.sha256},
+        details=derive(result.protocol, verdicts),
+        **verdicts.scores(),
     )
 
 

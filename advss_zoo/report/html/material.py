@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
-from advss_zoo.data.catalogue import CIFAR10, SUBSET
+from advss_zoo.data.catalogue import whole
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.report.html.charts.series import Look, Value
@@ -88,8 +88,7 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 def data_set(evaluation: Evaluation) -> str:
     """The data set that the images are of; those that come with the package are of CIFAR-10."""
-    name = evaluation.data.name
-    return CIFAR10.name if name == SUBSET else name
+    return whole(evaluation.data.name) or evaluation.data.name
 
 
 def by_data(evaluations: Iterable[Evaluation]) -> list[list[Evaluation]]:

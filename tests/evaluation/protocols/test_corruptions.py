@@ -15,7 +15,7 @@ from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.protocols.corruptions import find_baseline, mean_corruption_error, mean_error_ratio
 from advss_zoo.evaluation.results import check
-from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 
 COUNT = 12
@@ -198,10 +198,45 @@ def test_the_baseline_is_that_of_the_same_protocol_and_images(patches, few, tmp_
         folder = tmp_path / "deep" / str(place)
         made[len(images), seed] = evaluate(patches, images, parse("corruptions", seed=seed), out=folder)
     for (count, seed), result in made.items():
-        found = find_baseline(tmp_path, parse("corruptions", seed=seed), few.first(count).content_sha256)
+        found = find_baseline(tmp_path, parse("corruptions", seed=seed), few.first(count))
         assert found == result
     with pytest.raises(UsageError, match=r"no result of corruptions on these images in .*deep"):
-        find_baseline(tmp_path / "deep", parse("corruptions"), few.first(3).content_sha256)
+        find_baseline(tmp_path / "deep", parse("corruptions"), few.first(3))  # of a folder at any size
     (folder / "verdicts.npz").unlink()
     with pytest.raises(AdvssError, match="verdicts"):
-        find_baseline(tmp_path, parse("corruptions"), few.content_sha256)
+        find_baseline(tmp_path, parse("corruptions"), few)
+
+
+def test_a_baseline_on_more_images_is_cut_to_these(patches, few, tmp_path):
+    """Its numbers are those of an evaluation on these images alone; the images shipped are the first of CIFAR-10."""
+    every = replace(few, name="cifar10")
+    evaluate(patches, every, "corruptions", out=tmp_path)
+    for images in (every.first(5), replace(few.first(5), name="cifar10-1k")):
+        found, alone = find_baseline(tmp_path, parse("corruptions"), images), evaluate(patches, images, "corruptions")
+        assert found.details == alone.details
+        assert (found.data, found.n, found.ta, found.ta_ci95) == (alone.data, 5, alone.ta, alone.ta_ci95)
+
+
+def test_a_baseline_on_other_images_or_on_fewer_is_none(patches, few, tmp_path):
+    every = replace(few, name="cifar10")
+    evaluate(patches, every.first(5), "corruptions", out=tmp_path)
+    labels = np.concatenate([(every.labels[:1] + 1) % 10, every.labels[1:]])
+    others = [
+        every,
+        every.take([1, 0]),
+        replace(every, labels=labels).first(3),
+        replace(every, name="cifar100").first(3),
+        replace(every, split="train").first(3),
+    ]
+    for images in others:
+        with pytest.raises(UsageError, match="no result of corruptions on these images"):
+            find_baseline(tmp_path, parse("corruptions"), images)
+
+
+def test_baselines_of_several_models_in_one_folder_are_not_chosen_from(patches, few, tmp_path):
+    """Of whatever comes first in the alphabet nobody has said that it is meant."""
+    for name, model in (("one", patches), ("other", nn.Sequential(patches, nn.BatchNorm1d(10)))):
+        evaluate(model, few, "corruptions", out=tmp_path / name, subject=Subject(name))
+    with pytest.raises(UsageError, match=r"results of corruptions of one and other in .*Give the folder of one"):
+        find_baseline(tmp_path, parse("corruptions"), few)
+    assert find_baseline(tmp_path / "other", parse("corruptions"), few).model["name"] == "other"
