@@ -65,9 +65,13 @@ class Generated(Dataset):
 
 @dataclass(frozen=True, kw_only=True)
 class Subset(Dataset):
-    """`count` images of another data set for training, as many of each class, after those that are held out."""
+    """`count` images of another data set for training, as many of each class, after those that are held out.
 
-    whole: Generated
+    Of a generated data set, which has no validation split, other images are held out; of any other the images of its
+    own validation split, so that all trunks are validated on the same images.
+    """
+
+    whole: Generated | Cifar
     count: int
 
 
@@ -234,6 +238,30 @@ def _edm_subset(thousands: int) -> Subset:
     )
 
 
+def _cifar10_subset(thousands: int, images_sha256: str, labels_sha256: str) -> Subset:
+    return Subset(
+        name=f"cifar10-{thousands}k",
+        title=f"CIFAR-10-{thousands}K",
+        classes=CIFAR10.classes,
+        splits=("train",),
+        sha256=MappingProxyType({"train_images": images_sha256, "train_labels": labels_sha256}),
+        held_out=5_000,
+        whole=CIFAR10,
+        count=1_000 * thousands,
+    )
+
+
+CIFAR10_5K = _cifar10_subset(
+    5,
+    "b15f2662d9f720ee8d952a84da978959b3574c25935be2ac2c5a776d2a520641",
+    "fb040dc897e8af4046bc237523e78ece58953a8838762ee8d8572f96bf8d6693",
+)
+CIFAR10_15K = _cifar10_subset(
+    15,
+    "9636cf5e10a92afd55e0f8eeb6317789dd215c4aeb19c9b769051a977c069ffa",
+    "1b974b1c4c37d0135f10b78a43cb13314f496a1d6d2b81b6f7d2b8190eafa98c",
+)
+
 RESTRICTED_IMAGENET = GroupedImageNet(
     name="restricted-imagenet",
     title="Restricted ImageNet",
@@ -245,7 +273,15 @@ RESTRICTED_IMAGENET = GroupedImageNet(
 Chen et al. 2020 group 190 classes as 10. Their list is in no source that could be found; this is not it.
 """
 
-_ALL: tuple[Dataset, ...] = (CIFAR10, CIFAR100, EDM_1M, *map(_edm_subset, (30, 50, 150)), RESTRICTED_IMAGENET)
+_ALL: tuple[Dataset, ...] = (
+    CIFAR10,
+    CIFAR10_5K,
+    CIFAR10_15K,
+    CIFAR100,
+    EDM_1M,
+    *map(_edm_subset, (30, 50, 150)),
+    RESTRICTED_IMAGENET,
+)
 DATASETS: Mapping[str, Dataset] = MappingProxyType({dataset.name: dataset for dataset in _ALL})
 
 

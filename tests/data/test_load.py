@@ -63,7 +63,8 @@ def test_unknown_splits(name: str, split: Any) -> None:
 
 def test_names() -> None:
     edm = ["edm-150k", "edm-1m", "edm-30k", "edm-50k"]
-    assert names() == ["cifar10", "cifar10-1k", "cifar100", *edm, "restricted-imagenet"]
+    cifar = ["cifar10", "cifar10-15k", "cifar10-1k", "cifar10-5k", "cifar100"]
+    assert names() == [*cifar, *edm, "restricted-imagenet"]
 
 
 def test_loading_needs_no_torch() -> None:

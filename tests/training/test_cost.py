@@ -28,6 +28,7 @@ def test_passes_an_image(monkeypatch, name, options, passes):
 def test_images_that_are_trained_on():
     assert cost.training_images("cifar10") == 45_000
     assert cost.training_images("edm-30k") == 30_000
+    assert cost.training_images("cifar10-5k") == 5_000
 
 
 def test_the_time_grows_with_the_epochs(monkeypatch):

@@ -97,10 +97,15 @@ def test_there_is_one_for_every_checkpoint_of_tables_3_to_8():
     assert sum(r.scenario in ("p2", "p3", "rs") for r in of_the_tables) == PRETRAINED
 
 
-def test_the_small_nets_fill_table_3():
-    tasks, scenarios = ("selfie", "rotation", "jigsaw"), ("p2f3", "p2f4", "p3f1", "p3f2", "p3f3", "p3f4")
+def test_the_small_nets_fill_tables_3_5_7_8_and_figure_3():
+    tasks, scenarios = (
+        ("selfie", "rotation", "jigsaw"),
+        ("p2f3", "p2f4", "p3f1", "p3f2", "p3f3", "p3f4", "rsf2", "rsf4"),
+    )
     wanted = {f"{task}-{scenario}.mini" for task in tasks for scenario in scenarios}
-    assert wanted | {"p1f3.mini", "p1f4.mini", "apse-p3f4.mini", "apdpe-p3f4.mini"} <= set(recipe.names())
+    wanted |= {f"selfie-{count}-{scenario}.mini" for count in ("5k", "15k") for scenario in ("p3f2", "p3f4")}
+    others = {"p1f3.mini", "p1f4.mini", "oneshot-f4.mini", "apse-p3f4.mini", "apdpe-p3f4.mini"}
+    assert wanted | others <= set(recipe.names())
 
 
 @pytest.mark.parametrize("tag", ["mini", "r50"])
