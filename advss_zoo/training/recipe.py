@@ -186,6 +186,11 @@ class Recipe(_Named):
         """Pixels a side of the images."""
         return self.image_size or self.architecture.image_size
 
+    @property
+    def threat(self) -> Pgd | None:
+        """The attack that validation measures RA with, where training ended with an adversary at all."""
+        return self.validation.attack if self.adversary[-1].passes else None
+
     def head_alone(self, progress: float) -> bool:
         """Is the trunk frozen at this moment of training?"""
         return self.trains == "head" or progress < self.head_first
