@@ -10,13 +10,15 @@ import numpy as np
 
 from advss_zoo.data import cache
 from advss_zoo.data.catalogue import SUBSET, find, names
+from advss_zoo.data.folder import listing
+from advss_zoo.data.folder.division import SHARES
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet, Split
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.subset import load_subset
 from advss_zoo.errors import UsageError
 
-__all__ = ["in_order", "is_own", "load", "names"]
+__all__ = ["count_for_training", "in_order", "is_own", "load", "names"]
 
 SILENT = Reporter()
 
@@ -44,6 +46,17 @@ def load(name: str, split: Split, *, side: int = 32, reporter: Reporter = SILENT
         return load_subset()
     images, labels = cache.read(dataset, split)
     return ImageSet(name, split, images, labels.astype(np.int64), np.arange(len(labels)), dataset.classes)
+
+
+def count_for_training(name: str) -> int:
+    """Count the images that training on a data set uses, without reading it; of a folder, about.
+
+    Raises:
+        UsageError: no data set has that name.
+    """
+    if is_own(name):
+        return listing.count_for_training(Path(name), share=1 - sum(SHARES.values()))
+    return find(name).count_for_training
 
 
 def is_own(name: str) -> bool:

@@ -32,7 +32,7 @@ from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import Batch
 from advss_zoo.seeds import derived_seed
-from advss_zoo.training import curves, log, parents, state
+from advss_zoo.training import cost, curves, log, parents, state
 from advss_zoo.training.board import Board
 from advss_zoo.training.crew import Crew, Share
 from advss_zoo.training.examples import Examples
@@ -40,6 +40,7 @@ from advss_zoo.training.parents import Inherited, inherit_trunk
 from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.training.schedules import learning_rate
+from advss_zoo.training.speeds import Stopwatch
 from advss_zoo.training.validation import accuracies
 from advss_zoo.zoo import CONFIG, WEIGHTS, checkpoint
 from advss_zoo.zoo.runs import CURVES, LAST, RECIPE
@@ -105,7 +106,12 @@ def train(
         if crew.is_first:
             _sweep(out)
             write_atomically(out / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
-        trainer.run(progress)
+        begun = trainer.step
+        with Stopwatch(crew.device) as watch:
+            trainer.run(progress)
+        if crew.total == recipe.accumulation:  # one process
+            records = [record for record in log.read(trainer.log_file) if record["step"] > begun]
+            cost.remember_run(recipe, records, trainer.total_steps, watch)
     return out / recipe.ship
 
 
