@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.arithmetic import exact_arithmetic
 from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes, predict
 from advss_zoo.evaluation.details import RIGHT_8BIT
 from advss_zoo.evaluation.effort import Effort
@@ -37,6 +36,7 @@ from advss_zoo.evaluation.sharing import Claims, own_device, processes
 from advss_zoo.evaluation.store import Store, fingerprint
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.memory import keep_freed_memory
+from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 

@@ -27,6 +27,7 @@ from advss_zoo.data.splits import train_and_validation
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import explained, read_json, remove_leftovers, write_atomically, write_json
 from advss_zoo.memory import keep_freed_memory
+from advss_zoo.models.arithmetic import ieee_float32
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import Network
@@ -102,7 +103,7 @@ def train(
     crew.wait()
     trainer = Trainer(recipe, out, crew)  # before the folder is claimed: data or parent may be missing
     crew.wait()
-    with _alone(out) if crew.is_first else nullcontext():
+    with _alone(out) if crew.is_first else nullcontext(), ieee_float32():
         if crew.is_first:
             _sweep(out)
             write_atomically(out / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
