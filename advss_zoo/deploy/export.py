@@ -20,7 +20,7 @@ from advss_zoo.deploy.metadata import Metadata, is_name
 from advss_zoo.deploy.onnx_model import SUFFIX, OnnxModel, require
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import write_atomically
-from advss_zoo.training import recipe
+from advss_zoo.zoo import checkpoint
 from advss_zoo.zoo.load import Loaded
 
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"
@@ -107,14 +107,10 @@ def describe(loaded: Loaded, folders: list[Path]) -> Metadata:
     )
 
 
-def _threat(folder: Path) -> tuple[str, float] | tuple[None, None]:
-    """Norm and eps that training was watched with, where it ended with an attack and its recipe is known."""
-    try:
-        made = recipe.load(folder / "recipe.yaml")
-    except AdvssError:
-        return None, None
-    watched = made.validation.attack
-    return (watched.norm, watched.eps) if made.adversary[-1].passes else (None, None)
+def _threat(folder: Path) -> tuple[str | None, float | None]:
+    """Norm and eps that a checkpoint was trained for, as far as that is known."""
+    made = checkpoint.read_config(folder).provenance
+    return (made.norm, made.eps) if made else (None, None)
 
 
 def to_onnx(loaded: Loaded, metadata: Metadata, example: Tensor) -> bytes:

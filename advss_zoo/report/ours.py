@@ -18,12 +18,11 @@ from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result
 from advss_zoo.evaluation.statistics import Estimate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report import paper
-from advss_zoo.training import recipe
 from advss_zoo.zoo import RESULTS, checkpoint, ensembles, index, sources
 from advss_zoo.zoo.checkpoint import CONFIG
 from advss_zoo.zoo.ensembles import combined_sha256
 from advss_zoo.zoo.index import Entry
-from advss_zoo.zoo.runs import ENSEMBLE, LAST, RECIPE
+from advss_zoo.zoo.runs import ENSEMBLE, LAST
 
 PROTOCOL, TRANSFER, UNFORESEEN = "pgd20", "transfer", "unforeseen"
 DATA = (catalogue.CIFAR10.name, catalogue.SUBSET)  # the second is the first 1,000 images of the first
@@ -270,12 +269,11 @@ class Ours:
         for path in sorted((self.runs / full_name).glob(f"*/{CONFIG}")):
             try:
                 config = checkpoint.read_config(path.parent)
-                shipped = recipe.load(path.with_name(RECIPE)).ship
             except AdvssError as error:
                 self.unreadable[error.message] = None
                 continue
             if made := config.provenance:
-                yield Kept(made.picked, config.sha256, made.epochs, made.picked == shipped)
+                yield Kept(made.picked, config.sha256, made.epochs, made.picked == made.deployed)
 
     def _read_all(self) -> Iterator[tuple[Result, Path]]:
         for path in sorted(self.runs.rglob(RESULT_FILE)):

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import file_name
-from advss_zoo.training import recipe
 from advss_zoo.zoo import WEIGHTS, checkpoint
-from advss_zoo.zoo.runs import RECIPE
 
 
 def folder_name(full_name: str, data: str, *, pick: str | None = None, limit: int | None = None) -> str:
@@ -17,7 +15,7 @@ def folder_name(full_name: str, data: str, *, pick: str | None = None, limit: in
 
 
 def pick_of(model: str | None) -> str | None:
-    """Which weights of its run a checkpoint has, where they are not those that the run ships.
+    """Which weights of its run a checkpoint has, where they are not those that the run stands for.
 
     Args:
         model: the path of a checkpoint folder or of the weights in one; of anything else nothing is known.
@@ -27,7 +25,7 @@ def pick_of(model: str | None) -> str | None:
     path = Path(model)
     folder = path.parent if path.name == WEIGHTS else path
     try:
-        made, shipped = checkpoint.read_config(folder).provenance, recipe.load(folder / RECIPE).ship
+        made = checkpoint.read_config(folder).provenance
     except AdvssError:
         return None
-    return made.picked if made and made.picked != shipped else None
+    return made.picked if made and made.picked != made.deployed else None

@@ -18,7 +18,7 @@ from advss_zoo.report.places import folder_name
 from advss_zoo.training import cost, recipe
 from advss_zoo.zoo import CONFIG, load, sources
 from advss_zoo.zoo.ensembles import combined_sha256
-from advss_zoo.zoo.runs import ENSEMBLE, LAST, RECIPE, RUNS
+from advss_zoo.zoo.runs import ENSEMBLE, LAST, RECIPE, RUNS, checkpoint_in
 
 AnyRecipe: TypeAlias = recipe.Recipe | recipe.EnsembleRecipe
 Profile: TypeAlias = Literal["paper", "fast"]
@@ -137,6 +137,8 @@ def _folder(full_name: str, runs: Path, pick: str | None = None, profile: Profil
     run = runs / full_name
     if pick:
         return run / pick
+    if (run / LAST / CONFIG).is_file():
+        return checkpoint_in(run)
     found = recipe.load_any(run / RECIPE) if (run / RECIPE).is_file() else load_recipe(full_name, profile)
     return run / (ENSEMBLE if isinstance(found, recipe.EnsembleRecipe) else found.ship)
 

@@ -205,6 +205,11 @@ class Recipe(_Named):
         begins = [0.0, *(phase.until for phase in phases)]
         return [(phase.until - begin, phase.side) for phase, begin in zip(phases, begins, strict=False)]
 
+    @property
+    def threat(self) -> Pgd | None:
+        """The attack that validation measures RA with, where training ended with an adversary at all."""
+        return self.validation.attack if self.adversary[-1].passes else None
+
     def head_alone(self, progress: float) -> bool:
         """Is the trunk frozen at this moment of training?"""
         return self.trains == "head" or progress < self.head_first

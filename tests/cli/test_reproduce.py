@@ -201,6 +201,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                     data="cifar10",
                     split="train",
                     picked=picked,
+                    deployed=recipe.ship,
                     epochs=3.0,
                 ),
             )

@@ -25,6 +25,7 @@ from advss_zoo.deploy.metadata import Metadata
 from advss_zoo.deploy.onnx_model import OnnxModel
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import sha256_of
+from advss_zoo.zoo import checkpoint
 from advss_zoo.zoo.load import Loaded
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -176,7 +177,9 @@ def test_a_class_that_a_file_cannot_name_is_refused_before_any_work() -> None:
     assert "Rename it" in refused.value.hint
 
 
-def test_without_a_recipe_nothing_is_promised(tmp_path: Path) -> None:
+def test_without_provenance_nothing_is_promised(tmp_path: Path) -> None:
+    network, config = checkpoint.load(torch_model.folders("p1f4")[0])
+    checkpoint.save(tmp_path, network.state_dict(), config.model_copy(update={"provenance": None}))
     assert describe(Loaded(torch.nn.Identity(), "bare", "0" * 64, CIFAR, 32), [tmp_path]).eps is None
 
 

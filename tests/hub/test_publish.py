@@ -327,6 +327,7 @@ def run(described: Path, tmp_path: Path) -> Path:
         data="cifar10",
         split="train",
         picked="average",
+        deployed="average",
         epochs=2.0,
     )
     shutil.copytree(described, folder / "average")

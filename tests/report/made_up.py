@@ -79,6 +79,7 @@ def train(runs: Path, name: str, picked: str, epochs: float) -> None:
             data="cifar10",
             split="train",
             picked=picked,
+            deployed="average",
             epochs=epochs,
         ),
     )
