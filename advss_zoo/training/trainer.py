@@ -36,7 +36,7 @@ from advss_zoo.seeds import derived_seed
 from advss_zoo.training import cost, curves, log, parents, state
 from advss_zoo.training.board import Board
 from advss_zoo.training.crew import Crew, Share
-from advss_zoo.training.examples import Examples
+from advss_zoo.training.examples import Examples, resized
 from advss_zoo.training.parents import Inherited, inherit_trunk
 from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe, load
@@ -283,8 +283,9 @@ class Trainer:
         return self._order(epoch)[position * size : (position + 1) * size]
 
     def _batch(self, index: Tensor) -> Batch:
-        epoch = self.step // self.steps_per_epoch
-        images = self.recipe.augmentation(self.training.images(index), index, self._seed("augmentation", epoch))
+        epoch, side = self.step // self.steps_per_epoch, self.recipe.side_at(self.step / self.total_steps)
+        augmented = self.recipe.augmentation.scaled(side / self.recipe.side)
+        images = augmented(resized(self.training.images(index), side), index, self._seed("augmentation", epoch))
         return self.recipe.objective.transform(
             images, self.training.labels[index], index, self._seed("transform", epoch)
         )
@@ -393,8 +394,11 @@ class Trainer:
                 self._export(f"best-{kind}", self._averaged)
 
     def _has_collapsed(self, ra: float) -> bool:
-        """Without an attack in training RA is expected to go."""
-        adversary, _ = self.recipe.phase((self.step - 1) / self.total_steps)
+        """Without an attack in training RA is expected to go; on small images, RA at full size is no measure of it."""
+        progress = (self.step - 1) / self.total_steps
+        if self.recipe.side_at(progress) < self.recipe.side:
+            return False
+        adversary, _ = self.recipe.phase(progress)
         chance = max(0.1, 2 / math.sqrt(len(self.validation)))  # of few images many fall by chance
         best = self.best["ra"]
         return adversary.passes > 0 and ra < COLLAPSE * best and best - ra > chance
