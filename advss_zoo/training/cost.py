@@ -86,11 +86,11 @@ def attack_passes(recipe: Recipe) -> float:
 
 def pieces(recipe: Recipe) -> Iterator[Piece]:
     """Cut a training wherever the cost of a step changes: here is the place for more that changes it."""
-    ends = {recipe.head_first, *(phase.until for phase in recipe.adversary)} - {0.0}
+    ends = {recipe.head_first, *(phase.until for phase in [*recipe.adversary, *recipe.resolution])} - {0.0}
     begin = 0.0
     for end in sorted(ends):
         adversary, _ = recipe.phase(begin)
-        yield Piece(begin, end, adversary.passes, recipe.side, recipe.head_alone(begin))
+        yield Piece(begin, end, adversary.passes, recipe.side_at(begin), recipe.head_alone(begin))
         begin = end
 
 

@@ -75,6 +75,12 @@ def test_a_trunk_that_is_frozen_at_first_is_timed_as_such(asked):
     }
 
 
+def test_images_that_grow_are_timed_at_each_size(asked):
+    made = recipe.load("selfie-p3f4.small")
+    assert {piece.side for piece in cost.pieces(made)} == {16, 24, 32}
+    assert sum(piece.share for piece in cost.pieces(made)) == pytest.approx(1)
+
+
 def test_it_is_a_share_of_the_batch_that_is_timed(asked):
     cost.estimate(recipe.load("p1f4.mini", ["accumulation=4"]))
     assert {work.batch_size for _, work in asked} == {32}
