@@ -21,7 +21,7 @@ from advss_zoo.data.cache import cache_file
 from advss_zoo.data.catalogue import EDM_1M, Subset, find
 from advss_zoo.data.edm import balanced_order
 from advss_zoo.data.get import get
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.data.sources import Arrays
 from advss_zoo.data.splits import train_and_validation
@@ -42,7 +42,7 @@ class TestFromAFile:
     def test_the_file_or_its_folder(self, named: str, npz: Path, edm_arrays: Arrays, cache: Path) -> None:
         path = get("edm-1m", npz.parent / named)
         assert path == cache / "data" / "edm-1m.safetensors"
-        images = load("edm-1m", "train")
+        images = load_data("edm-1m", "train")
         np.testing.assert_array_equal(images.images, edm_arrays["image"].transpose(0, 3, 1, 2))
         np.testing.assert_array_equal(images.labels, edm_arrays["label"])
         assert images.classes[:2] == ("airplane", "automobile")
@@ -62,7 +62,7 @@ class TestFromAFile:
             yield lambda done, total: counts.append((done, total))
 
         get("edm-1m", npz, Reporter(progress=progress))
-        assert load("edm-1m", "train").content_sha256 == sha256
+        assert load_data("edm-1m", "train").content_sha256 == sha256
         assert counts == [(64, 200), (128, 200), (192, 200), (200, 200)]
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ class TestFromAFile:
 
 def load_sha256(npz: Path) -> str:
     get("edm-1m", npz)
-    return load("edm-1m", "train").content_sha256
+    return load_data("edm-1m", "train").content_sha256
 
 
 @pytest.mark.usefixtures("tiny_edm")
@@ -116,7 +116,7 @@ class TestSubsets:
         ]
         cache_file(EDM_1M).unlink()
         assert get("edm-30k") == path
-        images = load("edm-30k", "train")
+        images = load_data("edm-30k", "train")
         assert len(images) == 50
         assert not isinstance(images.images, np.memmap)
 
@@ -126,7 +126,7 @@ class TestSubsets:
         monkeypatch.setattr(edm, "PIECE", 7)
         for name in ("edm-30k", "edm-150k"):
             get(name, npz)
-        small, large = load("edm-30k", "train"), load("edm-150k", "train")
+        small, large = load_data("edm-30k", "train"), load_data("edm-150k", "train")
         np.testing.assert_array_equal(small.images, large.first(50).images)
         np.testing.assert_array_equal(small.labels, large.first(50).labels)
         label_of = dict(zip(map(bytes, edm_arrays["image"].transpose(0, 3, 1, 2)), edm_arrays["label"], strict=True))
@@ -136,7 +136,7 @@ class TestSubsets:
     @pytest.mark.parametrize(("name", "count"), [("edm-30k", 30), ("edm-150k", 90)])
     def test_both_parts_are_balanced_and_validation_is_the_same(self, name: str, count: int, npz: Path) -> None:
         get(name, npz)
-        images = load(name, "train")
+        images = load_data(name, "train")
         train, validation = train_and_validation(images)
         assert np.bincount(images.labels[train]).tolist() == [count // 10] * 10
         assert validation.tolist() == list(range(20))
@@ -247,7 +247,7 @@ class TestFromTheHub:
         assert (outcome.returncode, outcome.stdout) == (0, f"{path}\n"), outcome.stderr
         assert f"downloading https://huggingface.co{Hub.PATH}" in outcome.stderr
         assert f"GET {Hub.PATH}" in Hub.requests
-        np.testing.assert_array_equal(load("edm-1m", "train").labels, edm_arrays["label"])
+        np.testing.assert_array_equal(load_data("edm-1m", "train").labels, edm_arrays["label"])
         assert [file.name for file in path.parent.iterdir()] == [path.name]
 
     def test_damaged_bytes_are_not_kept(
