@@ -214,7 +214,7 @@ def _train(step: Step, folder: Path, device: str, profile: Profile) -> None:
 
 def _evaluate(step: Step, folder: Path, device: str) -> None:
     from advss_zoo.cli.measure import measure
-    from advss_zoo.data.load import load as load_data
+    from advss_zoo.data.load import load_data
     from advss_zoo.evaluation import protocols
     from advss_zoo.report import plan
     from advss_zoo.report.ours import DATA

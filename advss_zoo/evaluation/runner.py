@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.attacks.checks import predict
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes, predict
+from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes
 from advss_zoo.evaluation.details import RIGHT_8BIT
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Arrays, Images, as_images

@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import Network

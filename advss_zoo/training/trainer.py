@@ -537,7 +537,7 @@ class Trainer:
 
     def _load_data(self) -> None:
         """The training images in two parts. The test images are never read here."""
-        everything = data.load(self.recipe.data, "train", side=self.recipe.side)
+        everything = data.load_data(self.recipe.data, "train", image_size=self.recipe.side)
         training, validation = train_and_validation(everything)
         self.data_name, self.classes, self.available = everything.name, everything.classes, len(everything)
         found = everything.images.shape[-1]

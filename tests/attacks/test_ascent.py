@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from advss_zoo.attacks.pgd import input_gradient, pgd
+from advss_zoo.attacks.ascent import ascend, input_gradient
 from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import AdvssError
 from advss_zoo.models.architecture import Architecture
@@ -30,7 +30,7 @@ def test_equals_the_algorithm_as_the_paper_writes_it(model):
         cross_entropy(model(z), y).backward()
         z = z.detach() + STEP * z.grad.sign()
         z = torch.min(torch.max(z, x - EPS), x + EPS).clamp(0, 1)
-    ours = pgd(
+    ours = ascend(
         lambda inputs: cross_entropy(model(inputs), y, reduction="sum"),
         x,
         start,
@@ -46,7 +46,7 @@ def test_equals_the_algorithm_as_the_paper_writes_it(model):
 def test_a_linear_loss_is_driven_to_the_border(norm):
     x, weights = torch.full((3, 3, 8, 8), 0.5), torch.randn(3, 3, 8, 8)
     threat = ThreatModel(norm, 0.1 if norm == "linf" else 0.5)
-    found = pgd(lambda z: (z * weights).sum(), x, x, threat=threat, steps=60, step_size=threat.eps / 5)
+    found = ascend(lambda z: (z * weights).sum(), x, x, threat=threat, steps=60, step_size=threat.eps / 5)
     assert torch.allclose(found, x + threat.eps * threat.direction(weights), atol=1e-5)
 
 
@@ -54,7 +54,7 @@ def test_a_zero_gradient_leaves_the_pixel():
     x = torch.full((1, 3, 2, 2), 0.5)
     for norm in ("linf", "l2"):
         threat = ThreatModel(norm, 0.1)
-        assert torch.equal(pgd(lambda z: (z * 0).sum(), x, x, threat=threat, steps=3, step_size=0.01), x)
+        assert torch.equal(ascend(lambda z: (z * 0).sum(), x, x, threat=threat, steps=3, step_size=0.01), x)
 
 
 def test_weights_get_no_gradient():
@@ -70,4 +70,4 @@ def test_a_gradient_that_is_not_finite_is_a_sentence(value):
     spoilt[1, 0, 0, 0] = value
     for norm in ("linf", "l2"):
         with pytest.raises(AdvssError, match="NaN or infinite for 1 of 3 images"):
-            pgd(lambda z: (z * spoilt).sum(), x, x, threat=ThreatModel(norm, 0.1), steps=2, step_size=0.01)
+            ascend(lambda z: (z * spoilt).sum(), x, x, threat=ThreatModel(norm, 0.1), steps=2, step_size=0.01)

@@ -7,7 +7,7 @@ from scipy import stats
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from advss_zoo.attacks.unforeseen.targets import targeted_loss, wrong_class
+from advss_zoo.attacks.kang2019.targets import targeted_loss, wrong_class
 
 INDEX = torch.arange(9000)
 

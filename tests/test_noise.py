@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from advss_zoo.attacks.noise import per_image_normal, per_image_uniform
+from advss_zoo.noise import per_image_normal, per_image_uniform
 
 SHAPE = (3, 8, 8)
 FROZEN = ["0.0034846", "0.4880758", "0.0788476", "0.3683179", "0.1064850", "0.9697247"]

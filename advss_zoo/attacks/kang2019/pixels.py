@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from advss_zoo.attacks.unforeseen.base import Unforeseen
-from advss_zoo.attacks.unforeseen.regions import Ball, L1Ball, L2Ball, LinfBall
+from advss_zoo.attacks.kang2019.base import Unforeseen
+from advss_zoo.attacks.kang2019.regions import Ball, L1Ball, L2Ball, LinfBall
 
 
 class Pixels(Unforeseen, ABC):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.signal import correlate2d
 
-from advss_zoo.attacks.unforeseen.gabor import Gabor, equalised, kernels
+from advss_zoo.attacks.kang2019.gabor import Gabor, equalised, kernels
 
 
 def kernel(sides, sigma, frequency, angle):

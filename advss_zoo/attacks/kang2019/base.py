@@ -10,9 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.attacks.ascent import input_gradient
+from advss_zoo.attacks.checks import check_counts
+from advss_zoo.attacks.eps import check_eps
+from advss_zoo.attacks.kang2019.regions import TOLERANCE, Region
 from advss_zoo.attacks.threat import Loss
-from advss_zoo.attacks.unforeseen.regions import TOLERANCE, Region
 from advss_zoo.errors import AdvssError, UsageError
 
 
@@ -113,8 +115,10 @@ class Unforeseen(ABC):
             UsageError: a constant makes no sense, or the attack is not defined for images of this shape.
             AdvssError: the gradient is not finite, or the attack left its region, which is a defect of the attack.
         """
-        if not (0 < eps < math.inf and steps >= 1 and (step_size is None or 0 < step_size < math.inf)):
-            raise UsageError(f"{cls.name} with eps {eps}, {steps} steps of size {step_size} is no attack.")
+        check_counts(steps=steps)
+        check_eps(eps, None)
+        if step_size is not None:
+            check_eps(step_size, None, "step_size")
         attack = cls(x, eps=eps, index=index, seed=seed)
         v = attack.search(loss, steps, cls.step_size(eps, steps) if step_size is None else step_size)
         size = attack.region.size(v)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from advss_zoo.attacks.checks import Network, check_finite_gradient, predict
 from advss_zoo.attacks.threat import Loss, ThreatModel
-from advss_zoo.errors import AdvssError
+
+LINF_STEP = 2 / 255
+# Restart r draws from seed + r * this, so that restart 1 of seed 0 is not restart 0 of seed 1.
+RESTART_STRIDE = 1_000_003
+
+
+def default_step(norm: str, eps: float, steps: int) -> float:
+    """The paper's 2/255; in l2, what lets N steps cross the ball (Madry et al. 2018)."""
+    return LINF_STEP if norm == "linf" else 2.5 * eps / steps
 
 
 def input_gradient(loss: Loss, x: Tensor) -> Tensor:
@@ -16,7 +27,7 @@ def input_gradient(loss: Loss, x: Tensor) -> Tensor:
         return torch.autograd.grad(loss(x), x)[0]
 
 
-def ascend(loss: Loss, z: Tensor, x: Tensor, threat: ThreatModel, step_size: float) -> Tensor:
+def step(loss: Loss, z: Tensor, x: Tensor, threat: ThreatModel, step_size: float) -> Tensor:
     """One step from z: along the steepest direction, back into the ball around x, into the box.
 
     To NaN for good where the gradient is not finite, see `checked`.
@@ -27,7 +38,7 @@ def ascend(loss: Loss, z: Tensor, x: Tensor, threat: ThreatModel, step_size: flo
     return threat.project(z + step_size * direction, x).detach()
 
 
-def pgd(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int, step_size: float) -> Tensor:
+def ascend(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int, step_size: float) -> Tensor:
     """The last iterate of `steps` steps from `start`.
 
     Args:
@@ -41,12 +52,12 @@ def pgd(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int
     """
     z = start
     for _ in range(steps):
-        z = ascend(loss, z, x, threat, step_size)
+        z = step(loss, z, x, threat, step_size)
     return checked(z)
 
 
 def checked(z: Tensor) -> Tensor:
-    """Iterates (B,C,H,W) of `ascend`; once at the end, because on a GPU every such question waits for all that is done.
+    """Iterates (B,C,H,W) of `step`; once at the end, because on a GPU every such question waits for all that is done.
 
     Raises:
         AdvssError: the gradient of the loss was NaN or infinite somewhere.
@@ -55,14 +66,20 @@ def checked(z: Tensor) -> Tensor:
     return z
 
 
-def check_finite_gradient(gradient: Tensor) -> None:
+def with_restarts(attempt: Callable[[Tensor, int], Tensor], model: Network, y: Tensor, restarts: int) -> Tensor:
+    """Attack again, from other starts, the images that the attempts so far leave classified correctly.
+
+    Args:
+        attempt: rows (N,) of the batch and a number that its start is drawn from, to adversarial images (N,C,H,W).
+        y: labels (B,).
+
+    Returns:
+        Of each image what the last attempt at it made, (B,C,H,W).
     """
-    Raises:
-        AdvssError: the gradient (B,C,H,W) of an image is NaN or infinite.
-    """
-    if lost := int((~gradient.isfinite()).flatten(1).any(dim=1).sum()):
-        raise AdvssError(
-            f"The gradient of the loss is NaN or infinite for {lost} of {len(gradient)} images, which makes none of "
-            "them robust.",
-            "Look for divisions by 0, roots and logarithms of 0 in the model.",
-        )
+    found = attempt(torch.arange(len(y), device=y.device), 0)
+    for restart in range(1, restarts):
+        standing = (predict(model, found) == y).nonzero().squeeze(1)
+        if not len(standing):
+            break
+        found[standing] = attempt(standing, restart * RESTART_STRIDE)
+    return found

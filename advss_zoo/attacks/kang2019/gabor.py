@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advss_zoo.attacks.noise import per_image_uniform
-from advss_zoo.attacks.unforeseen.base import Unforeseen
-from advss_zoo.attacks.unforeseen.maps import lowest_and_span
-from advss_zoo.attacks.unforeseen.regions import LinfBall
+from advss_zoo.attacks.kang2019.base import Unforeseen
+from advss_zoo.attacks.kang2019.maps import lowest_and_span
+from advss_zoo.attacks.kang2019.regions import LinfBall
+from advss_zoo.noise import per_image_uniform
 
 DENSITY = 1 / 14
 SIDE = 23  # of the kernel

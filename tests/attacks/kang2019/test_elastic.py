@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from advss_zoo.attacks.unforeseen.elastic import Elastic, gaussian
+from advss_zoo.attacks.kang2019.elastic import Elastic, gaussian
 
 
 def make(x, eps=1.0):

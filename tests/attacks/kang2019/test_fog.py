@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from advss_zoo.attacks.unforeseen.fog import Fog, height_map
+from advss_zoo.attacks.kang2019.fog import Fog, height_map
 
 
 def diamond_square(v, side):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from advss_zoo.attacks.noise import per_image_uniform
+from advss_zoo.attacks.checks import Network
 from advss_zoo.attacks.threat import Loss
+from advss_zoo.noise import per_image_uniform
 
 # Added to a seed, it gives numbers that no attack draws: seeds are below 2**61, `threat` adds 2**62 to them.
 _TARGET_STREAM = 3 << 61
@@ -18,7 +19,7 @@ def wrong_class(y: Tensor, classes: int, index: Tensor, seed: int) -> Tensor:
     return (y + 1 + (uniform * (classes - 1)).long()) % classes
 
 
-def targeted_loss(model: nn.Module, y: Tensor, *, index: Tensor, seed: int) -> Loss:
+def targeted_loss(model: Network, y: Tensor, *, index: Tensor, seed: int) -> Loss:
     """Minus the cross-entropy to a random wrong class, summed over the batch: maximising it leads there."""
 
     def loss(images: Tensor) -> Tensor:
@@ -28,6 +29,6 @@ def targeted_loss(model: nn.Module, y: Tensor, *, index: Tensor, seed: int) -> L
     return loss
 
 
-def untargeted_loss(model: nn.Module, y: Tensor) -> Loss:
+def untargeted_loss(model: Network, y: Tensor) -> Loss:
     """The cross-entropy to the label, summed over the batch: maximising it leads away from there."""
     return lambda images: F.cross_entropy(model(images), y, reduction="sum")

@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from advss_zoo import load_model
-from advss_zoo.attacks.unforeseen import attacks, find
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019 import attacks, find
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.data.subset import load_subset
 
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from advss_zoo.attacks import autoattack
+from advss_zoo.attacks import autoattack_driver as driver
 from advss_zoo.errors import AdvssError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 
-ATTACKS = sorted(autoattack.FEWEST_CLASSES)
+ATTACKS = sorted(driver.FEWEST_CLASSES)
 EPS = {"linf": 0.2, "l2": 4.0, "l1": 60.0}  # large: the tests let Square ask ten times only
 
 
@@ -31,12 +31,12 @@ def batch(model, n=8):
 
 
 def run(name, model, x, y, *, norm="linf", eps=None, seed=3, classes=10):
-    constants = autoattack.constants(name, norm, classes, iterations=4, queries=10)
-    return autoattack.run(name, model, x, y, norm=norm, eps=eps or EPS[norm], seed=seed, constants=constants)
+    constants = driver.constants(name, norm, classes, iterations=4, queries=10)
+    return driver.run(name, model, x, y, norm=norm, eps=eps or EPS[norm], seed=seed, constants=constants)
 
 
 def theirs(module, name, *arguments, **constants):
-    package = next(package for package in autoattack.PACKAGES if find_spec(package))
+    package = next(package for package in driver.PACKAGES if find_spec(package))
     return getattr(importlib.import_module(f"{package}.{module}"), name)(*arguments, **constants)
 
 
@@ -54,22 +54,22 @@ def theirs(module, name, *arguments, **constants):
     ],
 )
 def test_what_runs_on_how_many_classes(classes, expected):
-    assert autoattack.suite(classes) == expected
-    assert all(autoattack.FEWEST_CLASSES[name] <= classes for name in expected)
+    assert driver.suite(classes) == expected
+    assert all(driver.FEWEST_CLASSES[name] <= classes for name in expected)
 
 
 @pytest.mark.parametrize(("classes", "targets", "starts"), [(2, 1, 5), (3, 2, 1), (7, 6, 1), (10, 9, 1), (100, 9, 1)])
 def test_no_more_targets_than_other_classes_and_more_starts_where_an_attack_is_missing(classes, targets, starts):
-    assert autoattack.constants("fab-t", "linf", classes, 100, 5000)["n_target_classes"] == targets
-    assert autoattack.constants("apgd-t", "linf", classes, 100, 5000)["n_target_classes"] == targets
-    assert autoattack.constants("apgd-ce", "linf", classes, 100, 5000)["n_restarts"] == starts
+    assert driver.constants("fab-t", "linf", classes, 100, 5000)["n_target_classes"] == targets
+    assert driver.constants("apgd-t", "linf", classes, 100, 5000)["n_target_classes"] == targets
+    assert driver.constants("apgd-ce", "linf", classes, 100, 5000)["n_restarts"] == starts
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_constants_are_those_of_the_authors_standard_version(norm):
     """Ours beside what their own AutoAttack sets when it is asked for that version."""
-    standard = theirs("autoattack", "AutoAttack", network(), norm=autoattack.NORMS[norm], eps=EPS[norm])
-    assert tuple(standard.attacks_to_run) == autoattack.STANDARD
+    standard = theirs("autoattack", "AutoAttack", network(), norm=driver.NORMS[norm], eps=EPS[norm])
+    assert tuple(standard.attacks_to_run) == driver.STANDARD
     attacks = {
         "apgd-ce": standard.apgd,
         "apgd-t": standard.apgd_targeted,
@@ -78,7 +78,7 @@ def test_constants_are_those_of_the_authors_standard_version(norm):
     }
     renamed = {"rho": "thr_decr", "resc_schedule": "rescale_schedule"}
     for name, attack in attacks.items():
-        ours = autoattack.constants(name, norm, 10, 100, 5000)
+        ours = driver.constants(name, norm, 10, 100, 5000)
         ours.pop("targeted", None)  # theirs is set when the attack begins
         assert ours == {key: getattr(attack, renamed.get(key, key)) for key in ours}
 
@@ -115,11 +115,11 @@ def test_the_result_is_the_first_success_of_the_authors_and_then_an_image_leaves
     """Theirs goes on to the end with all images; one run of it, so that every batch holds all of them."""
     model = network().requires_grad_(False)
     x, y = batch(model, 40)
-    constants = autoattack.constants(name, norm, 10, iterations=12, queries=10) | {"n_restarts": 1}
+    constants = driver.constants(name, norm, 10, iterations=12, queries=10) | {"n_restarts": 1}
     if "n_target_classes" in constants:
         constants["n_target_classes"] = 1
     spy, ours = Recorded(model), Recorded(model)
-    attack = theirs(*MODULES[name], spy, norm=autoattack.NORMS[norm], eps=eps, seed=3, verbose=False, **constants)
+    attack = theirs(*MODULES[name], spy, norm=driver.NORMS[norm], eps=eps, seed=3, verbose=False, **constants)
     fell = (attack.perturb(x, y).detach() != x).flatten(1).any(dim=1)
     expected, when, sizes = x.clone(), torch.full((40,), -1), []
     for number, z in enumerate(spy.asked):
@@ -130,7 +130,7 @@ def test_the_result_is_the_first_success_of_the_authors_and_then_an_image_leaves
     assert torch.equal(when >= 0, fell)
     assert len(set(when[fell].tolist())) > 1, "images should break at different steps"
     assert not fell.all(), "some should stand"
-    found = autoattack.run(name, ours, x, y, norm=norm, eps=eps, seed=3, constants=constants)
+    found = driver.run(name, ours, x, y, norm=norm, eps=eps, seed=3, constants=constants)
     assert torch.allclose(found, expected.clamp(0, 1), rtol=0, atol=1e-5)
     if name == "fab-t":
         sizes[-1] = 40  # FAB looks at what came out
@@ -141,8 +141,8 @@ def test_the_result_is_the_first_success_of_the_authors_and_then_an_image_leaves
 def test_a_run_ends_with_the_last_image(name):
     spy = Recorded(network().requires_grad_(False))
     x, y = batch(spy.model)
-    constants = autoattack.constants(name, "linf", 10, iterations=50, queries=10)
-    found = autoattack.run(name, spy, x, y, norm="linf", eps=EPS["linf"], seed=3, constants=constants)
+    constants = driver.constants(name, "linf", 10, iterations=50, queries=10)
+    found = driver.run(name, spy, x, y, norm="linf", eps=EPS["linf"], seed=3, constants=constants)
     assert (found != x).flatten(1).any(dim=1).all()
     assert len(spy.asked) - 1 < 20
 
@@ -152,7 +152,7 @@ def test_square_is_the_authors(norm):
     model = network().requires_grad_(False)
     x, y = batch(model)
     attack = theirs(
-        *MODULES["square"], model, norm=autoattack.NORMS[norm], eps=EPS[norm], seed=3, n_queries=10, resc_schedule=False
+        *MODULES["square"], model, norm=driver.NORMS[norm], eps=EPS[norm], seed=3, n_queries=10, resc_schedule=False
     )
     expected = attack.perturb(x, y)
     assert not torch.equal(expected, x)
@@ -167,15 +167,15 @@ def test_square_on_a_network_of_which_parts_are_computed_is_the_authors(norm):
     x = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     model.head.linear.bias -= model(x).mean(dim=0)  # or it says the same of all
     y, eps = model(x).argmax(dim=1), {"linf": 0.005, "l2": 0.3}[norm]
-    constants = autoattack.constants("square", norm, 10, iterations=4, queries=60)
-    shared = {"norm": autoattack.NORMS[norm], "eps": eps, "seed": 3}
+    constants = driver.constants("square", norm, 10, iterations=4, queries=60)
+    shared = {"norm": driver.NORMS[norm], "eps": eps, "seed": 3}
     spy = Recorded(model)
     expected = theirs(*MODULES["square"], spy, n_queries=60, resc_schedule=False, **shared).perturb(x, y).detach()
     fell = (expected != x).flatten(1).any(dim=1)
     assert 0 < fell.sum() < 6, "some fall, some stand"
     assert len(set(map(len, spy.asked))) > 1, "and not all at once"
     ours = Recorded(model)
-    found = autoattack.run("square", ours, x, y, norm=norm, eps=eps, seed=3, constants=constants, bare=model)
+    found = driver.run("square", ours, x, y, norm=norm, eps=eps, seed=3, constants=constants, bare=model)
     assert torch.allclose(found, expected.clamp(0, 1), rtol=0, atol=1e-6)
     assert (len(ours.asked) < 20) == (norm == "linf"), "the whole network is asked where something seems to fall"
 
@@ -268,9 +268,9 @@ def test_a_gradient_that_is_not_finite_is_a_sentence(name):
         logits[2] = logits[2] + (0 * z[2].sum()).sqrt()
         return logits
 
-    constants = autoattack.constants(name, "linf", 10, iterations=4, queries=10)
+    constants = driver.constants(name, "linf", 10, iterations=4, queries=10)
     with pytest.raises(AdvssError, match="NaN or infinite for 1 of 8 images, which makes none of them robust"):
-        autoattack.run(name, broken, x, y, norm="linf", eps=1e-4, seed=3, constants=constants)
+        driver.run(name, broken, x, y, norm="linf", eps=1e-4, seed=3, constants=constants)
 
 
 # Half precision.
@@ -292,24 +292,24 @@ class Liar(nn.Module):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-@pytest.mark.parametrize("name", autoattack.IN_HALF_PRECISION)
+@pytest.mark.parametrize("name", driver.IN_HALF_PRECISION)
 def test_what_is_wrong_in_half_precision_alone_is_no_success(name, norm):
     model = network().requires_grad_(False)
     x, _ = batch(model, 1)
     liar, y = Liar(model, x), model(x).argmax(dim=1)
-    constants = autoattack.constants(name, norm, 10, iterations=4, queries=10)
+    constants = driver.constants(name, norm, 10, iterations=4, queries=10)
     shared = {"norm": norm, "eps": EPS[norm], "seed": 3, "constants": constants}
-    assert torch.equal(autoattack.run(name, liar, x, y, precision="bf16", **shared), x)
+    assert torch.equal(driver.run(name, liar, x, y, precision="bf16", **shared), x)
     assert liar.lies > 4
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
-@pytest.mark.parametrize("name", autoattack.IN_HALF_PRECISION)
+@pytest.mark.parametrize("name", driver.IN_HALF_PRECISION)
 def test_successes_of_a_search_in_half_precision_are_some_in_single(name, norm):
     model = network().requires_grad_(False)
     x, y = batch(model, 16)
-    constants = autoattack.constants(name, norm, 10, iterations=4, queries=10)
-    found = autoattack.run(name, model, x, y, norm=norm, eps=EPS[norm], seed=3, constants=constants, precision="bf16")
+    constants = driver.constants(name, norm, 10, iterations=4, queries=10)
+    found = driver.run(name, model, x, y, norm=norm, eps=EPS[norm], seed=3, constants=constants, precision="bf16")
     claimed = (found != x).flatten(1).any(dim=1)
     assert ((model(found).argmax(dim=1) != y) == claimed).all()
     assert claimed.any()
@@ -319,12 +319,12 @@ def test_successes_of_a_search_in_half_precision_are_some_in_single(name, norm):
 
 
 def test_the_version_is_named():
-    name, version = autoattack.implementation().split()
-    assert name in autoattack.PACKAGES
+    name, version = driver.implementation().split()
+    assert name in driver.PACKAGES
     assert version[0].isdigit()
 
 
 def test_a_package_that_is_missing_is_a_sentence(monkeypatch):
-    monkeypatch.setattr(autoattack, "PACKAGES", ("no_such_package",))
+    monkeypatch.setattr(driver, "PACKAGES", ("no_such_package",))
     with pytest.raises(AdvssError, match="pip install pyautoattack"):
-        autoattack.implementation()
+        driver.implementation()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import linprog
 
-from advss_zoo.attacks.unforeseen.regions import TOLERANCE, L1Ball, L2Ball, LinfBall
+from advss_zoo.attacks.kang2019.regions import TOLERANCE, L1Ball, L2Ball, LinfBall
 
 SHAPE = (3, 3, 2, 2)
 BALLS = (LinfBall, L2Ball, L1Ball)

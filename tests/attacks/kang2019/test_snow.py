@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.signal import correlate2d
 
-from advss_zoo.attacks.noise import per_image_uniform
-from advss_zoo.attacks.unforeseen.snow import NUMBERS, Flakes, Snow, streaks
+from advss_zoo.attacks.kang2019.snow import NUMBERS, Flakes, Snow, streaks
+from advss_zoo.noise import per_image_uniform
 
 
 def line(right, below, width):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from advss_zoo.attacks.unforeseen.base import Unforeseen
+from advss_zoo.attacks.kang2019.base import Unforeseen
 from advss_zoo.errors import UsageError, nearest
 from advss_zoo.registry import subclasses
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.fft import dctn, idctn
 
-from advss_zoo.attacks.unforeseen.jpeg import CHROMA, LUMA, JpegL1, JpegL2, JpegLinf, inverse_dct
-from advss_zoo.attacks.unforeseen.regions import TOLERANCE
+from advss_zoo.attacks.kang2019.jpeg import CHROMA, LUMA, JpegL1, JpegL2, JpegLinf, inverse_dct
+from advss_zoo.attacks.kang2019.regions import TOLERANCE
 
 FORWARD = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 BACK = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])

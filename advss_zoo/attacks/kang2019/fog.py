@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from advss_zoo.attacks.unforeseen.base import Unforeseen
-from advss_zoo.attacks.unforeseen.maps import lowest_and_span
-from advss_zoo.attacks.unforeseen.regions import Ball, LinfBall
+from advss_zoo.attacks.kang2019.base import Unforeseen
+from advss_zoo.attacks.kang2019.maps import lowest_and_span
+from advss_zoo.attacks.kang2019.regions import Ball, LinfBall
 
 AMPLITUDE, DECAY = 100.0, 2.0
 

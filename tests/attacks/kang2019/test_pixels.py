@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from advss_zoo.attacks.pgd import pgd
+from advss_zoo.attacks.ascent import ascend
+from advss_zoo.attacks.kang2019 import find
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.attacks.threat import ThreatModel
-from advss_zoo.attacks.unforeseen import find
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
 
 INDEX = torch.arange(3)
 
@@ -29,7 +29,7 @@ def test_equals_pgd(norm, eps, x):
     found = find(norm).perturb(loss, x, eps=eps, index=INDEX, seed=5, steps=4)
     threat = ThreatModel(norm, eps / 255)
     start = threat.random_start(x, INDEX, 5)
-    expected = pgd(loss, x, start, threat=threat, steps=4, step_size=eps / 255 / 2)
+    expected = ascend(loss, x, start, threat=threat, steps=4, step_size=eps / 255 / 2)
     assert torch.allclose(found, expected, atol=2e-6)
 
 

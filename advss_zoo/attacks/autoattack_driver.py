@@ -9,16 +9,17 @@ those that are broken already (`_Standing`), and a run in which none is left end
 and what falls to their code falls here, rounding aside. But any point that the network is asked at counts, so that more
 may fall: in l1 points inside the ball on the way through larger ones, which are for starts alone in their APGD, and
 points that FAB steps back to, which are for gradients alone in theirs. What is returned is the first adversarial image
-found instead of the last. For Square the network computes what a square changes, where it can (`_Squares`).
+found instead of the last. For Square the network computes what a square changes, where it can (`autoattack_square`).
 """
 
 from __future__ import annotations
 
 import importlib
-import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -27,10 +28,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advss_zoo.attacks.pgd import check_finite_gradient
-from advss_zoo.attacks.search import Network, Precision, Search
-from advss_zoo.errors import AdvssError
-from advss_zoo.models.local import Local, Together, Window, remember, suits
+from advss_zoo.attacks.autoattack_square import LocalSquare
+from advss_zoo.attacks.checks import Network, check_finite_gradient, predict
+from advss_zoo.attacks.search import Precision, Search
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.models.local import suits
 from advss_zoo.models.precision import at_least_float32
 
 PACKAGES = ("pyautoattack", "autoattack")
@@ -47,7 +49,7 @@ REDUCED = {2: ("apgd-ce", "fab-t", "square"), 3: ("apgd-ce", "apgd-dlr", "fab-t"
 # `benchmarks/choices.py p1f4.mini --only precision,distances --images 64`).
 IN_HALF_PRECISION = ("apgd-ce", "apgd-dlr", "apgd-t")
 
-# How far, for an eps up to 1, images of APGD may lie outside the ball by rounding; the caller has the last word.
+# How far, for an eps up to 1, images may lie outside the ball by rounding.
 ROUNDING = 1e-6
 
 
@@ -73,6 +75,17 @@ def constants(name: str, norm: str, classes: int, iterations: int, queries: int)
     return {**apgd, "n_restarts": 5 if l1 or classes == 2 else 1, "loss": name.removeprefix("apgd-")}
 
 
+def check_classes(name: str, attacks: Sequence[str], classes: int) -> None:
+    """
+    Raises:
+        UsageError: one of the attacks, which `name` stands for, cannot run on so few classes.
+    """
+    fewest = max(FEWEST_CLASSES[attack] for attack in attacks)
+    if classes < fewest:
+        hint = "Use autoattack, which takes what fits." if classes > 1 else None
+        raise UsageError(f"{name} needs at least {fewest} classes, but there are {classes}.", hint)
+
+
 def implementation() -> str:
     """The package and its version: "pyautoattack 0.2.0".
 
@@ -85,7 +98,7 @@ def implementation() -> str:
 
 def run(
     name: str,
-    model: nn.Module,
+    model: Network,
     x: Tensor,
     y: Tensor,
     *,
@@ -112,38 +125,94 @@ def run(
     Raises:
         AdvssError: a gradient is NaN or infinite.
     """
-    network = _shielded(model)
+    network = partial(_Shielded.apply, model)
     attack = _attack_class(name)(
         network, norm=NORMS[norm], eps=eps, seed=seed, device=x.device, verbose=False, **constants
     )
     attack.search = Search(network, precision)
     attack.bare = bare if bare is not None and x.device.type == "cpu" and suits(bare) else None
-    generators = [x.device] if x.device.type == "cuda" else []
-    # The attacks seed torch's own generators, and warn of gradients that are 0, which an evaluation counts itself.
-    with torch.random.fork_rng(generators), warnings.catch_warnings(), torch.no_grad():
+    # The attacks seed torch's own generators, those of all GPUs, and warn of gradients that are 0, which an evaluation
+    # counts itself.
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(gpus), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         found: Tensor = attack.perturb(x, y)
     return found.detach().clamp(0, 1)  # Square in l1 ends up to 5e-7 outside; clipping brings nothing farther from x
 
 
-def _shielded(model: nn.Module) -> Network:
-    """`model` as the attacks can take it.
+@dataclass(frozen=True)
+class WorstCase:
+    """What several attacks in turn made of a batch.
 
-    They call `view` on gradients, which weights in channels-last order make impossible, take no notice of gradients
-    that are not finite, and write -inf into logits, which need not be half precision.
+    images: (B,C,H,W), of each image the first that broke it; the clean one where none did.
+    broken_by: (B,), the place of the attack that broke an image; -1: none.
+    unconfirmed: (B,), how many attacks said that they had broken it, and had not.
     """
 
-    def usable(gradient: Tensor) -> Tensor:
+    images: Tensor
+    broken_by: Tensor
+    unconfirmed: Tensor
+
+
+def worst_case(
+    attacks: Sequence[str],
+    search: Callable[[str, Tensor], Tensor],
+    model: Network,
+    x: Tensor,
+    y: Tensor,
+    standing: Tensor,
+    *,
+    norm: str,
+    eps: float,
+) -> WorstCase:
+    """Run attacks in turn, each on the images that are still classified correctly.
+
+    An attack's word is not taken for it: an image is broken if what the attack returned lies in the ball and is
+    misclassified among the whole batch.
+
+    Args:
+        search: the name of an attack and bool (B,), to what `run` returns for the images where that is true.
+        standing: bool (B,), which of x are classified correctly.
+    """
+    found, broken_by, unconfirmed = x.clone(), torch.full_like(y, -1), torch.zeros_like(y)
+    for place, attack in enumerate(attacks):
+        if not standing.any():
+            break
+        claimed = x.clone()
+        claimed[standing] = search(attack, standing)
+        claims = (claimed != x).flatten(1).any(dim=1)
+        sizes = _sizes(claimed.double() - x.double(), NORMS[norm])
+        inside = claims & (sizes <= _limit(eps))
+        candidates = torch.where(inside.view(-1, 1, 1, 1), claimed, found)
+        broken = standing & inside & (predict(model, candidates) != y)
+        found[broken], broken_by[broken] = candidates[broken], place
+        unconfirmed += claims & ~broken
+        standing = standing & ~broken
+    return WorstCase(found, broken_by, unconfirmed)
+
+
+class _Shielded(torch.autograd.Function):
+    """A model as the attacks can take it: apply(model, images (B,C,H,W)) gives logits (B,K).
+
+    The attacks call `view` on gradients, which weights in channels-last order make impossible, take no notice of
+    gradients that are not finite, and write -inf into logits, which need not be half precision. FAB calls `backward`,
+    which would leave gradients at all weights that want some.
+    """
+
+    @staticmethod
+    def forward(context: Any, model: Network, x: Tensor) -> Tensor:
+        if not context.needs_input_grad[1]:
+            return at_least_float32(model(x))
+        context.x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            context.logits = at_least_float32(model(context.x))
+        return context.logits.detach()
+
+    @staticmethod
+    def backward(context: Any, slope: Tensor) -> tuple[None, Tensor]:
+        (gradient,) = torch.autograd.grad(context.logits, context.x, slope)
         check_finite_gradient(gradient)
-        return gradient.contiguous()
-
-    def logits(x: Tensor) -> Tensor:
-        x = x.view_as(x)
-        if x.requires_grad:
-            x.register_hook(usable)
-        return at_least_float32(model(x))
-
-    return logits
+        return None, gradient.contiguous()
 
 
 class _NoneStandingError(Exception):
@@ -185,6 +254,11 @@ class _Standing:
         return correct.index_copy(0, rows, logits)
 
 
+def _limit(eps: float) -> float:
+    """How large perturbations may be: eps, and what rounding adds to it."""
+    return eps + ROUNDING * max(1.0, eps)
+
+
 def _sizes(delta: Tensor, norm: str) -> Tensor:
     """Norms of perturbations (B,C,H,W), (B,), rounded as FAB rounds them when it decides what is close enough."""
     flat = delta.flatten(1)
@@ -210,7 +284,7 @@ class _Apgd:
     def _watched(self: Any, run: Callable[..., Any], x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Any:
         if isinstance(self.model, _Standing):  # a run that is part of another
             return run(x, y, *more, **settings)
-        network, limit = self.model, self.eps_orig + ROUNDING * max(1.0, self.eps_orig)
+        network, limit = self.model, _limit(self.eps_orig)
         self.model = watched = _Standing(self.search, x, y, self.norm, limit)
         with suppress(_NoneStandingError):
             run(x, y, *more, **settings)
@@ -230,80 +304,12 @@ class _Fab:
         return watched.found
 
 
-class _Squares:
-    """A network as one run of Square in Linf sees it, which keeps what each query leaves as it was.
-
-    All images of a query differ in one small window from the best so far. Which those are is decided here as Square
-    decides it. What is misclassified by a network of which parts are computed is asked again of the whole.
-    """
-
-    def __init__(self, network: Network, bare: nn.Module, y: Tensor) -> None:
-        self.network, self.bare, self.y = network, bare, y
-        self.size = 0  # of the squares at present
-        self._best = self._margins = torch.empty(0)
-        self._local: Local | Together | None = None
-
-    def __call__(self, z: Tensor) -> Tensor:
-        if not len(self._best):  # where Square begins
-            logits = self.network(z)
-            self._best, self._margins = z.clone(), _margins(logits, self.y)
-            return logits
-        rows = (self._margins > 0).nonzero().squeeze(1)
-        best, y = self._best[rows], self.y[rows]
-        if self._local is None or self._local.size != self.size:
-            self._local = remember(self.bare, best, self.size)
-        logits = at_least_float32(self._local(z, _window((z != best).flatten(0, 1).any(dim=0))))
-        wrong = (logits.argmax(dim=1) != y).nonzero().squeeze(1)
-        if len(wrong):
-            logits[wrong] = self.network(z[wrong])
-        margins = _margins(logits, y)
-        better = ((margins < self._margins[rows]) | (margins <= 0)).nonzero().squeeze(1)
-        self._local.keep(better)
-        self._best[rows[better]], self._margins[rows[better]] = z[better], margins[better]
-        if (margins <= 0).any():  # these will not be asked about again
-            self._local = None
-        return logits
-
-
-def _margins(logits: Tensor, y: Tensor) -> Tensor:
-    """By how much the logit of the label exceeds all others, (B,)."""
-    others = logits.scatter(1, y[:, None], -math.inf).amax(dim=1)
-    return logits.gather(1, y[:, None]).squeeze(1) - others
-
-
-def _window(changed: Tensor) -> Window:
-    """The smallest with all positions (H,W) that are true; some pixel where none is."""
-    rows, columns = (changed.any(dim=dim).nonzero().squeeze(1).tolist() or [0] for dim in (1, 0))
-    return Window((rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1))
-
-
-class _Square:
-    """Goes before the authors' Square; in the other norms a query changes two windows, which may lie far apart."""
-
-    bare: nn.Module | None
-
-    def attack_single_run(self: Any, x: Tensor, y: Tensor) -> Any:
-        network = self.predict
-        if self.norm == "Linf" and self.bare is not None:
-            self.predict = _Squares(network, self.bare, y)
-        found = super().attack_single_run(x, y)  # type: ignore[misc]
-        self.predict = network
-        return found
-
-    def p_selection(self: Any, it: int) -> float:
-        share: float = super().p_selection(it)  # type: ignore[misc]
-        if isinstance(self.predict, _Squares):  # rounded as Square rounds it
-            _, height, width = self.orig_dim
-            self.predict.size = min(max(round(math.sqrt(share * height * width)), 1), height, width)
-        return share
-
-
 def _attack_class(name: str) -> Any:
     """That of the authors, driven."""
     module, attribute, before = {
         "apgd-t": ("autopgd_base", "APGDAttack_targeted", _Apgd),
         "fab-t": ("fab_pt", "FABAttack_PT", _Fab),
-        "square": ("square", "SquareAttack", _Square),
+        "square": ("square", "SquareAttack", LocalSquare),
     }.get(name, ("autopgd_base", "APGDAttack", _Apgd))
     authors = getattr(importlib.import_module(f"{_package()}.{module}"), attribute)
     return type(attribute, (before, authors), {})

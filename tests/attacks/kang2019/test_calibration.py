@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from advss_zoo.attacks.unforeseen import attacks
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10, Calibration, uar
+from advss_zoo.attacks.kang2019 import attacks
+from advss_zoo.attacks.kang2019.calibration import CIFAR10, Calibration, uar
 from advss_zoo.errors import UsageError
 
 README = {

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advss_zoo.attacks.unforeseen.base import Unforeseen
-from advss_zoo.attacks.unforeseen.regions import Ball, L1Ball, L2Ball, LinfBall
+from advss_zoo.attacks.kang2019.base import Unforeseen
+from advss_zoo.attacks.kang2019.regions import Ball, L1Ball, L2Ball, LinfBall
 
 # ITU-T T.81, annex K.
 LUMA = (

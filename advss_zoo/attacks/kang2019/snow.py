@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advss_zoo.attacks.noise import per_image_uniform
-from advss_zoo.attacks.unforeseen.base import Unforeseen
-from advss_zoo.attacks.unforeseen.regions import Region
+from advss_zoo.attacks.kang2019.base import Unforeseen
+from advss_zoo.attacks.kang2019.regions import Region
+from advss_zoo.noise import per_image_uniform
 
 SPACING = 4  # of the flakes of a layer, in pixels
 FIRST_FLAKES = ((0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (2, 0), (3, 0))  # row and column in each layer
