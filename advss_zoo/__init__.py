@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from advss_zoo.evaluation.runner import evaluate
-    from advss_zoo.zoo.load import load_model, load_trunk
+    from advss_zoo.models.model import Model
+    from advss_zoo.zoo.load import load_trunk
+    from advss_zoo.zoo.open import open_model as load_model
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "list_models", "load_model", "load_trunk"]
+__all__ = ["Model", "__version__", "evaluate", "list_models", "load_model", "load_trunk"]
 
-_LAZY = {
-    "evaluate": "advss_zoo.evaluation.runner",
-    "load_model": "advss_zoo.zoo.load",
-    "load_trunk": "advss_zoo.zoo.load",
+_LAZY = {  # where each is defined, and by what name
+    "Model": ("advss_zoo.models.model", "Model"),
+    "evaluate": ("advss_zoo.evaluation.runner", "evaluate"),
+    "load_model": ("advss_zoo.zoo.open", "open_model"),
+    "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
 }
 
 
@@ -34,5 +37,6 @@ def list_models() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        module, defined = _LAZY[name]
+        return getattr(importlib.import_module(module), defined)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

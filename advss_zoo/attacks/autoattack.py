@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from advss_zoo.attacks.pgd import check_finite_gradient
 from advss_zoo.attacks.search import Network, Precision, Search
 from advss_zoo.errors import AdvssError
-from advss_zoo.models.local import Local, Together, Window, remember, suits
+from advss_zoo.models.local import Local, LocalEnsemble, Window, remember, suits
 from advss_zoo.models.precision import at_least_float32
 
 PACKAGES = ("pyautoattack", "autoattack")
@@ -241,7 +241,7 @@ class _Squares:
         self.network, self.bare, self.y = network, bare, y
         self.size = 0  # of the squares at present
         self._best = self._margins = torch.empty(0)
-        self._local: Local | Together | None = None
+        self._local: Local | LocalEnsemble | None = None
 
     def __call__(self, z: Tensor) -> Tensor:
         if not len(self._best):  # where Square begins
