@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     from advss_zoo import attacks
     from advss_zoo.data.load import load_data
     from advss_zoo.evaluation.runner import evaluate
-    from advss_zoo.zoo.load import load_model, load_trunk
+    from advss_zoo.models.model import Model
+    from advss_zoo.zoo.load import load_trunk
+    from advss_zoo.zoo.open import open_model as load_model
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attacks", "evaluate", "list_models", "load_data", "load_model", "load_trunk"]
+__all__ = ["Model", "__version__", "attacks", "evaluate", "list_models", "load_data", "load_model", "load_trunk"]
 
-_LAZY = {
-    "evaluate": "advss_zoo.evaluation.runner",
-    "load_data": "advss_zoo.data.load",
-    "load_model": "advss_zoo.zoo.load",
-    "load_trunk": "advss_zoo.zoo.load",
+_LAZY = {  # where each is defined, and by what name
+    "Model": ("advss_zoo.models.model", "Model"),
+    "evaluate": ("advss_zoo.evaluation.runner", "evaluate"),
+    "load_data": ("advss_zoo.data.load", "load_data"),
+    "load_model": ("advss_zoo.zoo.open", "open_model"),
+    "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
 }
 
 
@@ -39,7 +42,8 @@ def list_models() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        module, defined = _LAZY[name]
+        return getattr(importlib.import_module(module), defined)
     if name == "attacks":
         return importlib.import_module("advss_zoo.attacks")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

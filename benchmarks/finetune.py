@@ -208,7 +208,7 @@ class Cell:
         limit = () if self.limit is None else ("--limit", min(self.limit, images.judging))
         data = ("--data", images.folder)
         tune = ("finetune", *data, "--budget", self.budget, *WAYS[self.way], *overrides, "--out", run)
-        judge = ("eval", "--model", shipped, *data, "--attack", "clean,pgd20", *limit, "--out", run / "eval")
+        judge = ("eval", shipped, *data, "--attack", "clean,pgd20", *limit, "--out", run / "eval")
         return [*map(str, tune)], [*map(str, judge)]
 
     def measure(self, images: Images, folder: Path, threads: int) -> Record:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from advss_zoo.attacks.checks import Network
-from advss_zoo.models.local import Local, Together, Window, remember
+from advss_zoo.models.local import Local, LocalEnsemble, Window, remember
 from advss_zoo.models.precision import at_least_float32
 
 
@@ -27,7 +27,7 @@ class _LocalNetwork:
         self.network, self.bare, self.y = network, bare, y
         self.size = 0  # of the squares at present
         self._best = self._margins = torch.empty(0)
-        self._local: Local | Together | None = None
+        self._local: Local | LocalEnsemble | None = None
 
     def __call__(self, z: Tensor) -> Tensor:
         if not len(self._best):  # where Square begins

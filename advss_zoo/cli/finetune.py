@@ -169,7 +169,7 @@ class Run:
         from advss_zoo.training import outcome
         from advss_zoo.training.calibration import calibrate
         from advss_zoo.zoo import RESULTS
-        from advss_zoo.zoo.load import from_path
+        from advss_zoo.zoo.open import open_model
 
         wishes = self.plan.wishes
         watched = min(self.plan.recipes[0].validation.images, self.prepared.held_out)
@@ -178,11 +178,11 @@ class Run:
         images = self.prepared.load("test").first(self.plan.judged)
         protocol = protocols.parse("pgd20", norm=wishes.norm, eps=wishes.eps).for_classes(len(images.classes))
         place = checkpoint / RESULTS / result_slug(images.name, protocol.label())
-        loaded = from_path(checkpoint, device=self.device)
-        result = measure(loaded, images, protocol, place, batch_size=256, device=self.device)
+        model = open_model(checkpoint, self.device)
+        result = measure(model, images, protocol, place, batch_size=256, device=self.device)
         shown = images.first(outcome.EXAMPLES)
         examples = self.folder / "examples"
-        measure(loaded, shown, protocol, examples, batch_size=256, device=self.device, save_adversarial=True)
+        measure(model, shown, protocol, examples, batch_size=256, device=self.device, save_adversarial=True)
         card = outcome.finish(self.plan, self.prepared.summary, checkpoint, runs, place, result)
         self._show(checkpoint, result, card, outcome.report(self.folder, images))
 
@@ -215,10 +215,9 @@ class Run:
         out.table([row], document=document)
         name, total = called(checkpoint), self.prepared.summary.parts["test"]
         if result.n < total:
-            given = f"--model {name}" if "/" in name else name
             out.hint(
                 f"On {result.n:,} of {total:,} images that are set aside; all: "
-                f"advss eval {given} --data {self.plan.wishes.data}"
+                f"advss eval {name} --data {self.plan.wishes.data}"
             )
         out.hint(f"Use it: advss predict {name} IMAGE")
         out.hint(f"To look at, in a browser: {page}. Card: {card}. All in all {duration(seconds)}.")

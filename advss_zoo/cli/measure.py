@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from advss_zoo.data.imageset import ImageSet
     from advss_zoo.evaluation.protocols import Protocol
     from advss_zoo.evaluation.results import Result
-    from advss_zoo.zoo.load import Loaded
+    from advss_zoo.models.model import Model
 
 RUNS = Path("runs")
 
 
 def measure(
-    loaded: Loaded,
+    model: Model,
     images: ImageSet,
     protocol: Protocol,
     place: Path,
@@ -32,30 +32,30 @@ def measure(
     save_adversarial: bool = False,
 ) -> Result:
     from advss_zoo.evaluation.results import RESULT_FILE
-    from advss_zoo.evaluation.runner import Subject, evaluate
+    from advss_zoo.evaluation.runner import evaluate
+    from advss_zoo.models.model import unwrapped
     from advss_zoo.models.resnetv2 import Network
     from advss_zoo.training.cost import remember_evaluation
     from advss_zoo.training.speeds import Stopwatch
 
     if is_first_process() and not (place / RESULT_FILE).exists():
-        _log(loaded, images, protocol, place)
+        _log(model, images, protocol, place)
     with out.progress(protocol.label(), "images") as progress, Stopwatch(device) as watch:
         result = evaluate(
-            loaded.model,
+            model,
             images,
             protocol,
             out=place,
             batch_size=batch_size,
             device=device,
             progress=progress,
-            subject=Subject(loaded.full_name, loaded.sha256),
             command=shlex.join(["advss", *sys.argv[1:]]),
             quantize=quantize,
             save_adversarial=save_adversarial,
         )
-    if isinstance(loaded.model, Network):
+    if isinstance(network := unwrapped(model), Network):
         remember_evaluation(
-            loaded.model.architecture,
+            network.architecture,
             images.images.shape[-1],
             protocol.label(),
             images=result.n,
@@ -65,12 +65,12 @@ def measure(
     return result
 
 
-def _log(loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path) -> None:
+def _log(model: Model, images: ImageSet, protocol: Protocol, place: Path) -> None:
     """Note every look at test images: a choice made by looking at them would show here."""
     entry = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": loaded.full_name,
-        "sha256": loaded.sha256,
+        "model": model.name,
+        "sha256": model.sha256,
         "data": images.name,
         "split": images.split,
         "n": len(images),

@@ -218,10 +218,10 @@ def _evaluate(step: Step, folder: Path, device: str) -> None:
     from advss_zoo.evaluation import protocols
     from advss_zoo.report import plan
     from advss_zoo.report.ours import DATA
-    from advss_zoo.zoo.load import from_path
+    from advss_zoo.zoo.open import open_model
 
-    loaded = from_path(plan.weights(step.name, folder, step.pick), device=device)
+    model = open_model(plan.weights(step.name, folder, step.pick), device)
     place, images = plan.place(step.name, folder, step.pick), load_data(DATA[0], "test")
     assert step.protocol is not None
     for protocol in map(protocols.parse, protocols.expand(step.protocol)):
-        measure(loaded, images, protocol, place / protocol.slug(), batch_size=256, device=device)
+        measure(model, images, protocol, place / protocol.slug(), batch_size=256, device=device)

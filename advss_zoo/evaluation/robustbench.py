@@ -17,6 +17,7 @@ from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.evaluation.results import Result
 from advss_zoo.files import file_name, write_json
 from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.models.model import unwrapped
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.texts import percent
 
@@ -69,7 +70,7 @@ def model_info(result: Result, model: nn.Module, *, ours: bool) -> dict[str, Any
     Raises:
         UsageError: RobustBench has no table for such a result.
     """
-    data = result.data["name"]
+    data, model = result.data["name"], unwrapped(model)
     if not takes(result.protocol) or data not in DATA:
         label = f"{result.protocol['label']} on {data}"
         raise UsageError(f"RobustBench has no table for {label}.", TAKEN)

@@ -39,18 +39,11 @@ from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.identity import weights_sha256
+from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
 
 # Called with the images done, their total, and which part of a pass is begun ("" between passes).
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is evaluated: a name, and the sha256 of the file it came from."""
-
-    name: str
-    sha256: str | None = None
 
 
 def evaluate(
@@ -62,7 +55,6 @@ def evaluate(
     batch_size: int = 256,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
-    subject: Subject | None = None,
     command: str | None = None,
     save_adversarial: bool = False,
     quantize: bool = False,
@@ -71,7 +63,8 @@ def evaluate(
 
     Args:
         model: images (B,C,H,W) in [0,1] to logits (B,K), normalisation inside; is moved to `device`, evaluated in eval
-            mode, and left in the mode it was in.
+            mode, and left in the mode it was in. The result names a `Model` by its name and sha256, any other module by
+            its class.
         data: an ImageSet, or (images, labels): uint8 or float in [0,1] of shape (N,C,H,W), and class numbers (N,).
         protocol: for example "pgd20", or what `protocols.parse` returns.
         out: a folder for result.json and verdicts.npz. The same call goes on where an interrupted one stopped, and
@@ -79,7 +72,6 @@ def evaluate(
         batch_size: the verdicts so far are written after so many images, rounded up to whole passes. Nothing else
             depends on it: how many images go through the network at once is fixed (see `passes`).
         progress: called with the images done, their total, and the part of the work that is begun.
-        subject: how the result names the model; left out: by its class.
         command: how the result says it was made; left out: this process's command line.
         save_adversarial: keep the adversarial images in `out`, too (see `adversarial`).
         quantize: also measure the accuracy on adversarial images rounded to 8 bit, for the result's details.
@@ -99,11 +91,13 @@ def evaluate(
         raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
     keep_freed_memory()
     device = own_device(torch.device(device))
-    model, images, subject = model.to(device), as_images(data), subject or Subject(type(model).__name__)
-    with frozen(model), exact_arithmetic(device):
-        work = _Work(Padded(model), images, protocol, device, progress or (lambda done, total, part: None), quantize)
+    protocol.check_model(model)
+    known = {"name": model.name, "sha256": model.sha256} if isinstance(model, Model) else {}
+    network, images = unwrapped(model.to(device)), as_images(data)
+    with frozen(network), exact_arithmetic(device):
+        work = _Work(Padded(network), images, protocol, device, progress or (lambda done, total, part: None), quantize)
         work = work.for_its_classes()
-        facts = work.facts(subject, weights_sha256(model))
+        facts = work.facts(known or {"name": type(model).__name__, "sha256": None}, weights_sha256(network))
         store = None if out is None else Store(Path(out), facts, save_adversarial)
         if store and (result := work.known(store)):
             return result
@@ -149,10 +143,10 @@ class _Work:
             classes = count_classes(self.model, x)
         return replace(self, protocol=self.protocol.for_classes(classes))
 
-    def facts(self, subject: Subject, weights: str) -> dict[str, Any]:
+    def facts(self, model: dict[str, str | None], weights: str) -> dict[str, Any]:
         """The parts of a result that are known beforehand."""
         facts: dict[str, Any] = {
-            "model": {"name": subject.name, "sha256": subject.sha256, "weights_sha256": weights},
+            "model": {**model, "weights_sha256": weights},
             "data": self.images.facts,
             "protocol": {**self.protocol.constants(), **({"quantize": True} if self.quantize else {})},
         }

@@ -170,7 +170,7 @@ def _evaluation(
     full_name: str, runs: Path, protocol: str = PROTOCOL, *, pick: str | None = None, profile: Profile = "fast"
 ) -> str:
     in_zoo = zoo_entry(full_name) and pick is None
-    subject = [full_name] if in_zoo else ["--model", str(_folder(full_name, runs, pick, profile))]
+    subject = [full_name] if in_zoo else [str(_folder(full_name, runs, pick, profile))]
     attack = [] if protocol == PROTOCOL else ["--attack", protocol]
     out = _out(place(full_name, runs, pick), RUNS / "eval" / folder_name(full_name, DATA[0], pick=pick))
     return shlex.join(["advss", "eval", *subject, *attack, "--data", "cifar10", *out])

@@ -24,9 +24,9 @@ from advss_zoo.files import read_json, write_json
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.training import cost, parents, recipe
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
-from advss_zoo.zoo import checkpoint, index, reference
+from advss_zoo.zoo import checkpoint, index, sources
 from advss_zoo.zoo.checkpoint import Config
-from advss_zoo.zoo.load import network_folders
+from advss_zoo.zoo.load import folders_of
 from advss_zoo.zoo.names import LONGEST_NAME
 from advss_zoo.zoo.runs import PLAN
 
@@ -130,8 +130,7 @@ def starts(name: str, beside: Path) -> list[Start]:
     """
     if name == SCRATCH:
         return [_from_scratch()]
-    parts = [name] if Path(name).is_dir() else name.split("+")
-    members = [member for part in parts for member in network_folders(reference.folder(part))]
+    members = folders_of(name)
     alone = len(members) == 1  # the runs of an ensemble's members lie below that of the ensemble, beside no others
     starts = [
         Start(_reference(folder, beside if alone else folder), checkpoint.read_config(folder)) for folder in members
@@ -144,7 +143,7 @@ def starts(name: str, beside: Path) -> list[Start]:
 
 def _from_scratch() -> Start:
     """The paper's P1."""
-    config = checkpoint.read_config(reference.folder(index.default_trunk()))
+    config = checkpoint.read_config(sources.fetch(index.default_trunk()).path)
     return Start(None, config.model_copy(update={"name": "p1", "scenario": "p1", "task": None}))
 
 

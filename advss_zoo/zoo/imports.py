@@ -290,7 +290,7 @@ def _best_reading(found: _Found) -> _Reading:
     if len(networks[best.naming].intersection(best.names.values())) < len(best.names) / 2:
         raise CheckpointError(
             f"The file holds no network of this package; its tensors are named {', '.join([*found.tensors][:3])}, ...",
-            "A model of your own is evaluated with `advss eval --model package.module:factory`.",
+            "A model of your own is evaluated with `advss eval package.module:factory`.",
         )
     return best
 

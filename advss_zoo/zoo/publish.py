@@ -21,9 +21,9 @@ from advss_zoo.evaluation import results
 from advss_zoo.evaluation.results import Result
 from advss_zoo.files import explained, read_bytes, write_atomically
 from advss_zoo.training import release
-from advss_zoo.zoo import CARD, CONFIG, RESULTS, cards, checkpoint, ensembles, hub, index, load, metadata, runs, sources
+from advss_zoo.zoo import CARD, CONFIG, RESULTS, cards, checkpoint, ensembles, hub, index, load, metadata, sources
 from advss_zoo.zoo.index import Entry
-from advss_zoo.zoo.reference import as_path
+from advss_zoo.zoo.reference import Reference, parse_reference
 from advss_zoo.zoo.runs import CURVES
 from advss_zoo.zoo.snapshot import PREFIX, Address, Snapshot, belongs, digest
 from advss_zoo.zoo.verify import check_card
@@ -66,23 +66,20 @@ class Outcome:
 # --- what is published ------------------------------------------------------------------------------------------------
 
 
-def collect(what: str, address: str | None = None) -> Bundle:
-    """A checkpoint of the zoo, a checkpoint folder, or the one that a run stands for; everything in it verified.
+def collect(reference: Reference | str | Path, address: str | None = None) -> Bundle:
+    """Collect the files of a checkpoint, everything in it verified.
 
     Args:
-        what: a name, or a folder.
         address: hf://ORG/NAME where it will be, for the card that is written where a run has none.
 
     Raises:
         UsageError: there is no such checkpoint.
         CheckpointError: the weights are not those of the configuration or the card, or a number is not borne out.
     """
-    found = as_path(what) or sources.find(what)
-    if isinstance(found, Entry):
-        return _from_zoo(found)
-    if not found.is_dir():
-        raise UsageError(f"There is no folder {what}.", "Give a run's or a checkpoint's folder, or a NAME of the zoo.")
-    return _from_folder(_shipped(found), address)
+    reference = parse_reference(reference)
+    if reference.kind == "zoo":
+        return _from_zoo(index.find(reference.text))
+    return _from_folder(sources.fetch(reference).path, address)
 
 
 def collect_all() -> list[Bundle]:
@@ -136,12 +133,6 @@ def _bundle(
     digests = {name: digest(content) for name, content in files.items()}
     load.check(folder)  # after the digests: weights that change from here on have another
     return Bundle(full_name, files, digests, entry)
-
-
-def _shipped(folder: Path) -> Path:
-    if not ((folder / CONFIG).is_file() or runs.is_run(folder)):
-        raise UsageError(f"{folder} is neither a checkpoint (no {CONFIG}) nor a run (no {runs.RECIPE}).")
-    return runs.checkpoint_in(folder)
 
 
 def _identity(folder: Path) -> tuple[str, str]:

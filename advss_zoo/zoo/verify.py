@@ -15,12 +15,15 @@ from advss_zoo.data.load import load_data
 from advss_zoo.errors import AdvssError, CheckpointError
 from advss_zoo.evaluation import protocols, results
 from advss_zoo.evaluation.results import Result
-from advss_zoo.evaluation.runner import Progress, Subject, evaluate
+from advss_zoo.evaluation.runner import Progress, evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import read_json
+from advss_zoo.models.model import Model
 from advss_zoo.training import release
-from advss_zoo.zoo import RESULTS, cards, checkpoint, index, load, sources
+from advss_zoo.zoo import RESULTS, cards, index, load, sources
 from advss_zoo.zoo.index import Entry
+from advss_zoo.zoo.open import open_model
+from advss_zoo.zoo.reference import Reference, parse_reference
 
 SETTINGS = {"name", *(field.name for field in fields(protocols.Settings))}
 
@@ -34,8 +37,10 @@ class Check:
     detail: str
 
 
-def verify(name: str, *, limit: int | None, device: str, progress: Progress | None = None) -> Iterator[Check]:
-    """Check after check, the quick ones first.
+def verify(
+    reference: Reference | str | Path, *, limit: int | None, device: str, progress: Progress | None = None
+) -> Iterator[Check]:
+    """Check a checkpoint of the zoo against its card, any other against the results in its folder; quick checks first.
 
     Args:
         limit: how many of the first images of each result are evaluated again; None: all of them.
@@ -44,24 +49,27 @@ def verify(name: str, *, limit: int | None, device: str, progress: Progress | No
         UsageError: there is no such checkpoint.
         DataError: a result is to be made again on images that are not on this machine.
     """
-    entry = index.find(name)
+    reference = parse_reference(reference)
+    entry = index.find(reference.text) if reference.kind == "zoo" else None
     try:
-        fetched = sources.fetch(entry.full_name)
-        if entry.kind == "trunk":
-            checkpoint.load(fetched.path)
-        else:
-            loaded = load.from_path(fetched.path, device=device)
+        fetched = sources.fetch(reference)
+        load.check(fetched.path)
     except AdvssError as error:
         yield Check("weights", False, error.message)
         return
     yield Check("weights", True, f"sha256 {fetched.sha256}")
-    yield _card(entry, fetched.path)
-    for document in entry.results:  # a trunk has none
-        recorded = Result.from_json(document)
-        folder = fetched.path / RESULTS / recorded.slug()
-        yield (stored := _recorded(folder, recorded))
-        if stored.passed:  # else there is nothing to compare with
-            yield _again(loaded, folder, recorded, limit, device, progress)
+    if entry:
+        yield _card(entry, fetched.path)
+        said = [Result.from_json(document) for document in entry.results]  # a trunk has none
+        recorded = {fetched.path / RESULTS / result.slug(): result for result in said}
+    else:
+        found = sorted((fetched.path / RESULTS).glob(f"*/{results.RESULT_FILE}"))
+        recorded = {path.parent: Result.read(path) for path in found}
+    model = open_model(reference, device) if recorded else None
+    for folder, result in recorded.items():
+        yield (stored := _recorded(folder, result, fetched.sha256))
+        if stored.passed and model:  # else there is nothing to compare with
+            yield _again(model, folder, result, limit, device, progress)
 
 
 def check_card(entry: Entry, folder: Path) -> None:
@@ -96,19 +104,19 @@ def _card(entry: Entry, folder: Path) -> Check:
     return Check("card", True, "is what its JSON gives, and that what the files and other cards say")
 
 
-def _recorded(folder: Path, recorded: Result) -> Check:
-    """Do the stored verdicts give the numbers of the card?"""
+def _recorded(folder: Path, recorded: Result, sha256: str) -> Check:
+    """Do the stored verdicts give the recorded numbers, and are they of these weights?"""
     try:
-        same = results.check(folder / results.RESULT_FILE) == recorded
+        same = results.check(folder / results.RESULT_FILE) == recorded and recorded.model["sha256"] == sha256
     except AdvssError as error:
         return Check(_label(recorded), False, error.message)
     return Check(
-        _label(recorded), same, "the stored verdicts give the card's numbers" if same else "the card has other numbers"
+        _label(recorded), same, "the stored verdicts give these numbers" if same else "other numbers, or other weights"
     )
 
 
 def _again(
-    loaded: load.Loaded, folder: Path, recorded: Result, limit: int | None, device: str, progress: Progress | None
+    model: Model, folder: Path, recorded: Result, limit: int | None, device: str, progress: Progress | None
 ) -> Check:
     """Does attacking the model again give the stored verdicts?"""
     if limit is not None and "attacks" in recorded.protocol:
@@ -117,13 +125,12 @@ def _again(
     settings = {key: value for key, value in recorded.protocol.items() if key in SETTINGS}
     with TemporaryDirectory() as scratch:
         evaluate(
-            loaded.model,
+            model,
             images,
             protocols.parse(**settings),
             out=Path(scratch),
             device=device,
             progress=progress,
-            subject=Subject(loaded.full_name, loaded.sha256),
         )
         fresh = Verdicts.read(Path(scratch) / results.VERDICTS_FILE)
     same = fresh.agreement(Verdicts.read(folder / results.VERDICTS_FILE))

@@ -87,12 +87,12 @@ def test_from_a_folder_to_a_checkpoint_with_a_card(images: Path, trunk: Path, ad
     for part in ("| cat |", "Confusion", "16x16", "8/255", "18 images were trained on"):
         assert part in card
     # What it printed, `eval` prints again: the same images, the same verdicts.
-    again = advss("eval", "--model", str(path), "--data", "images", "--json")
+    again = advss("eval", str(path), "--data", "images", "--json")
     assert again.status == 0, again.stderr
     assert again.json["data"]["content_sha256"] == result["data"]["content_sha256"]
     assert (again.json["results"][0]["ta"], again.json["results"][0]["ra"]) == (result["ta"], result["ra"])
     assert again.json["results"][0]["verdicts"] == result["verdicts"]
-    whole = advss("eval", "--model", str(path), "--data", "images", "--whole", "--attack", "clean", "--json")
+    whole = advss("eval", str(path), "--data", "images", "--whole", "--attack", "clean", "--json")
     assert whole.json["data"]["n"] == 24
 
 
@@ -101,7 +101,7 @@ def test_what_came_out_goes_by_its_name(images: Path, trunk: Path, advss: Advss)
     done = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json").json
     name, run = "images-tiny-p3f4", Path("runs/images-tiny-p3f4.test")
     sha256 = checkpoint.read_config(run / "best-ra").sha256
-    for said in ([name], [f"{name}.test"], ["--model", str(run)]):
+    for said in ([name], [f"{name}.test"], [str(run)]):
         again = advss("eval", *said, "--data", "images", "--attack", "clean", "--json")
         assert again.status == 0, again.stderr
         assert again.json["model"] | {"name": ""} == done["results"][0]["model"] | {"name": ""}
@@ -414,7 +414,7 @@ class TestEval:
             "    return torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), pool, torch.nn.Flatten())\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
-        command = ["eval", "--model", "my_two_classes:build", "--data", "images", "--attack", "clean"]
+        command = ["eval", "my_two_classes:build", "--data", "images", "--attack", "clean"]
         status, _, stderr = advss(*command)
         assert (status, "Add --image-size N" in stderr) == (2, True)
         status, _, stderr = advss(*command, "--image-size", "24")

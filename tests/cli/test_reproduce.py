@@ -122,7 +122,7 @@ def test_unforeseen_attacks_stand_one_below_the_other(advss: Advss) -> None:
     assert [row[2:] for row in rows if row[0] == "fog Selfie"] == [["30.00", "100"]]
     assert [row[2:] for row in rows if row[0] == "snow Jigsaw"] == [["-", ""]]
     assert "fog: selfie-p3f4.mini over rotation-p3f4.mini +10.00 (" in stderr
-    assert "advss eval --model runs/selfie-p3f4.mini/average --attack unforeseen --data cifar10    # about" in stderr
+    assert "advss eval runs/selfie-p3f4.mini/average --attack unforeseen --data cifar10    # about" in stderr
 
 
 @pytest.mark.usefixtures("_no_cards")
@@ -250,7 +250,7 @@ def test_run_measures_what_was_picked_by_ta_and_by_ra(advss: Advss) -> None:
 def test_what_eval_leaves_of_a_pick_is_in_nobodys_way(advss: Advss) -> None:
     trainer.train(recipe.load("p1f4.mini"), Path("runs/p1f4.mini"), resume=True)
     for folder in ("best-ta", "best-ra", "average"):
-        status, _, stderr = advss("eval", "--model", f"runs/p1f4.mini/{folder}", "--data", "cifar10")
+        status, _, stderr = advss("eval", f"runs/p1f4.mini/{folder}", "--data", "cifar10")
         assert status == 0, stderr
     assert sorted(path.name for path in Path("runs/eval").iterdir()) == [
         "p1f4.mini-best-ra-cifar10",

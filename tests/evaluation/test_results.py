@@ -10,15 +10,16 @@ from evaluation.helpers import quick
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.results import Result, check
-from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.models.model import Model
 
-SUBJECT = {"subject": Subject("mine", "00ff"), "command": "advss eval mine"}
+COMMAND = {"command": "advss eval mine"}
 
 
 @pytest.fixture(params=["pgd2", "clean", "apgd-ce"])
 def folder(request, tmp_path, patches, pictures):
-    evaluate(patches, pictures, quick(request.param), out=tmp_path / "a", **SUBJECT)
+    evaluate(Model(patches, "mine", "00ff"), pictures, quick(request.param), out=tmp_path / "a", **COMMAND)
     return tmp_path / "a"
 
 

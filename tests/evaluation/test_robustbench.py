@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from advss_zoo import load_model
 from advss_zoo.data.load import load_data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols, robustbench
@@ -18,7 +19,6 @@ from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.resnetv2 import ResNetV2
-from advss_zoo.zoo.load import load_model
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import pytest
 import torch
 from hub.conftest import contents, put
 
+from advss_zoo import load_model
 from advss_zoo.zoo import cache, index, sources
 from advss_zoo.zoo import hub as client
-from advss_zoo.zoo.load import load_model
 
 NAME = "p1f4.mini"
 
@@ -47,7 +47,7 @@ def test_a_dry_run_lists_files(hub, checkout, advss):
 def test_results_that_lie_with_a_checkpoint_go_along(hub, tiny, advss):
     (tiny / "README.md").write_text("---\n{}\n---\n# Tiny\n")
     evaluated = ("--attack", "clean", "--limit", "8", "--out", str(tiny / "results"))
-    assert advss("eval", "--model", str(tiny), *evaluated).status == 0
+    assert advss("eval", str(tiny), *evaluated).status == 0
     assert advss("publish", str(tiny), "--to", "hf://acme/tiny").status == 0
     repository = hub.repositories["acme/tiny"]
     there = {name for name in repository.commits[repository.head] if name.startswith((".eval_results/", "results/"))}

@@ -18,12 +18,12 @@ from hub.server import Hub, Repository
 from huggingface_hub.utils import _http
 from safetensors.torch import load, save
 
-from advss_zoo import resources
+from advss_zoo import load_model, load_trunk, resources
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_json, sha256_of
 from advss_zoo.zoo import checkpoint, index, publish, snapshot, sources
 from advss_zoo.zoo import hub as client
-from advss_zoo.zoo.load import check, load_model, load_trunk, resolve
+from advss_zoo.zoo.load import check
 from advss_zoo.zoo.snapshot import parse_repository
 
 ADDRESS = "hf://acme/tiny"
@@ -75,9 +75,9 @@ def test_any_repository_of_our_layout_by_branch_tag_and_commit(hub, on_hub, tiny
     x = torch.rand(2, 3, 32, 32)
     model, _ = checkpoint.load(tiny)
     for revision, commit in [("", on_hub.head), ("@main", on_hub.head), ("@v1", first), (f"@{first}", first)]:
-        loaded = resolve(ADDRESS + revision)
-        assert loaded.full_name == f"{ADDRESS}@{commit}"
-        assert torch.equal(loaded.model(x), model(x))
+        loaded = load_model(ADDRESS + revision)
+        assert loaded.name == f"{ADDRESS}@{commit}"
+        assert torch.equal(loaded(x), model(x))
     assert torch.equal(load_trunk(ADDRESS)(x), model.features(x))
     together = load_model(f"{ADDRESS}@v1+{ADDRESS}")(x)
     assert torch.allclose(together, model(x).log_softmax(1), atol=1e-6)

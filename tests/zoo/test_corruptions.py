@@ -12,10 +12,11 @@ import pytest
 from advss_zoo import resources
 from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.results import Result
-from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json
 from advss_zoo.report.ours import Ours
-from advss_zoo.zoo import cards, index, load, sources
+from advss_zoo.zoo import cards, index, sources
+from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.verify import verify
 
 NAME = "p1f4.mini"
@@ -24,11 +25,7 @@ NAME = "p1f4.mini"
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corruptions")
-    loaded = load.resolve(NAME)
-    subject = Subject(loaded.full_name, loaded.sha256)
-    result = evaluate(
-        loaded.model, load_data("cifar10-1k", "test").first(8), "corruptions", out=folder, subject=subject
-    )
+    result = evaluate(open_model(NAME), load_data("cifar10-1k", "test").first(8), "corruptions", out=folder)
     return folder, result
 
 

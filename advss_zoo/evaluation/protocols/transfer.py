@@ -29,6 +29,7 @@ from advss_zoo.evaluation.protocols.pgd import Pgd
 from advss_zoo.evaluation.record import Record
 from advss_zoo.files import slug
 from advss_zoo.models.ensemble import Ensemble, log_mean_probability
+from advss_zoo.models.model import unwrapped
 
 LONGEST_PART = 100  # characters of a name in that of a part, which its place tells from others
 
@@ -44,6 +45,10 @@ class EnsemblePgd(Pgd, ABC):
     def create(cls, name: str, settings: Settings) -> Self:
         return replace(super().create("pgd20", settings), name=name)
 
+    def check_model(self, model: nn.Module) -> None:
+        super().check_model(model)
+        self.ensemble(unwrapped(model))
+
     def ensemble(self, model: nn.Module) -> Ensemble:
         """The ensemble that `model` is, perhaps padded.
 
@@ -54,7 +59,7 @@ class EnsemblePgd(Pgd, ABC):
         if not isinstance(found, Ensemble) or len(found.members) < 2:
             raise UsageError(
                 f"{self.name} is for an ensemble of at least two models, whose members it attacks one by one.",
-                "Join names by +, for example `advss eval p1f4+selfie-p3f4`; add models of your own by --model.",
+                "Join models by +, for example `advss eval p1f4+selfie-p3f4`.",
             )
         twice = [name for name in dict.fromkeys(found.names) if found.names.count(name) > 1]
         if twice:

@@ -15,8 +15,9 @@ from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.protocols.corruptions import find_baseline, mean_corruption_error, mean_error_ratio
 from advss_zoo.evaluation.results import check
-from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.models.model import Model
 
 COUNT = 12
 
@@ -236,7 +237,7 @@ def test_a_baseline_on_other_images_or_on_fewer_is_none(patches, few, tmp_path):
 def test_baselines_of_several_models_in_one_folder_are_not_chosen_from(patches, few, tmp_path):
     """Of whatever comes first in the alphabet nobody has said that it is meant."""
     for name, model in (("one", patches), ("other", nn.Sequential(patches, nn.BatchNorm1d(10)))):
-        evaluate(model, few, "corruptions", out=tmp_path / name, subject=Subject(name))
+        evaluate(Model(model, name), few, "corruptions", out=tmp_path / name)
     with pytest.raises(UsageError, match=r"results of corruptions of one and other in .*Give the folder of one"):
         find_baseline(tmp_path, parse("corruptions"), few)
     assert find_baseline(tmp_path / "other", parse("corruptions"), few).model["name"] == "other"

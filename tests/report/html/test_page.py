@@ -29,7 +29,8 @@ from torch import nn
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.load import in_order, load_data
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.models.model import Model
 from advss_zoo.report.html.collect import collect
 from advss_zoo.report.html.figure import Figure
 from advss_zoo.report.html.page import Report, svg
@@ -440,7 +441,7 @@ def test_the_gallery_shows_images_of_ones_own_folder(
         images = in_order(prepare(tmp_path / "pets", side, whole=True).load("test"), order)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
     out = tmp_path / "results" / "one"
-    evaluate(model, images, "pgd2", out=out, subject=Subject("mine", "0" * 64), save_adversarial=True)
+    evaluate(Model(model, "mine", "0" * 64), images, "pgd2", out=out, save_adversarial=True)
     (out / "config.json").write_text(json.dumps({"sha256": "0" * 64, "classes": order}))
     report = Report(collect([tmp_path / "results"]))
     assert not report.left_out
