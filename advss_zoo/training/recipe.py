@@ -87,7 +87,9 @@ class _Named(_Part):
     """What every recipe has: the name of what it makes, and a form in which it is written down."""
 
     name: str = Field(pattern=NAME, max_length=LONGEST_NAME, description="checkpoint name without its tag: p1f4")
-    tag: str = Field(pattern=TAG, max_length=MAX_LENGTH - LONGEST_NAME - 1, description="size and family: r50, small, mini")
+    tag: str = Field(
+        pattern=TAG, max_length=MAX_LENGTH - LONGEST_NAME - 1, description="size and family: r50, small, mini"
+    )
 
     @property
     def full_name(self) -> str:

@@ -12,7 +12,7 @@ from advss_zoo.data import catalogue
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.files import read_json
 from advss_zoo.report import paper
-from advss_zoo.training import log, recipe, trainer
+from advss_zoo.training import examples, log, recipe, trainer
 from advss_zoo.zoo import checkpoint, index
 
 TRAINED, HELD_OUT = 4, 2
@@ -54,8 +54,8 @@ def run(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "LOG_EVERY", 1)
-        patch.setattr(trainer.data, "load", made_up)
-        patch.setattr(trainer, "train_and_validation", lambda _: np.split(np.arange(TRAINED + HELD_OUT), [TRAINED]))
+        patch.setattr(examples.data, "load", made_up)
+        patch.setattr(examples, "train_and_validation", lambda _: np.split(np.arange(TRAINED + HELD_OUT), [TRAINED]))
         yield make
 
 
