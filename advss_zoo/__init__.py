@@ -2,6 +2,8 @@
 
     import advss_zoo
     model = advss_zoo.load_model("p1f4")     # images (B,3,H,W) in [0,1] -> logits (B,K)
+    images, labels = advss_zoo.load_data("cifar10-1k", limit=64)
+    x_adv = advss_zoo.attacks.pgd(model, images, labels, eps=8 / 255, steps=20)
 
 Importing this package imports neither torch nor numpy; the functions do when they are first used.
 """
@@ -12,14 +14,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from advss_zoo import attacks
+    from advss_zoo.data.load import load_data
     from advss_zoo.evaluation.runner import evaluate
     from advss_zoo.zoo.load import load_model, load_trunk
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "list_models", "load_model", "load_trunk"]
+__all__ = ["__version__", "attacks", "evaluate", "list_models", "load_data", "load_model", "load_trunk"]
 
 _LAZY = {
     "evaluate": "advss_zoo.evaluation.runner",
+    "load_data": "advss_zoo.data.load",
     "load_model": "advss_zoo.zoo.load",
     "load_trunk": "advss_zoo.zoo.load",
 }
@@ -35,4 +40,6 @@ def list_models() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
+    if name == "attacks":
+        return importlib.import_module("advss_zoo.attacks")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -43,7 +43,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.passes import MOST_IMAGES, Padded

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn.functional import pad
 
-from advss_zoo.attacks.noise import per_image_uniform
+from advss_zoo.noise import per_image_uniform
 
 GREY = 0.5
 

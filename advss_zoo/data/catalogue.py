@@ -18,6 +18,8 @@ from advss_zoo.errors import UsageError
 SUBSET = "cifar10-1k"
 """The first 1,000 test images of CIFAR-10, which ship inside the package."""
 
+VALIDATION = 5_000  # training images kept for validation where a data set says nothing else
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -25,13 +27,16 @@ class Dataset:
 
     `sha256` maps train_images, train_labels, test_images and test_labels to the digest of their raw uint8 bytes; it is
     None where no such sums are published, and those recorded when it was made are checked. `held_out` is how many
-    training images, the first, are kept for validation; None leaves that to the split that all such sets share.
+    training images, the first, are kept for validation; None leaves that to the split that all such sets share. `count`
+    is the number of images in the training split without `held_out`, about where it is made from a person's own copy,
+    and 0 where only its file says.
     `mapped`: its images are too many to be read into memory, and stay in the file.
     """
 
     name: str
     title: str
     classes: tuple[str, ...]
+    count: int = 0
     splits: tuple[Split, ...] = ("train", "test")
     sha256: Mapping[str, str] | None = None
     held_out: int | None = None
@@ -41,6 +46,11 @@ class Dataset:
     def command(self) -> str:
         """What a person types to get it."""
         return f"advss data get {self.name}"
+
+    @property
+    def count_for_training(self) -> int:
+        """Count the images that training uses, which is all but those for validation."""
+        return self.count - VALIDATION if self.held_out is None else self.count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +97,7 @@ class GroupedImageNet(Dataset):
 CIFAR10 = Cifar(
     name="cifar10",
     title="CIFAR-10",
+    count=50_000,
     torchvision="CIFAR10",
     folder="cifar-10-batches-py",
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
@@ -104,6 +115,7 @@ CIFAR10 = Cifar(
 CIFAR100 = Cifar(
     name="cifar100",
     title="CIFAR-100",
+    count=50_000,
     torchvision="CIFAR100",
     folder="cifar-100-python",
     classes=(
@@ -265,6 +277,7 @@ CIFAR10_15K = _cifar10_subset(
 RESTRICTED_IMAGENET = GroupedImageNet(
     name="restricted-imagenet",
     title="Restricted ImageNet",
+    count=203 * 1_270,  # classes, and about as many images in each
     classes=("dog", "cat", "frog", "turtle", "bird", "primate", "fish", "crab", "insect"),
     mapped=True,
 )

@@ -87,9 +87,7 @@ class _Named(_Part):
     """What every recipe has: the name of what it makes, and a form in which it is written down."""
 
     name: str = Field(pattern=NAME, max_length=LONGEST_NAME, description="checkpoint name without its tag: p1f4")
-    tag: str = Field(
-        pattern=TAG, max_length=MAX_LENGTH - LONGEST_NAME - 1, description="size and family: r50, small, mini"
-    )
+    tag: str = Field(pattern=TAG, max_length=MAX_LENGTH - LONGEST_NAME - 1, description="size: r50, small, mini")
 
     @property
     def full_name(self) -> str:
@@ -185,7 +183,7 @@ class Recipe(_Named):
     @model_validator(mode="after")
     def _pieces_fit(self) -> Recipe:
         for task in getattr(self.objective, "tasks", (self.objective,)):
-            for _, side in self.side_shares():
+            for side in (*(phase.side for phase in self.resolution), self.side):
                 if side % (grid := getattr(task, "grid", 1)):
                     raise ValueError(
                         f"`grid` of {task.name}: images of {side} pixels have no {grid}x{grid} equal pieces"
@@ -200,12 +198,6 @@ class Recipe(_Named):
     def side_at(self, progress: float) -> int:
         """Pixels a side of the images at this moment of training, progress in [0,1)."""
         return phase_at(self.resolution, progress)[0].side if self.resolution else self.side
-
-    def side_shares(self) -> list[tuple[float, int]]:
-        """(share of all steps, pixels a side of the images in them) of each phase of `resolution`."""
-        phases = self.resolution or [Resolution(side=self.side)]
-        begins = [0.0, *(phase.until for phase in phases)]
-        return [(phase.until - begin, phase.side) for phase, begin in zip(phases, begins, strict=False)]
 
     @property
     def threat(self) -> Pgd | None:

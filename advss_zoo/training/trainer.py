@@ -21,8 +21,9 @@ from torch import Tensor
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import write_atomically
 from advss_zoo.memory import keep_freed_memory
+from advss_zoo.models.arithmetic import ieee_float32
 from advss_zoo.models.resnetv2 import Network
-from advss_zoo.training import curves, folder, log, parents
+from advss_zoo.training import cost, curves, folder, log, parents
 from advss_zoo.training.board import Board
 from advss_zoo.training.distributed import DistributedContext
 from advss_zoo.training.divergence import DivergenceError, check_loss, check_weights
@@ -31,6 +32,7 @@ from advss_zoo.training.export import export
 from advss_zoo.training.gradients import Gradients
 from advss_zoo.training.recipe import Recipe
 from advss_zoo.training.schedules import Timeline, learning_rate
+from advss_zoo.training.speeds import Stopwatch
 from advss_zoo.training.state import RunState
 from advss_zoo.training.validation import accuracies, has_collapsed, improve
 from advss_zoo.zoo.runs import CURVES, LAST, RECIPE
@@ -70,11 +72,16 @@ def train(
     context.wait()
     trainer = Trainer(recipe, out, context)  # before the folder is claimed: data or parent may be missing
     context.wait()
-    with folder.alone(out) if context.is_first else nullcontext():
+    with folder.alone(out) if context.is_first else nullcontext(), ieee_float32():
         if context.is_first:
             folder.sweep(out)
             write_atomically(out / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
-        trainer.run(progress)
+        first = trainer.state.step
+        with Stopwatch(context.device) as watch:
+            trainer.run(progress)
+        if context.total == recipe.accumulation:  # one process
+            records = [record for record in log.read(trainer.log_file) if record["step"] > first]
+            cost.remember_run(recipe, records, trainer.timeline.steps, watch)
     return out / recipe.ship
 
 

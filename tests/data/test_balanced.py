@@ -15,7 +15,7 @@ from advss_zoo.data.balanced import balanced_order, positions
 from advss_zoo.data.cache import cache_file
 from advss_zoo.data.catalogue import CIFAR10, EDM_1M, Subset, find
 from advss_zoo.data.get import get
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.data.sources import Arrays
 from advss_zoo.data.splits import train_and_validation, train_validation_split
 from advss_zoo.errors import DataError
@@ -31,7 +31,7 @@ class TestSubsets:
         ]
         cache_file(EDM_1M).unlink()
         assert get("edm-30k") == path
-        images = load("edm-30k", "train")
+        images = load_data("edm-30k", "train")
         assert len(images) == 50
         assert not isinstance(images.images, np.memmap)
 
@@ -41,7 +41,7 @@ class TestSubsets:
         monkeypatch.setattr(balanced, "PIECE", 7)
         for name in ("edm-30k", "edm-150k"):
             get(name, npz)
-        small, large = load("edm-30k", "train"), load("edm-150k", "train")
+        small, large = load_data("edm-30k", "train"), load_data("edm-150k", "train")
         np.testing.assert_array_equal(small.images, large.first(50).images)
         np.testing.assert_array_equal(small.labels, large.first(50).labels)
         label_of = dict(zip(map(bytes, edm_arrays["image"].transpose(0, 3, 1, 2)), edm_arrays["label"], strict=True))
@@ -51,7 +51,7 @@ class TestSubsets:
     @pytest.mark.parametrize(("name", "count"), [("edm-30k", 30), ("edm-150k", 90)])
     def test_both_parts_are_balanced_and_validation_is_the_same(self, name: str, count: int, npz: Path) -> None:
         get(name, npz)
-        images = load(name, "train")
+        images = load_data(name, "train")
         train, validation = train_and_validation(images)
         assert np.bincount(images.labels[train]).tolist() == [count // 10] * 10
         assert validation.tolist() == list(range(20))
@@ -123,7 +123,7 @@ class TestOfCifar10:
         monkeypatch.setattr(catalogue, "DATASETS", {**catalogue.DATASETS, "cifar10": whole, name: small})
         torchvision_folder(tmp_path)
         get(name, tmp_path)
-        images = load(name, "train")
+        images = load_data(name, "train")
         trained, validated = train_and_validation(images)
         expected = train_validation_split(10, 2)
         np.testing.assert_array_equal(images.images[validated], tiny["train_images"][expected[1]])
@@ -134,7 +134,7 @@ class TestOfCifar10:
     @pytest.mark.nightly
     def test_no_real_image_of_test_or_validation_is_trained_on(self, name: str, count: int) -> None:
         """`advss data get cifar10` and that of the subset come first."""
-        images, everything, test = load(name, "train"), load("cifar10", "train"), load("cifar10", "test")
+        images, everything, test = load_data(name, "train"), load_data("cifar10", "train"), load_data("cifar10", "test")
         trained, _ = train_and_validation(images)
         training, _ = train_and_validation(everything)
         found = {bytes(image) for image in images.images[trained]}

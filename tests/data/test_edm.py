@@ -17,7 +17,7 @@ from advss_zoo.data import edm
 from advss_zoo.data.cache import cache_file
 from advss_zoo.data.catalogue import EDM_1M
 from advss_zoo.data.get import get
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.data.sources import Arrays
 from advss_zoo.errors import DataError
@@ -31,7 +31,7 @@ class TestFromAFile:
     def test_the_file_or_its_folder(self, named: str, npz: Path, edm_arrays: Arrays, cache: Path) -> None:
         path = get("edm-1m", npz.parent / named)
         assert path == cache / "data" / "edm-1m.safetensors"
-        images = load("edm-1m", "train")
+        images = load_data("edm-1m", "train")
         np.testing.assert_array_equal(images.images, edm_arrays["image"].transpose(0, 3, 1, 2))
         np.testing.assert_array_equal(images.labels, edm_arrays["label"])
         assert images.classes[:2] == ("airplane", "automobile")
@@ -51,7 +51,7 @@ class TestFromAFile:
             yield lambda done, total: counts.append((done, total))
 
         get("edm-1m", npz, Reporter(progress=progress))
-        assert load("edm-1m", "train").content_sha256 == sha256
+        assert load_data("edm-1m", "train").content_sha256 == sha256
         assert counts == [(64, 200), (128, 200), (192, 200), (200, 200)]
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ class TestFromAFile:
 
 def load_sha256(npz: Path) -> str:
     get("edm-1m", npz)
-    return load("edm-1m", "train").content_sha256
+    return load_data("edm-1m", "train").content_sha256
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -167,7 +167,7 @@ class TestFromTheHub:
         assert (outcome.returncode, outcome.stdout) == (0, f"{path}\n"), outcome.stderr
         assert f"downloading https://huggingface.co{Hub.PATH}" in outcome.stderr
         assert f"GET {Hub.PATH}" in Hub.requests
-        np.testing.assert_array_equal(load("edm-1m", "train").labels, edm_arrays["label"])
+        np.testing.assert_array_equal(load_data("edm-1m", "train").labels, edm_arrays["label"])
         assert [file.name for file in path.parent.iterdir()] == [path.name]
 
     def test_damaged_bytes_are_not_kept(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from advss_zoo.adversaries.pgd import Pgd
-from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.modes import frozen
 from advss_zoo.objectives import joint

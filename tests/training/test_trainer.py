@@ -197,9 +197,9 @@ def test_images_that_have_changed_are_not_trained_on_with_an_old_state(
     unbroken, cache, recipe_file, tmp_path, monkeypatch
 ):
     shutil.copytree(unbroken, tmp_path / "run")
-    load = examples.data.load
+    load = examples.data.load_data
     monkeypatch.setattr(
-        examples.data, "load", lambda *what, **options: replace(load(*what, **options), name="others-0123")
+        examples.data, "load_data", lambda *what, **options: replace(load(*what, **options), name="others-0123")
     )
     with pytest.raises(UsageError, match=r"have changed since the run started.*others-0123"):
         trainer.train(recipe.load(recipe_file), tmp_path / "run", resume=True)
