@@ -183,7 +183,7 @@ class Recipe(_Named):
     @model_validator(mode="after")
     def _pieces_fit(self) -> Recipe:
         for task in getattr(self.objective, "tasks", (self.objective,)):
-            for _, side in self.side_shares():
+            for side in (*(phase.side for phase in self.resolution), self.side):
                 if side % (grid := getattr(task, "grid", 1)):
                     raise ValueError(
                         f"`grid` of {task.name}: images of {side} pixels have no {grid}x{grid} equal pieces"
@@ -198,12 +198,6 @@ class Recipe(_Named):
     def side_at(self, progress: float) -> int:
         """Pixels a side of the images at this moment of training, progress in [0,1)."""
         return phase_at(self.resolution, progress)[0].side if self.resolution else self.side
-
-    def side_shares(self) -> list[tuple[float, int]]:
-        """(share of all steps, pixels a side of the images in them) of each phase of `resolution`."""
-        phases = self.resolution or [Resolution(side=self.side)]
-        begins = [0.0, *(phase.until for phase in phases)]
-        return [(phase.until - begin, phase.side) for phase, begin in zip(phases, begins, strict=False)]
 
     @property
     def threat(self) -> Pgd | None:

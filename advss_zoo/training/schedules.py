@@ -34,6 +34,23 @@ def phase_at(phases: Sequence[AnyPhase], progress: float) -> tuple[AnyPhase, flo
     return phase, begin, phase.until
 
 
+@dataclass(frozen=True)
+class Timeline:
+    """The steps of a run, counted from 0."""
+
+    epochs: int
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    def progress(self, step: int) -> float:
+        """The fraction of the run that lies before a step."""
+        return step / self.steps
+
+
 class Resolution(BaseModel):
     """Pixels a side of the training images; several, one after the other, grow to the full size."""
 

@@ -154,16 +154,16 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(
 ) -> None:
     command = ["finetune", "--data", "images", "--from", "trunk", *QUICK]
     assert advss(*command, "--out", "runs/one").status == 0
-    real = trainer.Trainer._train_step
+    real = trainer.Trainer.train_step
 
     def stop(self: trainer.Trainer) -> torch.Tensor:
-        if self.step == 3:
+        if self.state.step == 3:
             raise KeyboardInterrupt
         return real(self)
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "SAVE_EVERY", -1.0)
-        patch.setattr(trainer.Trainer, "_train_step", stop)
+        patch.setattr(trainer.Trainer, "train_step", stop)
         broken = advss(*command, "--out", "runs/two")
     assert broken.status == 130
     assert "with --resume to go on" in broken.stderr
