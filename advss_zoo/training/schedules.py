@@ -31,6 +31,11 @@ def phase_at(phases: Sequence[AnyPhase], progress: float) -> tuple[AnyPhase, flo
     return phase, begin, phase.until
 
 
+def cosine(start: float, end: float, progress: float) -> float:
+    """From `start` to `end` along half a cosine, progress in [0,1]."""
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
 @dataclass(frozen=True)
 class Moment:
     """Where a schedule is: a step, counted from 0, of `steps`, of which each epoch has `steps_per_epoch`."""
@@ -91,7 +96,7 @@ class Cosine(_WithWarmup):
     floor: float = Field(1e-6, ge=0)
 
     def _rate(self, now: Moment) -> float:
-        return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * now.step / now.steps)) / 2
+        return cosine(self.peak, self.floor, now.step / now.steps)
 
 
 class Milestones(_WithWarmup):

@@ -33,7 +33,7 @@ from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import Batch
 from advss_zoo.seeds import derived_seed
-from advss_zoo.training import curves, log, parents, state
+from advss_zoo.training import curves, log, parents, state, teacher
 from advss_zoo.training.board import Board
 from advss_zoo.training.crew import Crew, Share
 from advss_zoo.training.examples import Examples
@@ -173,6 +173,9 @@ class Trainer:
         self.inherited = self._inherit_trunk()
         self.optimizer = self._make_optimizer()
         self.average = AveragedModel(self.model, multi_avg_fn=_moving_average(recipe.averaging.decay), use_buffers=True)
+        self.teacher = recipe.teacher and teacher.for_run(
+            recipe, self._averaged, self.classes, out.parent, self.precision
+        )
         self.steps_per_epoch = -(-len(self.training) // recipe.batch_size)
         self.total_steps = recipe.epochs * self.steps_per_epoch
         self.step = 0
@@ -279,9 +282,10 @@ class Trainer:
     def _batch(self, index: Tensor) -> Batch:
         epoch = self.step // self.steps_per_epoch
         images = self.recipe.augmentation(self.training.images(index), index, self._seed("augmentation", epoch))
-        return self.recipe.objective.transform(
+        batch = self.recipe.objective.transform(
             images, self.training.labels[index], index, self._seed("transform", epoch)
         )
+        return self.teacher.label(batch, self.step / self.total_steps) if self.teacher else batch
 
     def _perturbed(self, batch: Batch) -> Tensor:
         adversary, progress = self.recipe.phase(self.step / self.total_steps)
@@ -445,6 +449,8 @@ class Trainer:
                 epochs=self.step / self.steps_per_epoch,
                 parent=self.inherited and self.inherited.parent,
                 parent_sha256=self.inherited and self.inherited.weights_sha256,
+                teacher=recipe.teacher and recipe.teacher.model,
+                teacher_sha256=self.teacher and self.teacher.sha256,
             ),
         )
         with torch.device("meta"):
@@ -474,6 +480,7 @@ class Trainer:
             "waited": self.waited,
             "shares": self.crew.total,
             "data": self.data_name,
+            "teacher": self.teacher and self.teacher.sha256,
         }
         state.save(self.state_file, groups, facts)
 
@@ -491,6 +498,12 @@ class Trainer:
                 f"The images of {self.recipe.data} have changed since the run was begun: they were {facts['data']}, "
                 f"and are {self.data_name}.",
                 "Put them back, or begin anew with another --out.",
+            )
+        if self.teacher and facts["teacher"] != self.teacher.sha256:
+            raise UsageError(
+                f"The weights of the teacher {self.teacher.options.model} have changed since the run was started: "
+                f"their sha256 was {facts['teacher']} and is {self.teacher.sha256}.",
+                "Put them back, or start again with another --out.",
             )
         self.model.load_state_dict(groups["model"])
         self.average.load_state_dict(groups["average"])
