@@ -24,6 +24,7 @@ def export(
     *,
     epochs: float,
     inherited: Inherited | None,
+    teacher_sha256: str | None,
 ) -> None:
     """Write the weights that checkpoints of this recipe hold, and where they come from, to the folder `picked`.
 
@@ -55,6 +56,8 @@ def export(
             epochs=epochs,
             parent=inherited and inherited.parent,
             parent_sha256=inherited and inherited.weights_sha256,
+            teacher=recipe.teacher and recipe.teacher.model,
+            teacher_sha256=teacher_sha256,
         ),
     )
     with torch.device("meta"):

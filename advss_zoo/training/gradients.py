@@ -18,6 +18,7 @@ from advss_zoo.training.examples import Examples, resized
 from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe
 from advss_zoo.training.schedules import Timeline
+from advss_zoo.training.teacher import Teacher
 
 
 class TrainingLoss(nn.Module):
@@ -35,9 +36,15 @@ class Gradients:
     """What a recipe does with the images of a step before the optimiser moves the weights."""
 
     def __init__(
-        self, recipe: Recipe, model: Network, examples: Examples, timeline: Timeline, context: DistributedContext
+        self,
+        recipe: Recipe,
+        model: Network,
+        teacher: Teacher | None,
+        examples: Examples,
+        timeline: Timeline,
+        context: DistributedContext,
     ) -> None:
-        self._recipe, self._model, self._examples = recipe, model, examples
+        self._recipe, self._model, self._teacher, self._examples = recipe, model, teacher, examples
         self._timeline, self._context = timeline, context
         self._precision = Precision(recipe.precision, context.device)
         self._ordered = (-1, torch.empty(0, dtype=torch.long))  # an epoch, and the order of its images
@@ -107,7 +114,9 @@ class Gradients:
         side = recipe.side_at(self._timeline.progress(step))
         augmented = recipe.augmentation.scaled(side / recipe.side)
         images = augmented(resized(self._examples.images(index), side), index, self._seed("augmentation", epoch))
-        return recipe.objective.transform(images, self._examples.labels[index], index, self._seed("transform", epoch))
+        labels = self._examples.labels[index]
+        batch = recipe.objective.transform(images, labels, index, self._seed("transform", epoch))
+        return self._teacher.label(batch, self._timeline.progress(step)) if self._teacher else batch
 
     def _perturbed(self, batch: Batch, step: int) -> Tensor:
         adversary, progress = self._recipe.phase(self._timeline.progress(step))

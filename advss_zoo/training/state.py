@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ from advss_zoo.training.optimization import make_average, make_optimizer
 from advss_zoo.training.recipe import Recipe
 
 Groups = Mapping[str, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a state belongs to: a number of shares a batch, the name of the data, the sha256 of a teacher's weights."""
+
+    shares: int
+    data: str
+    teacher: str | None = None
 
 
 class RunState:
@@ -42,8 +52,8 @@ class RunState:
         assert isinstance(self.average.module, Network)
         return self.average.module
 
-    def write(self, path: Path, *, shares: int, data: str) -> None:
-        """Write everything atomically, with the number of shares a batch and the name of the data it belongs to."""
+    def write(self, path: Path, origin: Origin) -> None:
+        """Write everything atomically, with what it belongs to."""
         momentum = {
             name: self.optimizer.state[parameter]["momentum_buffer"]
             for name, parameter in self.model.named_parameters()
@@ -51,24 +61,31 @@ class RunState:
         }
         groups = {"model": self.model.state_dict(), "average": self.average.state_dict(), "momentum": momentum}
         facts = {"step": self.step, "seconds": self.seconds, "best": self.best, "waited": self.waited}
-        save(path, groups, facts | {"shares": shares, "data": data})
+        save(path, groups, facts | asdict(origin))
 
-    def restore(self, path: Path, *, shares: int, data: str) -> None:
+    def restore(self, path: Path, origin: Origin) -> None:
         """Take over what `write` wrote.
 
         Raises:
-            UsageError: it belongs to another number of shares a batch, or to other images.
+            UsageError: it belongs to another number of shares a batch, to other images or to another teacher.
             AdvssError: the file is damaged.
         """
         groups, facts = load(path)
-        if facts.get("shares", shares) != shares:
+        found = Origin(**{field.name: facts.get(field.name, getattr(origin, field.name)) for field in fields(Origin)})
+        if found.shares != origin.shares:
             raise UsageError(
-                f"This run started with {facts['shares']} shares a batch, not {shares}.",
-                f"Resume it with processes times accumulation = {facts['shares']}.",
+                f"This run started with {found.shares} shares a batch, not {origin.shares}.",
+                f"Resume it with processes times accumulation = {found.shares}.",
             )
-        if facts.get("data", data) != data:  # of a folder, the name changes with the images
+        if found.data != origin.data:  # of a folder, the name changes with the images
             raise UsageError(
-                f"The images have changed since the run started: they were {facts['data']}, now they are {data}.",
+                f"The images have changed since the run started: they were {found.data}, now they are {origin.data}.",
+                "Restore them, or start a new run with another --out.",
+            )
+        if found.teacher != origin.teacher:
+            raise UsageError(
+                "The weights of the teacher have changed since the run started: their sha256 was "
+                f"{found.teacher} and is {origin.teacher}.",
                 "Restore them, or start a new run with another --out.",
             )
         self.model.load_state_dict(groups["model"])

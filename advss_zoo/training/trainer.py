@@ -23,7 +23,7 @@ from advss_zoo.files import write_atomically
 from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.arithmetic import ieee_float32
 from advss_zoo.models.resnetv2 import Network
-from advss_zoo.training import cost, curves, folder, log, parents
+from advss_zoo.training import cost, curves, folder, log, parents, teacher
 from advss_zoo.training.board import Board
 from advss_zoo.training.distributed import DistributedContext
 from advss_zoo.training.divergence import DivergenceError, check_loss, check_weights
@@ -33,7 +33,7 @@ from advss_zoo.training.gradients import Gradients
 from advss_zoo.training.recipe import Recipe
 from advss_zoo.training.schedules import Timeline, learning_rate
 from advss_zoo.training.speeds import Stopwatch
-from advss_zoo.training.state import RunState
+from advss_zoo.training.state import Origin, RunState
 from advss_zoo.training.validation import accuracies, has_collapsed, improve
 from advss_zoo.zoo.runs import CURVES, LAST, RECIPE
 
@@ -97,10 +97,11 @@ class Trainer:
         resumed = self.state_file.exists()
         self.inherited = parents.inherit(recipe, model, out, resumed=resumed, keep=context.is_first)
         self.state = RunState(recipe, model)
+        self.teacher = teacher.for_run(recipe, self.state.averaged, self.data.classes, out.parent, context.device)
         if resumed:
-            self.state.restore(self.state_file, shares=context.total, data=self.data.name)
+            self.state.restore(self.state_file, self._origin)
         self.timeline = Timeline(recipe.epochs, -(-len(self.data.training) // recipe.batch_size))
-        self.gradients = Gradients(recipe, model, self.data.training, self.timeline, context)
+        self.gradients = Gradients(recipe, model, self.teacher, self.data.training, self.timeline, context)
 
     def run(self, progress: Progress) -> None:
         """Train from the current step to the last; the first process alone tells of it.
@@ -214,9 +215,22 @@ class Trainer:
         log.append(self.log_file, known | {"adversary": adversary.name} | facts)
         self.board.add(step, facts)
 
+    @property
+    def _origin(self) -> Origin:
+        return Origin(self.context.total, self.data.name, self.teacher.sha256 if self.teacher else None)
+
     def _export(self, picked: str, model: Network) -> None:
         if self.context.is_first:
-            export(self.out, picked, model, self.recipe, self.data, epochs=self._epochs, inherited=self.inherited)
+            export(
+                self.out,
+                picked,
+                model,
+                self.recipe,
+                self.data,
+                epochs=self._epochs,
+                inherited=self.inherited,
+                teacher_sha256=self.teacher.sha256 if self.teacher else None,
+            )
 
     def _save(self) -> None:
         """
@@ -225,4 +239,4 @@ class Trainer:
         """
         check_weights(self.state.model)
         if self.context.is_first:
-            self.state.write(self.state_file, shares=self.context.total, data=self.data.name)
+            self.state.write(self.state_file, self._origin)
