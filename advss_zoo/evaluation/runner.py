@@ -37,7 +37,6 @@ from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.sharing import Claims, own_device, processes
 from advss_zoo.evaluation.store import Store, fingerprint
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
-from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 
@@ -97,7 +96,6 @@ def evaluate(
         raise UsageError(f"The batch size is {batch_size}.", "At least 1 is needed.")
     if save_adversarial and out is None:
         raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
-    keep_freed_memory()
     device = own_device(torch.device(device))
     model, images, subject = model.to(device), as_images(data), subject or Subject(type(model).__name__)
     with frozen(model), exact_arithmetic(device):

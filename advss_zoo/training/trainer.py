@@ -26,7 +26,6 @@ from advss_zoo.data import load as data
 from advss_zoo.data.splits import train_and_validation
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import explained, read_json, remove_leftovers, write_atomically, write_json
-from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import Network
@@ -95,7 +94,6 @@ def train(
             trains in it, or the images are no longer those that the run was begun with.
         AdvssError: the loss is no longer finite, or the disk is full; the last saved state stays.
     """
-    keep_freed_memory()
     crew = Crew(device, recipe.accumulation)
     _check_claim(out, recipe, resume)
     crew.wait()
