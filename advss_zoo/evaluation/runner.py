@@ -36,7 +36,6 @@ from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.sharing import Claims, own_device, processes
 from advss_zoo.evaluation.store import Store, fingerprint
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
-from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
@@ -89,7 +88,6 @@ def evaluate(
         raise UsageError(f"The batch size is {batch_size}.", "At least 1 is needed.")
     if save_adversarial and out is None:
         raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
-    keep_freed_memory()
     device = own_device(torch.device(device))
     protocol.check_model(model)
     known = {"name": model.name, "sha256": model.sha256} if isinstance(model, Model) else {}

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import write_atomically
-from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.arithmetic import ieee_float32
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.training import cost, curves, folder, log, parents, teacher
@@ -66,7 +65,6 @@ def train(
             trains in it, or the images are no longer those that the run started with.
         AdvssError: the loss is no longer finite, or the disk is full; the last saved state stays.
     """
-    keep_freed_memory()
     context = DistributedContext(device, recipe.accumulation)
     folder.check_claim(out, recipe, resume)
     context.wait()

@@ -179,7 +179,8 @@ def build(config: Config, state: Mapping[str, Tensor]) -> Network:
     with torch.device("meta"):
         expected = _network(config).state_dict()
     check_tensors(expected, state)
-    model = _network(config)
+    with torch.random.fork_rng([]):  # its first weights are drawn for nothing
+        model = _network(config)
     model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in expected.items()}, strict=True)
     # The memory order in which convolutions of every device we know are fastest.
     return model.to(memory_format=torch.channels_last).eval()
