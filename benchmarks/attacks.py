@@ -44,7 +44,7 @@ from torch import Tensor, nn
 
 from advss_zoo import load_model
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.passes import MOST_IMAGES, Padded

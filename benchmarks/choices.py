@@ -13,10 +13,10 @@ heads
     pixels changes in them, with every layer in bfloat16 and with linear maps in float32 (`attacks/search.py`).
 precision
     How many images each attack of AutoAttack breaks when it searches in float32 and in bfloat16, and the CPU seconds
-    of both; what it claims is judged in float32 (`attacks/autoattack.py`).
+    of both; what it claims is judged in float32 (`attacks/autoattack_driver.py`).
 distances
     The mean size, in 1/255, of the smallest perturbations that FAB finds on its way to one class in float32 and in
-    bfloat16, and of how many images these are still misclassified in float32 (`attacks/autoattack.py`).
+    bfloat16, and of how many images these are still misclassified in float32 (`attacks/autoattack_driver.py`).
 squares
     CPU seconds of Square on the images that withstand APGD-T, where the network computes everything and where it
     computes what a square changes (`models/local.py`).
@@ -35,10 +35,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advss_zoo import load_model
-from advss_zoo.attacks import autoattack
-from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.attacks import autoattack_driver as driver
+from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.attacks.search import Precision, Search
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.passes import MOST_IMAGES
 from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.model import unwrapped
@@ -144,7 +144,7 @@ def precision(name: str, threads: int, images: int) -> None:
     x, y = right_images(model, images)
     print_header(f"of {len(x)} images", "broken, float32", "broken, bfloat16", "CPU s, float32", "CPU s, bfloat16")
     with frozen(model):
-        for attack in autoattack.STANDARD:
+        for attack in driver.STANDARD:
             hits, seconds = zip(*(timed(attack, model, x, y, search) for search in PRECISIONS), strict=True)
             print_row(attack, *hits, *seconds)
 
@@ -178,10 +178,10 @@ def distances(name: str, threads: int, images: int) -> None:
 
 def broken(attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precision, whole: bool) -> Tensor:
     """Which images an attack breaks, bool (B,)."""
-    constants = autoattack.constants(attack, "linf", 10, iterations=100, queries=5000)
+    constants = driver.constants(attack, "linf", 10, iterations=100, queries=5000)
     found = torch.cat(
         [
-            autoattack.run(
+            driver.run(
                 attack,
                 model,
                 part,

@@ -279,9 +279,9 @@ def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
 
 
 def _images(data: str, limit: int | None) -> ImageSet:
-    from advss_zoo.data.load import load
+    from advss_zoo.data.load import load_data
 
-    images = _first(load(data, "test"), limit)
+    images = _first(load_data(data, "test"), limit)
     if data == SUBSET:
         out.hint(
             f"On the first {len(images):,} test images of CIFAR-10 (n = {len(images):,}). "

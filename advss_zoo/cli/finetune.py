@@ -12,7 +12,7 @@ import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples, pick_device
-from advss_zoo.cli.output import duration, out
+from advss_zoo.cli.output import duration, expected, out
 from advss_zoo.errors import UsageError
 from advss_zoo.texts import percent
 
@@ -117,6 +117,7 @@ def command(
     prepared = _prepare(Path(data), wishes.side)
     if kept:
         finetune.check_same(kept, wishes, prepared)
+    out.hint(f"Estimating the time on this machine ({where}) ...")
     plan = kept or finetune.plan(wishes, starts, prepared, spent=time.monotonic() - began, device=where)
     _describe(plan, prepared, where, dry_run)
     if not dry_run:
@@ -259,7 +260,8 @@ def _describe(plan: Plan, prepared: Prepared, device: str, alone: bool) -> None:
         out.hint(
             f"{recipe.full_name}: {plan.wishes.mode.upper()} from {recipe.parent or SCRATCH}, {recipe.epochs} epochs "
             f"of {cost.steps // recipe.epochs:,} steps{frozen}, {recipe.adversary[-1].name}, "
-            f"{cost.passes_per_image:.2g} passes an image{weighted}; about {duration(cost.seconds)} ({device})."
+            f"{cost.passes_per_image:.2g} passes an image{weighted}; "
+            f"{expected(cost.seconds, cost.seconds_now)} ({device})."
         )
         if alone:
             out.line(recipe.to_yaml().rstrip())

@@ -33,11 +33,15 @@ def measure(
 ) -> Result:
     from advss_zoo.evaluation.results import RESULT_FILE
     from advss_zoo.evaluation.runner import evaluate
+    from advss_zoo.models.model import unwrapped
+    from advss_zoo.models.resnetv2 import Network
+    from advss_zoo.training.cost import remember_evaluation
+    from advss_zoo.training.speeds import Stopwatch
 
     if is_first_process() and not (place / RESULT_FILE).exists():
         _log(model, images, protocol, place)
-    with out.progress(protocol.label(), "images") as progress:
-        return evaluate(
+    with out.progress(protocol.label(), "images") as progress, Stopwatch(device) as watch:
+        result = evaluate(
             model,
             images,
             protocol,
@@ -49,6 +53,16 @@ def measure(
             quantize=quantize,
             save_adversarial=save_adversarial,
         )
+    if isinstance(network := unwrapped(model), Network):
+        remember_evaluation(
+            network.architecture,
+            images.images.shape[-1],
+            protocol.label(),
+            images=result.n,
+            seconds=result.seconds,
+            watch=watch,
+        )
+    return result
 
 
 def _log(model: Model, images: ImageSet, protocol: Protocol, place: Path) -> None:

@@ -166,7 +166,7 @@ def _remarks(document: dict[str, Any]) -> None:
 def _missing(steps: list[dict[str, Any]]) -> None:
     commands = {step["command"]: step["seconds"] for step in steps if step["command"]}
     if commands:
-        out.hint("\nMissing; --run makes it, or one by one:")
+        out.hint("\nMissing; --run makes it, or one by one (times are those on a free machine):")
     for command, seconds in commands.items():
         out.hint(f"    {command}" + (f"    # about {duration(seconds)}" if seconds else ""))
     without = [step["name"] for step in steps if not step["command"]]
@@ -214,7 +214,7 @@ def _train(step: Step, folder: Path, device: str, profile: Profile) -> None:
 
 def _evaluate(step: Step, folder: Path, device: str) -> None:
     from advss_zoo.cli.measure import measure
-    from advss_zoo.data.load import load as load_data
+    from advss_zoo.data.load import load_data
     from advss_zoo.evaluation import protocols
     from advss_zoo.report import plan
     from advss_zoo.report.ours import DATA

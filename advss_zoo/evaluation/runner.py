@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.attacks.checks import predict
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.arithmetic import exact_arithmetic
-from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes, predict
+from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes
 from advss_zoo.evaluation.details import RIGHT_8BIT
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Arrays, Images, as_images
@@ -37,6 +37,7 @@ from advss_zoo.evaluation.sharing import Claims, own_device, processes
 from advss_zoo.evaluation.store import Store, fingerprint
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.memory import keep_freed_memory
+from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen

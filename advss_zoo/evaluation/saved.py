@@ -10,11 +10,11 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.attacks.eps import check_eps
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.ball import ORDERS, Ball
-from advss_zoo.evaluation.eps import check_eps
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import RESULT_FILE

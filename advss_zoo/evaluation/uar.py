@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10, uar
+from advss_zoo.attacks.kang2019.calibration import CIFAR10, uar
 from advss_zoo.data import catalogue
 from advss_zoo.evaluation.protocols.unforeseen import UNTARGETED
 from advss_zoo.evaluation.results import Result

@@ -63,10 +63,13 @@ class Objective(BaseModel, ABC):
 
     def training_loss(self, model: Predictor, inputs: Tensor, batch: Batch, clean_weight: float) -> Tensor:
         """What training minimises: the loss at perturbed `inputs`, mixed with that at clean ones."""
-        loss = self.loss(model, inputs, batch)
+        return self.mixed(self.loss(model, inputs, batch), model, batch, clean_weight)
+
+    def mixed(self, attacked: Tensor, model: Predictor, batch: Batch, clean_weight: float) -> Tensor:
+        """Mix the loss at perturbed inputs, a scalar, with that at clean ones, which is computed if it counts."""
         if clean_weight == 0:
-            return loss
-        return (1 - clean_weight) * loss + clean_weight * self.loss(model, batch.inputs, batch)
+            return attacked
+        return (1 - clean_weight) * attacked + clean_weight * self.loss(model, batch.inputs, batch)
 
     @abstractmethod
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:

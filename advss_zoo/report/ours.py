@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.data import catalogue
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.protocols import expand

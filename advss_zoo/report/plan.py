@@ -54,15 +54,15 @@ def picks(full_names: Iterable[str], ours: Ours) -> list[Step]:
 
 
 def seconds(step: Step, device: str, *, profile: Profile = "fast") -> float | None:
-    """How long a step takes, from a few timed passes of its net; None where nobody knows."""
+    """Estimate how long a step takes on a free machine; None where nobody knows."""
     if step.command is None or step.name not in recipe.names():
         return None
     found = load_recipe(step.name, profile)
     if step.protocol is None:
         return cost.estimate(found, device=device).seconds if isinstance(found, recipe.Recipe) else None
-    passes = sum(1 + getattr(protocols.parse(part), "steps", 0) for part in protocols.expand(step.protocol))
+    parts = [protocols.parse(part) for part in protocols.expand(step.protocol)]
     made = [recipe.load(name) for name in found.members] if isinstance(found, recipe.EnsembleRecipe) else [found]
-    return sum(cost.evaluation(each, passes, TEST_IMAGES, device=device) for each in made)
+    return sum(cost.evaluation(each, part, TEST_IMAGES, device=device) for each in made for part in parts)
 
 
 def load_recipe(full_name: str, profile: Profile) -> AnyRecipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.splits import Index
@@ -28,3 +29,13 @@ class Examples:
         if self._held is not None:
             return self._held[index]
         return torch.from_numpy(self._images[self._positions[index.cpu().numpy()]]).to(self._device)
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Shrink uint8 images (B,3,H,H) to (B,3,side,side); each pixel is the rounded mean over the area that it covers.
+
+    Where `side` does not divide H, areas of neighbouring pixels overlap, as in PyTorch's mode `area`.
+    """
+    if images.shape[-1] == side:
+        return images
+    return interpolate(images.float(), (side, side), mode="area").round().byte()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class Wishes(BaseModel):
     eps: float
     objective: Literal["classification", "trades"] = "classification"
     epochs: int | None = None
-    budget: float | None = None  # seconds, of which some have gone into reading the images
+    budget: float | None = None  # seconds at the machine's present load, some of them gone into reading the images
     overrides: tuple[str, ...] = ()
 
     @property
@@ -172,9 +173,11 @@ def plan(wishes: Wishes, starts: Sequence[Start], prepared: Prepared, *, spent: 
         epochs = wishes.epochs or usual_epochs(prepared.summary.parts["train"])
         recipes = [_recipe(wishes, start, prepared, epochs, USUAL_STEPS) for start in starts]
         return Plan(wishes, prepared.key, tuple(recipes), judged)
-    one = _recipe(wishes, starts[0], prepared, 1, 1)
-    judging = JUDGING_PASSES * cost.seconds_per_image(one, device) * len(starts)
+    one, began = _recipe(wishes, starts[0], prepared, 1, 1), time.monotonic()
+    judging = JUDGING_PASSES * cost.evaluation_pass(one, device).now * len(starts)
     judged = min(judged, max(FEWEST_JUDGED, int(JUDGING * wishes.budget / judging)))
+    cost.estimate(one, device=device, images=prepared.summary.parts["train"])  # whose timed passes take time, too
+    spent += time.monotonic() - began
     seconds = (SPARE * wishes.budget - spent - judged * judging) / len(starts)
     recipes = [_within(wishes, start, prepared, seconds, device) for start in starts]
     return Plan(wishes, prepared.key, tuple(recipes), judged)
@@ -225,7 +228,7 @@ def _within(wishes: Wishes, start: Start, prepared: Prepared, seconds: float, de
 
         def takes(epochs: int, steps: int = steps) -> float:
             made = _recipe(wishes, start, prepared, epochs, steps)
-            return cost.estimate(made, device=device, images=images).seconds
+            return cost.estimate(made, device=device, images=images).seconds_now
 
         epochs = bisect_right(range(1, 2 * usual + 1), seconds, key=takes)
         if epochs >= usual or (steps == STEPS[-1] and epochs):

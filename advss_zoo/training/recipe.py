@@ -25,7 +25,7 @@ from advss_zoo.files import read_bytes
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.base import Objective
 from advss_zoo.registry import any_of
-from advss_zoo.training.schedules import AnyPhase, AnySchedule, phase_at
+from advss_zoo.training.schedules import AnyPhase, AnySchedule, Resolution, phase_at
 from advss_zoo.zoo import index
 from advss_zoo.zoo.names import LONGEST_NAME, MAX_LENGTH, NAME, TAG
 
@@ -87,7 +87,7 @@ class _Named(_Part):
     """What every recipe has: the name of what it makes, and a form in which it is written down."""
 
     name: str = Field(pattern=NAME, max_length=LONGEST_NAME, description="checkpoint name without its tag: p1f4")
-    tag: str = Field(pattern=TAG, max_length=MAX_LENGTH - LONGEST_NAME - 1, description="size and family: r50, mini")
+    tag: str = Field(pattern=TAG, max_length=MAX_LENGTH - LONGEST_NAME - 1, description="size: r50, small, mini")
 
     @property
     def full_name(self) -> str:
@@ -121,6 +121,7 @@ class Recipe(_Named):
     architecture: Architecture
     data: str = Field("cifar10", description="a data set by name, or the path of a folder of images")
     image_size: int | None = Field(None, ge=16, le=4096, description="pixels a side; none: what the stem is made for")
+    resolution: list[Resolution] = Field([], description="phases of smaller images, which grow; none: always full size")
     augmentation: Augmentation = Augmentation()
     objective: AnyObjective
     adversary: list[AnyAdversary] = Field(min_length=1)
@@ -143,11 +144,11 @@ class Recipe(_Named):
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the forward passes; weights are always fp32")
     seed: int = Field(20, ge=0)
 
-    @field_validator("adversary", "schedule")
+    @field_validator("adversary", "schedule", "resolution")
     @classmethod
     def _phases_in_order(cls, phases: list[AnyPhase]) -> list[AnyPhase]:
         ends = [phase.until for phase in phases]
-        if ends != sorted(set(ends)) or ends[-1] != 1:
+        if ends and (ends != sorted(set(ends)) or ends[-1] != 1):
             raise ValueError(f"the phases must end at rising fractions, the last at 1; found {ends}")
         return phases
 
@@ -173,18 +174,36 @@ class Recipe(_Named):
         return self
 
     @model_validator(mode="after")
+    def _images_grow_to_full_size(self) -> Recipe:
+        sides = [phase.side for phase in self.resolution]
+        if sides and (sides != sorted(set(sides)) or sides[-1] != self.side):
+            raise ValueError(f"the sides in `resolution` must rise to the full size, {self.side} pixels; found {sides}")
+        return self
+
+    @model_validator(mode="after")
     def _pieces_fit(self) -> Recipe:
         for task in getattr(self.objective, "tasks", (self.objective,)):
-            if self.side % (grid := getattr(task, "grid", 1)):
-                raise ValueError(
-                    f"`grid` of {task.name}: images of {self.side} pixels have no {grid}x{grid} equal pieces"
-                )
+            for _, side in self.side_shares():
+                if side % (grid := getattr(task, "grid", 1)):
+                    raise ValueError(
+                        f"`grid` of {task.name}: images of {side} pixels have no {grid}x{grid} equal pieces"
+                    )
         return self
 
     @property
     def side(self) -> int:
-        """Pixels a side of the images."""
+        """Pixels a side of the images, at full size."""
         return self.image_size or self.architecture.image_size
+
+    def side_at(self, progress: float) -> int:
+        """Pixels a side of the images at this moment of training, progress in [0,1)."""
+        return phase_at(self.resolution, progress)[0].side if self.resolution else self.side
+
+    def side_shares(self) -> list[tuple[float, int]]:
+        """(share of all steps, pixels a side of the images in them) of each phase of `resolution`."""
+        phases = self.resolution or [Resolution(side=self.side)]
+        begins = [0.0, *(phase.until for phase in phases)]
+        return [(phase.until - begin, phase.side) for phase, begin in zip(phases, begins, strict=False)]
 
     @property
     def threat(self) -> Pgd | None:

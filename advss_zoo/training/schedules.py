@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 
 class Phase(Protocol):
-    """A part of training that lasts until the fraction `until` of all steps."""
+    """A part of training that lasts until the fraction `until` of all steps.
+
+    Steps, not time: a step on small images, or without an attack, is shorter.
+    """
 
     @property
     def until(self) -> float: ...
@@ -29,6 +32,15 @@ def phase_at(phases: Sequence[AnyPhase], progress: float) -> tuple[AnyPhase, flo
             break
         begin = phase.until
     return phase, begin, phase.until
+
+
+class Resolution(BaseModel):
+    """Pixels a side of the training images; several, one after the other, grow to the full size."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    side: int = Field(ge=8, le=4096)
+    until: float = Field(1.0, gt=0, le=1)
 
 
 @dataclass(frozen=True)

@@ -27,19 +27,21 @@ from advss_zoo.data.splits import train_and_validation
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import explained, read_json, remove_leftovers, write_atomically, write_json
 from advss_zoo.memory import keep_freed_memory
+from advss_zoo.models.arithmetic import ieee_float32
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import Batch
 from advss_zoo.seeds import derived_seed
-from advss_zoo.training import curves, log, parents, state
+from advss_zoo.training import cost, curves, log, parents, state
 from advss_zoo.training.board import Board
 from advss_zoo.training.crew import Crew, Share
-from advss_zoo.training.examples import Examples
+from advss_zoo.training.examples import Examples, resized
 from advss_zoo.training.parents import Inherited, inherit_trunk
 from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.training.schedules import learning_rate
+from advss_zoo.training.speeds import Stopwatch
 from advss_zoo.training.validation import accuracies
 from advss_zoo.zoo import CONFIG, WEIGHTS, checkpoint
 from advss_zoo.zoo.runs import CURVES, LAST, RECIPE
@@ -101,11 +103,16 @@ def train(
     crew.wait()
     trainer = Trainer(recipe, out, crew)  # before the folder is claimed: data or parent may be missing
     crew.wait()
-    with _alone(out) if crew.is_first else nullcontext():
+    with _alone(out) if crew.is_first else nullcontext(), ieee_float32():
         if crew.is_first:
             _sweep(out)
             write_atomically(out / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
-        trainer.run(progress)
+        begun = trainer.step
+        with Stopwatch(crew.device) as watch:
+            trainer.run(progress)
+        if crew.total == recipe.accumulation:  # one process
+            records = [record for record in log.read(trainer.log_file) if record["step"] > begun]
+            cost.remember_run(recipe, records, trainer.total_steps, watch)
     return out / recipe.ship
 
 
@@ -276,8 +283,9 @@ class Trainer:
         return self._order(epoch)[position * size : (position + 1) * size]
 
     def _batch(self, index: Tensor) -> Batch:
-        epoch = self.step // self.steps_per_epoch
-        images = self.recipe.augmentation(self.training.images(index), index, self._seed("augmentation", epoch))
+        epoch, side = self.step // self.steps_per_epoch, self.recipe.side_at(self.step / self.total_steps)
+        augmented = self.recipe.augmentation.scaled(side / self.recipe.side)
+        images = augmented(resized(self.training.images(index), side), index, self._seed("augmentation", epoch))
         return self.recipe.objective.transform(
             images, self.training.labels[index], index, self._seed("transform", epoch)
         )
@@ -386,8 +394,11 @@ class Trainer:
                 self._export(f"best-{kind}", self._averaged)
 
     def _has_collapsed(self, ra: float) -> bool:
-        """Without an attack in training RA is expected to go."""
-        adversary, _ = self.recipe.phase((self.step - 1) / self.total_steps)
+        """Without an attack in training RA is expected to go; on small images, RA at full size is no measure of it."""
+        progress = (self.step - 1) / self.total_steps
+        if self.recipe.side_at(progress) < self.recipe.side:
+            return False
+        adversary, _ = self.recipe.phase(progress)
         chance = max(0.1, 2 / math.sqrt(len(self.validation)))  # of few images many fall by chance
         best = self.best["ra"]
         return adversary.passes > 0 and ra < COLLAPSE * best and best - ra > chance
@@ -526,7 +537,7 @@ class Trainer:
 
     def _load_data(self) -> None:
         """The training images in two parts. The test images are never read here."""
-        everything = data.load(self.recipe.data, "train", side=self.recipe.side)
+        everything = data.load_data(self.recipe.data, "train", image_size=self.recipe.side)
         training, validation = train_and_validation(everything)
         self.data_name, self.classes, self.available = everything.name, everything.classes, len(everything)
         found = everything.images.shape[-1]

@@ -52,9 +52,7 @@ class Provenance(BaseModel):
     split: str
     picked: str = Field(description="which weights of the run these are: average, best-ta, best-ra, last")
     deployed: Literal["average", "best-ta", "best-ra", "last"] = Field(description="which of them the run stands for")
-    norm: Literal["linf", "l2"] | None = Field(
-        None, description="of the threat model that the weights were trained for"
-    )
+    norm: Literal["linf", "l2"] | None = Field(None, description="of the threat model they were trained for")
     eps: float | None = Field(None, gt=0, description="of the same; null: no adversary at the end of training")
     epochs: float
     parent: str | None = None

@@ -343,7 +343,7 @@ def _architecture(found: _Found, reading: _Reading, names: Mapping[str, str]) ->
         names: our names of the tensors that the file should have, and its own.
 
     Raises:
-        CheckpointError: a tensor is missing, unexpected, misshapen or not finite.
+        CheckpointError: a tensor is missing, unexpected, misshapen or not finite, or a std is not positive.
     """
     tensors, constants = found.tensors, found.constants
     architecture = _sized(reading, names, tensors)
@@ -357,6 +357,11 @@ def _architecture(found: _Found, reading: _Reading, names: Mapping[str, str]) ->
         return architecture
     # By way of text, 0.485 in single precision becomes 0.485.
     mean, std = (tuple(float(str(number)) for number in tensors[key].detach().float().numpy()) for key in constants)
+    if min(std) <= 0:
+        raise CheckpointError(
+            f"{constants[1]} of the normalisation must be positive, got {std}.",
+            "The file is damaged, or holds something else under that name.",
+        )
     return architecture.model_copy(update={"mean": mean, "std": std})
 
 

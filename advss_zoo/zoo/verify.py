@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from advss_zoo import resources
 from advss_zoo.data.catalogue import CIFAR10, SUBSET
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.errors import AdvssError, CheckpointError
 from advss_zoo.evaluation import protocols, results
 from advss_zoo.evaluation.results import Result

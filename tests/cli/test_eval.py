@@ -256,13 +256,13 @@ def test_several_attacks_at_once_and_in_l1(model: str, advss: Advss) -> None:
 
 
 def test_a_flag_is_a_warning(model: str, advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
-    from advss_zoo.attacks import autoattack
+    from advss_zoo.attacks import autoattack_driver as driver
 
-    run = autoattack.run
+    run = driver.run
 
     def only_square(name: str, net: Any, x: Any, y: Any, **more: Any) -> Any:
         return run(name, net, x, y, **more) if name == "square" else x
 
-    monkeypatch.setattr(autoattack, "run", only_square)
+    monkeypatch.setattr(driver, "run", only_square)
     _, _, stderr = advss("eval", model, *EASY)
     assert "Warning: Square, which uses no gradient, broke" in stderr

@@ -183,9 +183,9 @@ def test_models_that_make_a_number_meaningless_are_a_sentence(model: str, says: 
 
 
 def test_autoattack_measures_what_has_no_gradient_and_warns(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
-    from advss_zoo.attacks import autoattack
+    from advss_zoo.attacks import autoattack_driver as driver
 
-    monkeypatch.setattr(autoattack, "run", lambda name, net, x, y, **more: x)
+    monkeypatch.setattr(driver, "run", lambda name, net, x, y, **more: x)
     outcome = advss("eval", "made_up_models:rounded", "--attack", "autoattack", "--limit", "8")
     assert outcome.status == 0
     assert "Warning: 8 of 8 images have a gradient of exactly 0" in outcome.stderr

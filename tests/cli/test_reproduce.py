@@ -33,7 +33,7 @@ DOCUMENT = {"name", "title", "tag", "metrics", "rows", "claims", "missing", "not
 @pytest.fixture(autouse=True)
 def _all_takes_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "estimate", lambda recipe, device: SimpleNamespace(seconds=5400.0))
-    monkeypatch.setattr(cost, "evaluation", lambda recipe, passes, images, device: 60.0)
+    monkeypatch.setattr(cost, "evaluation", lambda recipe, protocol, images, device: 60.0)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from advss_zoo import load_model
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols, robustbench
 from advss_zoo.evaluation.runner import evaluate
@@ -30,7 +30,7 @@ def model():
 @pytest.fixture(scope="module")
 def result(model):
     quick = replace(protocols.parse("autoattack"), iterations=1, queries=1)
-    found = evaluate(model, load("cifar10-1k", "test").first(8), quick)
+    found = evaluate(model, load_data("cifar10-1k", "test").first(8), quick)
     return replace(found, ta=0.8604, ra=0.5156)
 
 
@@ -121,7 +121,7 @@ def its(monkeypatch):
 @pytest.mark.peers
 def test_robustbench_runs_on_our_models(its, monkeypatch):
     """Its loader of clean data wants the official pickles, so it is given ours."""
-    images = load("cifar10-1k", "test").first(4)
+    images = load_data("cifar10-1k", "test").first(4)
     clean = torch.from_numpy(images.images).float() / 255, torch.from_numpy(images.labels)
     monkeypatch.setattr(its, "load_clean_dataset", lambda *_: clean)
     model = load_model("p1f3.mini")  # breaks at the first attack, so that this takes seconds

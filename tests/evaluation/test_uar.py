@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.uar import scores

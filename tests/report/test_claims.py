@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from report import made_up
 
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.evaluation.statistics import Estimate, wilson_interval
 from advss_zoo.report import claims
 from advss_zoo.report.claims import CLAIMS

@@ -14,10 +14,11 @@ from advss_zoo.errors import UsageError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.rotation import Rotation
-from advss_zoo.training import cost, finetune, parents, recipe
+from advss_zoo.training import cost, finetune, parents, recipe, timing
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.finetune import Start, Wishes
 from advss_zoo.training.recipe import EnsembleRecipe
+from advss_zoo.training.timing import Seconds
 from advss_zoo.zoo import checkpoint, index
 
 EPS = 8 / 255
@@ -57,7 +58,7 @@ def planned(prepared: Prepared, start_: Start | None = None, spent: float = 0, *
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass takes a millisecond."""
-    monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: 0.001)
+    monkeypatch.setattr(timing, "seconds_per_image", lambda work, part, device: Seconds(0.001, 0.001))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ class TestBudget:
 
     def test_too_little_is_a_sentence(self, timed: None) -> None:
         with pytest.raises(UsageError, match="The budget is too small: 6 s are left to train in"):
-            planned(made_of([7_000, 7_000], 200, 0), budget=10, spent=4)
+            planned(made_of([7_000, 7_000], 200, 0), budget=11, spent=4)
 
     def test_an_ensemble_shares_it(self, timed: None) -> None:
         starts = [start(), start(name="jigsaw-p3")]
@@ -261,10 +262,12 @@ class TestKeptPlan:
 
 
 def test_the_time_of_a_pass_is_that_of_the_size_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: asked.append(net[-1]) or 1.0)
+    asked: set[int] = set()
+    monkeypatch.setattr(
+        timing, "seconds_per_image", lambda work, part, device: asked.add(work.side) or Seconds(1.0, 1.0)
+    )
     cost.estimate(planned(made_of([9, 9]), side=64).recipes[0], images=18)
-    assert asked == [64]
+    assert asked == {64}
 
 
 def test_a_pretext_head_is_no_obstacle(tmp_path: Path) -> None:

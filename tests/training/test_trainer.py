@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.objectives.classification import Classification
 from advss_zoo.training import log, recipe, state, trainer
 from advss_zoo.training.crew import Crew
 from advss_zoo.training.trainer import Trainer
@@ -83,6 +84,46 @@ def test_a_run_stopped_after_any_step_ends_with_the_same_weights(
     assert weights(tmp_path / "run") == weights(unbroken)
     timeless = [{k: v for k, v in r.items() if k != "seconds"} for r in log.read(tmp_path / "run" / "log.jsonl")]
     assert timeless == [{k: v for k, v in r.items() if k != "seconds"} for r in log.read(unbroken / "log.jsonl")]
+
+
+GROWING = ["resolution=[{side: 16, until: 0.3}, {side: 24, until: 0.6}, {side: 32}]", "validation.every=4"]
+
+
+@pytest.fixture(scope="module")
+def grown(small_cache, recipe_file, tmp_path_factory):
+    """An unbroken run on images that grow, and the sides of those that it saw, batch by batch."""
+    out, sides = tmp_path_factory.mktemp("grown") / "run", []
+    transform = Classification.transform
+
+    def seen(self, images, *others):
+        sides.append(images.shape[-1])
+        return transform(self, images, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADVSS_CACHE", str(small_cache))
+        patch.setattr(Classification, "transform", seen)
+        trainer.train(recipe.load(recipe_file, GROWING), out)
+    return out, sides
+
+
+def test_images_grow_phase_by_phase_and_validation_is_at_full_size(grown):
+    assert grown[1] == [16] * 4 + [24] * 4 + [32] * 4 + [32]
+
+
+@pytest.mark.parametrize("stop", [2, 4, 6, 10])
+def test_a_run_on_growing_images_resumes_in_any_phase(cache, grown, recipe_file, tmp_path, monkeypatch, stop):
+    """Phases end after steps 4 and 8."""
+
+    def interrupt(done, total, note):
+        if done == stop:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
+    loaded = recipe.load(recipe_file, GROWING)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(loaded, tmp_path / "run", progress=interrupt)
+    trainer.train(loaded, tmp_path / "run", resume=True)
+    assert weights(tmp_path / "run") == weights(grown[0])
 
 
 RUN = """
@@ -243,6 +284,15 @@ def test_catastrophic_overfitting_stops_the_run_and_keeps_the_best_weights(cache
         picked: checkpoint.load(tmp_path / "run" / picked)[1].provenance.epochs for picked in ("best-ra", "best-ta")
     }
     assert kept == {"best-ra": 1, "best-ta": 3}
+
+
+def test_robustness_at_full_size_may_fall_while_the_images_are_small(cache, recipe_file, tmp_path, monkeypatch):
+    """The phases change after epochs 1.3 and 2.7."""
+    measured = iter([(0.6, 0.40), (0.7, 0.05), (0.8, 0.05)])
+    monkeypatch.setattr(trainer, "accuracies", lambda *what: next(measured))
+    made = recipe.load(recipe_file, [*GROWING, "validation.every=1"])
+    with pytest.raises(AdvssError, match=r"Catastrophic overfitting at epoch 3"):
+        trainer.train(made, tmp_path / "run")
 
 
 def test_a_run_is_recognised_by_what_its_recipe_says_not_by_how_it_was_written(cache, recipe_file, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from advss_zoo import resources
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json

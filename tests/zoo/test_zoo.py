@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from advss_zoo import resources
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_json
 from advss_zoo.training import recipe

@@ -126,7 +126,7 @@ class Protocol(ABC):
             model: in evaluation mode, weights without gradient.
             x: clean images (B,C,H,W) in [0,1].
             y: labels (B,).
-            index: (B,) positions in the data set, for random numbers that belong to an image (attacks.noise).
+            index: (B,) positions in the data set, for random numbers that belong to an image (advss_zoo.noise).
             record: takes finished parts of long work, and evidence beside the predictions.
         """
 

@@ -22,13 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from advss_zoo.attacks.checks import predict
 from advss_zoo.data import catalogue
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, archive, corrupt
 from advss_zoo.data.corruptions.archive import ARCHIVES
 from advss_zoo.data.corruptions.base import SEVERITIES
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.evaluation.checks import predict
 from advss_zoo.evaluation.details import derive
 from advss_zoo.evaluation.images import as_images
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings

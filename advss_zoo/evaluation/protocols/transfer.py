@@ -19,8 +19,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.attacks.checks import check_finite
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.checks import check_adversarial, check_finite, zero_gradients
+from advss_zoo.evaluation.checks import check_adversarial, zero_gradients
 from advss_zoo.evaluation.details import CLEAN, FROM, MOST_MEMBERS, ZERO_GRADIENT
 from advss_zoo.evaluation.passes import Padded
 from advss_zoo.evaluation.protocols.base import Settings

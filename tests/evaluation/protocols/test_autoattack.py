@@ -11,7 +11,7 @@ from evaluation.helpers import quick
 from safetensors.torch import load_file
 from torch import nn
 
-from advss_zoo.attacks import autoattack
+from advss_zoo.attacks import autoattack_driver as driver
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.details import cautions
@@ -23,7 +23,7 @@ from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Verdicts
 
 EPS = 6 / 255  # of the 72 images, 64 of them right, the first three attacks break about 46, 2 and 3, and 13 stand
-ATTACKS = autoattack.STANDARD
+ATTACKS = driver.STANDARD
 
 
 def network(classes=4):
@@ -66,13 +66,13 @@ def runs(monkeypatch):
     class Runs(list):
         change = staticmethod(lambda name, x, found: found)
 
-    runs, run = Runs(), autoattack.run
+    runs, run = Runs(), driver.run
 
     def noted(name, model, x, y, **constants):
         runs.append((name, len(x)))
         return runs.change(name, x, run(name, model, x, y, **constants))
 
-    monkeypatch.setattr(autoattack, "run", noted)
+    monkeypatch.setattr(driver, "run", noted)
     return runs
 
 
@@ -138,11 +138,11 @@ def test_adversarial_images_are_in_the_threat_model_and_misclassified(norm, mode
 
 
 def test_a_single_attack_is_a_protocol_of_its_own(runs, model):
-    for name in autoattack.FEWEST_CLASSES:
+    for name in driver.FEWEST_CLASSES:
         result = evaluate(model, images(model, 8), quick(name, eps=EPS))
         assert [attack["name"] for attack in result.details["attacks"]] == [name]
         assert "black_box_beats_white_box" not in result.details
-    assert [name for name, _ in runs] == list(autoattack.FEWEST_CLASSES)
+    assert [name for name, _ in runs] == list(driver.FEWEST_CLASSES)
 
 
 # Class counts.
@@ -153,7 +153,7 @@ def test_models_of_few_classes(classes, tmp_path):
     model = network(classes)
     result = evaluate(model, images(model, 24), quick("autoattack", eps=2 / 255), out=tmp_path)
     ran = [attack["name"] for attack in result.protocol["attacks"]]
-    assert ran == [attack["name"] for attack in result.details["attacks"]] == list(autoattack.suite(classes))
+    assert ran == [attack["name"] for attack in result.details["attacks"]] == list(driver.suite(classes))
     assert result.protocol["label"] == f"autoattack ({'reduced, ' * (classes < 4)}linf, eps 2/255)"
     assert {attack.get("n_target_classes", classes - 1) for attack in result.protocol["attacks"]} == {classes - 1}
     assert 0 < result.ra < result.ta, "some stand to the last target"
@@ -166,7 +166,7 @@ def test_models_of_few_classes_in_full(classes):
     """To the last step, target and query."""
     model = network(classes)
     result = evaluate(model, images(model, 24), parse("autoattack", eps=2 / 255))
-    assert [attack["name"] for attack in result.details["attacks"]] == list(autoattack.suite(classes))
+    assert [attack["name"] for attack in result.details["attacks"]] == list(driver.suite(classes))
     assert 0 < result.ra < result.ta
     assert result.details["unconfirmed"] == 0
 
@@ -180,8 +180,8 @@ def test_the_reduced_version_says_so():
 @pytest.mark.parametrize(
     ("name", "classes", "says"),
     [
-        ("apgd-t", 3, "apgd-t needs at least 4 classes, but there are 3. Use --attack autoattack"),
-        ("apgd-dlr", 2, "apgd-dlr needs at least 3 classes, but there are 2. Use --attack autoattack"),
+        ("apgd-t", 3, "apgd-t needs at least 4 classes, but there are 3. Use autoattack, which takes what fits"),
+        ("apgd-dlr", 2, "apgd-dlr needs at least 3 classes, but there are 2. Use autoattack, which takes what fits"),
         ("autoattack", 1, "autoattack needs at least 2 classes, but there are 1"),
         ("square", 1, "square needs at least 2 classes, but there are 1"),
     ],

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from advss_zoo.attacks.unforeseen import attacks
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019 import attacks
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.protocols import Settings

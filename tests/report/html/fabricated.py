@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.numpy
 
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.verdicts import Verdicts
 
@@ -26,7 +26,7 @@ def sha256_of(text: str) -> str:
 
 def verdicts(ta: float, ra: float | None, n: int = N, evidence: dict[str, Any] | None = None) -> Verdicts:
     """Of n images of cifar10-1k the first share `ta` is right clean, and the first share `ra` attacked."""
-    index, label = np.arange(n), load("cifar10-1k", "test").labels[:n]
+    index, label = np.arange(n), load_data("cifar10-1k", "test").labels[:n]
     wrong = (label + 1) % CLASSES
     clean = np.where(index < round(ta * n), label, wrong)
     attacked = None if ra is None else np.where(index < round(ra * n), label, wrong).astype(np.int32)
@@ -49,7 +49,7 @@ def result(
     """Leave a result of `protocol`, PGD-20 if none is given, in a folder of its own; returns its path."""
     protocol = protocol or pgd()
     found = verdicts(ta, ra, n, evidence)
-    images = load("cifar10-1k", "test").first(n)
+    images = load_data("cifar10-1k", "test").first(n)
     known: dict[str, Any] = {
         "seconds": 2.0,
         "model": {"name": name, "sha256": sha256_of(name), "weights_sha256": sha256_of(f"weights of {name}")},
@@ -167,7 +167,7 @@ def saved(folder: Path, **facts: Any) -> Path:
     """PGD-20 with its adversarial images, at most 8/255 from those of cifar10-1k."""
     path = result(folder, **facts)
     found = Verdicts.read(path.with_name("verdicts.npz"))
-    images = load("cifar10-1k", "test").first(len(found)).images.astype(np.float32) / 255
+    images = load_data("cifar10-1k", "test").first(len(found)).images.astype(np.float32) / 255
     noise = np.random.default_rng(1).choice([-1, 1], images.shape).astype(np.float32) * np.float32(8 / 255)
     tensors = {"x_adv": np.clip(images + noise, 0, 1), "index": found.index.astype(np.int64)}
     path.with_name("adversarial.safetensors").write_bytes(safetensors.numpy.save(tensors))

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from report.html import fabricated
 
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report.html.collect import collect
 from advss_zoo.report.html.figure import Figure
 from advss_zoo.report.html.page import Report
 from advss_zoo.zoo.ensembles import combined_sha256
 
-CLASSES = load("cifar10-1k", "test").classes
+CLASSES = load_data("cifar10-1k", "test").classes
 
 
 def configured(folder: Path, name: str = "p1f4.mini", classes: tuple[str, ...] = CLASSES) -> None:
@@ -88,7 +88,7 @@ def test_a_row_without_images_has_no_shares(tmp_path: Path) -> None:
 
 def test_images_that_are_given_are_shown_and_a_path_in_a_result_is_not_followed(tmp_path: Path) -> None:
     fabricated.saved(tmp_path / "results", data="pets-12345678")
-    images = replace(load("cifar10-1k", "test").first(fabricated.N), name="pets-12345678")
+    images = replace(load_data("cifar10-1k", "test").first(fabricated.N), name="pets-12345678")
     with_images, without = (Report(collect([tmp_path], given)).html() for given in ([images], []))
     assert 'alt="clean image' in with_images
     assert 'alt="clean image' not in without

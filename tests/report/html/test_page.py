@@ -27,7 +27,7 @@ from report.html.parsed import Element, parse, skeleton
 from torch import nn
 
 from advss_zoo.data.folder.prepared import prepare
-from advss_zoo.data.load import in_order, load
+from advss_zoo.data.load import in_order, load_data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.models.model import Model
@@ -346,7 +346,7 @@ def test_what_an_attack_has_not_changed_is_no_adversarial_image(tmp_path: Path) 
     path = fabricated.saved(tmp_path).with_name("adversarial.safetensors")
     tensors = safetensors.numpy.load_file(path)
     standing = int(0.4 * fabricated.N)  # the first of them
-    clean = load("cifar10-1k", "test").images[:standing].astype(np.float32) / np.float32(255)
+    clean = load_data("cifar10-1k", "test").images[:standing].astype(np.float32) / np.float32(255)
     tensors["x_adv"][:standing] = clean
     safetensors.numpy.save_file(tensors, path)
     (room,) = parse(Report(collect([tmp_path])).html()).all("ul", **{"class": "wall"})

@@ -18,7 +18,7 @@ from PIL import Image
 from advss_zoo.data import catalogue
 from advss_zoo.data.folder.prepared import known
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.data.load import in_order, load
+from advss_zoo.data.load import in_order, load_data
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.results import VERDICTS_FILE
@@ -215,7 +215,7 @@ def _known(name: str) -> Iterator[ImageSet]:
     """The data set of this name, or folders that were decoded for an evaluation and are still in the cache."""
     with suppress(AdvssError):
         if name in catalogue.names():
-            yield load(name, "test")
+            yield load_data(name, "test")
         for prepared in known(name):
             yield prepared.load("test")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from advss_zoo.evaluation.protocols.pgd import default_step
+from advss_zoo.attacks.ascent import default_step
 from advss_zoo.report.html.charts import lines
 from advss_zoo.report.html.charts.axes import at_values, linear
 from advss_zoo.report.html.charts.lines import Curve

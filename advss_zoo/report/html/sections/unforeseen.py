@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.evaluation import uar
 from advss_zoo.report.html.charts import dots, radar
 from advss_zoo.report.html.charts.dots import Series
