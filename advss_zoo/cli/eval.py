@@ -172,6 +172,8 @@ def command(
         where = opened.device.type
         if reference.kind == "onnx":
             out.hint(f"onnxruntime computes on the {'GPU' if where == 'cuda' else 'CPU'}.")
+        for protocol in protocols:
+            protocol.check_model(opened)
         if images is None:
             images = _own_images(Path(data), limit, opened, image_size, whole)
         if opened.classes is not None:
@@ -179,7 +181,6 @@ def command(
         protocols = [protocol.for_classes(len(images.classes)) for protocol in protocols]
         for protocol in protocols:
             protocol.check_images(images.images.shape[1:])
-            protocol.check_model(opened)
         references = {} if compared is None else _baselines(compared, protocols, images)
         pick = "-".join(filter(None, (pick_of(part.path) for part in reference.parts if part.path))) or None
         base = folder or RUNS / "eval" / folder_name(opened.name, images.name, pick=pick, limit=limit)
