@@ -63,8 +63,13 @@ def command(
         str | None, typer.Option(metavar="SIZE", help="Size of perturbations; left out: 8/255, with l2 0.5.")
     ] = None,
     objective: Annotated[
-        Literal["classification", "trades"], typer.Option(help="What is minimised.")
+        Literal["classification", "trades", "rslad"],
+        typer.Option(help="Training objective; rslad needs --teacher."),
     ] = "classification",
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Model whose soft labels are learned, or self.", show_default=False),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the images and plan; train nothing.")] = False,
     device: DeviceOption = "auto",
@@ -84,6 +89,8 @@ def command(
         raise UsageError("--budget and --epochs both say how long to train.", "Give one of them.")
     if objective == "trades" and mode in ("f1", "f3"):
         raise UsageError(f"TRADES needs an adversary, and {mode} has none.", "Choose --mode f2 or f4.")
+    if objective == "rslad" and teacher is None:
+        raise UsageError("--objective rslad learns a teacher's soft labels.", "Add --teacher NAME.")
     size = _eps(eps, norm)
     _check_text(data)
     import_torch()
@@ -106,6 +113,7 @@ def command(
         norm=norm,
         eps=size,
         objective=objective,
+        teacher=teacher,
         epochs=epochs,
         budget=seconds,
         overrides=tuple(overrides or ()),
@@ -118,7 +126,8 @@ def command(
     if kept:
         finetune.check_same(kept, wishes, prepared)
     out.hint(f"Estimating the time on this machine ({where}) ...")
-    plan = kept or finetune.plan(wishes, starts, prepared, spent=time.monotonic() - began, device=where)
+    spent = time.monotonic() - began
+    plan = kept or finetune.plan(wishes, starts, prepared, spent=spent, device=where, beside=runs)
     _describe(plan, prepared, where, dry_run)
     if not dry_run:
         Run(plan, prepared, folder, where, began).go(resume)

@@ -22,13 +22,13 @@ from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.training import cost, parents, recipe
+from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
 from advss_zoo.zoo.checkpoint import Config
 from advss_zoo.zoo.load import folders_of
 from advss_zoo.zoo.names import LONGEST_NAME
-from advss_zoo.zoo.runs import PLAN
+from advss_zoo.zoo.runs import PLAN, RUNS
 
 Mode = Literal["f1", "f2", "f3", "f4"]
 Norm = Literal["linf", "l2"]
@@ -53,7 +53,13 @@ LONGEST_FOLDER = 40  # characters of a folder's name in that of a checkpoint
 # As many positions times channels go through the first stage of a network at once as for 128 images of CIFAR-10
 # through that of the paper's, at most, for about the same memory; batches of larger images are cut into shares.
 MOST_VALUES = 128 * 32**2 * 4 * 64
-OPTIONS = {"data": "--data", "image_size": "--image-size", "parent": "--from", "trains": "--mode"}
+OPTIONS = {
+    "data": "--data",
+    "image_size": "--image-size",
+    "parent": "--from",
+    "trains": "--mode",
+    "teacher": "--teacher",
+}
 """Keys of a recipe by which the result is judged and described, too."""
 
 
@@ -68,7 +74,8 @@ class Wishes(BaseModel):
     side: int
     norm: Norm = "linf"
     eps: float
-    objective: Literal["classification", "trades"] = "classification"
+    objective: Literal["classification", "trades", "rslad"] = "classification"
+    teacher: str | None = None
     epochs: int | None = None
     budget: float | None = None  # seconds at the machine's present load, some of them gone into reading the images
     overrides: tuple[str, ...] = ()
@@ -159,15 +166,21 @@ def image_size(starts: Sequence[Start]) -> int:
     return sizes.pop()
 
 
-def plan(wishes: Wishes, starts: Sequence[Start], prepared: Prepared, *, spent: float, device: str) -> Plan:
+def plan(
+    wishes: Wishes, starts: Sequence[Start], prepared: Prepared, *, spent: float, device: str, beside: Path = RUNS
+) -> Plan:
     """What will be trained, and by which recipes.
 
     Args:
         spent: seconds of the budget that are gone.
+        beside: the folder that the run will be in.
 
     Raises:
-        UsageError: an override does not fit, or the budget is too small for one epoch.
+        UsageError: an override does not fit, or the teacher does not, or the budget is too small for one epoch.
+        CheckpointError: the teacher's weights cannot be had.
     """
+    if wishes.teacher not in (None, recipe.OWN_AVERAGE):
+        teacher.open_fitting(wishes.teacher, prepared.classes, wishes.side, beside)
     judged = min(prepared.summary.parts["test"], JUDGED)
     if wishes.budget is None:
         epochs = wishes.epochs or usual_epochs(prepared.summary.parts["train"])
@@ -264,6 +277,7 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
             "cutout": CUTOUT if images < FEW else 0.0,
         },
         "objective": _objective(wishes, prepared),
+        "teacher": wishes.teacher and {"model": wishes.teacher},
         "adversary": _adversary(wishes, steps),
         "trains": "all" if trunk_too else "head",
         "epochs": epochs,

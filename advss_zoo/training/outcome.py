@@ -140,6 +140,7 @@ def _training(plan: Plan, runs: Sequence[Path]) -> dict[str, Any]:
         "data": config.provenance.data,
         "parent": config.provenance.parent if len(runs) == 1 else None,
         "parent_sha256": config.provenance.parent_sha256 if len(runs) == 1 else None,
+        "teacher": config.provenance.teacher,
         "minutes": round(sum(found[-1]["seconds"] for found in records) / 60, 1),
         "picked_after": config.provenance.epochs,
         "validations": len(measured),

@@ -57,6 +57,8 @@ class Provenance(BaseModel):
     epochs: float
     parent: str | None = None
     parent_sha256: str | None = Field(None, description="of the weights that the trunk was copied from")
+    teacher: str | None = Field(None, description="whose soft labels were learnt; self: those of the run's own average")
+    teacher_sha256: str | None = Field(None, description="of the teacher's weights")
 
 
 class Config(BaseModel):

@@ -100,7 +100,7 @@ def test_a_name_does_not_grow_with_every_round() -> None:
     assert made.name == "my-pets-rotation-p3f4-f4"
 
 
-@pytest.mark.parametrize("override", ["data=x", "image_size=64", "parent=p1f4.mini", "trains=head"])
+@pytest.mark.parametrize("override", ["data=x", "image_size=64", "parent=p1f4.mini", "trains=head", "teacher=self"])
 def test_what_the_result_is_judged_by_is_an_option(override: str) -> None:
     with pytest.raises(UsageError, match="has an option of its own here"):
         planned(made_of([9, 9]), overrides=(override,))
@@ -139,6 +139,18 @@ def test_classes_of_different_sizes_are_weighted() -> None:
 
 def test_trades_is_a_choice() -> None:
     assert planned(made_of([9, 9]), objective="trades").recipes[0].objective.name == "trades"
+
+
+def test_a_teacher_is_a_choice_whose_numbers_can_be_changed() -> None:
+    (made,) = planned(made_of([9, 9]), teacher="self", overrides=("teacher.share=0.8",)).recipes
+    assert made.teacher is not None
+    assert (made.teacher.model, made.teacher.share, made.objective.name) == ("self", 0.8, "classification")
+    assert planned(made_of([9, 9])).recipes[0].teacher is None
+
+
+def test_a_teacher_of_other_classes_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(UsageError, match=r"p1f4\.mini has the classes airplane, .*; .* are class 0, class 1"):
+        planned(made_of([9, 9]), teacher="p1f4.mini", objective="rslad")
 
 
 def test_overrides_have_the_last_word() -> None:
