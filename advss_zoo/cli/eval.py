@@ -16,14 +16,12 @@ from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.measure import RUNS, measure
 from advss_zoo.cli.options import (
     BatchSizeOption,
-    Device,
     DeviceOption,
     JsonOption,
     LimitOption,
     ModelArgument,
     OutOption,
     examples,
-    pick_device,
     the_model,
 )
 from advss_zoo.cli.output import out
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from advss_zoo.evaluation.protocols import Protocol
     from advss_zoo.evaluation.results import Result
     from advss_zoo.models.model import Model
-    from advss_zoo.zoo.reference import Reference
 
 EXAMPLES = examples(
     "advss eval",
@@ -154,17 +151,29 @@ def command(
         from advss_zoo.evaluation.saved import Saved
 
         protocols.append(Saved.read(adversarial))
-    if quantize:
-        _check_quantize(protocols)
-    if save_adversarial and not any(protocol.makes_images for protocol in protocols):
-        raise UsageError(f"{protocols[0].name} makes no adversarial images.", "Leave out --save-adv.")
+    unmade = [protocol.name for protocol in protocols if not protocol.makes_images]
+    if quantize and unmade:
+        raise UsageError(
+            f"{unmade[0]} makes no adversarial images that --quantize could round.", "Leave out one of the two."
+        )
+    if save_adversarial and len(unmade) == len(protocols):
+        raise UsageError(f"{unmade[0]} makes no adversarial images.", "Leave out --save-adv.")
     if robustbench:
-        _check_robustbench(protocols, data)
+        from advss_zoo.evaluation.robustbench import check
+
+        check([protocol.constants() for protocol in protocols], data)
     compared = None if baseline is None else _compared(baseline, protocols)
     images = None if is_own(data) else _images(data, limit)
+    from advss_zoo.zoo.open import open_model
+
     results = {}
     with redirect_stdout(sys.stderr):  # whatever a model of the user's own prints, it is not our data
-        opened, where = _open(reference, device)
+        opened = open_model(reference, device)
+        where = opened.device.type
+        if reference.kind == "onnx":
+            out.hint(f"onnxruntime computes on the {'GPU' if where == 'cuda' else 'CPU'}.")
+        for protocol in protocols:
+            protocol.check_model(opened)
         if images is None:
             images = _own_images(Path(data), limit, opened, image_size, whole)
         if opened.classes is not None:
@@ -172,7 +181,6 @@ def command(
         protocols = [protocol.for_classes(len(images.classes)) for protocol in protocols]
         for protocol in protocols:
             protocol.check_images(images.images.shape[1:])
-            protocol.check_model(opened)
         references = {} if compared is None else _baselines(compared, protocols, images)
         pick = "-".join(filter(None, (pick_of(part.path) for part in reference.parts if part.path))) or None
         base = folder or RUNS / "eval" / folder_name(opened.name, images.name, pick=pick, limit=limit)
@@ -192,33 +200,6 @@ def command(
     if robustbench:
         ours = all(part.kind == "zoo" for part in reference.parts)
         _write_robustbench(results.values(), opened, base, ours=ours)
-
-
-def _check_quantize(protocols: list[Protocol]) -> None:
-    for protocol in protocols:
-        if not protocol.makes_images:
-            raise UsageError(
-                f"{protocol.name} makes no adversarial images that --quantize could round.",
-                "Leave out one of the two.",
-            )
-
-
-def _check_robustbench(protocols: list[Protocol], data: str) -> None:
-    from advss_zoo.evaluation import robustbench
-
-    robustbench.check([protocol.constants() for protocol in protocols], data)
-
-
-def _open(reference: Reference, device: Device) -> tuple[Model, str]:
-    """The model, and where it computes: onnxruntime may find no GPU where torch does."""
-    from advss_zoo.zoo.open import open_model
-
-    if reference.kind != "onnx":
-        where = pick_device(device)
-        return open_model(reference, where), where
-    model = open_model(reference, device)
-    out.hint(f"onnxruntime computes on the {'GPU' if model.device.type == 'cuda' else 'CPU'}.")
-    return model, model.device.type
 
 
 def _compared(baseline: str, protocols: list[Protocol]) -> Path:

@@ -95,7 +95,7 @@ def test_json_is_one_document_whatever_the_model_prints(model: str, advss: Advss
     assert (clean["protocol"], attacked["protocol"]) == ("clean", "pgd2")
     assert clean["ra"] is None
     assert attacked["constants"]["eps"] == 8 / 255
-    assert attacked["command"].startswith("advss eval --model")
+    assert attacked["command"].startswith("advss eval")
     assert 0 <= attacked["ra"] <= attacked["ta"] <= 1
     assert attacked["ra_ci95"][0] <= attacked["ra"] <= attacked["ra_ci95"][1]
     for result in document["results"]:

@@ -14,7 +14,7 @@ from advss_zoo.errors import UsageError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.rotation import Rotation
-from advss_zoo.training import cost, finetune, parents, recipe, timing
+from advss_zoo.training import cost, finetune, parents, timing
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.finetune import Start, Wishes
 from advss_zoo.training.recipe import EnsembleRecipe
@@ -235,12 +235,17 @@ class TestStarts:
         """The members' runs lie below that of the ensemble, and from there the name means the zoo's."""
         monkeypatch.chdir(tmp_path)
         config = checkpoint.Config(
-            name="p1f4", tag="mini", scenario="p1f4", architecture=ARCHITECTURE, classes=tuple("abcdefghij")
+            **{"name": "p1f4", "tag": "mini", "scenario": "p1f4", "classes": tuple("abcdefghij")},
+            architecture=ARCHITECTURE,
+            provenance=checkpoint.Provenance(
+                **{"recipe": "p1f4.mini", "recipe_sha256": "", "profile": "fast", "data": "cifar10", "split": "train"},
+                **{"picked": "best-ta", "deployed": "best-ta", "epochs": 1},
+            ),
         )
         run = Path("runs/p1f4.mini")
         checkpoint.save(run / "best-ta", ResNetV2(ARCHITECTURE).state_dict(), config)
         checkpoint.save(run / "last", ResNetV2(ARCHITECTURE).state_dict(), config)
-        (run / "recipe.yaml").write_text(recipe.load("p1f4.mini", ["ship=best-ta"]).to_yaml())
+        (run / "recipe.yaml").touch()
         found = finetune.starts("runs/p1f4.mini+rotation-p3", Path("runs"))
         below = Path("runs/pets-ensemble-f4.mini")
         assert parents.find(str(found[0].reference), below) == run / "best-ta"
