@@ -122,9 +122,18 @@ def if_there() -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
+    write_atomically(path, lambda file: file.write(_json(value)))
+
+
+def plain(value: Any) -> Any:
+    """The value as `write_json` and `read_json` leave it: lists for tuples, and only text that can be encoded."""
+    return json.loads(_json(value))
+
+
+def _json(value: Any) -> bytes:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    # File names, which commands and data sets are named after, may hold bytes that are no text: "?" stands for each.
-    write_atomically(path, lambda file: file.write(text.encode(errors="replace")))
+    # Commands and data sets may be named after files whose names are not valid UTF-8: "?" stands for each such byte.
+    return text.encode(errors="replace")
 
 
 def read_json(path: Path) -> Any:

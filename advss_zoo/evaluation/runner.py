@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,9 +32,11 @@ from advss_zoo.evaluation.passes import MULTIPLE, Padded, images_per_pass
 from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import Result
+from advss_zoo.evaluation.schema import EvaluatedModel, Experiment
 from advss_zoo.evaluation.sharing import Claims, own_device, processes
-from advss_zoo.evaluation.store import Store, fingerprint
+from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
+from advss_zoo.files import plain
 from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.modes import frozen
@@ -102,8 +103,8 @@ def evaluate(
     with frozen(model), exact_arithmetic(device):
         work = _Work(Padded(model), images, protocol, device, progress or (lambda done, total, part: None), quantize)
         work = work.for_its_classes()
-        facts = work.facts(subject, weights_sha256(model))
-        store = None if out is None else Store(Path(out), facts, save_adversarial)
+        experiment = work.experiment(subject, weights_sha256(model))
+        store = None if out is None else Store(Path(out), experiment, save_adversarial)
         if store and (result := work.known(store)):
             return result
         with ExitStack() as until_the_end:
@@ -123,7 +124,7 @@ def evaluate(
                 command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if command is None else command,
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
                 **effort.facts,
-                **facts,
+                **dict(experiment),
             )
             if store:
                 store.finish(result, verdicts)
@@ -148,14 +149,11 @@ class _Work:
             classes = count_classes(self.model, x)
         return replace(self, protocol=self.protocol.for_classes(classes))
 
-    def facts(self, subject: Subject, weights: str) -> dict[str, Any]:
+    def experiment(self, subject: Subject, weights: str) -> Experiment:
         """The parts of a result that are known beforehand."""
-        facts: dict[str, Any] = {
-            "model": {"name": subject.name, "sha256": subject.sha256, "weights_sha256": weights},
-            "data": self.images.facts,
-            "protocol": {**self.protocol.constants(), **({"quantize": True} if self.quantize else {})},
-        }
-        return {**facts, "fingerprint": fingerprint(**facts)}
+        model = EvaluatedModel(name=plain(subject.name), sha256=subject.sha256, weights_sha256=weights)
+        constants = self.protocol.constants() | ({"quantize": True} if self.quantize else {})
+        return Experiment.of(model, self.images.facts, constants)
 
     def known(self, store: Store) -> Result | None:
         """The result, if the work is done already."""
@@ -251,7 +249,7 @@ class _Work:
 
     def _attack(self, x: Tensor, y: Tensor, index: Tensor, right: Tensor, record: Record) -> Tensor | None:
         """What the protocol makes of the images of a pass, of which `right` (B,) are classified correctly."""
-        if self.protocol.attacks_mistakes:
+        if self.protocol.attacks_misclassified:
             return self.protocol.attack(self.model, x, y, index, record)
         adversarial = x.clone()
         rows = right.nonzero().squeeze(1)

@@ -46,12 +46,12 @@ class Finished:
     folder: Path
 
     def write(self, first: int, verdicts: Verdicts, effort: Effort) -> None:
-        write_json(self._path(first, "json"), effort.to_json())
+        write_json(self._path(first, "json"), effort.to_dict())
         verdicts.write(self._path(first, "npz"))  # the last, and the sign that all is there
 
     def read(self, first: int) -> tuple[Verdicts, Effort] | None:
         with if_there():  # whoever joins the passes deletes them in the end
-            return Verdicts.read(self._path(first, "npz")), Effort.from_json(read_json(self._path(first, "json")))
+            return Verdicts.read(self._path(first, "npz")), Effort.model_validate(read_json(self._path(first, "json")))
         return None
 
     def _path(self, first: int, suffix: str) -> Path:

@@ -51,7 +51,7 @@ class Provenance(BaseModel):
     data: str
     split: str
     picked: str = Field(description="which weights of the run these are: average, best-ta, best-ra, last")
-    epochs: float
+    epochs: float = Field(ge=0, le=1e12)
     parent: str | None = None
     parent_sha256: str | None = Field(None, description="of the weights that the trunk was copied from")
 

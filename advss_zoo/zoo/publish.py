@@ -98,11 +98,11 @@ def _from_zoo(entry: Entry) -> Bundle:
         raise CheckpointError(
             f"{folder} is {full_name} with the weights {sha256}, the card is of {entry.full_name} with {entry.sha256}."
         )
-    found, recorded = _results(folder, sha256), [Result.from_json(document) for document in entry.results]
+    found, recorded = _results(folder, sha256), [Result.from_dict(document) for document in entry.results]
     for result in recorded:
         if result not in found.values():
             raise CheckpointError(
-                f"The card of {entry.full_name} has a number for {result.protocol['label']} on {result.data['name']} "
+                f"The card of {entry.full_name} has a number for {result.protocol.label} on {result.data.name} "
                 f"that no result in {folder / RESULTS} bears out."
             )
     check_card(entry, folder)
@@ -159,8 +159,8 @@ def _results(folder: Path, sha256: str) -> dict[Path, Result]:
     names: dict[str, Path] = {}
     for path in sorted((folder / RESULTS).glob(f"*/{results.RESULT_FILE}")):
         result = results.check(path)
-        if result.model["sha256"] != sha256:
-            raise CheckpointError(f"{path} is of other weights: {result.model['sha256']}.")
+        if result.model.sha256 != sha256:
+            raise CheckpointError(f"{path} is of other weights: {result.model.sha256}.")
         found[path.parent] = result
         if (other := names.setdefault(result.slug(), path.parent)) != path.parent:
             raise CheckpointError(
@@ -184,7 +184,7 @@ def _files(folder: Path, found: Mapping[Path, Result], card: str) -> dict[str, C
 
 
 def _documents(found: Iterable[Result]) -> list[dict[str, Any]]:
-    return [result.to_json() for result in found]
+    return [result.to_dict() for result in found]
 
 
 def _read_card(path: Path) -> str:

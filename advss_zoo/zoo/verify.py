@@ -6,7 +6,6 @@ import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from advss_zoo import resources
 from advss_zoo.data.catalogue import CIFAR10, SUBSET
@@ -26,7 +25,7 @@ SETTINGS = {"name", *(field.name for field in fields(protocols.Settings))}
 
 
 @dataclass(frozen=True)
-class Check:
+class Verification:
     """One thing that was looked at; `passed` is None if it was left out."""
 
     name: str
@@ -34,7 +33,7 @@ class Check:
     detail: str
 
 
-def verify(name: str, *, limit: int | None, device: str, progress: Progress | None = None) -> Iterator[Check]:
+def verify(name: str, *, limit: int | None, device: str, progress: Progress | None = None) -> Iterator[Verification]:
     """Check after check, the quick ones first.
 
     Args:
@@ -52,12 +51,12 @@ def verify(name: str, *, limit: int | None, device: str, progress: Progress | No
         else:
             loaded = load.from_path(fetched.path, device=device)
     except AdvssError as error:
-        yield Check("weights", False, error.message)
+        yield Verification("weights", False, error.message)
         return
-    yield Check("weights", True, f"sha256 {fetched.sha256}")
+    yield Verification("weights", True, f"sha256 {fetched.sha256}")
     yield _card(entry, fetched.path)
     for document in entry.results:  # a trunk has none
-        recorded = Result.from_json(document)
+        recorded = Result.from_dict(document)
         folder = fetched.path / RESULTS / recorded.slug()
         yield (stored := _recorded(folder, recorded))
         if stored.passed:  # else there is nothing to compare with
@@ -88,55 +87,48 @@ def check_card(entry: Entry, folder: Path) -> None:
         )
 
 
-def _card(entry: Entry, folder: Path) -> Check:
+def _card(entry: Entry, folder: Path) -> Verification:
     try:
         check_card(entry, folder)
     except AdvssError as error:
-        return Check("card", False, error.message)
-    return Check("card", True, "is what its JSON gives, and that what the files and other cards say")
+        return Verification("card", False, error.message)
+    return Verification("card", True, "is what its JSON gives, and that what the files and other cards say")
 
 
-def _recorded(folder: Path, recorded: Result) -> Check:
+def _recorded(folder: Path, recorded: Result) -> Verification:
     """Do the stored verdicts give the numbers of the card?"""
     try:
         same = results.check(folder / results.RESULT_FILE) == recorded
     except AdvssError as error:
-        return Check(_label(recorded), False, error.message)
-    return Check(
+        return Verification(_label(recorded), False, error.message)
+    return Verification(
         _label(recorded), same, "the stored verdicts give the card's numbers" if same else "the card has other numbers"
     )
 
 
 def _again(
     loaded: load.Loaded, folder: Path, recorded: Result, limit: int | None, device: str, progress: Progress | None
-) -> Check:
+) -> Verification:
     """Does attacking the model again give the stored verdicts?"""
-    if limit is not None and "attacks" in recorded.protocol:
-        return Check(_label(recorded), None, "several attacks, which take hours, are made again with --full alone")
-    images = _images(recorded, limit)
-    settings = {key: value for key, value in recorded.protocol.items() if key in SETTINGS}
-    with TemporaryDirectory() as scratch:
-        evaluate(
-            loaded.model,
-            images,
-            protocols.parse(**settings),
-            out=Path(scratch),
-            device=device,
-            progress=progress,
-            subject=Subject(loaded.full_name, loaded.sha256),
+    if limit is not None and recorded.protocol.attacks:
+        return Verification(
+            _label(recorded), None, "several attacks, which take hours, are made again with --full alone"
         )
-        fresh = Verdicts.read(Path(scratch) / results.VERDICTS_FILE)
+    images = _images(recorded, limit)
+    settings = {key: value for key, value in recorded.protocol.to_dict().items() if key in SETTINGS}
+    protocol, subject = protocols.parse(**settings), Subject(loaded.full_name, loaded.sha256)
+    fresh = evaluate(loaded.model, images, protocol, device=device, progress=progress, subject=subject).verdicts
     same = fresh.agreement(Verdicts.read(folder / results.VERDICTS_FILE))
-    return Check(_label(recorded), same == len(images), f"{same:,} of {len(images):,} verdicts made again agree")
+    return Verification(_label(recorded), same == len(images), f"{same:,} of {len(images):,} verdicts made again agree")
 
 
 def _images(recorded: Result, limit: int | None) -> ImageSet:
     """The first images of a result; those of CIFAR-10 up to the thousandth ship with the package."""
     count = recorded.n if limit is None else min(limit, recorded.n)
-    name, split = recorded.data["name"], recorded.data["split"]
+    name, split = recorded.data.name, recorded.data.split
     bundled = name == CIFAR10.name and split == "test" and count <= 1000
-    return load_data(SUBSET if bundled else name, split).first(count)
+    return load_data(SUBSET if bundled else name, "train" if split == "train" else "test").first(count)
 
 
 def _label(recorded: Result) -> str:
-    return f"{recorded.protocol['label']} on {recorded.data['name']}"
+    return f"{recorded.protocol.label} on {recorded.data.name}"

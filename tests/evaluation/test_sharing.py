@@ -53,7 +53,7 @@ def run(out):
 
 if __name__ == "__main__":
     OUT, PAUSE = sys.argv[1], float(sys.argv[2])
-    print(run(OUT).verdicts["sha256"], flush=True)
+    print(run(OUT).verdicts_file.sha256, flush=True)
 """
 
 
@@ -73,7 +73,7 @@ def single(out):
     """What one process makes of it."""
     scope = {"__name__": "single", "OUT": str(out), "PAUSE": 0.0}
     exec(PROCESS, scope)
-    return scope["run"](out).verdicts["sha256"], contents(out)
+    return scope["run"](out).verdicts_file.sha256, contents(out)
 
 
 def contents(out):
@@ -151,7 +151,9 @@ def test_without_a_folder_nothing_is_shared(patches, pictures, shared):
 
 def test_seconds_are_those_of_all_processes(patches, pictures, tmp_path, shared, monkeypatch):
     write = Finished.write
-    monkeypatch.setattr(Finished, "write", lambda self, first, verdicts, _: write(self, first, verdicts, Effort(100.0)))
+    monkeypatch.setattr(
+        Finished, "write", lambda self, first, verdicts, _: write(self, first, verdicts, Effort(seconds=100.0))
+    )
     assert evaluate(patches, pictures, "clean", out=tmp_path).seconds == 300
 
 
@@ -237,9 +239,9 @@ def test_what_a_pass_has_given_is_there_as_a_whole_or_not_at_all(tmp_path, monke
     assert finished.read(64) is None
     with monkeypatch.context() as patch:
         patch.setattr(Verdicts, "write", lambda *_: None)  # killed between the two files
-        finished.write(64, verdicts, Effort(1.5))
+        finished.write(64, verdicts, Effort(seconds=1.5))
     assert finished.read(64) is None
-    effort = Effort(2.5, ("cpu",), {"torch": ("1", "2")})
+    effort = Effort(seconds=2.5, devices=("cpu",), versions={"torch": ("1", "2")})
     finished.write(64, verdicts, effort)
     found, read = finished.read(64)
     assert (found.sha256, read) == (verdicts.sha256, effort)

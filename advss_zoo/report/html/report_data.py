@@ -12,22 +12,22 @@ from advss_zoo.data.catalogue import whole
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.report.html.charts.series import Look, Value
-from advss_zoo.report.html.collect import Found, Run, reason
+from advss_zoo.report.html.collect import Findings, LoggedRun, reason
 from advss_zoo.report.html.evidence import Evaluation
 
 DIGITS = 7  # of a sha256 that tell two sets of weights apart
 
 
-class Material:
+class ReportData:
     """Everything that was found, by model, data and protocol.
 
     `baseline` is the name of the model that errors under corruptions are compared with, if any is.
     """
 
-    def __init__(self, found: Found, baseline: str | None = None) -> None:
+    def __init__(self, found: Findings, baseline: str | None = None) -> None:
         self.found = found
         self.baseline = baseline
-        self.runs: tuple[Run, ...] = found.runs
+        self.runs: tuple[LoggedRun, ...] = found.runs
         self.evaluations: tuple[Evaluation, ...] = tuple(sorted(found.evaluations, key=_order))
         self.left_out: list[str] = list(found.left_out)
 
