@@ -12,16 +12,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from advss_zoo.evaluation.frames import results_frame
     from advss_zoo.evaluation.runner import evaluate
     from advss_zoo.zoo.load import load_model, load_trunk
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "list_models", "load_model", "load_trunk"]
+__all__ = ["__version__", "evaluate", "list_models", "load_model", "load_trunk", "results_frame"]
 
 _LAZY = {
     "evaluate": "advss_zoo.evaluation.runner",
     "load_model": "advss_zoo.zoo.load",
     "load_trunk": "advss_zoo.zoo.load",
+    "results_frame": "advss_zoo.evaluation.frames",
 }
 
 
