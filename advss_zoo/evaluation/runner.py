@@ -33,7 +33,7 @@ from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.schema import EvaluatedModel, Experiment
-from advss_zoo.evaluation.sharing import Claims, own_device, processes
+from advss_zoo.evaluation.sharing import own_device, processes, take
 from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.files import plain
@@ -110,11 +110,8 @@ def evaluate(
         with ExitStack() as until_the_end:
             if store:
                 if processes() > 1:
-                    claims = until_the_end.enter_context(Claims(store.shared))
-                    work.share(store, claims)
-                    until_the_end.enter_context(claims.last(len(images)))
-                else:
-                    until_the_end.enter_context(store.alone())
+                    work.share(store)
+                until_the_end.enter_context(store.alone(wait=processes() > 1))
                 if result := work.known(store):  # another process has just finished
                     return result
             verdicts, effort = work.measure(store, batch_size)
@@ -161,7 +158,7 @@ class _Work:
             self.progress(len(self.images), len(self.images), "")
         return result
 
-    def share(self, store: Store, claims: Claims) -> None:
+    def share(self, store: Store) -> None:
         """Go through passes that no other process is at; return when all are finished, by whomever."""
         verdicts, _ = store.resume(self.images, self._step)
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
@@ -186,7 +183,7 @@ class _Work:
         report()
         if passes:
             self._check(passes[done])
-        claims.take(passes, is_finished, do)
+        take(store.shared, passes, is_finished, do)
 
     def measure(self, store: Store | None, batch_size: int) -> tuple[Verdicts, Effort]:
         """The verdicts on all images, and what they took: those in the store, and after them the missing."""

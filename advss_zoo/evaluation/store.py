@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
 from advss_zoo.evaluation.schema import Experiment
-from advss_zoo.evaluation.sharing import Finished
+from advss_zoo.evaluation.sharing import Finished, held
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import explained, if_there, read_json, remove_leftovers, write_json
 
@@ -106,28 +105,26 @@ class Store:
         Finished(self.shared).write(first, verdicts, effort)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the evaluation as the only process that is not one of several who share it.
+    def alone(self, *, wait: bool) -> Iterator[None]:
+        """Hold the evaluation as the only process; while several make passes of it, none does.
+
+        Args:
+            wait: until no other process holds it.
 
         Raises:
             UsageError: another process holds it.
         """
         path = self.path / LOCK_FILE
-        lock = FileLock(path)
-        with explained("write", self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
+        with held(path, wait=wait) as mine:
+            if not mine:
                 raise UsageError(
                     f"Another process is evaluating in {self.path}.", "Wait for it, or choose another --out."
-                ) from None
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # on systems that keep open files, the release deletes it
-                path.unlink()
-            lock.release()
+                )
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Windows does not delete open files
+                    path.unlink()
 
     @property
     def shared(self) -> Path:
