@@ -113,7 +113,7 @@ def remove_leftovers(folder: Path, *names: str) -> None:
 
 
 @contextmanager
-def if_there() -> Iterator[None]:
+def ignore_missing() -> Iterator[None]:
     """Pass over the reading of a file that is not there, or is no longer: other processes may delete it."""
     try:
         yield

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import explained, if_there, read_json, write_json
+from advss_zoo.files import explained, ignore_missing, read_json, write_json
 
 PAUSE = 0.2  # seconds between two looks at what others have finished
 
@@ -47,7 +47,7 @@ class Finished:
         verdicts.write(self._path(first, "npz"))  # the last, and the sign that all is there
 
     def read(self, first: int) -> tuple[Verdicts, Effort] | None:
-        with if_there():  # whoever joins the passes deletes them in the end
+        with ignore_missing():  # whoever joins the passes deletes them in the end
             return Verdicts.read(self._path(first, "npz")), Effort.model_validate(read_json(self._path(first, "json")))
         return None
 

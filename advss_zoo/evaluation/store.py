@@ -27,7 +27,7 @@ from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, che
 from advss_zoo.evaluation.schema import Experiment
 from advss_zoo.evaluation.sharing import Finished, held
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import explained, if_there, read_json, remove_leftovers, write_json
+from advss_zoo.files import explained, ignore_missing, read_json, remove_leftovers, write_json
 
 PROGRESS_FILE = "progress.json"
 LOCK_FILE = ".lock"
@@ -73,7 +73,7 @@ class Store:
         path, progress = self.path / VERDICTS_FILE, None
         if not path.exists():
             return None, Effort()
-        with if_there():
+        with ignore_missing():
             progress = read_json(self.path / PROGRESS_FILE)
         if progress is None:
             if result := self.result():  # another process has just finished

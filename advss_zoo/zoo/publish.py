@@ -117,7 +117,7 @@ def _from_folder(folder: Path, address: str | None) -> Bundle:
     path = folder / CARD
     if path.is_file():
         card = _read_card(path)
-        borne_out = _numbers(metadata.model_index(full_name, _documents(found.values())))
+        borne_out = metadata.numbers(_documents(found.values()))
         if unfounded := [each for each in _claims(card, path) if each not in borne_out]:
             names = ", ".join(f"{each.metric_name} {each.metric_value} on {each.dataset_name}" for each in unfounded)
             raise CheckpointError(
@@ -199,13 +199,10 @@ def _claims(card: str, path: Path) -> list[EvalResult]:
     match = REGEX_YAML_BLOCK.match(card.replace("\ufeff", ""))  # a space to the Hub, though not to Python
     try:
         front = plain_yaml.read(match[2]) if match else None
-        return _numbers(front.get("model-index") if isinstance(front, dict) else None)
+        model_index = front.get("model-index") if isinstance(front, dict) else None
+        return model_index_to_eval_results(model_index)[1] if model_index else []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"The front matter of {path} is not what the Hub could read.") from error
-
-
-def _numbers(model_index: list[dict[str, Any]] | None) -> list[EvalResult]:
-    return model_index_to_eval_results(model_index)[1] if model_index else []
 
 
 def _written(folder: Path, found: Iterable[Result], address: str) -> str:

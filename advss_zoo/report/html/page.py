@@ -30,7 +30,7 @@ from advss_zoo.report.html.sections import (
     transfer,
     unforeseen,
 )
-from advss_zoo.zoo.cards import percent
+from advss_zoo.texts import percent
 
 TEMPLATES = Path(__file__).with_name("templates")
 ORDER = (
@@ -136,7 +136,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"px": _pixels, "percent": percent}
+    environment.filters |= {"px": _pixels, "percent": partial(percent, nothing="-")}
     return environment
 
 
