@@ -138,3 +138,43 @@ def test_what_strangers_may_write_is_a_sentence(change, complaint, folder):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(AdvssError, match=complaint):
         check(path)
+
+
+def test_the_verdicts_are_those_beside_it_and_read_when_they_are_asked_for(folder):
+    result = Result.read(folder / "result.json")
+    assert result.folder == folder
+    assert result.verdicts == Verdicts.read(folder / "verdicts.npz")
+    later = Result.read(folder / "result.json")
+    (folder / "verdicts.npz").unlink()
+    with pytest.raises(AdvssError, match=r"Cannot read .*verdicts\.npz"):
+        _ = later.verdicts
+    with pytest.raises(AdvssError, match="without its folder"):
+        _ = Result.from_dict(later.to_dict()).verdicts
+
+
+def test_a_result_that_was_not_written_has_its_verdicts(patches, pictures, tmp_path):
+    result = evaluate(patches, pictures, "pgd2")
+    assert (result.folder, result.verdicts.sha256) == (None, result.verdicts_file.sha256)
+    assert result.verdicts.scores()["ra"] == result.ra
+    first = evaluate(patches, pictures.first(50), "pgd2")
+    cut = result.first(first.data)
+    assert (cut.n, cut.ta, cut.ra, cut.details) == (50, first.ta, first.ra, first.details)
+    assert cut.verdicts == first.verdicts
+
+
+def test_constants_that_nothing_depends_on_are_kept(folder):
+    path = folder / "result.json"
+    value = json.loads(path.read_text())
+    value["protocol"]["of a newer version"] = {"deep": [1, 2.5, None]}
+    path.write_text(json.dumps(value))
+    result = Result.read(path)
+    assert result.to_dict() == value
+    result.write(path)
+    assert json.loads(path.read_text()) == value
+
+
+def test_a_name_that_is_not_valid_unicode_is_written_all_the_same(patches, pictures, tmp_path):
+    odd = {"subject": Subject("odd\udcff", None), "command": "advss eval \udcff"}
+    result = evaluate(patches, pictures, "clean", out=tmp_path, **odd)
+    assert (result.model.name, result.command) == ("odd?", "advss eval ?")
+    assert Result.read(tmp_path / "result.json") == result

@@ -39,6 +39,10 @@ class ReportData:
     def _places(self) -> dict[tuple[str, str], int]:
         return {weights: place for place, weights in enumerate(dict.fromkeys(e.weights for e in self.evaluations))}
 
+    @cached_property
+    def _anchors(self) -> dict[int, str]:
+        return {id(evaluation): f"result-{place}" for place, evaluation in enumerate(self.evaluations, 1)}
+
     @property
     def models(self) -> int:
         return len(self._places)
@@ -57,7 +61,7 @@ class ReportData:
 
     def anchor(self, evaluation: Evaluation) -> str:
         """The id of the place in the page that says where a result came from."""
-        return f"result-{self.evaluations.index(evaluation) + 1}"
+        return self._anchors[id(evaluation)]
 
     def origins(self, evaluations: Iterable[Evaluation]) -> dict[str, str]:
         """What the results are, by `anchor`."""
@@ -106,7 +110,8 @@ def comparable(evaluations: Iterable[Evaluation]) -> list[list[Evaluation]]:
         found: dict[tuple[str, str], Evaluation] = {}
         for evaluation in sorted(group, key=lambda e: -e.n):
             found.setdefault(evaluation.weights, evaluation)
-        groups.append([evaluation for evaluation in group if evaluation in found.values()])
+        chosen = set(map(id, found.values()))
+        groups.append([evaluation for evaluation in group if id(evaluation) in chosen])
     return groups
 
 

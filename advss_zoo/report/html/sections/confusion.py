@@ -44,7 +44,8 @@ def _shown(report_data: ReportData) -> Iterator[Evaluation]:
         known = 2 <= len(report_data.found.classes(evaluation)) <= MOST_CLASSES
         if known and evaluation.checked and evaluation.ra is not None:
             chosen.setdefault((evaluation.model.weights_sha256, data_set(evaluation)), evaluation)
-    return (evaluation for evaluation in report_data.evaluations if evaluation in chosen.values())
+    shown = set(map(id, chosen.values()))
+    return (evaluation for evaluation in report_data.evaluations if id(evaluation) in shown)
 
 
 def _figures(report_data: ReportData, evaluation: Evaluation, label: str, place: int) -> Iterator[Figure]:
