@@ -16,13 +16,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from advss_zoo import attacks
     from advss_zoo.data.load import load_data
+    from advss_zoo.evaluation.frames import results_frame
     from advss_zoo.evaluation.runner import evaluate
     from advss_zoo.models.model import Model
     from advss_zoo.zoo.load import load_trunk
     from advss_zoo.zoo.open import open_model as load_model
 
 __version__ = "0.1.0"
-__all__ = ["Model", "__version__", "attacks", "evaluate", "list_models", "load_data", "load_model", "load_trunk"]
+__all__ = [
+    "Model",
+    "__version__",
+    "attacks",
+    "evaluate",
+    "list_models",
+    "load_data",
+    "load_model",
+    "load_trunk",
+    "results_frame",
+]
 
 _LAZY = {  # where each is defined, and by what name
     "Model": ("advss_zoo.models.model", "Model"),
@@ -30,6 +41,7 @@ _LAZY = {  # where each is defined, and by what name
     "load_data": ("advss_zoo.data.load", "load_data"),
     "load_model": ("advss_zoo.zoo.open", "open_model"),
     "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
+    "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
 }
 
 

@@ -201,17 +201,17 @@ class Run:
         seconds = time.monotonic() - self.began
         low, high = result.ra_ci95 or (0.0, 0.0)
         row = {
-            "model": result.model["name"],
-            "data": result.data["name"],
+            "model": result.model.name,
+            "data": result.data.name,
             "n": f"{result.n:,}",
-            "protocol": result.protocol["label"],
+            "protocol": result.protocol.label,
             "TA": percent(result.ta),
             "RA": percent(result.ra),
             "RA 95%": f"{percent(low)} to {percent(high)}",
             "checkpoint": str(checkpoint),
         }
         document = {
-            "name": result.model["name"],
+            "name": result.model.name,
             "path": str(checkpoint),
             "run": str(self.folder),
             "card": str(card),
@@ -219,7 +219,7 @@ class Run:
             "seconds": round(seconds, 1),
             "data": {"name": self.prepared.name, **self.prepared.summary.to_json()},
             "recipes": [recipe.model_dump(mode="json") for recipe in self.plan.recipes],
-            "results": [result.to_json()],
+            "results": [result.to_dict()],
         }
         out.table([row], document=document)
         name, total = called(checkpoint), self.prepared.summary.parts["test"]

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,9 +32,11 @@ from advss_zoo.evaluation.passes import MULTIPLE, Padded, images_per_pass
 from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import Result
-from advss_zoo.evaluation.sharing import Claims, own_device, processes
-from advss_zoo.evaluation.store import Store, fingerprint
+from advss_zoo.evaluation.schema import EvaluatedModel, Experiment
+from advss_zoo.evaluation.sharing import own_device, processes, take
+from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
+from advss_zoo.files import plain
 from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
@@ -90,23 +91,19 @@ def evaluate(
         raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
     device = own_device(torch.device(device))
     protocol.check_model(model)
-    known = {"name": model.name, "sha256": model.sha256} if isinstance(model, Model) else {}
     network, images = unwrapped(model.to(device)), as_images(data)
     with frozen(network), exact_arithmetic(device):
         work = _Work(Padded(network), images, protocol, device, progress or (lambda done, total, part: None), quantize)
         work = work.for_its_classes()
-        facts = work.facts(known or {"name": type(model).__name__, "sha256": None}, weights_sha256(network))
-        store = None if out is None else Store(Path(out), facts, save_adversarial)
+        experiment = work.experiment(model, weights_sha256(network))
+        store = None if out is None else Store(Path(out), experiment, save_adversarial)
         if store and (result := work.known(store)):
             return result
         with ExitStack() as until_the_end:
             if store:
                 if processes() > 1:
-                    claims = until_the_end.enter_context(Claims(store.shared))
-                    work.share(store, claims)
-                    until_the_end.enter_context(claims.last(len(images)))
-                else:
-                    until_the_end.enter_context(store.alone())
+                    work.share(store)
+                until_the_end.enter_context(store.alone(wait=processes() > 1))
                 if result := work.known(store):  # another process has just finished
                     return result
             verdicts, effort = work.measure(store, batch_size)
@@ -116,7 +113,7 @@ def evaluate(
                 command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if command is None else command,
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
                 **effort.facts,
-                **facts,
+                **dict(experiment),
             )
             if store:
                 store.finish(result, verdicts)
@@ -141,14 +138,12 @@ class _Work:
             classes = count_classes(self.model, x)
         return replace(self, protocol=self.protocol.for_classes(classes))
 
-    def facts(self, model: dict[str, str | None], weights: str) -> dict[str, Any]:
+    def experiment(self, model: nn.Module, weights: str) -> Experiment:
         """The parts of a result that are known beforehand."""
-        facts: dict[str, Any] = {
-            "model": {**model, "weights_sha256": weights},
-            "data": self.images.facts,
-            "protocol": {**self.protocol.constants(), **({"quantize": True} if self.quantize else {})},
-        }
-        return {**facts, "fingerprint": fingerprint(**facts)}
+        name, sha256 = (model.name, model.sha256) if isinstance(model, Model) else (type(model).__name__, None)
+        evaluated = EvaluatedModel(name=plain(name), sha256=sha256, weights_sha256=weights)
+        constants = self.protocol.constants() | ({"quantize": True} if self.quantize else {})
+        return Experiment.of(evaluated, self.images.facts, constants)
 
     def known(self, store: Store) -> Result | None:
         """The result, if the work is done already."""
@@ -156,7 +151,7 @@ class _Work:
             self.progress(len(self.images), len(self.images), "")
         return result
 
-    def share(self, store: Store, claims: Claims) -> None:
+    def share(self, store: Store) -> None:
         """Go through passes that no other process is at; return when all are finished, by whomever."""
         verdicts, _ = store.resume(self.images, self._step)
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
@@ -181,7 +176,7 @@ class _Work:
         report()
         if passes:
             self._check(passes[done])
-        claims.take(passes, is_finished, do)
+        take(store.shared, passes, is_finished, do)
 
     def measure(self, store: Store | None, batch_size: int) -> tuple[Verdicts, Effort]:
         """The verdicts on all images, and what they took: those in the store, and after them the missing."""
@@ -244,7 +239,7 @@ class _Work:
 
     def _attack(self, x: Tensor, y: Tensor, index: Tensor, right: Tensor, record: Record) -> Tensor | None:
         """What the protocol makes of the images of a pass, of which `right` (B,) are classified correctly."""
-        if self.protocol.attacks_mistakes:
+        if self.protocol.attacks_misclassified:
             return self.protocol.attack(self.model, x, y, index, record)
         adversarial = x.clone()
         rows = right.nonzero().squeeze(1)

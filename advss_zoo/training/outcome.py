@@ -102,7 +102,7 @@ def _values(
         "weights": [str(run / each.ship / WEIGHTS) for each, run in zip(plan.recipes, runs, strict=True)],
         "training": _training(plan, runs),
         "data": summary,
-        "results": [result.to_json()],
+        "results": [result.to_dict()],
         "matrix": len(classes) <= MOST_CLASSES,
         "by_class": _by_class(classes, verdicts),
         "confusions": {what: Confusion.of(classes, verdicts.label, found) for what, found in predictions.items()},

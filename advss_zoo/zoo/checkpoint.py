@@ -54,7 +54,7 @@ class Provenance(BaseModel):
     deployed: Literal["average", "best-ta", "best-ra", "last"] = Field(description="which of them the run stands for")
     norm: Literal["linf", "l2"] | None = Field(None, description="of the threat model they were trained for")
     eps: float | None = Field(None, gt=0, description="of the same; null: no adversary at the end of training")
-    epochs: float
+    epochs: float = Field(ge=0, le=1e12)
     parent: str | None = None
     parent_sha256: str | None = Field(None, description="of the weights that the trunk was copied from")
     teacher: str | None = Field(None, description="whose soft labels were learnt; self: those of the run's own average")

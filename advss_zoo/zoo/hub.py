@@ -194,7 +194,7 @@ def _alone(expected: str) -> Iterator[None]:
 
 
 def _digest(path: Path, like: str) -> str | None:
-    with files.if_there():
+    with files.ignore_missing():
         return digest(path, like)
     return None
 
