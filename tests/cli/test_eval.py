@@ -198,17 +198,6 @@ def test_a_folder_that_cannot_be_written_to_only_leaves_no_log(model: str, advss
     assert Path("mine/clean/result.json").exists()
 
 
-def test_only_checkpoints_of_the_zoo_have_its_paper(monkeypatch: pytest.MonkeyPatch) -> None:
-    from advss_zoo.cli import eval
-    from advss_zoo.zoo import runs
-
-    monkeypatch.setattr(runs, "find", lambda name: Path("runs", name))
-    monkeypatch.setattr(runs, "checkpoint_in", lambda run: run)
-    assert eval._is_of_the_zoo("p1f4+selfie-p3f4.mini")
-    for stranger in (None, "mine", "p1f4+mine", "hf://someone/mine", "p1f4+hf://someone/mine"):
-        assert not eval._is_of_the_zoo(stranger)
-
-
 # AutoAttack. At an eps of 1/2 the first attack breaks all images, and nothing is left for the others to do.
 EASY = ["--attack", "autoattack", "--eps", "1/2", "--limit", "32"]
 
