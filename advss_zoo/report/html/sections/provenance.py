@@ -20,7 +20,7 @@ CHECKED = {
 
 
 @dataclass(frozen=True)
-class Origin:
+class ResultOrigin:
     """One result: what its numbers are, and facts by name."""
 
     anchor: str
@@ -33,11 +33,11 @@ class Origin:
 @dataclass(frozen=True)
 class Group:
     model: str
-    origins: tuple[Origin, ...]
+    origins: tuple[ResultOrigin, ...]
 
 
 def section(report_data: ReportData) -> Section | None:
-    groups: dict[str, list[Origin]] = {}
+    groups: dict[str, list[ResultOrigin]] = {}
     for evaluation in report_data.evaluations:
         groups.setdefault(report_data.name(evaluation), []).append(_origin(report_data, evaluation))
     if not groups:
@@ -51,7 +51,7 @@ def section(report_data: ReportData) -> Section | None:
     )
 
 
-def _origin(report_data: ReportData, evaluation: Evaluation) -> Origin:
+def _origin(report_data: ReportData, evaluation: Evaluation) -> ResultOrigin:
     model, data = evaluation.model, evaluation.data
     facts = {
         "command": evaluation.command,
@@ -70,7 +70,7 @@ def _origin(report_data: ReportData, evaluation: Evaluation) -> Origin:
         "folder": visible(str(evaluation.folder)),
     }
     heading = f"{evaluation.protocol.label} on {data.name}"
-    return Origin(report_data.anchor(evaluation), heading, _scores(evaluation), tuple(evaluation.warnings), facts)
+    return ResultOrigin(report_data.anchor(evaluation), heading, _scores(evaluation), tuple(evaluation.warnings), facts)
 
 
 def _scores(evaluation: Evaluation) -> str:
