@@ -182,7 +182,7 @@ class Recipe(_Named):
     schedule: list[AnySchedule] = Field(min_length=1)
     averaging: Averaging = Averaging()
     validation: Validation = Validation()
-    ship: Literal["average", "best-ta", "best-ra", "last"] = "best-ta"
+    deployed: Literal["average", "best-ta", "best-ra", "last"] = "best-ta"
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the forward passes; weights are always fp32")
     seed: int = Field(20, ge=0)
 
@@ -204,8 +204,10 @@ class Recipe(_Named):
 
     @model_validator(mode="after")
     def _patience_needs_a_best(self) -> Recipe:
-        if self.validation.patience and not self.ship.startswith("best-"):
-            raise ValueError(f"`validation.patience` waits for better weights, but `ship` takes the {self.ship}")
+        if self.validation.patience and not self.deployed.startswith("best-"):
+            raise ValueError(
+                f"`validation.patience` waits for better weights, but `deployed` takes the {self.deployed}"
+            )
         return self
 
     @model_validator(mode="after")
