@@ -30,6 +30,7 @@ from advss_zoo.registry import any_of
 from advss_zoo.training.schedules import AnyPhase, AnySchedule, Resolution, cosine, phase_at
 from advss_zoo.zoo import index
 from advss_zoo.zoo.names import LONGEST_NAME, MAX_LENGTH, NAME, TAG
+from advss_zoo.zoo.reference import names_in
 
 if TYPE_CHECKING:
     AnyObjective: TypeAlias = Objective
@@ -205,9 +206,7 @@ class Recipe(_Named):
     @model_validator(mode="after")
     def _patience_needs_a_best(self) -> Recipe:
         if self.validation.patience and not self.deployed.startswith("best-"):
-            raise ValueError(
-                f"`validation.patience` waits for better weights, but `deployed` takes the {self.deployed}"
-            )
+            raise ValueError(f"`validation.patience` waits for better weights, but `deployed` is {self.deployed}")
         return self
 
     @model_validator(mode="after")
@@ -378,7 +377,7 @@ def _teachers(value: object) -> list[str]:
     model = value.get("model") if isinstance(value, dict) else value
     if not isinstance(model, str) or model == OWN_AVERAGE:
         return []
-    return [part for part in ([model] if _exists(Path(model)) else model.split("+")) if "://" not in part]
+    return names_in(model)
 
 
 def _exists(path: Path) -> bool:

@@ -107,5 +107,5 @@ def test_a_kill_does_not_start_the_waiting_anew(
 
 
 def test_the_last_weights_have_nothing_to_wait_for(recipe_file: Path) -> None:
-    with pytest.raises(UsageError, match="`deployed` takes the average"):
+    with pytest.raises(UsageError, match="`deployed` is average"):
         recipe.load(recipe_file, ["validation.patience=2"])
