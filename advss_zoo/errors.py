@@ -58,13 +58,13 @@ def all_mistakes(error: ValidationError, words: Iterable[str] = ()) -> str:
 def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
     place, message, context = ".".join(map(str, item["loc"])), item["msg"], item.get("ctx", {})
     if item["type"] == "extra_forbidden":
-        message = f"there is no such key{nearest(str(item['loc'][-1]), words)}"
+        message = f"unknown key{nearest(str(item['loc'][-1]), words)}"
     elif item["type"] == "union_tag_invalid":
         known = context["expected_tags"].replace("'", "").split(", ")
         place = f"{place}.name"
-        message = f"{context['tag']!r} is none of {', '.join(known)}{nearest(context['tag'], known)}"
+        message = f"unknown name {context['tag']!r}{nearest(context['tag'], known)}; choose from {', '.join(known)}"
     elif item["type"] in ("model_type", "model_attributes_type"):
-        message = f"{item['input']!r} is no map of keys"
+        message = f"must be a map of keys, got {item['input']!r}"
     elif item["type"] == "literal_error":
         message += nearest(str(item["input"]), re.findall(r"'([^']*)'", context["expected"]))
     return f"{place}: {message}" if place else message

@@ -158,7 +158,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     with explained("read", path), path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise AdvssError(f"{path} has more than {most:,} bytes, which is more than any such file needs.")
+        raise AdvssError(f"{path} exceeds the limit of {most:,} bytes.")
     return content
 
 

@@ -246,7 +246,7 @@ class _Standing:
             raise _NoneStandingError
         part, labels = z[rows], self.y[rows]
         inside = _sizes(part.detach() - self.x[rows], self.norm) <= self.limit
-        logits = self.search.confirmed(part, labels, inside)
+        logits = self.search.verified_logits(part, labels, inside)
         broken = inside & (logits.argmax(dim=1) != labels)
         self.found[rows[broken]] = part[broken].detach()
         self.standing[rows[broken]] = False
@@ -285,11 +285,11 @@ class _Apgd:
         if isinstance(self.model, _Standing):  # a run that is part of another
             return run(x, y, *more, **settings)
         network, limit = self.model, _limit(self.eps_orig)
-        self.model = watched = _Standing(self.search, x, y, self.norm, limit)
+        self.model = monitor = _Standing(self.search, x, y, self.norm, limit)
         with suppress(_NoneStandingError):
             run(x, y, *more, **settings)
         self.model = network
-        return None, watched.standing, None, watched.found  # in place of best images and losses, which are not used
+        return None, monitor.standing, None, monitor.found  # in place of best images and losses, which are not used
 
 
 class _Fab:
@@ -297,11 +297,11 @@ class _Fab:
 
     def attack_single_run(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Tensor:
         network = self.predict
-        self.predict = watched = _Standing(self.search, x, y, self.norm, self.eps)
+        self.predict = monitor = _Standing(self.search, x, y, self.norm, self.eps)
         with suppress(_NoneStandingError):
             super().attack_single_run(x, y, *more, **settings)  # type: ignore[misc]
         self.predict = network
-        return watched.found
+        return monitor.found
 
 
 def _attack_class(name: str) -> Any:

@@ -24,7 +24,7 @@ def parse_pixels(value: object) -> float:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     divisor = Fraction(match[2] or 1) if match else Fraction(0)
     if match is None or not divisor:
-        raise ValueError(f"{value!r} is not a size such as 8/255 or 0.03")
+        raise ValueError(f"{value!r} is not a number such as 8/255 or 0.03")
     return float(Fraction(match[1]) / divisor)
 
 

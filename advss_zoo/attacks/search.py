@@ -44,7 +44,7 @@ class Search:
         with torch.autocast(x.device.type, torch.bfloat16), _HeadsInFloat32():
             return at_least_float32(self.network(x))
 
-    def confirmed(self, x: Tensor, y: Tensor, among: Tensor | None = None) -> Tensor:
+    def verified_logits(self, x: Tensor, y: Tensor, among: Tensor | None = None) -> Tensor:
         """Logits that are those of float32 where x is misclassified, so that no image is wrong in half precision alone.
 
         Args:

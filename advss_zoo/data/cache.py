@@ -42,7 +42,7 @@ def read(dataset: Dataset, split: Split) -> tuple[Pixels, Pixels]:
     hint = f"Run `{dataset.command}`."
     with explained("read", path):
         if not path.exists():
-            raise DataError(f"{dataset.title} is not on this machine: there is no {path}.", hint)
+            raise DataError(f"{dataset.title} is not on this machine: {path} does not exist.", hint)
     wanted = (f"{split}_images", f"{split}_labels")
     try:
         with explained("read", path), safe_open(path, framework="numpy") as file:
@@ -125,7 +125,7 @@ def check_space(path: Path, needed: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise AdvssError(
-            f"{needed / 1e9:.1f} GB more are needed in {path.parent}, where {free / 1e9:.1f} GB are free.",
+            f"{path.parent} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed.",
             "Free some space, or set ADVSS_CACHE to a folder on another disk.",
         )
 

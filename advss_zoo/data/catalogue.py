@@ -313,7 +313,7 @@ def find(name: str) -> Dataset:
         return DATASETS[name]
     close = difflib.get_close_matches(name, names(), n=2)
     question = f"Did you mean {' or '.join(close)}? " if close else ""
-    raise UsageError(f"There is no data set named {name!r}.", f"{question}Known: {', '.join(names())}.")
+    raise UsageError(f"Unknown data set {name!r}.", f"{question}Choose from {', '.join(names())}.")
 
 
 def whole(name: str) -> str | None:

@@ -60,7 +60,7 @@ def make(dataset: GroupedImageNet, source: Path | None, reporter: Reporter) -> N
     """
     if source is None:
         raise UsageError(
-            f"{dataset.title} is made from an ImageNet folder that you have.",
+            f"{dataset.title} is made from a local ImageNet folder.",
             f"Run `{dataset.command}` with the folder that holds train/ and val/.",
         )
     entries = {split: _entries(dataset, source, folder) for split, folder in FOLDERS.items()}
@@ -97,7 +97,7 @@ def _entries(dataset: GroupedImageNet, source: Path, folder: str) -> list[Entry]
     missing = [place for place in label_of if not (source / place).is_dir()]
     if missing:
         raise DataError(
-            f"{source} lacks {len(missing)} of the {len(label_of)} class folders that are needed in {folder}/, "
+            f"{len(missing)} of the {len(label_of)} class folders needed in {source / folder} are missing, "
             f"such as {missing[0]}.",
             "Give --from the folder that holds train/ and val/, each with a folder for every WordNet id.",
         )
@@ -106,7 +106,7 @@ def _entries(dataset: GroupedImageNet, source: Path, folder: str) -> list[Entry]
         with explained("read", source / place):
             names = sorted(path.name for path in (source / place).iterdir() if path.suffix.lower() in SUFFIXES)
         if not names:
-            raise DataError(f"There are no images in {source / place}.")
+            raise DataError(f"{source / place} contains no images.")
         entries += [Entry(f"{place}/{name}", label) for name in names]
     return [entries[position] for position in np.random.RandomState(SEED).permutation(len(entries))]
 

@@ -88,7 +88,7 @@ class ImageSet:
             UsageError: `n` is less than 1.
         """
         if n < 1:
-            raise UsageError(f"At least one image is needed, but {n} were asked for.")
+            raise UsageError(f"At least one image is needed, got {n}.")
         return replace(self, images=self.images[:n], labels=self.labels[:n], index=self.index[:n])
 
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> ImageSet:
@@ -100,7 +100,9 @@ class ImageSet:
         chosen = np.asarray(positions, dtype=np.int64)
         outside = chosen[(chosen < 0) | (chosen >= len(self))]
         if len(outside):
-            raise UsageError(f"{self.name} ({self.split}) has {len(self):,} images, so none at position {outside[0]}.")
+            raise UsageError(
+                f"Position {outside[0]} is outside the {len(self):,} images of {self.name} ({self.split})."
+            )
         return replace(self, images=self.images[chosen], labels=self.labels[chosen], index=self.index[chosen])
 
 

@@ -59,7 +59,7 @@ def _by_name(name: str, split: Split) -> ImageSet:
     dataset = None if name == SUBSET else find(name)
     splits = dataset.splits if dataset else ("test",)
     if split not in splits:
-        raise UsageError(f"{name} has no {split!r} split.", f"It has: {', '.join(splits)}.")
+        raise UsageError(f"{name} has no {split!r} split.", f"Choose from {', '.join(splits)}.")
     if dataset is None:
         return load_subset()
     images, labels = cache.read(dataset, split)
@@ -93,8 +93,8 @@ def in_order(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
     used = {images.classes[label] for label in np.unique(images.labels)}
     if strangers := sorted(used - set(classes)):
         raise UsageError(
-            f"Of the classes of {images.name} the model does not know {_some(strangers)}.",
-            f"It knows: {_some(classes)}. Name the folders so, or fine-tune on them: `advss finetune --data DIR`.",
+            f"The model has no classes {_some(strangers)}, which are in {images.name}.",
+            f"Its classes: {_some(classes)}. Rename the folders, or fine-tune: `advss finetune --data DIR`.",
         )
     numbers = np.array([classes.index(name) if name in classes else -1 for name in images.classes])
     return replace(images, labels=numbers[images.labels], classes=classes)

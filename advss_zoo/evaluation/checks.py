@@ -41,7 +41,7 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     logits = _logits(model, x)
     classes = logits.shape[1]
     if images.classes is not None and classes != images.classes:
-        raise UsageError(f"The model knows {classes} classes, but {images.name} has {images.classes}.")
+        raise UsageError(f"The model has {classes} classes, but {images.name} has {images.classes}.")
     low, high = int(images.labels.min()), int(images.labels.max())
     if low < 0 or high >= classes:
         raise UsageError(
@@ -77,11 +77,11 @@ def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """
     flat, right = _slopes(model, x, y)
     if flat.all() or (right.any() and flat[right].all()):
-        those = "" if flat.all() else f"{int(right.sum())} that it gets right of the "
+        those = "" if flat.all() else f"{int(right.sum())} correctly classified of the "
         raise AdvssError(
-            f"The gradient of the model's loss is exactly 0 at all of the {those}first {len(x)} images: there is "
-            "nothing that this attack could follow.",
-            "Take out what rounds or saturates, or use --attack square, which needs no gradient.",
+            f"The gradient of the model's loss is exactly 0 for all of the {those}first {len(x)} images, "
+            "so this attack cannot make progress.",
+            "Remove operations that round or saturate, or use --attack square, which works without gradients.",
         )
 
 
@@ -132,9 +132,9 @@ def _members(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def _check_no_probabilities(who: str, logits: Tensor) -> None:
     if _are_probabilities(logits):
         raise AdvssError(
-            f"{who} returns probabilities: in the second softmax of an attack's loss their gradients die, and the "
-            "model looks more robust than it is.",
-            "Return logits, or the logarithm of the probabilities.",
+            f"{who} returns probabilities, not logits: gradients vanish in the second softmax of an attack's loss, "
+            "and RA is overestimated.",
+            "Return logits or log-probabilities.",
         )
 
 
@@ -162,5 +162,7 @@ def check_adversarial(adversarial: Tensor, x: Tensor, ball: Ball) -> None:
         return
     distances = ball.distances(adversarial, x)
     if not (distances <= ball.limit).all():  # written so that NaN fails
-        raise AdvssError(f"The attack went {distances.max():.6g} far, but eps is {ball.eps:.6g} ({ball.norm}).")
-    raise AdvssError("The attack left the range of pixel values, [0, 1].")
+        raise AdvssError(
+            f"The attack produced a perturbation of size {distances.max():.6g}, but {ball.norm} eps is {ball.eps:.6g}."
+        )
+    raise AdvssError("The attack produced pixel values outside [0, 1].")

@@ -53,7 +53,7 @@ class Padded(nn.Module):
         return output[: len(x)] if isinstance(output, Tensor) else output
 
 
-def sparing(model: nn.Module) -> nn.Module:
+def pad_small_batches(model: nn.Module) -> nn.Module:
     """`model` for a search among the images of a pass, whose claims are judged in the whole pass: less filling.
 
     From 17 images on gradients are those of batches of 64 to the last bit on one and two threads. With 25 images left

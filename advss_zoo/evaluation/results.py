@@ -135,13 +135,13 @@ class Result(Part):
         """
         if self._verdicts is None:
             if self._folder is None:
-                raise AdvssError("This result was read without its folder, so its verdicts are not known.")
+                raise AdvssError("The result was read without its folder, so its verdicts are unavailable.")
             # The name in the file is not followed: a result of someone else's must not choose what is read.
             path = self._folder / VERDICTS_FILE
             found = Verdicts.read(path)
             if found.sha256 != self.verdicts_file.sha256:
                 raise AdvssError(
-                    f"{path} (sha256 {found.sha256}) holds other verdicts than those that {RESULT_FILE} was made from."
+                    f"{path} (sha256 {found.sha256}) does not hold the verdicts that {RESULT_FILE} was made from."
                 )
             self._verdicts = found
         return self._verdicts

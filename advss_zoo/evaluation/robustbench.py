@@ -33,7 +33,7 @@ UNKNOWN = dict.fromkeys(PAPER)
 THREATS: dict[tuple[str | None, float | None], str] = {("linf", 8 / 255): "Linf", ("l2", 0.5): "L2"}  # by norm and eps
 DATA = {"cifar10": 10_000, "cifar10-1k": 10_000, "cifar100": 10_000}  # how many test images its tables are made of
 
-TAKEN = "It takes --attack autoattack at linf 8/255 or l2 0.5 searched in fp32, and corruptions, on CIFAR."
+TAKEN = "Its tables need --attack autoattack (linf 8/255 or l2 0.5, search in fp32) or corruptions, on CIFAR."
 
 
 def takes(protocol: Constants) -> bool:

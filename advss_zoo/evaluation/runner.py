@@ -86,9 +86,9 @@ def evaluate(
     if isinstance(protocol, str):
         protocol = protocols.parse(protocol)
     if batch_size < 1:
-        raise UsageError(f"The batch size is {batch_size}.", "At least 1 is needed.")
+        raise UsageError(f"batch_size must be at least 1, got {batch_size}.")
     if save_adversarial and out is None:
-        raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
+        raise UsageError("Saving adversarial images needs a folder.", "Give one: out=...")
     device = own_device(torch.device(device))
     protocol.check_model(model)
     network, images = unwrapped(model.to(device)), as_images(data)

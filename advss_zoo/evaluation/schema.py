@@ -150,7 +150,7 @@ class TransferRates(Part):
     def _is_rectangular(self) -> Self:
         for rates in (self.asr, self.asr_of_right):
             if [len(row) for row in rates] != [len(self.targets)] * len(self.sources):
-                raise ValueError("there is not one rate for each source and target")
+                raise ValueError("the rates do not match the sources and targets")
         return self
 
 

@@ -21,7 +21,7 @@ def wilson_interval(share: float, n: float) -> tuple[float, float]:
         ValueError: `n` is less than 1, or `share` is not in 0..1.
     """
     if n < 1 or not 0 <= share <= 1:
-        raise ValueError(f"There is no interval of a share of {share} of n = {n}.")
+        raise ValueError(f"share must be in [0, 1] and n at least 1, got {share} and {n}.")
     z2 = Z**2 / n
     centre, reach = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
     high = (centre + reach) / (1 + z2) if share < 1 else 1.0  # which rounding could miss

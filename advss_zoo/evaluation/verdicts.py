@@ -63,10 +63,10 @@ class Verdicts:
             UsageError: the evidence of one has other names than that of the other, as members of an ensemble may.
         """
         if self.evidence.keys() != more.evidence.keys():
-            names = " and of ".join(", ".join(verdicts.evidence) or "nothing" for verdicts in (self, more))
+            names = " and ".join(", ".join(verdicts.evidence) or "nothing" for verdicts in (self, more))
             raise UsageError(
-                f"Verdicts that tell of {names} cannot be joined.",
-                "Call the members of the ensemble what they were called before, or choose another folder.",
+                f"Verdicts with different evidence cannot be joined: {names}.",
+                "Use the same names for the members of the ensemble, or choose another folder.",
             )
         joined: list[Any] = [
             None if mine is None or theirs is None else np.concatenate([mine, theirs])
@@ -155,7 +155,7 @@ class Verdicts:
             attacked = _whole(arrays.pop(_ATTACKED), np.int32) if _ATTACKED in arrays else None
             evidence = {name: _whole(array, np.int8) for name, array in arrays.items()}
         except Exception as error:  # numpy and zipfile have many ways to say that a file is damaged
-            raise AdvssError(f"{path} holds no verdicts ({error}).", "Delete it and evaluate again.") from error
+            raise AdvssError(f"{path} does not hold verdicts ({error}).", "Delete it and evaluate again.") from error
         verdicts = cls(index, label, clean, attacked, evidence, hashlib.sha256(content).hexdigest())
         found: list[NDArray[Any]] = [*(array for array in verdicts._all if array is not None), *evidence.values()]
         if {array.shape for array in found} != {(index.size,)}:
@@ -187,11 +187,11 @@ def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
     if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > MOST_BYTES:
-        raise ValueError("it holds more than verdicts")
+        raise ValueError("arrays exceed the limits of verdicts")
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         for name in file:
             if name in TAKEN or len(name) > LONGEST_NAME or not name.isprintable():
-                raise ValueError(f"no evidence is called {name[:LONGEST_NAME]!r}")
+                raise ValueError(f"invalid evidence name {name[:LONGEST_NAME]!r}")
         return dict(file)
 
 
@@ -203,5 +203,5 @@ def _whole(array: NDArray[Any], kind: type[AnyInteger]) -> NDArray[AnyInteger]:
     """
     whole = array.astype(kind) if array.dtype.kind in "iu" else None
     if array.size == 0 or whole is None or not np.array_equal(whole, array):
-        raise ValueError(f"{array.dtype} {array.shape} are no verdicts")
+        raise ValueError(f"expected integers, got {array.dtype} {array.shape}")
     return whole

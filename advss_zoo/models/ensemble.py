@@ -25,7 +25,7 @@ class Ensemble(nn.Module):
         if not members:
             raise ValueError("an ensemble needs at least one member")
         if names is not None and len(names) != len(members):
-            raise ValueError(f"{len(members)} members cannot have {len(names)} names")
+            raise ValueError(f"names must be {len(members)}, one for each member, got {len(names)}")
         self.members = nn.ModuleList(members)
         self.names = tuple(names or (f"member {number}" for number in range(1, len(members) + 1)))
 

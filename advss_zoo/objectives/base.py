@@ -90,12 +90,12 @@ class Objective(BaseModel, ABC):
         return views
 
     @property
-    def ships(self) -> Objective:
+    def deployed(self) -> Objective:
         """The objective whose network a checkpoint holds: this one, without what only training needs."""
         return self
 
     @property
-    def watched(self) -> Objective:
+    def validation_objective(self) -> Objective:
         """What validation attacks and measures: this objective without what only training adds to it."""
         return self
 

@@ -27,7 +27,7 @@ class Supervised(ClassObjective, ABC):
         return Batch(images, labels, index)
 
     @property
-    def ships(self) -> Objective:
+    def deployed(self) -> Objective:
         return Classification()
 
 

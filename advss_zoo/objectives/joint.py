@@ -78,7 +78,7 @@ class Joint(Objective):
         if len({task.name for task in self.tasks}) < len(self.tasks):
             raise ValueError("a task is named twice in `tasks`")
         if self.weights and len(self.weights) != len(self.tasks):
-            raise ValueError(f"there are {len(self.weights)} `weights` for {len(self.tasks)} `tasks`")
+            raise ValueError(f"`weights` must be {len(self.tasks)}, one for each task, got {len(self.weights)}")
         return self
 
     def build(self, architecture: Architecture) -> Network:
@@ -129,7 +129,7 @@ class Joint(Objective):
         return torch.cat([answers.repeat(1, questions // answers.shape[1]) for answers in right], dim=1)
 
     @property
-    def watched(self) -> Objective:
+    def validation_objective(self) -> Objective:
         return self.model_copy(update={"diversity": None})
 
     def _views(self, model: Predictor, inputs: Tensor, batch: Batch) -> Iterator[tuple[Task, Branch, Batch]]:

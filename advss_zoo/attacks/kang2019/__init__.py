@@ -30,5 +30,7 @@ def find(name: str) -> type[Unforeseen]:
     """
     known = attacks()
     if name not in known:
-        raise UsageError(f"There is no unforeseen attack {name!r}{nearest(name, known)}; known are {', '.join(known)}.")
+        raise UsageError(
+            f"Unknown unforeseen attack {name!r}{nearest(name, known)}.", f"Choose from {', '.join(known)}."
+        )
     return known[name]

@@ -52,13 +52,13 @@ class Unforeseen(ABC):
             UsageError: it is not.
         """
         if len(shape) != 3 or shape[0] != 3:
-            raise UsageError(f"{cls.name} is for images of three colours, not for {tuple(shape)}.")
+            raise UsageError(f"{cls.name} needs images of shape (3, H, W), got {tuple(shape)}.")
         if any(side % cls.multiple for side in shape[1:]):
             below = max(shape[1:]) // cls.multiple * cls.multiple
             sizes = [str(size) for size in (below, below + cls.multiple) if size]
             raise UsageError(
-                f"{cls.name} is for images with sides that are multiples of {cls.multiple}, "
-                f"but these are {'x'.join(map(str, shape[1:]))}.",
+                f"{cls.name} needs images whose sides are multiples of {cls.multiple}, "
+                f"got {'x'.join(map(str, shape[1:]))}.",
                 f"Choose --image-size {' or '.join(sizes)}.",
             )
 
@@ -85,7 +85,7 @@ class Unforeseen(ABC):
         for t in range(steps):
             gradient = input_gradient(lambda variables: loss(self.images(variables)), v)
             if not gradient.isfinite().all():
-                raise AdvssError(f"The gradient that {self.name} follows is NaN or infinite.")
+                raise AdvssError(f"The gradient of the loss is NaN or infinite under {self.name}.")
             v = self.region.advance(v, gradient, t, step_size).detach()
         return v
 
@@ -126,7 +126,7 @@ class Unforeseen(ABC):
             images = attack.images(v)
         # Both written so that NaN fails.
         if not (size <= 1 + TOLERANCE).all():
-            raise AdvssError(f"{cls.name} went {size.max():.6g} times as far as it may.")
+            raise AdvssError(f"{cls.name} produced a perturbation of {size.max():.6g} eps.")
         if not ((images - 0.5).abs() <= 0.5 + TOLERANCE).all():
-            raise AdvssError(f"{cls.name} left the range of pixel values, [0, 1].")
+            raise AdvssError(f"{cls.name} produced pixel values outside [0, 1].")
         return images.clamp(0, 1)

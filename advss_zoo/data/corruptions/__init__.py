@@ -40,10 +40,10 @@ def find(name: str, severity: int) -> Corruption:
         UsageError: there is none of that name, or the severity is not 1 to 5.
     """
     if name not in CORRUPTIONS:
-        hint = f"Choose from: {', '.join(CORRUPTIONS)}."
-        raise UsageError(f"There is no corruption {name!r}{nearest(name, CORRUPTIONS)}.", hint)
+        hint = f"Choose from {', '.join(CORRUPTIONS)}."
+        raise UsageError(f"Unknown corruption {name!r}{nearest(name, CORRUPTIONS)}.", hint)
     if severity not in SEVERITIES:
-        raise UsageError(f"There is no severity {severity}.", f"Choose from {SEVERITIES[0]} to {SEVERITIES[-1]}.")
+        raise UsageError(f"Severity must be {SEVERITIES[0]} to {SEVERITIES[-1]}, got {severity}.")
     return CORRUPTIONS[name]
 
 
@@ -69,9 +69,9 @@ def corrupt(
     corruption = find(name, severity)
     channels, height, width = images.shape[1:]
     if channels != 3:
-        raise DataError(f"Corruptions are for images of 3 channels, but these have {channels}.")
+        raise DataError(f"Corruptions need images with 3 channels, got {channels}.")
     if min(height, width) < SMALLEST_SIDE:
-        raise DataError(f"Images of {height} x {width} pixels are too small for corruptions.")
+        raise DataError(f"Corruptions need sides of at least {SMALLEST_SIDE} pixels, got {height} x {width}.")
     corrupted = np.empty(images.shape, np.uint8)
     length = max(1, PIECE // (height * width))
     for begin in range(0, len(images), length):

@@ -151,7 +151,7 @@ def locate(dataset: str, folder: Path | None = None) -> Path:
         DataError: it is not on this machine.
     """
     if dataset not in ARCHIVES:
-        raise UsageError(f"No corrupted images of {dataset} are published.", f"There are: {', '.join(ARCHIVES)}.")
+        raise UsageError(f"Corrupted images of {dataset} are not published.", f"Choose from {', '.join(ARCHIVES)}.")
     archive = ARCHIVES[dataset]
     if folder is None:
         usual = (archive.cached.parent, os.environ.get("ADVSS_DATA"), "data")
@@ -161,7 +161,7 @@ def locate(dataset: str, folder: Path | None = None) -> Path:
     for place in places:
         if place.is_dir():
             return place
-    raise DataError(f"{archive.title} is not on this machine: there is no folder {places[0]}.", _hint(archive))
+    raise DataError(f"{archive.title} is not on this machine: the folder {places[0]} does not exist.", _hint(archive))
 
 
 def _hint(archive: Archive) -> str:
@@ -171,7 +171,7 @@ def _hint(archive: Archive) -> str:
 def _array(archive: Archive, root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     path = root / f"{name}.npy"
     if not path.is_file():
-        raise DataError(f"{root} lacks {path.name} of {archive.title}.", _hint(archive))
+        raise DataError(f"{path.name} of {archive.title} is missing in {root}.", _hint(archive))
     md5 = _md5(path)
     if md5 != archive.md5[name]:
         raise DataError(

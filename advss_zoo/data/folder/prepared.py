@@ -77,10 +77,10 @@ class Prepared:
         """
         dataset = self._dataset()
         if split not in dataset.splits:
-            raise DataError(f"{self.summary.source} holds no images to {'train on' if split == 'train' else 'test'}.")
+            raise DataError(f"{self.summary.source} has no {split} images.")
         if _record(self.file).get("key") != self.key:
             raise DataError(
-                f"The images in {self.summary.source} have changed since they were looked at, and the cache with them.",
+                f"The images in {self.summary.source} have changed since they were read, and so has the cache.",
                 "Run the command again.",
             )
         images, labels = cache.read(dataset, split)
@@ -247,8 +247,8 @@ def _check_classes(listing: Listing, found: set[str]) -> None:
     if len(found) < 2 and any(entry.part != "test" for entry in listing.entries):
         lost = "".join(f"; no image of {label!r} can be used" for label in sorted(listing.classes - found)[:1])
         raise DataError(
-            f"{listing.source} holds one class only, {next(iter(found))!r}{lost}.",
-            table_hint(listing) or "There must be two at least.",
+            f"{listing.source} has only one class, {next(iter(found))!r}{lost}.",
+            table_hint(listing) or "At least two are needed.",
         )
 
 
@@ -265,6 +265,5 @@ def _check_division(listing: Listing, scan: Scan, division: Division) -> None:
         _check_classes(listing, set(division.classes))
         if not (parts["val"] and parts["test"]):
             raise DataError(
-                f"{source} has too few images: no class has three, one each to train on, to watch the training by and "
-                "to judge the result by."
+                f"{source} has too few images: at least one class needs three, for training, validation and test."
             )

@@ -35,7 +35,9 @@ def parse(name: str, **settings: Any) -> Protocol:
         UsageError: there is no such protocol or setting, it does not take one, or a constant makes no sense.
     """
     if name in _suites():
-        raise UsageError(f"{name} stands for several protocols.", f"One of them is {_suites()[name][0]}.")
+        raise UsageError(
+            f"{name} is a suite of several protocols.", f"Choose one of them, such as {_suites()[name][0]}."
+        )
     (found,) = parse_all([name], **settings)
     return found
 
@@ -59,8 +61,8 @@ def _family(name: str) -> type[Protocol]:
     examples, suites = [example for family in _families() for example in family.examples], list(_suites())
     near = difflib.get_close_matches(name.lower(), examples + suites, n=1)
     raise UsageError(
-        f"There is no protocol {name!r}. There are, for example, {', '.join(examples)}; "
-        f"and of several at once {', '.join(suites)}.",
+        f"Unknown protocol {name!r}; choose for example from {', '.join(examples)}, "
+        f"or from the suites {', '.join(suites)}.",
         f"Did you mean {near[0]}?" if near else None,
     )
 
@@ -70,7 +72,9 @@ def _check_taken(settings: Settings, families: Iterable[type[Protocol]], names: 
     refused = " and ".join(f"--{name.replace('_', '-')}" for name in settings.given() if name not in taken)
     if refused:
         # Without a name there are only images that --adversarial judges.
-        raise UsageError(f"There is no {refused} for {' or '.join(names) or 'saved images'}.", f"Leave out {refused}.")
+        raise UsageError(
+            f"{refused} cannot be used with {' or '.join(names) or 'saved images'}.", f"Leave out {refused}."
+        )
 
 
 def _families() -> list[type[Protocol]]:
@@ -85,15 +89,15 @@ def _checked(given: dict[str, Any]) -> Settings:
     known = [field.name for field in fields(Settings)]
     for name in given:
         if name not in known:
-            raise UsageError(f"There is no setting {name!r}{nearest(name, known)}.", f"There are {', '.join(known)}.")
+            raise UsageError(f"Unknown setting {name!r}{nearest(name, known)}.", f"Choose from {', '.join(known)}.")
     settings = Settings(**given)
     if settings.norm not in get_args(Norm):
-        raise UsageError(f"There is no norm {settings.norm!r}.", f"Choose {', '.join(get_args(Norm))}.")
+        raise UsageError(f"Unknown norm {settings.norm!r}.", f"Choose from {', '.join(get_args(Norm))}.")
     for name, size in (("eps", settings.eps), ("step_size", settings.step_size)):
         if size is not None:
             check_eps(size, settings.norm, name)
     check_counts(restarts=settings.restarts)
     check_seed(settings.seed)
     if settings.search not in get_args(Precision):
-        raise UsageError(f"There is no search in {settings.search!r}.", f"Choose {' or '.join(get_args(Precision))}.")
+        raise UsageError(f"Unknown precision {settings.search!r}.", f"Choose {' or '.join(get_args(Precision))}.")
     return settings

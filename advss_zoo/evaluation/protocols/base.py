@@ -100,8 +100,8 @@ class Protocol(ABC):
         """
         if self.gradient != "unused" and isinstance(model, Model) and not model.differentiable:
             raise UsageError(
-                f"{self.name} follows the gradient of a model, and {model.name} has none.",
-                "Use --attack clean, square or corruptions, or evaluate the checkpoint that the file was made of.",
+                f"{self.name} needs gradients, which {model.name} does not have.",
+                "Use --attack clean, square or corruptions, or evaluate the original checkpoint.",
             )
 
     def check_images(self, shape: Sequence[int]) -> None:

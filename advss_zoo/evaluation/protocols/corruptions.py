@@ -120,7 +120,7 @@ class Published(Corrupted):
                 return replace(self, dataset=dataset)
         raise UsageError(
             f"Corrupted images of {classes} classes are not published.",
-            "Use --attack corruptions, which makes them of any images.",
+            "Use --attack corruptions, which generates them from any images.",
         )
 
     def _source(self) -> dict[str, Any]:
@@ -133,8 +133,8 @@ class Published(Corrupted):
         if positions.max() >= len(published) or (published.labels[positions] != y.cpu().numpy()).any():
             title = ARCHIVES[self.dataset].title
             raise DataError(
-                f"{title} holds corrupted test images of {self.dataset}, but these images are others.",
-                "Use --attack corruptions, which makes them of any images.",
+                f"{title} needs the test images of {self.dataset}, got other images.",
+                "Use --attack corruptions, which generates them from any images.",
             )
         return published.images[positions]
 
@@ -150,10 +150,10 @@ def mean_corruption_error(result: Result, baseline: Result) -> float:
     """
     names = result.protocol.corruptions
     if names is None or _compared(result) != _compared(baseline):
-        raise UsageError("mCE compares two results of one `corruptions` protocol on the same images.")
+        raise UsageError("mCE needs two results of the same `corruptions` protocol on the same images.")
     mean = mean_error_ratio(result.details.corruptions, baseline.details.corruptions, names.benchmark)
     if math.isinf(mean):
-        raise UsageError(f"{baseline.model.name} makes no error under some corruption, so mCE has no value.")
+        raise UsageError(f"mCE is undefined: {baseline.model.name} makes no errors under some corruption.")
     return mean
 
 
@@ -186,14 +186,16 @@ def find_baseline(folder: Path, protocol: Protocol, images: ImageSet) -> Result:
     found = [result for path in of_protocol if (result := _on(images, path, recorded[path]))]
     if not found:
         raise UsageError(
-            f"There is no result of {protocol.label()} on these images in {folder}.",
-            f"Evaluate the baseline first, with --attack {protocol.name} on the same images, and give the folder of "
-            "its results: --baseline DIR.",
+            f"{folder} contains no result of {protocol.label()} on these images.",
+            f"Evaluate the baseline with --attack {protocol.name} on the same images, "
+            "then give the folder of its results as --baseline DIR.",
         )
     models = {result.model.weights_sha256: result.model.name for result in found}
     if len(models) > 1:
         named = " and ".join(models.values())
-        raise UsageError(f"There are results of {protocol.label()} of {named} in {folder}.", "Give the folder of one.")
+        raise UsageError(
+            f"{folder} contains results of {protocol.label()} for {named}.", "Give the folder of one model."
+        )
     return found[0]
 
 
