@@ -69,9 +69,9 @@ def check_target(target: Path) -> None:
     if target.is_dir():
         raise UsageError(f"{target} is a folder.", f"Name a file in it: --to {target / 'model.onnx'}")
     if target.suffix.lower() != ONNX:
-        raise UsageError(f"{target} is not the name of an ONNX file.", f"It has to end in {ONNX}: --to model.onnx")
+        raise UsageError(f"{target} must end in {ONNX}.", "For example: --to model.onnx")
     if target.exists() and not _is_ours(target):
-        raise UsageError(f"{target} exists, and `advss export` did not write it.", "Choose another path.")
+        raise UsageError(f"{target} exists and was not written by `advss export`.", "Choose another path.")
 
 
 def _is_ours(path: Path) -> bool:
@@ -94,7 +94,7 @@ def describe(model: Model) -> Metadata:
         )
     if unfit := [label for label in model.classes if not is_name(label)]:
         raise UsageError(
-            f"The class {unfit[0]!r} has control characters or too long a name for a file that others read.",
+            f"Class name {unfit[0]!r} is too long or has control characters.",
             "Rename it in your data, and fine-tune again.",
         )
     return Metadata(
@@ -147,7 +147,9 @@ def check_difference(model: Model, exported: OnnxModel, images: Tensor) -> float
         expected = model(images)
     found = float((torch.from_numpy(exported.logits(images.numpy())) - expected).abs().max())
     if not found <= TOLERANCE:  # written so that NaN fails
-        raise AdvssError(f"The ONNX model's logits differ from PyTorch's by {found:.2g}: nothing was written.")
+        raise AdvssError(
+            f"The ONNX model's logits differ from PyTorch's by {found:.2g} (limit {TOLERANCE:g}); nothing was written."
+        )
     return found
 
 

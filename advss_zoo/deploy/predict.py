@@ -77,7 +77,7 @@ def open_classifier(reference: Reference, device: str) -> Classifier:
         return classifier(open_model(reference, device))
     model = OnnxModel.read(reference.path, device)
     if model.metadata is None:
-        raise AdvssError(f"{reference} does not say which classes its outputs are.", "Make it with `advss export`.")
+        raise AdvssError(f"{reference} has no class names.", "Write it with `advss export`.")
     known = model.metadata
     return Classifier(
         known.name, known.sha256, known.classes, known.image_size, model.device, model.logits, known.temperature
@@ -93,7 +93,7 @@ def classifier(model: Model) -> Classifier:
     import torch
 
     if model.classes is None or model.image_size is None:
-        raise AdvssError(f"{model.name} does not say which classes its outputs are.", "Set `classes` and `image_size`.")
+        raise AdvssError(f"{model.name} has no class names or image size.", "Set `classes` and `image_size`.")
 
     @torch.no_grad()
     def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -126,7 +126,7 @@ def find(arguments: Iterable[str]) -> Found:
             else:
                 found.files.append(path)
         if len(found.files) + len(found.broken) == before:
-            raise UsageError(f"There are no images in {argument}.", HINT)
+            raise UsageError(f"{argument} contains no images.", HINT)
     return Found(list(dict.fromkeys(found.files)), found.broken)
 
 
@@ -136,7 +136,7 @@ def _paths(argument: str) -> list[Path]:
         return [Path(argument)]
     matches = glob.glob(argument, recursive=True) if PATTERN & set(argument) else []  # noqa: PTH207  may be absolute
     if not matches:
-        raise UsageError(f"There is nothing called {argument!r}, nor like it.", HINT)
+        raise UsageError(f"{argument!r} does not exist and matches no files.", HINT)
     return sorted(map(Path, matches))
 
 

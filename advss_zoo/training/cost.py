@@ -68,9 +68,9 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
     training = sum(
         (_step(recipe, piece, device, taught) * (piece.share * recipe.epochs * images) for piece in found), Seconds()
     )
-    watched = recipe.validation
-    looks = recipe.epochs / watched.every * watched.images
-    validation = _attack_pass(recipe, device, watched=True) * (looks * (watched.attack.steps + 1))
+    settings = recipe.validation
+    looks = recipe.epochs / settings.every * settings.images
+    validation = _attack_pass(recipe, device, validation=True) * (looks * (settings.attack.steps + 1))
     total = training + validation
     return Cost(
         steps=recipe.epochs * -(-images // recipe.batch_size),
@@ -107,7 +107,7 @@ def evaluation(recipe: Recipe, protocol: Protocol, images: int, *, device: str |
 
 def evaluation_pass(recipe: Recipe, device: str | torch.device = "cpu") -> Seconds:
     """Time an attack pass of an evaluation, an image; evaluations compute in single precision."""
-    made = recipe.model_copy(update={"objective": recipe.objective.ships, "precision": "fp32"})
+    made = recipe.model_copy(update={"objective": recipe.objective.deployed, "precision": "fp32"})
     return _attack_pass(made, torch.device(device))
 
 
@@ -170,7 +170,7 @@ def _step(recipe: Recipe, piece: Piece, device: torch.device, taught: Seconds) -
     return timing.seconds_per_image(attacked, "attack", device) * piece.attack_passes + update
 
 
-def _attack_pass(recipe: Recipe, device: torch.device, *, watched: bool = False) -> Seconds:
-    objective = recipe.objective.watched if watched else recipe.objective
+def _attack_pass(recipe: Recipe, device: torch.device, *, validation: bool = False) -> Seconds:
+    objective = recipe.objective.validation_objective if validation else recipe.objective
     at = work(recipe, Piece(0.0, 1.0, 1, recipe.side, head_alone=False))
     return timing.seconds_per_image(replace(at, objective=objective, clean_weight=0.0, teacher=None), "attack", device)

@@ -53,7 +53,7 @@ class DistributedContext:
         self.device: torch.device = self._accelerator.device
         self.is_first: bool = self._accelerator.is_main_process
         if self.device.type != torch.device(device).type:
-            raise UsageError(f"{device} was asked for, but this process works on {self.device} already.")
+            raise UsageError(f"Device {device} is not available: this process already uses {self.device}.")
         self._size, self._rank = self._accelerator.num_processes, self._accelerator.process_index
         self.total = self._size * accumulation  # shares of a batch
         atexit.register(_leave)

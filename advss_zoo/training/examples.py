@@ -58,7 +58,7 @@ def load_training_data(recipe: Recipe, device: torch.device) -> TrainingData:
     name, classes, found = everything.name, everything.classes, everything.images.shape[-1]
     if found != recipe.side:
         raise UsageError(
-            f"Images of {name} have {found} pixels a side, the recipe wants {recipe.side}.",
+            f"Images of {name} have {found} pixels a side, but the recipe has {recipe.side}.",
             f"Add image_size={found}.",
         )
     outputs = recipe.architecture.num_classes

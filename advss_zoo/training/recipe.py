@@ -64,7 +64,7 @@ class Sgd(_Part):
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Sgd:
         if self.nesterov and self.momentum == 0:
-            raise ValueError("`nesterov` needs a momentum; add optimizer.nesterov=false")
+            raise ValueError("`nesterov` needs momentum above 0; otherwise add optimizer.nesterov=false")
         return self
 
 
@@ -111,7 +111,7 @@ class Teacher(_Part):
     @model_validator(mode="after")
     def _labels_come_from_somewhere(self) -> Teacher:
         if self.is_own and self.share == 1:
-            raise ValueError("the own average needs a `share` below 1, or nothing is learnt from the labels in the end")
+            raise ValueError("with the model's own average as teacher, `share` must be below 1")
         return self
 
     @property
@@ -200,7 +200,7 @@ class Recipe(_Named):
         if self.trains == "head" and self.parent is None:
             raise ValueError("`trains: head` needs a `parent` whose trunk it keeps")
         if self.head_first and (self.trains == "head" or self.parent is None):
-            raise ValueError("`head_first` needs a `parent` whose trunk trains later")
+            raise ValueError("`head_first` needs a `parent` whose trunk is trained later")
         return self
 
     @model_validator(mode="after")
@@ -227,7 +227,7 @@ class Recipe(_Named):
     def _a_teacher_has_a_pupil(self) -> Recipe:
         name = self.objective.name
         if self.teacher and not isinstance(self.objective, Weighted):
-            raise ValueError(f"`objective` {name} has no place for a `teacher`; classification, trades and rslad have")
+            raise ValueError(f"`objective` {name} does not support `teacher`; use classification, trades or rslad")
         if isinstance(self.objective, Rslad) and self.teacher is None:
             raise ValueError("`objective` rslad needs a `teacher`, for example teacher=ensemble-p3f4.mini")
         return self
@@ -238,7 +238,7 @@ class Recipe(_Named):
             for side in (*(phase.side for phase in self.resolution), self.side):
                 if side % (grid := getattr(task, "grid", 1)):
                     raise ValueError(
-                        f"`grid` of {task.name}: images of {side} pixels have no {grid}x{grid} equal pieces"
+                        f"`grid` of {task.name}: {side} pixels cannot be divided into {grid}x{grid} equal pieces"
                     )
         return self
 
@@ -279,7 +279,7 @@ def load(source: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Rec
     """
     recipe = load_any(source, overrides)
     if isinstance(recipe, EnsembleRecipe):
-        raise UsageError(f"{recipe.full_name} is an ensemble: nothing is trained but {', '.join(recipe.members)}.")
+        raise UsageError(f"{recipe.full_name} is an ensemble: train its members {', '.join(recipe.members)}.")
     return recipe
 
 
@@ -327,7 +327,7 @@ def _validated(kind: type[AnyRecipe], values: dict[str, Any], what: str, mistake
     except ValidationError as error:
         mistakes.insert(0, all_mistakes(error, _keys(kind.model_json_schema())))
     if mistakes:
-        raise UsageError(f"{what} cannot be used: {'; '.join(mistakes)}.")
+        raise UsageError(f"{what} is invalid: {'; '.join(mistakes)}.")
     return recipe
 
 
@@ -341,8 +341,8 @@ def _resolved(path: Path, overrides: list[str] | tuple[str, ...], mistakes: list
     profile = _with_bases(path, None, offered, []).get("profile")
     asked = [value for key, _, value in (override.partition("=") for override in overrides) if key == "profile"]
     if asked and asked[-1] not in offered:
-        known = f"it has {' and '.join(sorted(offered))}{nearest(asked[-1], offered)}" if offered else "leave it out"
-        mistakes.append(f"profile: {path.stem} has no profile {asked[-1]!r}; {known}")
+        known = f"choose from {', '.join(sorted(offered))}" if offered else "leave it out"
+        mistakes.append(f"profile: unknown profile {asked[-1]!r}{nearest(asked[-1], offered)} of {path.stem}; {known}")
         overrides, asked = [override for override in overrides if not override.startswith("profile=")], []
     values = _with_bases(path, asked[-1] if asked else profile, offered, [])
     for override in overrides:
@@ -355,7 +355,7 @@ def _unknown_data(values: dict[str, Any]) -> list[str]:
     name = values.get("data")
     if not isinstance(name, str) or name in datasets.names() or os.sep in name or _exists(Path(name)):
         return []
-    return [f"data: there is no data set {name!r}{nearest(name, datasets.names())}"]
+    return [f"data: unknown data set {name!r}{nearest(name, datasets.names())}"]
 
 
 def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
@@ -366,7 +366,7 @@ def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
     asked = [("parent", values.get("parent")), *(("members", member) for member in listed)]
     asked += (("teacher", part) for part in _teachers(values.get("teacher")))
     return [
-        f"{key}: there is no {name!r}{nearest(name, known)}"
+        f"{key}: unknown checkpoint {name!r}{nearest(name, known)}"
         for key, name in asked
         if isinstance(name, str) and not (name in known or _exists(Path(name)) or _exists(runs / name))
     ]
@@ -403,7 +403,7 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{path} is not valid YAML: {error}.") from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path} is not a recipe: it holds no keys.")
+        raise UsageError(f"{path} is not a recipe: it must be a map of keys.")
     return values
 
 
@@ -416,27 +416,27 @@ def _with_bases(path: Path, profile: object, offered: set[str], met: list[Path])
     """
     met.append(path)
     if len(met) > MOST_FILES:
-        raise UsageError(f"{met[0]} builds on itself, or on more than {MOST_FILES} files.")
+        raise UsageError(f"{met[0]} includes itself or more than {MOST_FILES} files as `base`.")
     values = _read(path)
     bases, profiles = values.pop("base", []), values.pop("profiles", None) or {}
     below: dict[str, Any] = {}
     for base in bases if isinstance(bases, list) else [bases]:
         below = _merged(below, _with_bases(_find_base(base, path), profile, offered, met))
     if not isinstance(profiles, dict) or not all(isinstance(keys, dict) for keys in profiles.values()):
-        raise UsageError(f"{path}: `profiles` is no map from names to keys.")
+        raise UsageError(f"{path}: `profiles` must be a map from names to keys.")
     offered.update(profiles)
     return _merged(_merged(below, values), profiles.get(profile, {}) if isinstance(profile, str) else {})
 
 
 def _find_base(name: object, asked_by: Path) -> Path:
     if not (isinstance(name, str) and re.fullmatch(BASE, name)):
-        raise UsageError(f"{asked_by}: `base` is the name of a file in {BASES}/, or a list of such names.")
+        raise UsageError(f"{asked_by}: `base` must be the name of a file in {BASES}/ or a list of names, got {name!r}.")
     folders = [asked_by.parent, asked_by.parent / BASES, resources.folder("recipes") / BASES]
     for folder in folders:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
     known = {path.stem for folder in folders[1:] for path in folder.glob("*.yaml")}
-    raise UsageError(f"{asked_by} builds on {name!r}, which does not exist.", f"There are: {', '.join(sorted(known))}.")
+    raise UsageError(f"{asked_by}: unknown `base` {name!r}.", f"Choose from {', '.join(sorted(known))}.")
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -455,8 +455,8 @@ def _find(source: str | Path) -> Path:
     path = Path(source)
     if not path.is_file():
         raise UsageError(
-            f"There is no recipe {str(source)!r}{nearest(str(source), names())}.",
-            f"Give a YAML file or one of: {', '.join(names())}.",
+            f"Unknown recipe {str(source)!r}{nearest(str(source), names())}.",
+            f"Give a YAML file, or choose from {', '.join(names())}.",
         )
     return path
 
@@ -465,7 +465,7 @@ def _override(values: dict[str, Any], override: str) -> list[str]:
     """Change a value, or say why that cannot be done."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        return [f"{override!r} is no override like epochs=10"]
+        return [f"{override!r} is not of the form KEY=VALUE, for example epochs=10"]
     *parents, last = key.split(".")
     place: Any = values
     try:
@@ -473,5 +473,5 @@ def _override(values: dict[str, Any], override: str) -> list[str]:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
         place[int(last) if isinstance(place, list) else last] = plain_yaml.read(text)
     except (ValueError, IndexError, TypeError, AttributeError):
-        return [f"the override {override!r} does not fit the recipe"]
+        return [f"the override {override!r} does not match a key of the recipe"]
     return []

@@ -122,7 +122,7 @@ def read_config(folder: Path) -> Config:
     """
     path = folder / CONFIG
     if not path.is_file():
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no {CONFIG}.")
+        raise CheckpointError(f"{folder} is not a checkpoint: {CONFIG} is missing.")
     try:
         return Config.model_validate(read_json(path))
     except ValidationError as error:
@@ -138,7 +138,7 @@ def load(folder: Path) -> tuple[Network, Config]:
     config = read_config(folder)
     path = folder / WEIGHTS
     if not path.is_file():
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no {WEIGHTS}.")
+        raise CheckpointError(f"{folder} is not a checkpoint: {WEIGHTS} is missing.")
     with explained("read", path):
         found = sha256_of(path)
     if config.sha256 is not None and found != config.sha256:
@@ -159,12 +159,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
         if header > MOST_HEADER:
-            raise ValueError(f"a header of {header:,} bytes is none")
+            raise ValueError(f"header size {header:,} exceeds the limit of {MOST_HEADER:,}")
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is not a whole safetensors file ({error}).",
-            f"Pickled weights (.pt, .pth, .bin) are never loaded; convert them: advss import {path}"
+            f"{path} is not a valid safetensors file ({error}).",
+            f"Pickled weights (.pt, .pth, .bin) are not loaded; convert them: advss import {path}"
             if _is_pickle(path)
             else None,
         ) from error
@@ -205,7 +205,7 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
             for name, tensor in expected.items()
             if name in found and found[name].shape != tensor.shape
         ],
-        "of a wrong type": [
+        "of the wrong type": [
             f"{name} {found[name].dtype}"
             for name, tensor in expected.items()
             if name in found and not _same_kind(found[name].dtype, tensor.dtype)

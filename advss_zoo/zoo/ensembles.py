@@ -76,4 +76,4 @@ def read(folder: Path) -> EnsembleConfig:
     try:
         return EnsembleConfig.model_validate(read_json(folder / CONFIG))
     except ValidationError as error:
-        raise CheckpointError(f"{folder / CONFIG} describes no ensemble: {all_mistakes(error)}.") from error
+        raise CheckpointError(f"{folder / CONFIG} does not describe an ensemble: {all_mistakes(error)}.") from error

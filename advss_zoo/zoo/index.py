@@ -127,8 +127,8 @@ def find(text: str) -> Entry:
     known = [entry.full_name for entry in entries()]
     spellings = {spelling: name for name in known for spelling in (name, name.partition(".")[0])}
     near = dict.fromkeys(spellings[match] for match in difflib.get_close_matches(text, spellings, n=3, cutoff=0.5))
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"The zoo has: {', '.join(known)}."
-    raise UsageError(f"There is no checkpoint {text!r}.", f"{hint} See `advss list`.")
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from {', '.join(known)}."
+    raise UsageError(f"Unknown checkpoint {text!r}.", f"{hint} See `advss list`.")
 
 
 def knows(text: str) -> bool:
@@ -163,7 +163,7 @@ def _first_of(preferred: tuple[str, ...]) -> str:
     for name in preferred:
         if name in present:
             return find(name).full_name
-    raise AdvssError("This installation lists no checkpoint.", "Reinstall advss-zoo.")
+    raise AdvssError("The index of this installation is empty.", "Reinstall advss-zoo.")
 
 
 def card(text: str) -> str:

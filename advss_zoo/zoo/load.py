@@ -32,7 +32,9 @@ def load_trunk(reference: Reference | str | Path, device: str | torch.device = "
     """
     folder = sources.fetch(reference).path
     if ensembles.is_ensemble(folder):
-        raise UsageError(f"{reference} is an ensemble, which has no trunk of its own.", "Choose one of its members.")
+        raise UsageError(
+            f"{reference} is an ensemble, not a single network with a trunk.", "Choose one of its members."
+        )
     network, _ = checkpoint.load(folder)
     network.head = nn.Identity()
     return network.to(device)

@@ -41,7 +41,7 @@ def find(name: str, runs: Path = RUNS) -> Path | None:
         return runs / name
     found = [] if wanted.tag else [folder for folder in sorted(runs.glob(f"{name}.*")) if is_run(folder)]
     if len(found) > 1:
-        raise UsageError(f"{name!r} may be {' or '.join(folder.name for folder in found)}.", "Write one of them.")
+        raise UsageError(f"{name!r} is ambiguous.", f"Choose from {', '.join(folder.name for folder in found)}.")
     return found[0] if found else None
 
 
@@ -58,8 +58,8 @@ def checkpoint_in(folder: Path) -> Path:
         return folder / ENSEMBLE
     if not (folder / LAST / CONFIG).is_file():
         again = f"advss train {folder / RECIPE} --out {folder} --resume"
-        asked = "the command that began it, and --resume" if (folder / PLAN).is_file() else again
-        raise UsageError(f"The run {folder} is not finished.", f"Go on with it: {asked}")
+        asked = "repeat its command with --resume" if (folder / PLAN).is_file() else again
+        raise UsageError(f"The run {folder} is not finished.", f"Resume it: {asked}")
     return folder / _deployed(folder / LAST / CONFIG)
 
 
@@ -69,5 +69,5 @@ def _deployed(config: Path) -> str:
     except (LookupError, TypeError):
         found = None
     if found not in PICKS:
-        raise CheckpointError(f"{config} does not say which weights of the run are deployed ({', '.join(PICKS)}).")
+        raise CheckpointError(f"`provenance.deployed` in {config} must be one of {', '.join(PICKS)}, got {found!r}.")
     return str(found)

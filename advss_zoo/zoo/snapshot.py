@@ -64,7 +64,7 @@ def parse(text: str) -> Address:
     match = _ADDRESS.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
         raise UsageError(
-            f"{text[:MAX_LENGTH]!r} is not a repository on the Hub.",
+            f"{text[:MAX_LENGTH]!r} is not a Hub repository.",
             "Write hf://ORG/NAME, or hf://ORG/NAME@REVISION for a tag, a branch or a commit.",
         )
     return Address(match["owner"], match["name"], match["revision"])
@@ -77,7 +77,7 @@ def parse_repository(text: str) -> Address:
     """
     address = parse(text)
     if address.name is None:
-        raise UsageError(f"{text} says whose repository but not which.", f"Write {text}/NAME.")
+        raise UsageError(f"{text} names an owner, not a repository.", f"Write {text}/NAME.")
     return address
 
 
@@ -113,15 +113,17 @@ class Snapshot:
         try:
             snapshot = cls(str(value["repository"]), str(value["commit"]), dict(value["files"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"This describes no repository on the Hub: {error!r}.") from error
+            raise CheckpointError(f"The record of a Hub repository is invalid: {error!r}.") from error
         parse_repository(f"{PREFIX}{snapshot.repository}")
         if not is_commit(snapshot.commit):
-            raise CheckpointError(f"{snapshot.commit[:MAX_LENGTH]!r} is no commit of {snapshot.repository}.")
+            raise CheckpointError(f"{snapshot.commit[:MAX_LENGTH]!r} is not a commit hash of {snapshot.repository}.")
         if len(snapshot.files) > MOST_FILES:
-            raise CheckpointError(f"{snapshot.repository} has {len(snapshot.files):,} files, more than a checkpoint.")
+            raise CheckpointError(
+                f"{snapshot.repository} has {len(snapshot.files):,} files; the limit is {MOST_FILES:,}."
+            )
         for name, expected in snapshot.files.items():
             if not (belongs(name) and isinstance(expected, str) and _DIGEST.fullmatch(expected)):
-                raise CheckpointError(f"{name[:MAX_LENGTH]!r} is no file of a checkpoint with a digest.")
+                raise CheckpointError(f"{name[:MAX_LENGTH]!r} is not a checkpoint file with a digest.")
         return snapshot
 
 

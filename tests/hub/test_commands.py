@@ -75,15 +75,15 @@ def test_the_whole_zoo(hub, checkout, advss, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([NAME, "--to", "hf://acme"], "says whose repository but not which"),
+        ([NAME, "--to", "hf://acme"], "names an owner, not a repository"),
         (["--all", "--to", f"hf://acme/{NAME}"], "--all makes a repository for each"),
         ([NAME, "--to", f"hf://acme/{NAME}@v1"], "names a revision"),
         (["--to", f"hf://acme/{NAME}"], "a NAME, a folder, or --all"),
         ([NAME, "--all", "--to", "hf://acme"], "a NAME, a folder, or --all"),
-        ([NAME, "--to", "HF://acme/x"], "'HF://acme/x' is not a repository on the Hub"),
-        ([NAME, "--to", "https://huggingface.co/acme/x"], "is not a repository on the Hub"),
+        ([NAME, "--to", "HF://acme/x"], "'HF://acme/x' is not a Hub repository"),
+        ([NAME, "--to", "https://huggingface.co/acme/x"], "is not a Hub repository"),
         ([NAME], "--to"),
-        (["p1f44", "--to", "hf://acme/x"], "There is no checkpoint"),
+        (["p1f44", "--to", "hf://acme/x"], "Unknown checkpoint"),
     ],
 )
 def test_wrong_usage(hub, advss, arguments, says):

@@ -227,7 +227,7 @@ def test_two_results_of_one_name_are_not_taken_for_one(described):
 
 
 @pytest.mark.parametrize(
-    ("token", "says"), [("hf_reader", "does not let you do this with acme/tiny"), ("hf_expired", "no valid token")]
+    ("token", "says"), [("hf_reader", "denied access to acme/tiny"), ("hf_expired", "token is missing or invalid")]
 )
 def test_who_may_not_write_is_told(hub, described, token, says, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", token)
@@ -246,7 +246,7 @@ def test_a_commit_of_somebody_else_in_between_is_not_overwritten(hub, described)
         return False
 
     hub.fault("^POST .*/commit/", somebody)
-    with pytest.raises(CheckpointError, match="has changed in the meantime"):
+    with pytest.raises(CheckpointError, match="has changed since it was read"):
         publish.to_hub(publish.collect(str(described)), TINY)
     assert publish.to_hub(publish.collect(str(described)), TINY).changes["model.safetensors"] == "changed"
 
@@ -271,7 +271,7 @@ def test_a_card_that_the_hub_cannot_read(hub, described):
 def test_an_upload_that_broke_off_goes_on(hub, described):
     """What has arrived is in storage; the commit, which did not come to be, is made the second time."""
     hub.fail("^POST .*/commit/", 500)
-    with pytest.raises(CheckpointError, match=r"trouble of its own \(status 500\)"):
+    with pytest.raises(CheckpointError, match=r"returned a server error \(500\)"):
         publish.to_hub(publish.collect(str(described)), TINY)
     hub.requests.clear()
     assert publish.to_hub(publish.collect(str(described)), TINY).commit

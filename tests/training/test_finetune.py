@@ -156,7 +156,7 @@ def test_a_teacher_of_other_classes_is_refused_before_anything_is_trained() -> N
 def test_overrides_have_the_last_word() -> None:
     (made,) = planned(made_of([9, 9]), overrides=("augmentation.flip=false", "seed=21", "epochs=3")).recipes
     assert (made.augmentation.flip, made.seed, made.epochs) == (False, 21, 3)
-    with pytest.raises(UsageError, match=r"epoch: there is no such key \(did you mean epochs\?\)"):
+    with pytest.raises(UsageError, match=r"epoch: unknown key \(did you mean epochs\?\)"):
         planned(made_of([9, 9]), overrides=("epoch=3",))
 
 
