@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 
-MODEL = "A zoo NAME, A+B, a run, a folder, hf://ORG/REPO, model.onnx, or package.module:factory; else the default."
+MODEL = "NAME, A+B, run, folder, hf://ORG/REPO, FILE.onnx, package.module:factory; else the default."
 ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Images between two saves.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Device; auto uses a GPU if available.")]
+BatchSizeOption = Annotated[
+    int, typer.Option("--batch-size", metavar="N", min=1, help="Images per batch; progress is saved after each.")
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N images.")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the results go.")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
 
 
 def examples(*lines: str) -> str:
@@ -43,7 +45,7 @@ def warn_if_shadowed(reference: Reference) -> None:
     """Say that a run or folder has the name of a checkpoint of the zoo, as after `advss train p1f4.mini`."""
     for part in reference.parts:
         if part.shadowed:
-            out.hint(f"{part} is the zoo's; for the run or folder of that name write ./{part.shadowed}.")
+            out.hint(f"{part} is taken from the zoo; for the run or folder of that name write ./{part.shadowed}.")
 
 
 def pick_device(device: Device) -> str:

@@ -43,13 +43,13 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--step-size", "abc"], "abc"),
         (["--data", "cifar11"], "cifar11"),
         (["--limit", "1001"], "1,000"),
-        (["--norm", "l1"], "pgd20 does not know the norm l1"),
+        (["--norm", "l1"], "pgd20 does not support the norm l1"),
         (["--norm", "l0"], "l0"),
         (
             ["--attack", "autoattack", "--restarts", "2"],
-            "There is no --restarts for autoattack.\nLeave out",
+            "--restarts cannot be used with autoattack.\nLeave out",
         ),
-        (["--attack", "fab-t,clean", "--step-size", "1/255"], "There is no --step-size for fab-t or clean."),
+        (["--attack", "fab-t,clean", "--step-size", "1/255"], "--step-size cannot be used with fab-t or clean."),
         (["--attack", "clean", "--save-adv"], "clean makes no adversarial images.\nLeave out --save-adv."),
         (["--attack", "clean,corruptions", "--save-adv"], "makes no adversarial images.\nLeave out --save-adv."),
         (["--attack", "auto-attack"], "Did you mean autoattack?"),
@@ -147,7 +147,7 @@ def test_another_forward_with_the_same_weights_is_another_model(
     assert run("1").json == first.json
     status, stdout, stderr = run("-10")
     assert (status, stdout) == (2, "")
-    assert "holds results of another run" in stderr
+    assert "holds results of another evaluation" in stderr
 
 
 def test_other_constants_go_to_another_folder(model: str, advss: Advss) -> None:
@@ -177,7 +177,7 @@ def test_images_that_an_attack_cannot_take_are_refused_before_any_other_runs(mod
     arguments = ["--data", "./photos", "--whole", "--image-size", "40", "--attack", "clean,unforeseen-snow-eps1"]
     status, stdout, stderr = advss("eval", model, *arguments, "--out", "mine")
     assert (status, stdout) == (2, "")
-    assert "snow is for images with sides that are multiples of 32, but these are 40x40." in stderr
+    assert "snow needs images whose sides are multiples of 32, got 40x40." in stderr
     assert "Choose --image-size 32 or 64." in stderr
     assert not Path("mine").exists()
 
@@ -233,7 +233,7 @@ def test_images_that_were_not_kept_are_a_sentence(model: str, advss: Advss) -> N
     assert advss("eval", model, *EASY).status == 0
     status, stdout, stderr = advss("eval", model, *EASY, "--save-adv")
     assert (status, stdout) == (2, "")
-    assert "kept no adversarial images.\nChoose another --out" in stderr
+    assert "without adversarial images.\nChoose another --out" in stderr
 
 
 def test_several_attacks_at_once_and_in_l1(model: str, advss: Advss) -> None:

@@ -62,7 +62,7 @@ def test_a_baseline_makes_an_mce(advss: Advss) -> None:
     assert advss(*arguments, "--baseline", "mine", "--json").json["mce"] == {"corruptions": 1.0}
     other = advss("eval", "p1f4.mini", "--attack", "corruptions", "--limit", "32", "--baseline", "mine")
     assert (other.status, other.stdout) == (2, "")
-    assert "There is no result of corruptions on these images in mine." in other.stderr
+    assert "mine contains no result of corruptions on these images." in other.stderr
     assert "--baseline DIR" in other.stderr
 
 

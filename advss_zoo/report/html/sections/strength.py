@@ -33,8 +33,8 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "strength",
         "Stronger attacks",
-        "A sound attack brings RA down to 0 as its perturbations grow, and further steps change little. Vertical lines "
-        "are 95% intervals; curves are drawn a little apart so that these can be seen.",
+        "Under a sound attack RA falls to 0 as eps grows, and more steps change little. Vertical lines "
+        "are 95% intervals; curves are slightly offset to keep them visible.",
         tuple(figures),
     )
 

@@ -32,7 +32,7 @@ def _figures(name: str, report_data: ReportData, evaluation: Evaluation, transfe
     yield _matrix(
         name,
         "Success of transferred attacks",
-        "Mistakes on clean images count, as in the paper.",
+        "Misclassified clean images count as success, as in the paper.",
         report_data,
         evaluation,
         transfer,
@@ -40,8 +40,8 @@ def _figures(name: str, report_data: ReportData, evaluation: Evaluation, transfe
     )
     yield _matrix(
         f"{name}-right",
-        "The same, of images that are right clean",
-        "Of the images alone that the target classifies correctly clean.",
+        "Restricted to images classified correctly clean",
+        "Only images that the target classifies correctly clean.",
         report_data,
         evaluation,
         transfer,
