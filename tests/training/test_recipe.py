@@ -102,7 +102,7 @@ def test_every_choice_is_in_the_documentation(kind):
 
 
 def test_unknown_names_list_the_known_ones_and_the_nearest():
-    with pytest.raises(UsageError, match=r"one of: .*p1f4\.mini"):
+    with pytest.raises(UsageError, match=r"choose from .*p1f4\.mini"):
         recipe.load("p9f9")
     with pytest.raises(UsageError, match=r"no recipe 'p1f4\.mni' \(did you mean p1f4\.mini\?\)"):
         recipe.load("p1f4.mni")
@@ -182,7 +182,7 @@ def test_the_example_of_the_documentation_says_what_is_run(tmp_path):
 def test_a_base_that_does_not_exist_is_named(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("{base: nothing-here, name: mine}")
-    with pytest.raises(UsageError, match=r"nothing-here.*There are: .*mini"):
+    with pytest.raises(UsageError, match=r"nothing-here.*Choose from .*mini"):
         recipe.load(path)
 
 
