@@ -151,7 +151,7 @@ def command(
     if name is not None or not models:
         name = _checked_name(name)
     from advss_zoo.data.load import in_order, is_own
-    from advss_zoo.report.places import folder_name, pick_of
+    from advss_zoo.zoo.places import folder_name, pick_of
 
     _check_data(data, image_size, whole)
     share_among(processes)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +31,11 @@ def measure(
 ) -> Result:
     from advss_zoo.evaluation.results import RESULT_FILE
     from advss_zoo.evaluation.runner import Subject, evaluate
+    from advss_zoo.workflows import looks
 
-    if is_first_process() and not (place / RESULT_FILE).exists():
-        _log(loaded, images, protocol, place)
+    begun = is_first_process() and not (place / RESULT_FILE).exists()
+    if begun and (why := looks.note(loaded, images, protocol, place)):
+        out.hint(f"This look at test images is not noted in {looks.LOOKS}: {why}.")
     with out.progress(protocol.label(), "images") as progress:
         return evaluate(
             loaded.model,
@@ -50,24 +50,3 @@ def measure(
             quantize=quantize,
             save_adversarial=save_adversarial,
         )
-
-
-def _log(loaded: Loaded, images: ImageSet, protocol: Protocol, place: Path) -> None:
-    """Note every look at test images: a choice made by looking at them would show here."""
-    entry = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": loaded.full_name,
-        "sha256": loaded.sha256,
-        "data": images.name,
-        "split": images.split,
-        "n": len(images),
-        "protocol": protocol.label(),
-        "out": str(place),
-    }
-    path = RUNS / "test-evaluations.jsonl"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-    except OSError as error:  # the folder one stands in need not be one's own
-        out.hint(f"This look at test images is not noted in {path}: {error.strerror}.")

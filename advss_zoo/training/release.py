@@ -17,7 +17,7 @@ from advss_zoo.evaluation import results
 from advss_zoo.files import write_json
 from advss_zoo.training import log, recipe
 from advss_zoo.zoo import RESULTS, WEIGHTS, cards, checkpoint, ensembles, index
-from advss_zoo.zoo.runs import CURVES
+from advss_zoo.zoo.runs import CURVES, LOG
 
 
 def release(
@@ -122,10 +122,11 @@ def control_of(name: str | None) -> dict[str, Any] | None:
 
 def _logged(folder: Path, epochs: float) -> dict[str, Any]:
     """What the run's log says about the weights after so many epochs; `best` ones were measured when they were kept."""
-    records = log.read(folder.parent / "log.jsonl")
+    records = log.read(folder.parent / LOG)
     measured = [record for record in records if "validation" in record and record["epoch"] <= epochs]
     watched = recipe.load(folder / "recipe.yaml").validation
     return {
+        "curve": [{"epoch": each["epoch"], **each["validation"]} for each in records if "validation" in each],
         "minutes": round(records[-1]["seconds"] / 60, 1),
         "validation": measured[-1]["validation"],
         "validation_protocol": f"PGD-{watched.attack.steps} on {watched.images:,} images",

@@ -14,6 +14,7 @@ from advss_zoo.zoo import CONFIG, names
 
 RUNS = Path("runs")  # where the commands look and write unless they are told otherwise
 RECIPE = "recipe.yaml"
+LOG = "log.jsonl"
 CURVES = "curves.png"  # the course of training, in a run and in what was released of it
 PLAN = "plan.json"  # of `advss finetune`: what was asked for, and the recipes that came of it
 LAST = "last"  # the folder in a run that is there only once the run is finished
@@ -60,10 +61,15 @@ def checkpoint_in(folder: Path) -> Path:
         again = f"advss train {folder / RECIPE} --out {folder} --resume"
         asked = "the command that began it, and --resume" if (folder / PLAN).is_file() else again
         raise UsageError(f"The run {folder} is not finished.", f"Go on with it: {asked}")
-    return folder / _shipped(folder / RECIPE)
+    return folder / shipped(folder / RECIPE)
 
 
-def _shipped(path: Path) -> str:
+def shipped(path: Path) -> str:
+    """Which folder of its run a recipe makes the checkpoint.
+
+    Raises:
+        AdvssError: the file is not a recipe, or names no such folder.
+    """
     from advss_zoo import plain_yaml  # PyYAML is none of what torch.hub asks people to install
 
     try:

@@ -50,6 +50,7 @@ def test_weights_results_and_card_come_to_their_place(checkout, run):
     assert (released / "results" / "arrays-clean" / "verdicts.npz").is_file()
     values = read_json(checkout / "cards" / "tiny.test.json")
     assert values["results"] == [read_json(result / "result.json")]
+    assert [look.keys() for look in values["training"]["curve"]] == [{"epoch", "ta", "ra"}]
     card = (checkout / "cards" / "tiny.test.md").read_text()
     assert card == (released / "README.md").read_text() == cards.render(values)
     assert f"{100 * values['results'][0]['ta']:.2f}" in card

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import file_name
-from advss_zoo.training import recipe
 from advss_zoo.zoo import WEIGHTS, checkpoint
-from advss_zoo.zoo.runs import RECIPE
+from advss_zoo.zoo.runs import RECIPE, shipped
 
 
 def folder_name(full_name: str, data: str, *, pick: str | None = None, limit: int | None = None) -> str:
@@ -27,7 +26,7 @@ def pick_of(model: str | None) -> str | None:
     path = Path(model)
     folder = path.parent if path.name == WEIGHTS else path
     try:
-        made, shipped = checkpoint.read_config(folder).provenance, recipe.load(folder / RECIPE).ship
+        made, ships = checkpoint.read_config(folder).provenance, shipped(folder / RECIPE)
     except AdvssError:
         return None
-    return made.picked if made and made.picked != shipped else None
+    return made.picked if made and made.picked != ships else None
