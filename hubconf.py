@@ -19,11 +19,13 @@ def _load(_name, _kind, weights="default", device="cpu"):
             random weights.
         device: where the model goes.
     """
-    from advss_zoo.zoo import load
+    import advss_zoo
 
     if weights is None:
-        return load.random_model(_kind).to(device)
-    loader = load.load_trunk if _kind == "trunk" else load.load_model
+        from advss_zoo.zoo.load import random_model
+
+        return random_model(_kind).to(device)
+    loader = advss_zoo.load_trunk if _kind == "trunk" else advss_zoo.load_model
     return loader(_name if weights == "default" else f"{_name}.{weights}", device)
 
 

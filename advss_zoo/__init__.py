@@ -2,6 +2,8 @@
 
     import advss_zoo
     model = advss_zoo.load_model("p1f4")     # images (B,3,H,W) in [0,1] -> logits (B,K)
+    images, labels = advss_zoo.load_data("cifar10-1k", limit=64)
+    x_adv = advss_zoo.attacks.pgd(model, images, labels, eps=8 / 255, steps=20)
 
 Importing this package imports neither torch nor numpy; the functions do when they are first used.
 """
@@ -12,16 +14,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from advss_zoo import attacks
+    from advss_zoo.data.load import load_data
+    from advss_zoo.evaluation.frames import results_frame
     from advss_zoo.evaluation.runner import evaluate
-    from advss_zoo.zoo.load import load_model, load_trunk
+    from advss_zoo.models.model import Model
+    from advss_zoo.zoo.load import load_trunk
+    from advss_zoo.zoo.open import open_model as load_model
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "list_models", "load_model", "load_trunk"]
+__all__ = [
+    "Model",
+    "__version__",
+    "attacks",
+    "evaluate",
+    "list_models",
+    "load_data",
+    "load_model",
+    "load_trunk",
+    "results_frame",
+]
 
-_LAZY = {
-    "evaluate": "advss_zoo.evaluation.runner",
-    "load_model": "advss_zoo.zoo.load",
-    "load_trunk": "advss_zoo.zoo.load",
+_LAZY = {  # where each is defined, and by what name
+    "Model": ("advss_zoo.models.model", "Model"),
+    "evaluate": ("advss_zoo.evaluation.runner", "evaluate"),
+    "load_data": ("advss_zoo.data.load", "load_data"),
+    "load_model": ("advss_zoo.zoo.open", "open_model"),
+    "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
+    "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
 }
 
 
@@ -34,5 +54,8 @@ def list_models() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        module, defined = _LAZY[name]
+        return getattr(importlib.import_module(module), defined)
+    if name == "attacks":
+        return importlib.import_module("advss_zoo.attacks")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -42,16 +42,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from advss_zoo import load_model
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.passes import MOST_IMAGES, Padded
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json, slug, write_json
 from advss_zoo.models.identity import weights_sha256
+from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
-from advss_zoo.zoo.load import load_model
 
 EPS, STEP, STEPS = 8 / 255, 2 / 255, 20
 BATCH = 256
@@ -177,7 +178,7 @@ def standing(model: nn.Module, images: ImageSet, adversarial: Tensor) -> Tensor:
 def child(options: argparse.Namespace) -> None:
     """One process of a side: it says when it is ready, is told to go, and says what came out."""
     side = SIDES[options.attack][options.child]
-    model, images = load_model(options.name), load_data(options.data, "test").take(range(*options.part))
+    model, images = unwrapped(load_model(options.name)), load_data(options.data, "test").take(range(*options.part))
     model(tensors(images)[0][:MOST_IMAGES])  # the first forward pass takes longer
     importlib.import_module(side.needs)
     print("ready", flush=True)
@@ -240,7 +241,7 @@ def said(process: subprocess.Popen[str]) -> str:
 
 def circumstances(name: str, **settings: Any) -> dict[str, Any]:
     """All that a measurement of the checkpoint depends on, beside the machine and the side."""
-    return {"weights_sha256": weights_sha256(load_model(name)), "torch": str(torch.__version__), **settings}
+    return {"weights_sha256": weights_sha256(unwrapped(load_model(name))), "torch": str(torch.__version__), **settings}
 
 
 def code(package: str) -> str:

@@ -13,10 +13,10 @@ heads
     pixels changes in them, with every layer in bfloat16 and with linear maps in float32 (`attacks/search.py`).
 precision
     How many images each attack of AutoAttack breaks when it searches in float32 and in bfloat16, and the CPU seconds
-    of both; what it claims is judged in float32 (`attacks/autoattack.py`).
+    of both; what it claims is judged in float32 (`attacks/autoattack_driver.py`).
 distances
     The mean size, in 1/255, of the smallest perturbations that FAB finds on its way to one class in float32 and in
-    bfloat16, and of how many images these are still misclassified in float32 (`attacks/autoattack.py`).
+    bfloat16, and of how many images these are still misclassified in float32 (`attacks/autoattack_driver.py`).
 squares
     CPU seconds of Square on the images that withstand APGD-T, where the network computes everything and where it
     computes what a square changes (`models/local.py`).
@@ -34,14 +34,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advss_zoo.attacks import autoattack
-from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo import load_model
+from advss_zoo.attacks import autoattack_driver as driver
+from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.attacks.search import Precision, Search
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.passes import MOST_IMAGES
 from advss_zoo.memory import keep_freed_memory
+from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
-from advss_zoo.zoo.load import load_model
 
 EPS, ROUNDS = 8 / 255, 30
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
@@ -83,7 +84,7 @@ def milliseconds_an_image(name: str, threads: int, keep: bool) -> list[float]:
     if keep:
         keep_freed_memory()
     torch.set_num_threads(threads)
-    model = load_model(name)
+    model = unwrapped(load_model(name))
     x, y = right_images(model, MOST_IMAGES)
     with frozen(model), torch.no_grad():
         return [median_time(step) * 1000 / len(x) for step in (lambda: model(x), lambda: slopes(model, x, y))]
@@ -100,7 +101,7 @@ def median_time(step: Callable[[], object]) -> float:
 
 
 def batches(name: str, threads: int, images: int) -> None:
-    model = load_model(name)
+    model = unwrapped(load_model(name))
     x, y = right_images(model, MOST_IMAGES)
     with frozen(model):
         expected = slopes(model, x, y)
@@ -110,7 +111,7 @@ def batches(name: str, threads: int, images: int) -> None:
 
 
 def heads(name: str, threads: int, images: int) -> None:
-    model = load_model(name)
+    model = unwrapped(load_model(name))
     x, y = right_images(model, images)
 
     def in_bfloat16(x: Tensor) -> Tensor:
@@ -139,11 +140,11 @@ def margins(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor
 
 
 def precision(name: str, threads: int, images: int) -> None:
-    model = load_model(name)
+    model = unwrapped(load_model(name))
     x, y = right_images(model, images)
     print_header(f"of {len(x)} images", "broken, float32", "broken, bfloat16", "CPU s, float32", "CPU s, bfloat16")
     with frozen(model):
-        for attack in autoattack.STANDARD:
+        for attack in driver.STANDARD:
             hits, seconds = zip(*(timed(attack, model, x, y, search) for search in PRECISIONS), strict=True)
             print_row(attack, *hits, *seconds)
 
@@ -160,7 +161,7 @@ def timed(
 def distances(name: str, threads: int, images: int) -> None:
     from pyautoattack.fab_pt import FABAttack_PT
 
-    model = load_model(name)
+    model = unwrapped(load_model(name))
     x, y = right_images(model, images)
     print_header(f"FAB on {len(x)} images", "mean size, 1/255", "misclassified in float32")
     with frozen(model), torch.no_grad():
@@ -177,10 +178,10 @@ def distances(name: str, threads: int, images: int) -> None:
 
 def broken(attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precision, whole: bool) -> Tensor:
     """Which images an attack breaks, bool (B,)."""
-    constants = autoattack.constants(attack, "linf", 10, iterations=100, queries=5000)
+    constants = driver.constants(attack, "linf", 10, iterations=100, queries=5000)
     found = torch.cat(
         [
-            autoattack.run(
+            driver.run(
                 attack,
                 model,
                 part,
@@ -200,7 +201,7 @@ def broken(attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precisio
 
 
 def squares(name: str, threads: int, images: int) -> None:
-    model = load_model(name)
+    model = unwrapped(load_model(name))
     x, y = right_images(model, images)
     with frozen(model):  # of the images that withstand APGD, as in AutoAttack
         x, y = (part[~broken("apgd-t", model, x, y, "fp32", whole=False)] for part in (x, y))

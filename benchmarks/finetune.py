@@ -42,7 +42,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.files import sha256_of
 from advss_zoo.training import log
 
@@ -87,7 +87,7 @@ class Picture:
 def cifar10(_: Path) -> Iterator[Picture]:
     counts: dict[Part, int] = {"train": 25_000, "test": 10_000}
     for part, count in counts.items():
-        found = load("cifar10", part).first(count)
+        found = load_data("cifar10", part).first(count)
         for number, (pixels, label) in enumerate(zip(found.images, found.labels, strict=True)):
             image = Image.fromarray(pixels.transpose(1, 2, 0))
             yield Picture(part, found.classes[label], number, image, options={"compress_level": 1})
@@ -208,7 +208,7 @@ class Cell:
         limit = () if self.limit is None else ("--limit", min(self.limit, images.judging))
         data = ("--data", images.folder)
         tune = ("finetune", *data, "--budget", self.budget, *WAYS[self.way], *overrides, "--out", run)
-        judge = ("eval", "--model", shipped, *data, "--attack", "clean,pgd20", *limit, "--out", run / "eval")
+        judge = ("eval", shipped, *data, "--attack", "clean,pgd20", *limit, "--out", run / "eval")
         return [*map(str, tune)], [*map(str, judge)]
 
     def measure(self, images: Images, folder: Path, threads: int) -> Record:

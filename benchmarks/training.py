@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import cross_entropy
 
-from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.errors import AdvssError
 from advss_zoo.models.modes import frozen
 from advss_zoo.objectives.base import Batch

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from advss_zoo import load_model, load_trunk
 from advss_zoo.zoo import index
-from advss_zoo.zoo.load import load_model, load_trunk
 
 REPOSITORY = str(Path(__file__).resolve().parents[1])
 HUBCONF = runpy.run_path(f"{REPOSITORY}/hubconf.py")

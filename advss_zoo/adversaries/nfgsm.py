@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from advss_zoo.adversaries.base import BallAdversary
-from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.attacks.threat import Loss, ThreatModel
 
 NOISE_RADIUS = 2  # in units of eps, the authors' choice for CIFAR-10

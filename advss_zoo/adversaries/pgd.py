@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from advss_zoo.adversaries.base import BallAdversary, Pixels
-from advss_zoo.attacks.pgd import pgd
+from advss_zoo.attacks.ascent import ascend
 from advss_zoo.attacks.threat import Loss, Norm, ThreatModel
 
 
@@ -30,7 +30,7 @@ class Pgd(BallAdversary):
     def perturb(self, loss: Loss, x: Tensor, *, index: Tensor, seed: int, progress: float) -> Tensor:
         threat = ThreatModel(self.norm, self.eps_at(progress))
         start = threat.random_start(x, index, seed)
-        return pgd(loss, x, start, threat=threat, steps=self.steps, step_size=self.step_size)
+        return ascend(loss, x, start, threat=threat, steps=self.steps, step_size=self.step_size)
 
     @property
     def passes(self) -> int:

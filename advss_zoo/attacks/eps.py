@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
+
+from advss_zoo.errors import UsageError
 
 # No more digits than a person would type: Fraction("1e999999999") would fill the memory.
 _NUMBER = r"(?:[0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?"
@@ -23,3 +26,21 @@ def parse_pixels(value: object) -> float:
     if match is None or not divisor:
         raise ValueError(f"{value!r} is not a size such as 8/255 or 0.03")
     return float(Fraction(match[1]) / divisor)
+
+
+def check_eps(eps: float, norm: str | None, name: str = "eps") -> float:
+    """`eps` itself, if there are perturbations of that size.
+
+    Args:
+        norm: None: an attack's own unit.
+        name: what the message calls it.
+
+    Raises:
+        UsageError: it is not positive and finite, or larger than 1 in the norm "linf".
+    """
+    if not (isinstance(eps, (int, float)) and math.isfinite(eps) and eps > 0):
+        raise UsageError(f"{name} must be positive and finite, got {eps}.", "Choose a number such as 8/255 or 0.03.")
+    if norm == "linf" and eps > 1:
+        hint = f"Did you mean {eps:g}/255?" if eps < 255 else "Choose a number such as 8/255 or 0.03."
+        raise UsageError(f"{name} must be at most 1 in linf, as pixel values go from 0 to 1, got {eps:g}.", hint)
+    return eps

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from advss_zoo.attacks.noise import per_image_normal, per_image_uniform
+from advss_zoo.noise import per_image_normal, per_image_uniform
 
 Norm = Literal["linf", "l2"]
 

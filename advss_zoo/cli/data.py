@@ -38,6 +38,9 @@ def get(
 
     cifar10, cifar100: taken from $ADVSS_DATA or ./data if it is there in torchvision's layout, else downloaded.
 
+    cifar10-5k, cifar10-15k: a class-balanced part of CIFAR-10's 45,000 training images, and the same 5,000 for
+    validation.
+
     edm-1m: a million images like CIFAR-10's from a diffusion model (3 GB). edm-30k, edm-50k, edm-150k: so many of them
     to train on, and 10,000 for validation. Downloaded from the Hugging Face Hub, or made from its 1m.npz.
 

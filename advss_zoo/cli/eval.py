@@ -13,17 +13,16 @@ import typer
 
 from advss_zoo.cli.companions import share_among
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.measure import RUNS, measure
+from advss_zoo.cli.measure import measure
 from advss_zoo.cli.options import (
     BatchSizeOption,
-    Device,
     DeviceOption,
     JsonOption,
     LimitOption,
+    ModelArgument,
     OutOption,
     examples,
-    pick_device,
-    say_which,
+    the_model,
 )
 from advss_zoo.cli.output import out
 from advss_zoo.cli.summary import show
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from advss_zoo.data.imageset import ImageSet
     from advss_zoo.evaluation.protocols import Protocol
     from advss_zoo.evaluation.results import Result
-    from advss_zoo.zoo.load import Loaded
+    from advss_zoo.models.model import Model
 
 EXAMPLES = examples(
     "advss eval",
@@ -43,23 +42,17 @@ EXAMPLES = examples(
     "advss eval p1f4.mini+p1f3.mini --data cifar10",
     "advss eval p1f4+selfie-p3f4 --attack transfer",
     "advss eval p1f4 --norm l2 --eps 0.5 --restarts 5",
-    "advss eval --model mypackage.models:build --json",
-    "advss eval p1f4 --model my:build --attack transfer",
-    "advss eval --model runs/p1f4.mini --data cifar10",
-    "advss eval --model model.onnx --attack clean,square",
-    "advss eval --model m.onnx --adversarial adv.safetensors",
+    "advss eval mypackage.models:build --json",
+    "advss eval p1f4+my:build --attack transfer",
+    "advss eval runs/p1f4.mini --data cifar10",
+    "advss eval model.onnx --attack clean,square",
+    "advss eval model.onnx --adversarial adv.safetensors",
 )
 SUBSET = "cifar10-1k"
 
 
 def command(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME",
-            help="A checkpoint, a run in ./runs, hf://ORG/REPO, or an ensemble A+B; left out: the zoo's default.",
-        ),
-    ] = None,
+    model: ModelArgument = None,
     attack: Annotated[
         list[str] | None,
         typer.Option(
@@ -128,14 +121,6 @@ def command(
     ] = 1,
     batch_size: BatchSizeOption = 256,
     device: DeviceOption = "auto",
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Your own: package.module:factory, a .safetensors file, a folder, or an .onnx file, for attacks "
-            "without gradients; several, or one beside NAME, are an ensemble.",
-        ),
-    ] = None,
     folder: OutOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -147,11 +132,10 @@ def command(
     protocol a result.json and the verdict on each image.
     """
     out.json = json
-    models = model or []
-    if name is not None or not models:
-        name = _checked_name(name)
+    reference = the_model(model)
     from advss_zoo.data.load import in_order, is_own
     from advss_zoo.zoo.places import folder_name, pick_of
+    from advss_zoo.zoo.runs import RUNS
 
     _check_data(data, image_size, whole)
     share_among(processes)
@@ -168,33 +152,43 @@ def command(
         from advss_zoo.evaluation.saved import Saved
 
         protocols.append(Saved.read(adversarial))
-    if quantize:
-        _check_quantize(protocols)
-    if save_adversarial and not any(protocol.makes_images for protocol in protocols):
-        raise UsageError(f"{protocols[0].name} makes no adversarial images.", "Leave out --save-adv.")
+    unmade = [protocol.name for protocol in protocols if not protocol.makes_images]
+    if quantize and unmade:
+        raise UsageError(
+            f"{unmade[0]} makes no adversarial images that --quantize could round.", "Leave out one of the two."
+        )
+    if save_adversarial and len(unmade) == len(protocols):
+        raise UsageError(f"{unmade[0]} makes no adversarial images.", "Leave out --save-adv.")
     if robustbench:
-        _check_robustbench(protocols, data)
+        from advss_zoo.evaluation.robustbench import check
+
+        check([protocol.constants() for protocol in protocols], data)
     compared = None if baseline is None else _compared(baseline, protocols)
-    _check_gradients(protocols, models)
     images = None if is_own(data) else _images(data, limit)
+    from advss_zoo.zoo.open import open_model
+
     results = {}
     with redirect_stdout(sys.stderr):  # whatever a model of the user's own prints, it is not our data
-        loaded, where = _load(name, models, device)
+        opened = open_model(reference, device)
+        where = opened.device.type
+        if reference.kind == "onnx":
+            out.hint(f"onnxruntime computes on the {'GPU' if where == 'cuda' else 'CPU'}.")
+        for protocol in protocols:
+            protocol.check_model(opened)
         if images is None:
-            images = _own_images(Path(data), limit, loaded, image_size, whole)
-        if loaded.classes is not None:
-            images = in_order(images, loaded.classes)
+            images = _own_images(Path(data), limit, opened, image_size, whole)
+        if opened.classes is not None:
+            images = in_order(images, opened.classes)
         protocols = [protocol.for_classes(len(images.classes)) for protocol in protocols]
         for protocol in protocols:
             protocol.check_images(images.images.shape[1:])
-        _check_members(protocols, loaded)
         references = {} if compared is None else _baselines(compared, protocols, images)
-        pick = "-".join(filter(None, map(pick_of, models))) or None
-        base = folder or RUNS / "eval" / folder_name(loaded.full_name, images.name, pick=pick, limit=limit)
+        pick = "-".join(filter(None, (pick_of(part.path) for part in reference.parts if part.path))) or None
+        base = folder or RUNS / "eval" / folder_name(opened.name, images.name, pick=pick, limit=limit)
         for protocol in protocols:
             place = base / (protocol.slug() + ("-8bit" if quantize else ""))
             results[place] = measure(
-                loaded,
+                opened,
                 images,
                 protocol,
                 place,
@@ -205,29 +199,8 @@ def command(
             )
     show(results, images, base, references)
     if robustbench:
-        _write_robustbench(results.values(), loaded, base, ours=not models and _is_of_the_zoo(name))
-
-
-def _check_quantize(protocols: list[Protocol]) -> None:
-    for protocol in protocols:
-        if not protocol.makes_images:
-            raise UsageError(
-                f"{protocol.name} makes no adversarial images that --quantize could round.",
-                "Leave out one of the two.",
-            )
-
-
-def _check_robustbench(protocols: list[Protocol], data: str) -> None:
-    from advss_zoo.evaluation import robustbench
-
-    robustbench.check([protocol.constants() for protocol in protocols], data)
-
-
-def _is_of_the_zoo(name: str | None) -> bool:
-    """Is every part of what was evaluated a checkpoint of the zoo, and neither a run nor a stranger's?"""
-    from advss_zoo.zoo import index, sources
-
-    return name is not None and all(map(index.knows, sources.parts(name)))
+        ours = all(part.kind == "zoo" for part in reference.parts)
+        _write_robustbench(results.values(), opened, base, ours=ours)
 
 
 def _compared(baseline: str, protocols: list[Protocol]) -> Path:
@@ -251,22 +224,12 @@ def _baselines(folder: Path, protocols: list[Protocol], images: ImageSet) -> dic
     }
 
 
-def _write_robustbench(results: Iterable[Result], loaded: Loaded, base: Path, *, ours: bool) -> None:
+def _write_robustbench(results: Iterable[Result], model: Model, base: Path, *, ours: bool) -> None:
     from advss_zoo.evaluation import robustbench
 
     for result in results:
         if robustbench.takes(result.protocol):
-            out.hint(f"For RobustBench: {robustbench.write(result, loaded.model, base, ours=ours)}")
-
-
-def _checked_name(name: str | None) -> str:
-    """The name to load; a name the zoo does not know is refused before torch is imported."""
-    from advss_zoo.zoo import index, sources
-
-    name = index.default_name() if name is None else name
-    sources.parts(name)
-    say_which(name)
-    return name
+            out.hint(f"For RobustBench: {robustbench.write(result, model, base, ours=ours)}")
 
 
 def _check_data(data: str, image_size: int | None, whole: bool) -> None:
@@ -298,9 +261,9 @@ def _protocols(attacks: list[str], **constants: Any) -> list[Protocol]:
 
 
 def _images(data: str, limit: int | None) -> ImageSet:
-    from advss_zoo.data.load import load
+    from advss_zoo.data.load import load_data
 
-    images = _first(load(data, "test"), limit)
+    images = _first(load_data(data, "test"), limit)
     if data == SUBSET:
         out.hint(
             f"On the first {len(images):,} test images of CIFAR-10 (n = {len(images):,}). "
@@ -317,14 +280,14 @@ def _first(images: ImageSet, limit: int | None) -> ImageSet:
     return images.first(limit)
 
 
-def _own_images(folder: Path, limit: int | None, loaded: Loaded, image_size: int | None, whole: bool) -> ImageSet:
+def _own_images(folder: Path, limit: int | None, model: Model, image_size: int | None, whole: bool) -> ImageSet:
     """The test images of a folder, as the model knows their classes and their size."""
     from advss_zoo.data.folder.prepared import prepare
     from advss_zoo.data.reporting import Reporter
 
-    side = image_size or loaded.image_size
+    side = image_size or model.image_size
     if side is None:
-        raise UsageError(f"It is not known what size of images {loaded.full_name} takes.", "Add --image-size N.")
+        raise UsageError(f"It is not known what size of images {model.name} takes.", "Add --image-size N.")
     prepared = prepare(folder, side, whole=whole, reporter=Reporter(out.hint, out.progress))
     images = prepared.load("test")
     if not whole and prepared.summary.parts["train"]:
@@ -334,61 +297,6 @@ def _own_images(folder: Path, limit: int | None, loaded: Loaded, image_size: int
         )
     if prepared.summary.skipped:
         out.hint(f"Skipped: {len(prepared.summary.skipped):,} files that cannot be read.")
-    if loaded.classes is None:
+    if model.classes is None:
         out.hint(f"The model's outputs are taken to be, in this order: {', '.join(images.classes)}.")
     return _first(images, limit)
-
-
-def _load(name: str | None, models: list[str], device: Device) -> tuple[Loaded, str]:
-    """The model, or the ensemble of all, and where it computes."""
-    from advss_zoo.deploy.onnx_model import is_onnx
-    from advss_zoo.zoo import load
-
-    if name is None and len(models) == 1 and is_onnx(models[0]):
-        from advss_zoo.deploy import onnx_module
-
-        loaded, where = onnx_module.load(Path(models[0]), device)
-        out.hint(f"onnxruntime computes on the {'GPU' if where == 'cuda' else 'CPU'}.")
-        return loaded, where
-    where = pick_device(device)
-    found = [] if name is None else load.named(name, device=where)
-    return load.together([*found, *(_own(model, device, where) for model in models)]), where
-
-
-def _own(model: str, device: Device, where: str) -> Loaded:
-    """A model of the user's own."""
-    from advss_zoo.deploy.onnx_model import is_onnx
-    from advss_zoo.zoo import load
-
-    if is_onnx(model):
-        from advss_zoo.deploy import onnx_module
-
-        return onnx_module.load(Path(model), device)[0]
-    if ":" in model and not Path(model).exists():
-        return load.from_factory(model, device=where)
-    return load.from_path(Path(model), device=where)
-
-
-def _check_gradients(protocols: list[Protocol], models: list[str]) -> None:
-    """
-    Raises:
-        UsageError: a protocol goes by gradients, which an ONNX file has none of.
-    """
-    from advss_zoo.deploy.onnx_model import is_onnx
-
-    blind = next((model for model in models if is_onnx(model) and Path(model).exists()), None)
-    for protocol in protocols:
-        if blind and protocol.gradient != "unused":
-            raise UsageError(
-                f"{protocol.name} follows the gradient of a model, and {blind} has none.",
-                "Use --attack clean, square or corruptions, or evaluate the checkpoint that the file was made of.",
-            )
-
-
-def _check_members(protocols: list[Protocol], loaded: Loaded) -> None:
-    """Refuse what is no ensemble before other protocols have run for hours."""
-    from advss_zoo.evaluation.protocols.transfer import EnsemblePgd
-
-    for protocol in protocols:
-        if isinstance(protocol, EnsemblePgd):
-            protocol.ensemble(loaded.model)

@@ -1,4 +1,4 @@
-"""`advss export NAME --to model.onnx`: a checkpoint as an ONNX file."""
+"""`advss export MODEL --to model.onnx`: a checkpoint as an ONNX file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import JsonOption, examples, say_which
+from advss_zoo.cli.options import JsonOption, ModelArgument, examples, the_model
 from advss_zoo.cli.output import out, size
 
 EXAMPLES = examples(
@@ -20,14 +20,8 @@ EXAMPLES = examples(
 
 
 def command(
-    reference: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|DIR",
-            help="A checkpoint of the zoo, a run in ./runs, A+B, hf://ORG/REPO, or a folder of these.",
-        ),
-    ],
     target: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where it goes; ends in .onnx.")],
+    model: ModelArgument = None,
     json: JsonOption = False,
 ) -> None:
     """Write a classifier or an ensemble as an ONNX file.
@@ -36,11 +30,8 @@ def command(
     normalisation is inside, classes and image size are in its metadata. It is compared with PyTorch before it is
     written. Needs the packages of `pip install 'advss-zoo[onnx]'`.
     """
-    from advss_zoo.zoo.reference import as_path
-
     out.json = json
-    as_path(reference)  # what there is none of is refused before torch is imported
-    say_which(reference)
+    reference = the_model(model)
     import_torch()
     from advss_zoo.deploy.export import export
     from advss_zoo.evaluation.eps import format_eps

@@ -12,7 +12,7 @@ import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples, pick_device
-from advss_zoo.cli.output import duration, out
+from advss_zoo.cli.output import duration, expected, out
 from advss_zoo.errors import UsageError
 from advss_zoo.texts import percent
 
@@ -63,8 +63,13 @@ def command(
         str | None, typer.Option(metavar="SIZE", help="Size of perturbations; left out: 8/255, with l2 0.5.")
     ] = None,
     objective: Annotated[
-        Literal["classification", "trades"], typer.Option(help="What is minimised.")
+        Literal["classification", "trades", "rslad"],
+        typer.Option(help="Training objective; rslad needs --teacher."),
     ] = "classification",
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Model whose soft labels are learned, or self.", show_default=False),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the images and plan; train nothing.")] = False,
     device: DeviceOption = "auto",
@@ -84,6 +89,8 @@ def command(
         raise UsageError("--budget and --epochs both say how long to train.", "Give one of them.")
     if objective == "trades" and mode in ("f1", "f3"):
         raise UsageError(f"TRADES needs an adversary, and {mode} has none.", "Choose --mode f2 or f4.")
+    if objective == "rslad" and teacher is None:
+        raise UsageError("--objective rslad learns a teacher's soft labels.", "Add --teacher NAME.")
     size = _eps(eps, norm)
     _check_text(data)
     import_torch()
@@ -106,6 +113,7 @@ def command(
         norm=norm,
         eps=size,
         objective=objective,
+        teacher=teacher,
         epochs=epochs,
         budget=seconds,
         overrides=tuple(overrides or ()),
@@ -117,7 +125,9 @@ def command(
     prepared = _prepare(Path(data), wishes.side)
     if kept:
         finetune.check_same(kept, wishes, prepared)
-    plan = kept or finetune.plan(wishes, starts, prepared, spent=time.monotonic() - began, device=where)
+    out.hint(f"Estimating the time on this machine ({where}) ...")
+    spent = time.monotonic() - began
+    plan = kept or finetune.plan(wishes, starts, prepared, spent=spent, device=where, beside=runs)
     _describe(plan, prepared, where, dry_run)
     if not dry_run:
         Run(plan, prepared, folder, where, began).go(resume)
@@ -168,7 +178,7 @@ class Run:
         from advss_zoo.training import outcome
         from advss_zoo.training.calibration import calibrate
         from advss_zoo.zoo import RESULTS
-        from advss_zoo.zoo.load import from_path
+        from advss_zoo.zoo.open import open_model
 
         wishes = self.plan.wishes
         watched = min(self.plan.recipes[0].validation.images, self.prepared.held_out)
@@ -177,11 +187,11 @@ class Run:
         images = self.prepared.load("test").first(self.plan.judged)
         protocol = protocols.parse("pgd20", norm=wishes.norm, eps=wishes.eps).for_classes(len(images.classes))
         place = checkpoint / RESULTS / result_slug(images.name, protocol.label())
-        loaded = from_path(checkpoint, device=self.device)
-        result = measure(loaded, images, protocol, place, batch_size=256, device=self.device)
+        model = open_model(checkpoint, self.device)
+        result = measure(model, images, protocol, place, batch_size=256, device=self.device)
         shown = images.first(outcome.EXAMPLES)
         examples = self.folder / "examples"
-        measure(loaded, shown, protocol, examples, batch_size=256, device=self.device, save_adversarial=True)
+        measure(model, shown, protocol, examples, batch_size=256, device=self.device, save_adversarial=True)
         card = outcome.finish(self.plan, self.prepared.summary, checkpoint, runs, place, result)
         self._show(checkpoint, result, card, outcome.report(self.folder, images))
 
@@ -191,17 +201,17 @@ class Run:
         seconds = time.monotonic() - self.began
         low, high = result.ra_ci95 or (0.0, 0.0)
         row = {
-            "model": result.model["name"],
-            "data": result.data["name"],
+            "model": result.model.name,
+            "data": result.data.name,
             "n": f"{result.n:,}",
-            "protocol": result.protocol["label"],
+            "protocol": result.protocol.label,
             "TA": percent(result.ta),
             "RA": percent(result.ra),
             "RA 95%": f"{percent(low)} to {percent(high)}",
             "checkpoint": str(checkpoint),
         }
         document = {
-            "name": result.model["name"],
+            "name": result.model.name,
             "path": str(checkpoint),
             "run": str(self.folder),
             "card": str(card),
@@ -209,15 +219,14 @@ class Run:
             "seconds": round(seconds, 1),
             "data": {"name": self.prepared.name, **self.prepared.summary.to_json()},
             "recipes": [recipe.model_dump(mode="json") for recipe in self.plan.recipes],
-            "results": [result.to_json()],
+            "results": [result.to_dict()],
         }
         out.table([row], document=document)
         name, total = called(checkpoint), self.prepared.summary.parts["test"]
         if result.n < total:
-            given = f"--model {name}" if "/" in name else name
             out.hint(
                 f"On {result.n:,} of {total:,} images that are set aside; all: "
-                f"advss eval {given} --data {self.plan.wishes.data}"
+                f"advss eval {name} --data {self.plan.wishes.data}"
             )
         out.hint(f"Use it: advss predict {name} IMAGE")
         out.hint(f"To look at, in a browser: {page}. Card: {card}. All in all {duration(seconds)}.")
@@ -260,7 +269,8 @@ def _describe(plan: Plan, prepared: Prepared, device: str, alone: bool) -> None:
         out.hint(
             f"{recipe.full_name}: {plan.wishes.mode.upper()} from {recipe.parent or SCRATCH}, {recipe.epochs} epochs "
             f"of {cost.steps // recipe.epochs:,} steps{frozen}, {recipe.adversary[-1].name}, "
-            f"{cost.passes_per_image:.2g} passes an image{weighted}; about {duration(cost.seconds)} ({device})."
+            f"{cost.passes_per_image:.2g} passes an image{weighted}; "
+            f"{expected(cost.seconds, cost.seconds_now)} ({device})."
         )
         if alone:
             out.line(recipe.to_yaml().rstrip())

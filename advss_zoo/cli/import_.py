@@ -66,7 +66,7 @@ def command(
         changes = [f"parent={folder}", *_overrides(imported.config.architecture)]
         out.hint(f"Fine-tune it: advss train RECIPE {shlex.join(changes)}")
     else:
-        out.hint(f"Evaluate it: advss eval --model {shlex.quote(str(folder))}")
+        out.hint(f"Evaluate it: advss eval {shlex.quote(str(folder))}")
 
 
 def _classes(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""An evaluation with its progress on the terminal, and a note that these test images were looked at."""
+"""An evaluation with its progress on the terminal."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from advss_zoo.data.imageset import ImageSet
     from advss_zoo.evaluation.protocols import Protocol
     from advss_zoo.evaluation.results import Result
-    from advss_zoo.zoo.load import Loaded
-
-RUNS = Path("runs")
+    from advss_zoo.models.model import Model
 
 
 def measure(
-    loaded: Loaded,
+    model: Model,
     images: ImageSet,
     protocol: Protocol,
     place: Path,
@@ -30,22 +28,20 @@ def measure(
     save_adversarial: bool = False,
 ) -> Result:
     from advss_zoo.evaluation.results import RESULT_FILE
-    from advss_zoo.evaluation.runner import Subject, evaluate
-    from advss_zoo.workflows import looks
+    from advss_zoo.workflows.measure import LOOKS, note, timed
 
-    begun = is_first_process() and not (place / RESULT_FILE).exists()
-    if begun and (why := looks.note(loaded, images, protocol, place)):
-        out.hint(f"This look at test images is not noted in {looks.LOOKS}: {why}.")
+    begins = is_first_process() and not (place / RESULT_FILE).exists()
+    if begins and (why := note(model, images, protocol, place)):
+        out.hint(f"This look at test images is not noted in {LOOKS}: {why}.")
     with out.progress(protocol.label(), "images") as progress:
-        return evaluate(
-            loaded.model,
+        return timed(
+            model,
             images,
             protocol,
             out=place,
             batch_size=batch_size,
             device=device,
             progress=progress,
-            subject=Subject(loaded.full_name, loaded.sha256),
             command=shlex.join(["advss", *sys.argv[1:]]),
             quantize=quantize,
             save_adversarial=save_adversarial,

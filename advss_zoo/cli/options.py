@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.output import out
-from advss_zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from advss_zoo.zoo.reference import Reference
 
 Device = Literal["auto", "cpu", "cuda"]
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A checkpoint of the zoo, see `advss list`.")]
+MODEL = "A zoo NAME, A+B, a run, a folder, hf://ORG/REPO, model.onnx, or package.module:factory; else the default."
+ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Images between two saves.")]
@@ -26,12 +29,21 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
-def say_which(reference: str) -> None:
-    """A run may have the name of a checkpoint of the zoo, as after `advss train p1f4.mini`."""
-    from advss_zoo.zoo.reference import shadowed
+def the_model(text: str | None) -> Reference:
+    """What MODEL means, the zoo's default classifier if it is left out; what means nothing is refused before torch."""
+    from advss_zoo.zoo import index
+    from advss_zoo.zoo.reference import parse_reference
 
-    if run := shadowed(reference):
-        out.hint(f"{reference} is the zoo's; for the run of that name give its folder, {run}.")
+    reference = parse_reference(index.default_name() if text is None else text)
+    warn_if_shadowed(reference)
+    return reference
+
+
+def warn_if_shadowed(reference: Reference) -> None:
+    """Say that a run or folder has the name of a checkpoint of the zoo, as after `advss train p1f4.mini`."""
+    for part in reference.parts:
+        if part.shadowed:
+            out.hint(f"{part} is the zoo's; for the run or folder of that name write ./{part.shadowed}.")
 
 
 def pick_device(device: Device) -> str:
@@ -40,10 +52,6 @@ def pick_device(device: Device) -> str:
         UsageError: a GPU was asked for and torch sees none.
     """
     import_torch()
-    import torch
+    from advss_zoo.models import model
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("There is no GPU that torch can use.", "Leave --device out, or see `advss doctor`.")
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
+    return model.pick_device(device)

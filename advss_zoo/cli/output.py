@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 GAP = 2  # blanks between the columns of a table
 NARROWEST = 20  # characters that the last column of a table must have
+BUSY = 1.25  # times as long as on a free machine
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
 LAYOUT = "\n\t"  # the only characters without a picture that reach a terminal: others command it
 RED, PLAIN = "\033[1;31m", "\033[0m"
@@ -179,6 +180,12 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def expected(seconds: float, seconds_now: float) -> str:
+    """How long something will take on a free machine, and at its present load if that makes much of a difference."""
+    busy = f"; at the present load about {duration(seconds_now)}" if seconds_now > BUSY * seconds else ""
+    return f"about {duration(seconds)} on a free machine{busy}"
 
 
 def _terminal_table(rows: Sequence[Mapping[str, str]]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import JsonOption, examples, say_which
+from advss_zoo.cli.options import JsonOption, ModelArgument, examples, the_model
 from advss_zoo.cli.output import out
 from advss_zoo.errors import UsageError
 
@@ -28,10 +28,7 @@ def command(
     target: Annotated[
         str, typer.Option("--to", metavar="TARGET", help="hf://ORG/REPO or a folder; with --all, hf://ORG or a folder.")
     ],
-    what: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME|DIR", help="A checkpoint of the zoo, a run in ./runs, or a folder of these."),
-    ] = None,
+    model: ModelArgument = None,
     everything: Annotated[bool, typer.Option("--all", help="Every checkpoint of the zoo.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which files would go.")] = False,
     private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
@@ -45,17 +42,16 @@ def command(
     not sent again. Each repository gets one commit and the tag of this release; the index of a source checkout notes
     the commit, so that others can pull the checkpoint. Log in before with `hf auth login`.
     """
-    if everything == (what is not None):
-        raise UsageError("What to publish is a NAME, a folder, or --all.", "For example: advss publish p1f4 --to DIR")
+    if everything == (model is not None):
+        raise UsageError("Give a MODEL to publish, or --all.", "For example: advss publish p1f4 --to DIR")
     _check_target(target, everything)
+    out.json = json
+    reference = None if everything else the_model(model)
     import_torch()
     from advss_zoo.zoo import publish
 
-    out.json = json
-    if what:
-        say_which(what)
     address = target if _is_on_hub(target) else None
-    bundles = publish.collect_all() if everything or what is None else [publish.collect(what, address)]
+    bundles = [publish.collect(reference, address)] if reference else publish.collect_all()
     wishes = {"private": private, "gated": gated, "dry_run": dry_run}
     outcomes = [_publish(bundle, target, everything, **wishes) for bundle in bundles]
     rows = _files(bundles, outcomes) if dry_run else [_row(outcome) for outcome in outcomes]

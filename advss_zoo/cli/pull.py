@@ -1,13 +1,11 @@
-"""`advss pull NAME`: fetch and verify a checkpoint."""
+"""`advss pull MODEL`: fetch and verify a checkpoint."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import JsonOption, examples
+from advss_zoo.cli.options import JsonOption, ModelArgument, examples, the_model
 from advss_zoo.cli.output import out
 
 if TYPE_CHECKING:
@@ -22,10 +20,7 @@ EXAMPLES = examples(
 
 
 def command(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="A checkpoint of the zoo, or a repository on the Hub in the same layout."),
-    ],
+    model: ModelArgument = None,
     json: JsonOption = False,
 ) -> None:
     """Fetch a checkpoint; print its folder.
@@ -36,8 +31,9 @@ def command(
     from advss_zoo.zoo import ensembles, sources
 
     out.json = json
-    fetched = sources.fetch(name)
-    if sources.is_address(name) or ensembles.is_ensemble(fetched.path):
+    reference = the_model(model)
+    fetched = sources.fetch(reference)
+    if reference.kind != "zoo" or ensembles.is_ensemble(fetched.path):
         _check(fetched)
     document = {
         "name": fetched.full_name,

@@ -215,6 +215,6 @@ def _remarks(found: Comparison) -> None:
 def _missing(costs: dict[Step, float | None]) -> None:
     possible = {step.command: seconds for step, seconds in costs.items() if step.command}
     if possible:
-        out.hint("\nMissing; --run makes it, or one by one:")
+        out.hint("\nMissing; --run makes it, or one by one (times are those on a free machine):")
     for command, seconds in possible.items():
         out.hint(f"    {command}" + (f"    # about {duration(seconds)}" if seconds else ""))

@@ -1,18 +1,18 @@
-"""`advss show NAME`: a checkpoint's card."""
+"""`advss show MODEL`: a checkpoint's card."""
 
 from __future__ import annotations
 
-from advss_zoo.cli.options import Name, examples
+from advss_zoo.cli.options import ModelArgument, examples, the_model
 from advss_zoo.cli.output import out
 
-EXAMPLES = examples("advss show p1f4", "advss show p1f4.mini > card.md")
+EXAMPLES = examples("advss show p1f4", "advss show p1f4.mini > card.md", "advss show runs/mine")
 
 
-def command(name: Name) -> None:
+def command(model: ModelArgument = None) -> None:
     """Show a checkpoint's card.
 
     What it is, how it was made, what it reaches. Rendered on a terminal, Markdown in a pipe.
     """
-    from advss_zoo.zoo import index
+    from advss_zoo.zoo import sources
 
-    out.markdown(index.card(name))
+    out.markdown(sources.card(the_model(model)))

@@ -10,7 +10,7 @@ import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples, pick_device
-from advss_zoo.cli.output import duration, out
+from advss_zoo.cli.output import expected, out
 
 if TYPE_CHECKING:
     from advss_zoo.training.recipe import EnsembleRecipe, Recipe
@@ -66,11 +66,14 @@ def _describe(recipe: Recipe | EnsembleRecipe, device: str) -> None:
         out.line(recipe.to_yaml().rstrip(), document=document)
         out.hint("Nothing is trained but the members.")
         return
+    out.line(recipe.to_yaml().rstrip())
+    out.hint(f"Estimating the time on this machine ({device}) ...")
     cost = estimate(recipe, device=device)
-    out.line(recipe.to_yaml().rstrip(), document=document | {"cost": asdict(cost)})
+    if out.json:
+        out.line("", document=document | {"cost": asdict(cost)})
     out.hint(
         f"{cost.steps:,} steps of {recipe.batch_size} images, {cost.passes_per_image:.2g} forward+backward passes an "
-        f"image; about {duration(cost.seconds)} on this machine ({device}), from a few timed passes."
+        f"image; {expected(cost.seconds, cost.seconds_now)} ({device})."
     )
 
 

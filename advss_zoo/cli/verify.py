@@ -1,4 +1,4 @@
-"""`advss verify NAME`: is a checkpoint what its card says?"""
+"""`advss verify MODEL`: is a checkpoint what its card says?"""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from advss_zoo.cli.errors import FAILURE
-from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import DeviceOption, Name, examples, pick_device
+from advss_zoo.cli.options import DeviceOption, ModelArgument, examples, pick_device, the_model
 from advss_zoo.cli.output import out
 from advss_zoo.errors import UsageError
 
@@ -17,7 +16,7 @@ STATES = {True: "ok", False: "FAILED", None: "not run"}
 
 
 def command(
-    name: Name,
+    model: ModelArgument = None,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Images to evaluate again; left out: 128.")
     ] = None,
@@ -30,17 +29,15 @@ def command(
     """
     if full and limit is not None:
         raise UsageError("--limit and --full exclude each other.", "Give one of them.")
-    from advss_zoo.zoo import index
-
-    index.find(name)  # a name the zoo does not know is refused before torch is imported
-    import_torch()
+    reference = the_model(model)
+    where = pick_device(device)
     from advss_zoo.zoo.verify import verify
 
     passed = True
-    with out.progress(f"Verifying {name}", "images") as progress:
-        for check in verify(name, limit=None if full else limit or 128, device=pick_device(device), progress=progress):
+    with out.progress(f"Verifying {reference}", "images") as progress:
+        for check in verify(reference, limit=None if full else limit or 128, device=where, progress=progress):
             out.line(f"{STATES[check.passed]}\t{check.name}\t{check.detail}")
             passed &= check.passed is not False
     if not passed:
-        out.error(f"{name} is not what its card says.")
+        out.error(f"{reference} is not what its card says.")
         raise typer.Exit(FAILURE)

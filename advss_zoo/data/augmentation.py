@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn.functional import pad
 
-from advss_zoo.attacks.noise import per_image_uniform
+from advss_zoo.noise import per_image_uniform
 
 GREY = 0.5
 
@@ -24,6 +24,10 @@ class Augmentation(BaseModel):
     flip: bool = True
     crop_padding: int = Field(4, ge=0, le=64)
     cutout: float = Field(0.0, ge=0, le=1)
+
+    def scaled(self, factor: float) -> Augmentation:
+        """Do the same to images of `factor` times the size: the crop's padding is in pixels."""
+        return self.model_copy(update={"crop_padding": round(self.crop_padding * factor)})
 
     def __call__(self, images: Tensor, index: Tensor, seed: int) -> Tensor:
         """

@@ -18,6 +18,8 @@ from advss_zoo.errors import UsageError
 SUBSET = "cifar10-1k"
 """The first 1,000 test images of CIFAR-10, which ship inside the package."""
 
+VALIDATION = 5_000  # training images kept for validation where a data set says nothing else
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -25,13 +27,16 @@ class Dataset:
 
     `sha256` maps train_images, train_labels, test_images and test_labels to the digest of their raw uint8 bytes; it is
     None where no such sums are published, and those recorded when it was made are checked. `held_out` is how many
-    training images, the first, are kept for validation; None leaves that to the split that all such sets share.
+    training images, the first, are kept for validation; None leaves that to the split that all such sets share. `count`
+    is the number of images in the training split without `held_out`, about where it is made from a person's own copy,
+    and 0 where only its file says.
     `mapped`: its images are too many to be read into memory, and stay in the file.
     """
 
     name: str
     title: str
     classes: tuple[str, ...]
+    count: int = 0
     splits: tuple[Split, ...] = ("train", "test")
     sha256: Mapping[str, str] | None = None
     held_out: int | None = None
@@ -41,6 +46,11 @@ class Dataset:
     def command(self) -> str:
         """What a person types to get it."""
         return f"advss data get {self.name}"
+
+    @property
+    def count_for_training(self) -> int:
+        """Count the images that training uses, which is all but those for validation."""
+        return self.count - VALIDATION if self.held_out is None else self.count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +75,13 @@ class Generated(Dataset):
 
 @dataclass(frozen=True, kw_only=True)
 class Subset(Dataset):
-    """`count` images of another data set for training, as many of each class, after those that are held out."""
+    """`count` images of another data set for training, as many of each class, after those that are held out.
 
-    whole: Generated
+    Of a generated data set, which has no validation split, other images are held out; of any other the images of its
+    own validation split, so that all trunks are validated on the same images.
+    """
+
+    whole: Generated | Cifar
     count: int
 
 
@@ -83,6 +97,7 @@ class GroupedImageNet(Dataset):
 CIFAR10 = Cifar(
     name="cifar10",
     title="CIFAR-10",
+    count=50_000,
     torchvision="CIFAR10",
     folder="cifar-10-batches-py",
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
@@ -100,6 +115,7 @@ CIFAR10 = Cifar(
 CIFAR100 = Cifar(
     name="cifar100",
     title="CIFAR-100",
+    count=50_000,
     torchvision="CIFAR100",
     folder="cifar-100-python",
     classes=(
@@ -234,9 +250,34 @@ def _edm_subset(thousands: int) -> Subset:
     )
 
 
+def _cifar10_subset(thousands: int, images_sha256: str, labels_sha256: str) -> Subset:
+    return Subset(
+        name=f"cifar10-{thousands}k",
+        title=f"CIFAR-10-{thousands}K",
+        classes=CIFAR10.classes,
+        splits=("train",),
+        sha256=MappingProxyType({"train_images": images_sha256, "train_labels": labels_sha256}),
+        held_out=5_000,
+        whole=CIFAR10,
+        count=1_000 * thousands,
+    )
+
+
+CIFAR10_5K = _cifar10_subset(
+    5,
+    "b15f2662d9f720ee8d952a84da978959b3574c25935be2ac2c5a776d2a520641",
+    "fb040dc897e8af4046bc237523e78ece58953a8838762ee8d8572f96bf8d6693",
+)
+CIFAR10_15K = _cifar10_subset(
+    15,
+    "9636cf5e10a92afd55e0f8eeb6317789dd215c4aeb19c9b769051a977c069ffa",
+    "1b974b1c4c37d0135f10b78a43cb13314f496a1d6d2b81b6f7d2b8190eafa98c",
+)
+
 RESTRICTED_IMAGENET = GroupedImageNet(
     name="restricted-imagenet",
     title="Restricted ImageNet",
+    count=203 * 1_270,  # classes, and about as many images in each
     classes=("dog", "cat", "frog", "turtle", "bird", "primate", "fish", "crab", "insect"),
     mapped=True,
 )
@@ -245,7 +286,15 @@ RESTRICTED_IMAGENET = GroupedImageNet(
 Chen et al. 2020 group 190 classes as 10. Their list is in no source that could be found; this is not it.
 """
 
-_ALL: tuple[Dataset, ...] = (CIFAR10, CIFAR100, EDM_1M, *map(_edm_subset, (30, 50, 150)), RESTRICTED_IMAGENET)
+_ALL: tuple[Dataset, ...] = (
+    CIFAR10,
+    CIFAR10_5K,
+    CIFAR10_15K,
+    CIFAR100,
+    EDM_1M,
+    *map(_edm_subset, (30, 50, 150)),
+    RESTRICTED_IMAGENET,
+)
 DATASETS: Mapping[str, Dataset] = MappingProxyType({dataset.name: dataset for dataset in _ALL})
 
 

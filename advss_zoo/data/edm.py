@@ -1,6 +1,7 @@
-"""Images like those of CIFAR-10 from a diffusion model (Wang et al. 2023), and subsets of them in three sizes.
+"""Images like those of CIFAR-10 from a diffusion model (Wang et al. 2023).
 
-They stand in for the subsets of 80 Million Tiny Images that Chen et al. 2020 pretrain on (their Table 7).
+Subsets of them (`data.balanced`) stand in for those of 80 Million Tiny Images that Chen et al. 2020 pretrain on (their
+Table 7).
 """
 
 from __future__ import annotations
@@ -16,15 +17,14 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from advss_zoo.data.cache import Pixels, cache_file, read, write
-from advss_zoo.data.catalogue import Generated, Subset
+from advss_zoo.data.cache import Pixels, cache_file, write
+from advss_zoo.data.catalogue import Generated
 from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.errors import AdvssError, DataError
 from advss_zoo.files import explained
 
 IMAGE = (32, 32, 3)  # as the file of the authors has them: rows, columns, channels
 PIECE = 8_192  # images in memory at once
-SEED = 20  # of the order in which subsets take images
 
 
 def fetch(dataset: Generated, source: Path | None, reporter: Reporter) -> None:
@@ -46,36 +46,6 @@ def fetch(dataset: Generated, source: Path | None, reporter: Reporter) -> None:
         shutil.rmtree(folder)  # the Hub's client would take the same bytes for the right ones again
         raise
     shutil.rmtree(folder)
-
-
-def cut(dataset: Subset, reporter: Reporter) -> None:
-    """Write a subset of what the cache holds: first the images that are held out, then those for training.
-
-    Raises:
-        DataError: the whole data set is not there, is damaged, or has too few images of a class.
-    """
-    images, labels = read(dataset.whole, "train")
-    order = balanced_order(labels, len(dataset.classes), dataset.count + (dataset.held_out or 0))
-    reporter.say(f"{dataset.title}: taking {len(order):,} images of {dataset.whole.title}")
-    pieces = (images[order[begin : begin + PIECE]] for begin in range(0, len(order), PIECE))
-    write(dataset, {"train_images": pieces, "train_labels": [labels[order]]})
-
-
-def balanced_order(labels: NDArray[np.uint8], classes: int, count: int) -> NDArray[np.int64]:
-    """`count` positions in a seeded order that takes one image of each class in turn.
-
-    A shorter order is the beginning of a longer one. Within a class it is random, because the authors' file has the
-    images of a class sorted by how sure a classifier is of them. RandomState's stream is frozen by numpy.
-
-    Raises:
-        DataError: a class has too few images.
-    """
-    random, each = np.random.RandomState(SEED), -(-count // classes)
-    of_class = [random.permutation(np.flatnonzero(labels == label))[:each] for label in range(classes)]
-    fewest = min(map(len, of_class))
-    if fewest < each:
-        raise DataError(f"{each:,} images of each class are needed, but one class has {fewest:,}.")
-    return np.stack(of_class, axis=1).ravel()[:count]
 
 
 def _given(dataset: Generated, source: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from advss_zoo.data import cifar, edm, imagenet, subset
+from advss_zoo.data import balanced, cifar, edm, imagenet, subset
 from advss_zoo.data.cache import cache_file, intact
 from advss_zoo.data.catalogue import SUBSET, Cifar, Generated, GroupedImageNet, Subset, find
 from advss_zoo.data.reporting import Reporter
@@ -39,7 +39,7 @@ def get(name: str, source: Path | None = None, reporter: Reporter = SILENT) -> P
             edm.fetch(dataset, source, reporter)
         case Subset():
             get(dataset.whole.name, source, reporter)
-            edm.cut(dataset, reporter)
+            balanced.cut(dataset, reporter)
         case GroupedImageNet():
             imagenet.make(dataset, source, reporter)
     return path

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advss_zoo.errors import DataError, UsageError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.utils.data import DataLoader
+
 Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images of one split, or a part of them.
+    """Images of one split, or a part of them; it unpacks into float images in [0,1] and labels, as tensors.
 
     `images` is uint8 (N, 3, H, W), `labels` int64 (N,), `index` int64 (N,): the position of each image in the
     official split, which stays with it through `first` and `take`. `classes[label]` is the name of a label.
@@ -52,6 +56,24 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __iter__(self) -> Iterator[Tensor]:
+        """float32 (N,3,H,W) in [0,1], then int64 (N,)."""
+        import torch
+
+        # Divided on the CPU: other devices may round otherwise.
+        yield torch.from_numpy(np.array(self.images)).float() / 255
+        yield torch.from_numpy(np.array(self.labels))
+
+    def loader(self, batch_size: int, **settings: Any) -> DataLoader[Any]:
+        """Load batches of float images (B,3,H,W) in [0,1] and labels (B,), which are read as they are asked for.
+
+        Args:
+            settings: of `torch.utils.data.DataLoader`, such as shuffle or num_workers.
+        """
+        from torch.utils.data import DataLoader
+
+        return DataLoader(_Samples(self), batch_size, **settings)  # type: ignore[arg-type]  # it needs no more than that
+
     @cached_property
     def content_sha256(self) -> str:
         """sha256 over the raw bytes of the images (uint8, C order), then of the labels (int64, little-endian)."""
@@ -80,6 +102,18 @@ class ImageSet:
         if len(outside):
             raise UsageError(f"{self.name} ({self.split}) has {len(self):,} images, so none at position {outside[0]}.")
         return replace(self, images=self.images[chosen], labels=self.labels[chosen], index=self.index[chosen])
+
+
+@dataclass(frozen=True)
+class _Samples:
+    images: ImageSet
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
+        images, labels = self.images.take([row])
+        return images[0], labels[0]
 
 
 def _described(array: np.ndarray) -> str:

@@ -10,32 +10,52 @@ import numpy as np
 
 from advss_zoo.data import cache
 from advss_zoo.data.catalogue import SUBSET, find, names
+from advss_zoo.data.folder import listing
+from advss_zoo.data.folder.division import SHARES
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet, Split
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.subset import load_subset
 from advss_zoo.errors import UsageError
 
-__all__ = ["in_order", "is_own", "load", "names"]
+__all__ = ["count_for_training", "in_order", "is_own", "load_data", "names"]
 
 SILENT = Reporter()
 
 
-def load(name: str, split: Split, *, side: int = 32, reporter: Reporter = SILENT) -> ImageSet:
-    """One split of a data set that was fetched, of the cifar10-1k that ships in the package, or of a folder of images.
+def load_data(
+    name: str | Path,
+    split: Split = "test",
+    *,
+    limit: int | None = None,
+    image_size: int = 32,
+    whole: bool = False,
+    reporter: Reporter = SILENT,
+) -> ImageSet:
+    """Load images with labels: `images, labels = load_data("cifar10-1k", limit=64)`.
 
-    Images of data sets too large for memory, and of folders, are a read-only view of a file.
+    A data set that was fetched (`advss data get`), the cifar10-1k that ships in the package, or a folder or table of
+    images, which is decoded on first use. Large data sets and folders are a read-only view of a file.
 
     Args:
-        name: a data set; or the path of a folder or table of images (see `data.folder`), which is decoded on first use.
-        side: pixels a side that images of a folder are brought to.
+        name: a data set, or the path of a folder or table (see `data.folder`).
+        limit: the first images only.
+        image_size: pixels a side that images of a folder are brought to.
+        whole: all images of a folder, whatever is held back for training in it.
 
     Raises:
         UsageError: no data set has that name, or it has no such split.
         DataError: it has not been fetched yet, its file is damaged, or the folder holds no images of that split.
     """
+    name = str(name)
     if is_own(name):
-        return prepare(Path(name), side, reporter=reporter).load(split)
+        images = prepare(Path(name), image_size, whole=whole, reporter=reporter).load(split)
+    else:
+        images = _by_name(name, split)
+    return images if limit is None else images.first(limit)
+
+
+def _by_name(name: str, split: Split) -> ImageSet:
     dataset = None if name == SUBSET else find(name)
     splits = dataset.splits if dataset else ("test",)
     if split not in splits:
@@ -44,6 +64,17 @@ def load(name: str, split: Split, *, side: int = 32, reporter: Reporter = SILENT
         return load_subset()
     images, labels = cache.read(dataset, split)
     return ImageSet(name, split, images, labels.astype(np.int64), np.arange(len(labels)), dataset.classes)
+
+
+def count_for_training(name: str) -> int:
+    """Count the images that training on a data set uses, without reading it; of a folder, about.
+
+    Raises:
+        UsageError: no data set has that name.
+    """
+    if is_own(name):
+        return listing.count_for_training(Path(name), share=1 - sum(SHARES.values()))
+    return find(name).count_for_training
 
 
 def is_own(name: str) -> bool:

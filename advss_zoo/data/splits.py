@@ -28,7 +28,9 @@ def train_and_validation(images: ImageSet) -> tuple[Index, Index]:
     return train, validation
 
 
-def train_validation_split(count: int = 50_000, validation: int = 5_000, seed: int = SEED) -> tuple[Index, Index]:
+def train_validation_split(
+    count: int = 50_000, validation: int = catalogue.VALIDATION, seed: int = SEED
+) -> tuple[Index, Index]:
     """(train, validation) positions out of `count`, in the order of one seeded permutation.
 
     RandomState's stream is frozen by numpy, so the split stays the same from version to version.

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 import advss_zoo
-from advss_zoo.deploy import torch_model
 from advss_zoo.deploy.metadata import Metadata, is_name
-from advss_zoo.deploy.onnx_model import SUFFIX, OnnxModel, require
+from advss_zoo.deploy.onnx_model import OnnxModel, require
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import write_atomically
-from advss_zoo.training import recipe
-from advss_zoo.zoo.load import Loaded
+from advss_zoo.models.model import Model
+from advss_zoo.zoo.open import open_model
+from advss_zoo.zoo.reference import ONNX, Reference
 
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"
 TOLERANCE = 1e-4  # how far logits may be from PyTorch's
@@ -38,8 +38,11 @@ class Exported:
     difference: float
 
 
-def export(reference: str, target: Path) -> Exported:
-    """Write the model that `torch_model.find` knows by `reference` as an ONNX file.
+def export(model: Model | Reference | str | Path, target: Path) -> Exported:
+    """Write a model as an ONNX file.
+
+    Args:
+        model: one that was opened, or a reference to one (see `zoo.reference`).
 
     Raises:
         UsageError: there is no such model, or the file cannot take this name, or that of a class.
@@ -48,11 +51,11 @@ def export(reference: str, target: Path) -> Exported:
     """
     check_target(target)
     require("onnxscript")
-    loaded = torch_model.find(reference)
-    metadata = describe(loaded, torch_model.folders(reference))
+    opened = model if isinstance(model, Model) else open_model(model)
+    metadata = describe(opened)
     example = _example(metadata.image_size)
-    content = to_onnx(loaded, metadata, example)
-    difference = _difference(loaded, OnnxModel.parse(content, str(target), "cpu"), example)
+    content = to_onnx(opened, metadata, example)
+    difference = check_difference(opened, OnnxModel.parse(content, str(target), "cpu"), example)
     write_atomically(target, lambda file: file.write(content))
     return Exported(target, hashlib.sha256(content).hexdigest(), len(content), metadata, difference)
 
@@ -65,8 +68,8 @@ def check_target(target: Path) -> None:
     """
     if target.is_dir():
         raise UsageError(f"{target} is a folder.", f"Name a file in it: --to {target / 'model.onnx'}")
-    if target.suffix.lower() != SUFFIX:
-        raise UsageError(f"{target} is no name of an ONNX file.", f"It has to end in {SUFFIX}: --to model.onnx")
+    if target.suffix.lower() != ONNX:
+        raise UsageError(f"{target} is not the name of an ONNX file.", f"It has to end in {ONNX}: --to model.onnx")
     if target.exists() and not _is_ours(target):
         raise UsageError(f"{target} exists, and `advss export` did not write it.", "Choose another path.")
 
@@ -78,49 +81,38 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def describe(loaded: Loaded, folders: list[Path]) -> Metadata:
-    """
-    Args:
-        folders: of the checkpoints that the model is made of; what all were trained to withstand, it is for.
+def describe(model: Model) -> Metadata:
+    """Say of a model what its file will.
 
     Raises:
-        UsageError: the file cannot take the name of a class.
+        UsageError: it has no gradients, or its classes are not known, or the file cannot take the name of one.
     """
-    assert loaded.classes is not None
-    assert loaded.image_size is not None
-    if unfit := [label for label in loaded.classes if not is_name(label)]:
+    if model.classes is None or model.image_size is None or not model.differentiable:
+        raise UsageError(
+            f"{model.name} cannot be exported: it is not a torch module with known classes and image size.",
+            "Export a checkpoint: a NAME of the zoo, a run or a folder.",
+        )
+    if unfit := [label for label in model.classes if not is_name(label)]:
         raise UsageError(
             f"The class {unfit[0]!r} has control characters or too long a name for a file that others read.",
             "Rename it in your data, and fine-tune again.",
         )
-    threats = {_threat(folder) for folder in folders}
-    norm, eps = threats.pop() if len(threats) == 1 else (None, None)
     return Metadata(
-        loaded.full_name,
-        loaded.sha256,
-        loaded.classes,
-        loaded.image_size,
+        model.name,
+        str(model.sha256),
+        model.classes,
+        model.image_size,
         advss_zoo.__version__,
-        norm,
-        eps,
-        loaded.temperature,
+        model.threat.norm if model.threat else None,
+        model.threat.eps if model.threat else None,
+        model.temperature,
     )
 
 
-def _threat(folder: Path) -> tuple[str, float] | tuple[None, None]:
-    """Norm and eps that training was watched with, where it ended with an attack and its recipe is known."""
-    try:
-        made = recipe.load(folder / "recipe.yaml")
-    except AdvssError:
-        return None, None
-    watched = made.validation.attack
-    return (watched.norm, watched.eps) if made.adversary[-1].passes else (None, None)
-
-
-def to_onnx(loaded: Loaded, metadata: Metadata, example: Tensor) -> bytes:
+def to_onnx(model: Model, metadata: Metadata, example: Tensor) -> bytes:
     """The content of the file; `example` are images (B,3,N,N), B at least 2."""
     program = torch.onnx.export(
-        loaded.model,
+        model.network,
         (example,),
         dynamo=True,
         input_names=[INPUT],
@@ -145,13 +137,14 @@ def _forget_origin(model: Any) -> None:
             value.metadata_props.clear()
 
 
-def _difference(loaded: Loaded, exported: OnnxModel, images: Tensor) -> float:
-    """
+def check_difference(model: Model, exported: OnnxModel, images: Tensor) -> float:
+    """Return how far the logits of an ONNX model are from PyTorch's, at most, for images (B,3,N,N).
+
     Raises:
-        AdvssError: it is larger than it may be.
+        AdvssError: it is more than TOLERANCE.
     """
     with torch.no_grad():
-        expected = loaded.model(images)
+        expected = model(images)
     found = float((torch.from_numpy(exported.logits(images.numpy())) - expected).abs().max())
     if not found <= TOLERANCE:  # written so that NaN fails
         raise AdvssError(f"The ONNX model's logits differ from PyTorch's by {found:.2g}: nothing was written.")

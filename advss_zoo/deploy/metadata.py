@@ -8,13 +8,14 @@ import sys
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from advss_zoo.errors import CheckpointError
 from advss_zoo.zoo import MOST_TEMPERATURE
 
 MARK = "advss_version"  # the key by which a file is known to be ours
-NORMS = ("linf", "l2")
+Norm = Literal["linf", "l2"]
+NORMS: tuple[Norm, ...] = ("linf", "l2")
 MOST_PIXELS = 4096  # a side, as in a checkpoint's configuration
 LONGEST = 1_000  # characters of a name
 # What steers a terminal, is no text, or turns the direction of text (Unicode's Bidi_Control). All else may be in the
@@ -36,7 +37,7 @@ class Metadata:
     classes: tuple[str, ...]
     image_size: int
     advss_version: str
-    norm: str | None = None
+    norm: Norm | None = None
     eps: float | None = None
     temperature: float = 1.0
 
@@ -64,7 +65,7 @@ class Metadata:
                 classes=_classes(json.loads(props["classes"])),
                 image_size=_image_size(props["image_size"]),
                 advss_version=_name(props[MARK]),
-                norm=_one_of(NORMS, props["norm"]) if "eps" in props else None,
+                norm=_norm(props["norm"]) if "eps" in props else None,
                 eps=_positive(props["eps"]) if "eps" in props else None,
                 temperature=_positive(props.get("temperature", "1"), MOST_TEMPERATURE),
             )
@@ -104,10 +105,11 @@ def _image_size(text: str) -> int:
     return int(text)
 
 
-def _one_of(known: tuple[str, ...], text: str) -> str:
-    if text not in known:
-        raise ValueError(f"{text[:50]!r} is none of {', '.join(known)}")
-    return text
+def _norm(text: str) -> Norm:
+    for known in NORMS:
+        if text == known:
+            return known
+    raise ValueError(f"{text[:50]!r} is not one of the norms {', '.join(NORMS)}")
 
 
 def _positive(text: str, most: float = sys.float_info.max) -> float:

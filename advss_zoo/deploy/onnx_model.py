@@ -20,7 +20,6 @@ from advss_zoo.deploy.metadata import MARK, MOST_PIXELS, Metadata
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_bytes
 
-SUFFIX = ".onnx"
 MOST_BYTES = 2**30  # ten times the largest network here
 INSTALL = "Run `pip install 'advss-zoo[onnx]'`; in a source checkout `pip install -e '.[onnx]'`."
 FLOATS = "tensor(float)"
@@ -45,7 +44,7 @@ class OnnxModel:
     session: Any
 
     @classmethod
-    def read(cls, path: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> OnnxModel:
+    def read(cls, path: Path, device: str = "auto") -> OnnxModel:
         """
         Raises:
             CheckpointError: it is no ONNX file, takes no images, or says what cannot be true of itself.
@@ -57,7 +56,7 @@ class OnnxModel:
         return cls.parse(read_bytes(path, MOST_BYTES), str(path), device)
 
     @classmethod
-    def parse(cls, content: bytes, path: str, device: Literal["auto", "cpu", "cuda"] = "auto") -> OnnxModel:
+    def parse(cls, content: bytes, path: str, device: str = "auto") -> OnnxModel:
         """`read` of bytes; `path` is what errors call them."""
         session = _session(content, path, device)
         try:
@@ -78,6 +77,10 @@ class OnnxModel:
             device="cuda" if session.get_providers()[0] == CUDA[0] else "cpu",
             session=session,
         )
+
+    def __deepcopy__(self, memo: object) -> OnnxModel:
+        """Nothing in it changes, and onnxruntime copies no session."""
+        return self
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of images (N,3,H,W) in [0,1]: (N,K).
@@ -109,11 +112,7 @@ def require(package: str) -> Any:
         raise AdvssError(f"{package} is installed, but does not import: {_reason(error)}.", INSTALL) from error
 
 
-def is_onnx(name: str) -> bool:
-    return name.lower().endswith(SUFFIX)
-
-
-def _session(content: bytes, path: str, device: Literal["auto", "cpu", "cuda"]) -> Any:
+def _session(content: bytes, path: str, device: str) -> Any:
     """On the GPU if that is wanted and works, else on the CPU."""
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
@@ -133,7 +132,7 @@ def _session(content: bytes, path: str, device: Literal["auto", "cpu", "cuda"]) 
             session = None
         if session and session.get_providers()[0] == CUDA[0]:
             return session
-    if device == "cuda":
+    if device.startswith("cuda"):
         raise UsageError("There is no GPU that onnxruntime can use.", "Leave --device out.")
     try:
         return start(CPU)

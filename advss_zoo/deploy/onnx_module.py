@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.deploy.onnx_model import OnnxModel
-from advss_zoo.zoo.load import Loaded
+from advss_zoo.models.model import Model
 
 
 class OnnxModule(nn.Module):
@@ -28,14 +28,24 @@ class OnnxModule(nn.Module):
         return torch.from_numpy(self.model.logits(images)).to(x.device)
 
 
-def load(path: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> tuple[Loaded, str]:
-    """The module of a file and where it computes; the sha256 is the file's.
+def load(path: Path, device: str | torch.device = "auto") -> Model:
+    """Open an ONNX file as a model without gradients; its sha256 is the file's.
+
+    Args:
+        device: "auto" is a GPU if onnxruntime can use one; the model's `device` says which it is.
 
     Raises:
         CheckpointError, UsageError, AdvssError: see `OnnxModel.read`.
     """
-    model = OnnxModel.read(path, device)
-    name = f"{model.name}.onnx" if model.metadata else model.name
-    classes = model.metadata.classes if model.metadata else None
-    module = OnnxModule(model).to(model.device).eval()
-    return Loaded(module, name, model.sha256, classes, model.image_size), model.device
+    model = OnnxModel.read(path, str(device))
+    known = model.metadata
+    return Model(
+        OnnxModule(model),
+        f"{model.name}.onnx" if known else model.name,
+        model.sha256,
+        classes=known.classes if known else None,
+        image_size=model.image_size,
+        temperature=known.temperature if known else 1.0,
+        threat=ThreatModel(known.norm, known.eps) if known and known.norm and known.eps else None,
+        differentiable=False,
+    ).to(model.device)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from advss_zoo.data.folder import decoding
 from advss_zoo.data.folder.decoding import Facts, Pixels
 from advss_zoo.data.folder.names import is_image
-from advss_zoo.errors import UsageError
+from advss_zoo.deploy.onnx_model import OnnxModel
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.zoo.reference import Reference
+
+if TYPE_CHECKING:
+    from advss_zoo.models.model import Model
 
 MOST_IMAGES = 64  # at once
 MOST_PIXELS = 2_000_000  # at once
@@ -58,6 +63,52 @@ class Found:
 
     files: list[Path] = field(default_factory=list)
     broken: dict[Path, str] = field(default_factory=dict)
+
+
+def open_classifier(reference: Reference, device: str) -> Classifier:
+    """Open what a reference means for prediction; an ONNX file without torch.
+
+    Raises:
+        AdvssError: it does not say which classes its outputs are; and what `open_model` raises.
+    """
+    if reference.kind != "onnx" or reference.path is None:
+        from advss_zoo.zoo.open import open_model
+
+        return classifier(open_model(reference, device))
+    model = OnnxModel.read(reference.path, device)
+    if model.metadata is None:
+        raise AdvssError(f"{reference} does not say which classes its outputs are.", "Make it with `advss export`.")
+    known = model.metadata
+    return Classifier(
+        known.name, known.sha256, known.classes, known.image_size, model.device, model.logits, known.temperature
+    )
+
+
+def classifier(model: Model) -> Classifier:
+    """Make a classifier of a model, where the model is.
+
+    Raises:
+        AdvssError: its classes or the size of its images are not known.
+    """
+    import torch
+
+    if model.classes is None or model.image_size is None:
+        raise AdvssError(f"{model.name} does not say which classes its outputs are.", "Set `classes` and `image_size`.")
+
+    @torch.no_grad()
+    def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = model(torch.from_numpy(images).to(model.device)).cpu().numpy()
+        return found
+
+    return Classifier(
+        model.name,
+        str(model.sha256),
+        model.classes,
+        model.image_size,
+        model.device.type,
+        logits,
+        model.temperature,
+    )
 
 
 def find(arguments: Iterable[str]) -> Found:

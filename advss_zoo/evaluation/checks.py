@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from advss_zoo.attacks.pgd import check_finite_gradient
+from advss_zoo.attacks.checks import check_differentiable, check_finite, check_finite_gradient, check_logits
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
@@ -62,12 +62,8 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
             "Remove dropout and noise that stay on in eval mode, batch norm without running statistics, and what "
             "eval() does not reach, such as modules in a plain list.",
         )
-    if differentiable and not logits.requires_grad:
-        raise AdvssError(
-            "The model's output has no gradient with respect to the images, which this attack needs.",
-            "Check that forward works with torch operations only, outside torch.no_grad().",
-        )
     if differentiable:
+        check_differentiable(logits)
         _check_no_probabilities("The model", logits)
         for name, member in _members(model):
             _check_no_probabilities(f"{name}, a member of the ensemble,", _logits(member, x[:MULTIPLE]))
@@ -154,27 +150,7 @@ def _logits(model: nn.Module, x: Tensor) -> Tensor:
     except Exception as error:  # a model of the user's own may fail in any way
         reason = str(error).partition("\n")[0]
         raise AdvssError(f"The model fails on images of shape {tuple(x.shape)}: {reason}") from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
-        found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise AdvssError(f"The model returned {found} for {len(x)} images, expected logits ({len(x)}, classes).")
-    return logits
-
-
-def check_finite(logits: Tensor) -> None:
-    if not logits.isfinite().all():
-        raise AdvssError("The model's output is NaN or infinite.", "Its weights may be damaged.")
-
-
-@torch.no_grad()
-def predict(model: nn.Module, x: Tensor) -> Tensor:
-    """Class numbers (B,).
-
-    Raises:
-        AdvssError: the output is NaN or infinite.
-    """
-    logits: Tensor = model(x)
-    check_finite(logits)
-    return logits.argmax(dim=1)
+    return check_logits(logits, x)
 
 
 def check_adversarial(adversarial: Tensor, x: Tensor, ball: Ball) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from advss_zoo.attacks.eps import parse_pixels
+from advss_zoo.attacks.eps import check_eps, parse_pixels
 from advss_zoo.errors import UsageError
 
 
@@ -19,20 +17,6 @@ def parse_eps(text: str, norm: str = "linf") -> float:
     except ValueError:
         raise UsageError(f"{text!r} is not a positive size.", "Write a number such as 8/255 or 0.03.") from None
     return check_eps(size, norm)
-
-
-def check_eps(eps: float, norm: str) -> float:
-    """`eps` itself, if there are perturbations of that size.
-
-    Raises:
-        UsageError: it is not positive and finite, or larger than 1 in the norm "linf".
-    """
-    if not (math.isfinite(eps) and eps > 0):
-        raise UsageError(f"A perturbation of size {eps:g} is none.", "Write a positive number such as 8/255 or 0.03.")
-    if norm == "linf" and eps > 1:
-        hint = f"Did you mean {eps:g}/255?" if eps < 255 else "Write a number such as 8/255 or 0.03."
-        raise UsageError(f"A perturbation of {eps:g} is more than all of a pixel's range, which is 0 to 1.", hint)
-    return eps
 
 
 def format_eps(eps: float) -> str:

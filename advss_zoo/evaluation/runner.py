@@ -15,17 +15,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.attacks.checks import predict
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.arithmetic import exact_arithmetic
-from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes, predict
+from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes
 from advss_zoo.evaluation.details import RIGHT_8BIT
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Arrays, Images, as_images
@@ -33,23 +32,18 @@ from advss_zoo.evaluation.passes import MULTIPLE, Padded, images_per_pass
 from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import Result
-from advss_zoo.evaluation.sharing import Claims, own_device, processes
-from advss_zoo.evaluation.store import Store, fingerprint
+from advss_zoo.evaluation.schema import EvaluatedModel, Experiment
+from advss_zoo.evaluation.sharing import own_device, processes, take
+from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
-from advss_zoo.memory import keep_freed_memory
+from advss_zoo.files import plain
+from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.identity import weights_sha256
+from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
 
 # Called with the images done, their total, and which part of a pass is begun ("" between passes).
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is evaluated: a name, and the sha256 of the file it came from."""
-
-    name: str
-    sha256: str | None = None
 
 
 def evaluate(
@@ -61,7 +55,6 @@ def evaluate(
     batch_size: int = 256,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
-    subject: Subject | None = None,
     command: str | None = None,
     save_adversarial: bool = False,
     quantize: bool = False,
@@ -70,7 +63,8 @@ def evaluate(
 
     Args:
         model: images (B,C,H,W) in [0,1] to logits (B,K), normalisation inside; is moved to `device`, evaluated in eval
-            mode, and left in the mode it was in.
+            mode, and left in the mode it was in. The result names a `Model` by its name and sha256, any other module by
+            its class.
         data: an ImageSet, or (images, labels): uint8 or float in [0,1] of shape (N,C,H,W), and class numbers (N,).
         protocol: for example "pgd20", or what `protocols.parse` returns.
         out: a folder for result.json and verdicts.npz. The same call goes on where an interrupted one stopped, and
@@ -78,7 +72,6 @@ def evaluate(
         batch_size: the verdicts so far are written after so many images, rounded up to whole passes. Nothing else
             depends on it: how many images go through the network at once is fixed (see `passes`).
         progress: called with the images done, their total, and the part of the work that is begun.
-        subject: how the result names the model; left out: by its class.
         command: how the result says it was made; left out: this process's command line.
         save_adversarial: keep the adversarial images in `out`, too (see `adversarial`).
         quantize: also measure the accuracy on adversarial images rounded to 8 bit, for the result's details.
@@ -96,24 +89,21 @@ def evaluate(
         raise UsageError(f"The batch size is {batch_size}.", "At least 1 is needed.")
     if save_adversarial and out is None:
         raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
-    keep_freed_memory()
     device = own_device(torch.device(device))
-    model, images, subject = model.to(device), as_images(data), subject or Subject(type(model).__name__)
-    with frozen(model), exact_arithmetic(device):
-        work = _Work(Padded(model), images, protocol, device, progress or (lambda done, total, part: None), quantize)
+    protocol.check_model(model)
+    network, images = unwrapped(model.to(device)), as_images(data)
+    with frozen(network), exact_arithmetic(device):
+        work = _Work(Padded(network), images, protocol, device, progress or (lambda done, total, part: None), quantize)
         work = work.for_its_classes()
-        facts = work.facts(subject, weights_sha256(model))
-        store = None if out is None else Store(Path(out), facts, save_adversarial)
+        experiment = work.experiment(model, weights_sha256(network))
+        store = None if out is None else Store(Path(out), experiment, save_adversarial)
         if store and (result := work.known(store)):
             return result
         with ExitStack() as until_the_end:
             if store:
                 if processes() > 1:
-                    claims = until_the_end.enter_context(Claims(store.shared))
-                    work.share(store, claims)
-                    until_the_end.enter_context(claims.last(len(images)))
-                else:
-                    until_the_end.enter_context(store.alone())
+                    work.share(store)
+                until_the_end.enter_context(store.alone(wait=processes() > 1))
                 if result := work.known(store):  # another process has just finished
                     return result
             verdicts, effort = work.measure(store, batch_size)
@@ -123,7 +113,7 @@ def evaluate(
                 command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if command is None else command,
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
                 **effort.facts,
-                **facts,
+                **dict(experiment),
             )
             if store:
                 store.finish(result, verdicts)
@@ -148,14 +138,12 @@ class _Work:
             classes = count_classes(self.model, x)
         return replace(self, protocol=self.protocol.for_classes(classes))
 
-    def facts(self, subject: Subject, weights: str) -> dict[str, Any]:
+    def experiment(self, model: nn.Module, weights: str) -> Experiment:
         """The parts of a result that are known beforehand."""
-        facts: dict[str, Any] = {
-            "model": {"name": subject.name, "sha256": subject.sha256, "weights_sha256": weights},
-            "data": self.images.facts,
-            "protocol": {**self.protocol.constants(), **({"quantize": True} if self.quantize else {})},
-        }
-        return {**facts, "fingerprint": fingerprint(**facts)}
+        name, sha256 = (model.name, model.sha256) if isinstance(model, Model) else (type(model).__name__, None)
+        evaluated = EvaluatedModel(name=plain(name), sha256=sha256, weights_sha256=weights)
+        constants = self.protocol.constants() | ({"quantize": True} if self.quantize else {})
+        return Experiment.of(evaluated, self.images.facts, constants)
 
     def known(self, store: Store) -> Result | None:
         """The result, if the work is done already."""
@@ -163,7 +151,7 @@ class _Work:
             self.progress(len(self.images), len(self.images), "")
         return result
 
-    def share(self, store: Store, claims: Claims) -> None:
+    def share(self, store: Store) -> None:
         """Go through passes that no other process is at; return when all are finished, by whomever."""
         verdicts, _ = store.resume(self.images, self._step)
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
@@ -188,7 +176,7 @@ class _Work:
         report()
         if passes:
             self._check(passes[done])
-        claims.take(passes, is_finished, do)
+        take(store.shared, passes, is_finished, do)
 
     def measure(self, store: Store | None, batch_size: int) -> tuple[Verdicts, Effort]:
         """The verdicts on all images, and what they took: those in the store, and after them the missing."""
@@ -251,7 +239,7 @@ class _Work:
 
     def _attack(self, x: Tensor, y: Tensor, index: Tensor, right: Tensor, record: Record) -> Tensor | None:
         """What the protocol makes of the images of a pass, of which `right` (B,) are classified correctly."""
-        if self.protocol.attacks_mistakes:
+        if self.protocol.attacks_misclassified:
             return self.protocol.attack(self.model, x, y, index, record)
         adversarial = x.clone()
         rows = right.nonzero().squeeze(1)

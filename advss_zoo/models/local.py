@@ -120,7 +120,7 @@ class Local:
         return h if bn is None else torch.relu(bn(h))
 
 
-class Together:
+class LocalEnsemble:
     """The same for an ensemble."""
 
     def __init__(self, ensemble: Ensemble, x: Tensor, size: int) -> None:
@@ -150,10 +150,10 @@ def suits(model: nn.Module) -> bool:
         return _layout(model) == _layout(ResNetV2(model.architecture))
 
 
-def remember(model: nn.Module, x: Tensor, size: int) -> Local | Together:
-    """`Local` of a network that `suits`, or `Together` of an ensemble."""
+def remember(model: nn.Module, x: Tensor, size: int) -> Local | LocalEnsemble:
+    """`Local` of a network that `suits`, or `LocalEnsemble` of an ensemble."""
     if isinstance(model, Ensemble):
-        return Together(model, x, size)
+        return LocalEnsemble(model, x, size)
     assert isinstance(model, ResNetV2)
     return Local(model, x, size)
 

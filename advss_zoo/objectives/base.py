@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -27,6 +27,12 @@ class Batch:
     inputs: Tensor  # T(x), float (B,3,H,W) in [0,1]; the adversary perturbs these
     targets: Tensor  # (B,) class indices of the task, or (B,n) permutations
     index: Tensor  # (B,) positions in the data set, which seed everything random about an image
+    soft: Tensor | None = field(default=None, kw_only=True)  # (B,K) probabilities of the classes, where a teacher says
+
+    @property
+    def labels(self) -> Tensor:
+        """What a cross-entropy compares logits with: soft labels where there are any, else the targets."""
+        return self.targets if self.soft is None else self.soft
 
 
 class Predictor(Protocol):
@@ -63,10 +69,13 @@ class Objective(BaseModel, ABC):
 
     def training_loss(self, model: Predictor, inputs: Tensor, batch: Batch, clean_weight: float) -> Tensor:
         """What training minimises: the loss at perturbed `inputs`, mixed with that at clean ones."""
-        loss = self.loss(model, inputs, batch)
+        return self.mixed(self.loss(model, inputs, batch), model, batch, clean_weight)
+
+    def mixed(self, attacked: Tensor, model: Predictor, batch: Batch, clean_weight: float) -> Tensor:
+        """Mix the loss at perturbed inputs, a scalar, with that at clean ones, which is computed if it counts."""
         if clean_weight == 0:
-            return loss
-        return (1 - clean_weight) * loss + clean_weight * self.loss(model, batch.inputs, batch)
+            return attacked
+        return (1 - clean_weight) * attacked + clean_weight * self.loss(model, batch.inputs, batch)
 
     @abstractmethod
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:

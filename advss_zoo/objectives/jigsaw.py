@@ -10,11 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from advss_zoo.attacks.noise import per_image_uniform
 from advss_zoo.errors import CheckpointError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.patches import shuffled
 from advss_zoo.models.resnetv2 import Network, ResNetV2
+from advss_zoo.noise import per_image_uniform
 from advss_zoo.objectives.base import Batch, ClassObjective
 
 

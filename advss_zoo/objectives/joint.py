@@ -98,13 +98,15 @@ class Joint(Objective):
         ).mean()
 
     def training_loss(self, model: Predictor, inputs: Tensor, batch: Batch, clean_weight: float) -> Tensor:
-        loss = super().training_loss(model, inputs, batch, clean_weight)
+        """The regulariser comes from the same forward pass as the loss: same dropout, and statistics move once."""
         if self.diversity is None or self.diversity.outer == 0:
-            return loss
+            return super().training_loss(model, inputs, batch, clean_weight)
         with _twice_differentiable():
             inputs = inputs.detach().requires_grad_()
-            summed = self._summed_loss(model, inputs, batch)
-            regulariser = self._diversity(summed, inputs, batch) / len(batch.targets)
+            attacked = self.loss(model, inputs, batch)
+            # Times their number, as the attack sums: a mean's gradients might be too short to have a direction.
+            regulariser = self._diversity(attacked * len(inputs), inputs, batch) / len(batch.targets)
+        loss = self.mixed(attacked, model, batch, clean_weight)
         return loss + self.diversity.outer_sign * self.diversity.outer * regulariser
 
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from advss_zoo.attacks.noise import per_image_uniform
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import Network, ResNetV2
+from advss_zoo.noise import per_image_uniform
 from advss_zoo.objectives.base import Batch, ClassObjective
 
 ANGLES = 4

@@ -28,8 +28,8 @@ class Trades(Weighted):
     attack: Literal["kl", "ce"] = "kl"
 
     def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
-        clean, attacked = at_least_float32(model(batch.inputs)), at_least_float32(model(inputs))
-        natural = self.cross_entropy(clean, batch.targets)
+        attacked, clean = at_least_float32(model(inputs)), at_least_float32(model(batch.inputs))
+        natural = self.cross_entropy(clean, batch)
         return natural + self.beta * _divergence(clean, attacked) / len(inputs)
 
     @property

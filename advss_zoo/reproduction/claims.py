@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.evaluation.statistics import Estimate, correlation
 from advss_zoo.reproduction import paper
 from advss_zoo.reproduction.ours import Look, Measurement, OurResults

@@ -11,11 +11,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.data import catalogue
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.protocols import expand
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result
+from advss_zoo.evaluation.schema import TransferRates
 from advss_zoo.evaluation.statistics import Estimate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.reproduction import paper
@@ -25,7 +26,7 @@ from advss_zoo.zoo import RESULTS, checkpoint, ensembles, index, sources
 from advss_zoo.zoo.checkpoint import CONFIG
 from advss_zoo.zoo.ensembles import combined_sha256
 from advss_zoo.zoo.index import Entry
-from advss_zoo.zoo.runs import ENSEMBLE, LAST, LOG, RECIPE, shipped
+from advss_zoo.zoo.runs import ENSEMBLE, LAST, LOG
 
 PROTOCOL, TRANSFER, UNFORESEEN = "pgd20", "transfer", "unforeseen"
 DATA = (catalogue.CIFAR10.name, catalogue.SUBSET)  # the second is the first 1,000 images of the first
@@ -78,7 +79,7 @@ class Measurement:
             verdicts = Verdicts.read(self.folder / VERDICTS_FILE)
         except AdvssError:
             return None
-        return verdicts if verdicts.sha256 == self.result.verdicts["sha256"] else None
+        return verdicts if verdicts.sha256 == self.result.verdicts_file.sha256 else None
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class OurResults:
         if not (self.runs / full_name / LAST / CONFIG).is_file():
             return []
         found = self.measurements(full_name)
-        done = {measured.result.model["sha256"] for measured in found if measured.result.n == TEST_IMAGES}
+        done = {measured.result.model.sha256 for measured in found if measured.result.n == TEST_IMAGES}
         picks = {
             kept.sha256: kept.picked
             for kept in self._picks(full_name)
@@ -237,8 +238,8 @@ class OurResults:
         measured = self.transfer(source, target)
         if measured is None:
             return None
-        shown = _details(measured)["transfer"]
-        asr = shown["asr"][shown["sources"].index(source)][shown["targets"].index(target)]
+        shown = _rates(measured.result)
+        asr = shown.asr[shown.sources.index(source)][shown.targets.index(target)]
         return Estimate.of(asr, measured.result.n)
 
     def shared(self, source: str, fooled: tuple[str, ...], spared: tuple[str, ...]) -> Estimate | None:
@@ -248,10 +249,10 @@ class OurResults:
             fooled, spared: two full names in all; none is spared where both are to be fooled.
         """
         measured = self.transfer(source, *fooled, *spared)
-        for pair in _details(measured)["venn"][source] if measured else []:
-            if set(pair["targets"]) == {*fooled, *spared}:
-                share = pair["of_union"][1 + pair["targets"].index(fooled[0]) if spared else 0]
-                return None if share is None else Estimate.of(share, pair["both"] + sum(pair["only"]))
+        for pair in measured.result.details.venn[source] if measured else ():
+            if set(pair.targets) == {*fooled, *spared}:
+                share = pair.of_union[1 + pair.targets.index(fooled[0]) if spared else 0]
+                return None if share is None else Estimate.of(share, pair.both + sum(pair.only))
         return None
 
     def _find(self, full_name: str, protocol: str) -> list[Measurement]:
@@ -277,27 +278,27 @@ class OurResults:
         if entry is None:
             return
         for document in entry.results:
-            result = Result.from_json(document)
+            result = Result.from_dict(document)
             if _is_asked_for(result, protocol):
                 yield self._measurement(full_name, result, _folder(entry, result))
 
     def _from_runs(self, full_name: str, protocol: str) -> Iterator[Measurement]:
         parts, ships = set(members(full_name)), self.weights(full_name)
         for result, folder in self._evaluated:
-            measured = str(result.model["name"])
-            meant = measured == full_name or set(measured.split("+")) == parts or result.model["sha256"] in ships
+            measured = result.model.name
+            meant = measured == full_name or set(measured.split("+")) == parts or result.model.sha256 in ships
             if _is_asked_for(result, protocol) and meant:
                 yield self._measurement(full_name, result, folder)
 
     @cached_property
     def _transfers(self) -> list[Measurement]:
         """Who fools whom, on the cards and then in the folder of runs; not of weights that members had before."""
-        carded = ((entry, Result.from_json(document)) for entry in index.entries() for document in entry.results)
+        carded = ((entry, Result.from_dict(document)) for entry in index.entries() for document in entry.results)
         found = [*((result, _folder(entry, result)) for entry, result in carded), *self._evaluated]
         measured = [
             self._transfer(result, folder)
             for result, folder in found
-            if _is_asked_for(result, TRANSFER) and result.details
+            if _is_asked_for(result, TRANSFER) and result.details.transfer
         ]
         return [each for each in measured if each.shipped or not all(map(self.weights, _sources(each.result)))]
 
@@ -305,12 +306,12 @@ class OurResults:
         """Of an ensemble whose members have the weights that their checkpoints ship, or have not."""
         names = _sources(result)
         ships = [sha256 for name in names for sha256 in self.weights(name)]
-        same = bool(result.model["sha256"] == combined_sha256(ships))
+        same = result.model.sha256 == combined_sha256(ships)
         changes = () if same else (f"nothing here says that these are the weights of {', '.join(names)}",)
-        return Measurement(str(result.model["name"]), result, folder, shipped=same, changes=changes)
+        return Measurement(result.model.name, result, folder, shipped=same, changes=changes)
 
     def _measurement(self, full_name: str, result: Result, folder: Path) -> Measurement:
-        sha256 = result.model["sha256"]
+        sha256 = result.model.sha256
         changes = self.standing.changes(full_name, sha256)
         if members(full_name):
             same = sha256 in self.weights(full_name)
@@ -347,12 +348,11 @@ class OurResults:
         for path in sorted((self.runs / full_name).glob(f"*/{CONFIG}")):
             try:
                 config = checkpoint.read_config(path.parent)
-                ships = shipped(path.with_name(RECIPE))
             except AdvssError as error:
                 self.unreadable[error.message] = None
                 continue
             if made := config.provenance:
-                yield Kept(made.picked, config.sha256, made.epochs, made.picked == ships)
+                yield Kept(made.picked, config.sha256, made.epochs, made.picked == made.deployed)
 
     def _read_all(self) -> Iterator[tuple[Result, Path]]:
         for path in sorted(self.runs.rglob(RESULT_FILE)):
@@ -370,19 +370,18 @@ def _in_any_order(members: Sequence[str]) -> frozenset[str]:
 
 
 def _is_asked_for(result: Result, protocol: str) -> bool:
-    return result.protocol["label"] == protocol and result.data["name"] in DATA and result.data["split"] == "test"
+    return result.protocol.label == protocol and result.data.name in DATA and result.data.split == "test"
 
 
-def _details(measured: Measurement) -> dict[str, Any]:
-    """Of a result of `transfer`, which has some."""
-    assert measured.result.details is not None
-    return measured.result.details
+def _rates(result: Result) -> TransferRates:
+    """Of a result of `transfer`."""
+    assert result.details.transfer is not None
+    return result.details.transfer
 
 
-def _sources(result: Result) -> list[str]:
+def _sources(result: Result) -> tuple[str, ...]:
     """The models that `transfer` attacked."""
-    assert result.details is not None
-    return list(result.details["transfer"]["sources"])
+    return _rates(result).sources
 
 
 def _folder(entry: Entry, result: Result) -> Path:

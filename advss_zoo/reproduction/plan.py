@@ -19,7 +19,7 @@ from advss_zoo.training import cost, recipe
 from advss_zoo.zoo import CONFIG, load, sources
 from advss_zoo.zoo.ensembles import combined_sha256
 from advss_zoo.zoo.places import folder_name
-from advss_zoo.zoo.runs import ENSEMBLE, LAST, RECIPE, RUNS
+from advss_zoo.zoo.runs import ENSEMBLE, LAST, RECIPE, RUNS, checkpoint_in
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,16 @@ def picks(full_names: Iterable[str], ours: OurResults) -> list[Step]:
 
 
 def seconds(step: Step, device: str, *, profile: Profile = "fast") -> float | None:
-    """How long a step takes, from a few timed passes of its net; None where nobody knows."""
+    """Estimate how long a step takes on a free machine; None where nobody knows."""
     if step.command is None or step.name not in recipe.names():
         return None
     found = load_recipe(step.name, profile)
     if step.protocol is None:
         return cost.estimate(found, device=device).seconds if isinstance(found, recipe.Recipe) else None
-    passes = sum(1 + getattr(protocols.parse(part), "steps", 0) for part in protocols.expand(step.protocol))
+    parts = [protocols.parse(part) for part in protocols.expand(step.protocol)]
     made = [recipe.load(name) for name in found.members] if isinstance(found, recipe.EnsembleRecipe) else [found]
-    return sum(cost.evaluation(each, passes, images_of(step.protocol), device=device) for each in made)
+    images = images_of(step.protocol)
+    return sum(cost.evaluation(each, part, images, device=device) for each in made for part in parts)
 
 
 def weights(full_name: str, ours: OurResults, pick: str | None = None) -> Path:
@@ -140,6 +141,8 @@ def _folder(full_name: str, ours: OurResults, pick: str | None = None) -> Path:
     run = ours.runs / full_name
     if pick:
         return run / pick
+    if (run / LAST / CONFIG).is_file():
+        return checkpoint_in(run)
     found = load_recipe(full_name, ours.standing.profile)
     return run / (ENSEMBLE if isinstance(found, recipe.EnsembleRecipe) else found.ship)
 
@@ -169,7 +172,7 @@ def _training(found: AnyRecipe, runs: Path) -> str:
 
 def _evaluation(full_name: str, ours: OurResults, protocol: str = PROTOCOL, *, pick: str | None = None) -> str:
     in_zoo = ours.entry(full_name) and pick is None
-    subject = [full_name] if in_zoo else ["--model", str(_folder(full_name, ours, pick))]
+    subject = [full_name] if in_zoo else [str(_folder(full_name, ours, pick))]
     attack, data = [] if protocol == PROTOCOL else ["--attack", protocol], data_of(protocol)
     out = _out(place(full_name, ours, protocol, pick), RUNS / "eval" / folder_name(full_name, data, pick=pick))
     return shlex.join(["advss", "eval", *subject, *attack, "--data", data, *out])

@@ -179,8 +179,8 @@ def _numbers(
     return OurNumbers(
         values,
         n=result.n,
-        data=result.data["name"],
-        sha256=result.model["sha256"],
+        data=result.data.name,
+        sha256=result.model.sha256,
         result=str(measured.folder),
         picked=measured.picked,
         pick=measured.pick,

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.deploy import torch_model
+from advss_zoo.deploy.predict import classifier
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import write_json
 from advss_zoo.zoo import CONFIG, load
+from advss_zoo.zoo.open import open_model
 
 # Before any image is seen, log T is taken to be normal about 0: where all of a few images are right, T would otherwise
 # become as small as it may.
@@ -34,7 +35,7 @@ def calibrate(folder: Path, images: ImageSet, device: str) -> float:
     Raises:
         AdvssError: the model has collapsed: whatever image it sees, its logits are the same.
     """
-    model = torch_model.classifier(load.from_path(folder, device=device), device)
+    model = classifier(open_model(folder, device))
     parts = [images.images[begin : begin + model.batch] for begin in range(0, len(images), model.batch)]
     logits = np.concatenate([model.logits(part.astype(np.float32) / np.float32(255)) for part in parts])
     if len(images) > 1 and np.ptp(logits, axis=0).max() < SAME:

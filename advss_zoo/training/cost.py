@@ -1,109 +1,173 @@
-"""What a recipe costs, before it is run: steps, passes, and the time it would take on this machine."""
+"""What a recipe costs before it is run: steps, passes, and the time it would take on this machine.
+
+The time is a sum over the pieces of a training, in each of which all steps cost the same. Of each piece it is what runs
+of the same network took here (`speeds`), else what timed passes take (`timing`).
+"""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Literal
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 
-from advss_zoo.data import catalogue
-from advss_zoo.data.folder.division import SHARES
-from advss_zoo.data.folder.listing import count_for_training
-from advss_zoo.data.load import is_own
+from advss_zoo.data.load import count_for_training
+from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.objectives.base import Objective
-from advss_zoo.training.precision import Precision
+from advss_zoo.training import log, speeds, timing
 from advss_zoo.training.recipe import Recipe
+from advss_zoo.training.schedules import phase_at
+from advss_zoo.training.speeds import Stopwatch
+from advss_zoo.training.timing import Seconds, Work
 
-IMAGES = 32  # in a timed pass: enough that kernels run at their usual speed
-REPEATS = 5
-ENOUGH = 2.0  # seconds of timing
-RESTRICTED_IMAGENET = 203 * 1_270  # classes, and about as many images in each
+LEAST = 5.0  # seconds of an evaluation that say how fast it is
 
 
 @dataclass(frozen=True)
 class Cost:
-    """`passes_per_image` are forward+backward passes, attack included; `seconds` are an estimate for one device."""
+    """What a training takes; seconds are those on a free machine, `seconds_now` those at its present load.
+
+    `passes_per_image` are forward+backward passes, attack included. `parts` says how many of the seconds are for what.
+    """
 
     steps: int
     passes_per_image: float
     seconds: float
+    seconds_now: float
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The steps between two fractions of a training, which cost the same."""
+
+    begin: float
+    until: float
+    attack_passes: int
+    side: int
+    head_alone: bool
+
+    @property
+    def share(self) -> float:
+        return self.until - self.begin
 
 
 def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int | None = None) -> Cost:
-    """Steps and passes are counted; the time is that of a few timed passes, times their number.
+    """Count steps and passes, and estimate the time.
 
     Args:
         images: how many are trained on, where that is known better than from the name of the data.
     """
-    images = images or training_images(recipe.data)
-    passes = attack_passes(recipe) + recipe.objective.passes + (recipe.clean_weight > 0)
+    images = images or count_for_training(recipe.data)
+    device, found = torch.device(device), list(pieces(recipe))
+    training = sum(
+        (_step(recipe, piece, device) * (piece.share * recipe.epochs * images) for piece in found), Seconds()
+    )
     watched = recipe.validation
-    validated = watched.images * (watched.attack.steps + 1) * (recipe.epochs / watched.every)
-    each = seconds_per_image(recipe, device)
+    looks = recipe.epochs / watched.every * watched.images
+    validation = _attack_pass(recipe, device, watched=True) * (looks * (watched.attack.steps + 1))
+    total = training + validation
     return Cost(
         steps=recipe.epochs * -(-images // recipe.batch_size),
-        passes_per_image=passes,
-        seconds=(recipe.epochs * images * passes + validated) * each,
+        passes_per_image=attack_passes(recipe) + recipe.objective.passes + (recipe.clean_weight > 0),
+        seconds=total.free,
+        seconds_now=total.now,
+        parts={"training": training.free, "validation": validation.free},
     )
 
 
 def attack_passes(recipe: Recipe) -> float:
-    """Forward+backward passes that the attack takes on an image, as a mean over the training."""
-    begins = [0.0, *(phase.until for phase in recipe.adversary)]
-    return sum((phase.until - begin) * phase.passes for phase, begin in zip(recipe.adversary, begins, strict=False))
+    """Count the forward+backward passes that the attack takes on an image, as a mean over the training."""
+    return sum(piece.share * piece.attack_passes for piece in pieces(recipe))
 
 
-def evaluation(recipe: Recipe, passes: int, images: int, *, device: str | torch.device = "cpu") -> float:
-    """Seconds that an attack of so many passes takes on the images; evaluations compute in single precision."""
-    network = recipe.objective.ships, recipe.architecture
-    return images * passes * _seconds_per_image(*network, "fp32", torch.device(device), recipe.side)
+def pieces(recipe: Recipe) -> Iterator[Piece]:
+    """Cut a training wherever the cost of a step changes: here is the place for more that changes it."""
+    adversaries, sizes = ({phase.until for phase in phases} for phases in (recipe.adversary, recipe.resolution))
+    ends = ({recipe.head_first} | adversaries | sizes) - {0.0}
+    begin = 0.0
+    for end in sorted(ends):
+        adversary, _ = recipe.phase(begin)
+        yield Piece(begin, end, adversary.passes, recipe.side_at(begin), recipe.head_alone(begin))
+        begin = end
 
 
-def seconds_per_image(recipe: Recipe, device: str | torch.device = "cpu") -> float:
-    """Of a forward and backward pass, timed; where the attack needs second-order gradients, they are in it."""
-    return _seconds_per_image(
-        recipe.objective, recipe.architecture, recipe.precision, torch.device(device), recipe.side
+def evaluation(recipe: Recipe, protocol: Protocol, images: int, *, device: str | torch.device = "cpu") -> float:
+    """Estimate the seconds on a free machine that a protocol takes on the images."""
+    device = torch.device(device)
+    known = speeds.recall(speeds.evaluation(recipe.architecture, recipe.side, protocol.label()), device)
+    passes = 1 + getattr(protocol, "steps", 0)
+    return images * (known or passes * evaluation_pass(recipe, device).free)
+
+
+def evaluation_pass(recipe: Recipe, device: str | torch.device = "cpu") -> Seconds:
+    """Time an attack pass of an evaluation, an image; evaluations compute in single precision."""
+    made = recipe.model_copy(update={"objective": recipe.objective.ships, "precision": "fp32"})
+    return _attack_pass(made, torch.device(device))
+
+
+def remember_run(recipe: Recipe, records: Sequence[log.Record], steps: int, watch: Stopwatch) -> None:
+    """Keep what the steps of a run took, for the next estimate.
+
+    Args:
+        records: what was logged while the watch ran.
+        steps: all those of the run.
+    """
+    found, taken = list(pieces(recipe)), defaultdict(list)
+    for one, after in pairwise(records):
+        first, last = (phase_at(found, step / steps)[0] for step in (one["step"], after["step"] - 1))
+        # Validation comes between its record and the next one.
+        if "validation" not in one and after["step"] > one["step"] and first == last:
+            images = (after["step"] - one["step"]) * recipe.batch_size
+            taken[first].append((after["seconds"] - one["seconds"]) / images)
+    for piece, seconds in taken.items():
+        named = speeds.training(work(recipe, piece), piece.attack_passes)
+        speeds.remember(named, watch.device, statistics.median(seconds) * watch.share)
+
+
+def remember_evaluation(
+    architecture: Architecture, side: int, label: str, *, images: int, seconds: float, watch: Stopwatch
+) -> None:
+    """Keep what an evaluation took, if this process alone made it while the watch ran, and was at it for a while.
+
+    Args:
+        label: of the protocol.
+        seconds: that the result gives for the images.
+    """
+    if LEAST <= seconds <= watch.wall <= 2 * seconds:
+        named = speeds.evaluation(architecture, side, label)
+        speeds.remember(named, watch.device, watch.share * seconds / images)
+
+
+def work(recipe: Recipe, piece: Piece) -> Work:
+    """What the time of a piece's steps depends on, but for the number of attack passes."""
+    return Work(
+        recipe.objective,
+        recipe.architecture,
+        recipe.precision,
+        piece.side,
+        -(-recipe.batch_size // recipe.accumulation),
+        piece.head_alone,
+        recipe.clean_weight,
     )
 
 
-def training_images(data: str) -> int:
-    """How many images of a data set are trained on, known without reading it; of a folder, about how many."""
-    if is_own(data):
-        return count_for_training(Path(data), share=1 - sum(SHARES.values()))
-    dataset = catalogue.find(data)
-    if isinstance(dataset, catalogue.Subset | catalogue.Generated):
-        return dataset.count
-    if isinstance(dataset, catalogue.GroupedImageNet):
-        return RESTRICTED_IMAGENET
-    return 45_000
+def _step(recipe: Recipe, piece: Piece, device: torch.device) -> Seconds:
+    """An image's share of a training step: attack, update, and whatever else a step does."""
+    at = work(recipe, piece)
+    if known := speeds.recall(speeds.training(at, piece.attack_passes), device):
+        return Seconds(known, known * timing.present_slowdown(device))
+    update = timing.seconds_per_image(at, "update", device)
+    if not piece.attack_passes:
+        return update
+    attacked = replace(at, head_alone=False, clean_weight=0.0)  # which make no difference to an attack
+    return timing.seconds_per_image(attacked, "attack", device) * piece.attack_passes + update
 
 
-@cache
-def _seconds_per_image(
-    objective: Objective,
-    architecture: Architecture,
-    precision: Literal["fp32", "bf16"],
-    device: torch.device,
-    side: int | None = None,
-) -> float:
-    """Of one forward and backward pass of a network and its objective, on images made up."""
-    size, within = side or architecture.image_size, Precision(precision, device)
-    model = objective.build(architecture).to(device).to(memory_format=torch.channels_last).train()
-    index = torch.arange(IMAGES, device=device)
-    images = torch.rand(IMAGES, 3, size, size, device=device)
-    batch = objective.transform(images, index % architecture.num_classes, index, seed=0)
-    seconds: list[float] = []
-    batch.inputs.requires_grad_()
-    while len(seconds) < 2 or (len(seconds) < REPEATS and sum(seconds) < ENOUGH):
-        started = time.perf_counter()
-        with within():
-            loss = objective.attack_loss(model, batch)(batch.inputs)
-        loss.backward()
-        float(loss.detach())  # waits for a GPU
-        seconds.append(time.perf_counter() - started)
-    return min(seconds) / IMAGES
+def _attack_pass(recipe: Recipe, device: torch.device, *, watched: bool = False) -> Seconds:
+    objective = recipe.objective.watched if watched else recipe.objective
+    at = work(recipe, Piece(0.0, 1.0, 1, recipe.side, head_alone=False))
+    return timing.seconds_per_image(replace(at, objective=objective, clean_weight=0.0), "attack", device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +22,13 @@ from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.training import cost, parents, recipe
+from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
-from advss_zoo.zoo import checkpoint, index, reference
+from advss_zoo.zoo import checkpoint, index, sources
 from advss_zoo.zoo.checkpoint import Config
-from advss_zoo.zoo.load import network_folders
+from advss_zoo.zoo.load import folders_of
 from advss_zoo.zoo.names import LONGEST_NAME
-from advss_zoo.zoo.runs import PLAN
+from advss_zoo.zoo.runs import PLAN, RUNS
 
 Mode = Literal["f1", "f2", "f3", "f4"]
 Norm = Literal["linf", "l2"]
@@ -52,7 +53,13 @@ LONGEST_FOLDER = 40  # characters of a folder's name in that of a checkpoint
 # As many positions times channels go through the first stage of a network at once as for 128 images of CIFAR-10
 # through that of the paper's, at most, for about the same memory; batches of larger images are cut into shares.
 MOST_VALUES = 128 * 32**2 * 4 * 64
-OPTIONS = {"data": "--data", "image_size": "--image-size", "parent": "--from", "trains": "--mode"}
+OPTIONS = {
+    "data": "--data",
+    "image_size": "--image-size",
+    "parent": "--from",
+    "trains": "--mode",
+    "teacher": "--teacher",
+}
 """Keys of a recipe by which the result is judged and described, too."""
 
 
@@ -67,9 +74,10 @@ class Wishes(BaseModel):
     side: int
     norm: Norm = "linf"
     eps: float
-    objective: Literal["classification", "trades"] = "classification"
+    objective: Literal["classification", "trades", "rslad"] = "classification"
+    teacher: str | None = None
     epochs: int | None = None
-    budget: float | None = None  # seconds, of which some have gone into reading the images
+    budget: float | None = None  # seconds at the machine's present load, some of them gone into reading the images
     overrides: tuple[str, ...] = ()
 
     @property
@@ -129,8 +137,7 @@ def starts(name: str, beside: Path) -> list[Start]:
     """
     if name == SCRATCH:
         return [_from_scratch()]
-    parts = [name] if Path(name).is_dir() else name.split("+")
-    members = [member for part in parts for member in network_folders(reference.folder(part))]
+    members = folders_of(name)
     alone = len(members) == 1  # the runs of an ensemble's members lie below that of the ensemble, beside no others
     starts = [
         Start(_reference(folder, beside if alone else folder), checkpoint.read_config(folder)) for folder in members
@@ -143,7 +150,7 @@ def starts(name: str, beside: Path) -> list[Start]:
 
 def _from_scratch() -> Start:
     """The paper's P1."""
-    config = checkpoint.read_config(reference.folder(index.default_trunk()))
+    config = checkpoint.read_config(sources.fetch(index.default_trunk()).path)
     return Start(None, config.model_copy(update={"name": "p1", "scenario": "p1", "task": None}))
 
 
@@ -159,23 +166,31 @@ def image_size(starts: Sequence[Start]) -> int:
     return sizes.pop()
 
 
-def plan(wishes: Wishes, starts: Sequence[Start], prepared: Prepared, *, spent: float, device: str) -> Plan:
+def plan(
+    wishes: Wishes, starts: Sequence[Start], prepared: Prepared, *, spent: float, device: str, beside: Path = RUNS
+) -> Plan:
     """What will be trained, and by which recipes.
 
     Args:
         spent: seconds of the budget that are gone.
+        beside: the folder that the run will be in.
 
     Raises:
-        UsageError: an override does not fit, or the budget is too small for one epoch.
+        UsageError: an override does not fit, or the teacher does not, or the budget is too small for one epoch.
+        CheckpointError: the teacher's weights cannot be had.
     """
+    if wishes.teacher not in (None, recipe.OWN_AVERAGE):
+        teacher.open_fitting(wishes.teacher, prepared.classes, wishes.side, beside)
     judged = min(prepared.summary.parts["test"], JUDGED)
     if wishes.budget is None:
         epochs = wishes.epochs or usual_epochs(prepared.summary.parts["train"])
         recipes = [_recipe(wishes, start, prepared, epochs, USUAL_STEPS) for start in starts]
         return Plan(wishes, prepared.key, tuple(recipes), judged)
-    one = _recipe(wishes, starts[0], prepared, 1, 1)
-    judging = JUDGING_PASSES * cost.seconds_per_image(one, device) * len(starts)
+    one, began = _recipe(wishes, starts[0], prepared, 1, 1), time.monotonic()
+    judging = JUDGING_PASSES * cost.evaluation_pass(one, device).now * len(starts)
     judged = min(judged, max(FEWEST_JUDGED, int(JUDGING * wishes.budget / judging)))
+    cost.estimate(one, device=device, images=prepared.summary.parts["train"])  # whose timed passes take time, too
+    spent += time.monotonic() - began
     seconds = (SPARE * wishes.budget - spent - judged * judging) / len(starts)
     recipes = [_within(wishes, start, prepared, seconds, device) for start in starts]
     return Plan(wishes, prepared.key, tuple(recipes), judged)
@@ -226,7 +241,7 @@ def _within(wishes: Wishes, start: Start, prepared: Prepared, seconds: float, de
 
         def takes(epochs: int, steps: int = steps) -> float:
             made = _recipe(wishes, start, prepared, epochs, steps)
-            return cost.estimate(made, device=device, images=images).seconds
+            return cost.estimate(made, device=device, images=images).seconds_now
 
         epochs = bisect_right(range(1, 2 * usual + 1), seconds, key=takes)
         if epochs >= usual or (steps == STEPS[-1] and epochs):
@@ -262,6 +277,7 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
             "cutout": CUTOUT if images < FEW else 0.0,
         },
         "objective": _objective(wishes, prepared),
+        "teacher": wishes.teacher and {"model": wishes.teacher},
         "adversary": _adversary(wishes, steps),
         "trains": "all" if trunk_too else "head",
         "epochs": epochs,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.files import read_json, write_json
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.training import recipe
 from advss_zoo.zoo import checkpoint, ensembles, runs, sources
-from advss_zoo.zoo.checkpoint import CONFIG
+from advss_zoo.zoo.reference import parse_reference
+
+PARENT = "parent.json"  # in the folder of a run: of which weights the trunk was inherited
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,36 @@ class Inherited:
     trunk_sha256_before: str
     trunk_sha256_after: str
 
+    def check_unchanged(self, network: Network) -> None:
+        """
+        Raises:
+            AdvssError: the trunk of the network, which was to be frozen, has moved.
+        """
+        if weights_sha256(network.trunk) != self.trunk_sha256_after:
+            raise AdvssError("The frozen trunk has changed in training; this is a bug.")
+
+
+def inherit(made: recipe.Recipe, network: Network, out: Path, *, resumed: bool, keep: bool) -> Inherited | None:
+    """Start from the trunk of the recipe's parent, if it has one; PARENT in `out` says what was copied.
+
+    Args:
+        resumed: the run goes on with weights of its own, and needs its parent no more.
+        keep: write that file.
+    """
+    if made.parent is None:
+        return None
+    if resumed:
+        return Inherited(**read_json(out / PARENT))
+    inherited = inherit_trunk(network, find(made.parent, out.parent, made.profile))
+    if keep:
+        write_json(out / PARENT, asdict(inherited))
+    return inherited
+
 
 def find(name: str, beside: Path, profile: str | None = None) -> Path:
     """The checkpoint folder of a recipe's parent or member.
 
-    It is a folder of a checkpoint or a run as given, else the run of that name in `beside`: who makes a chain of
-    recipes means what was just made. Then come the zoo and ./runs, as for any name.
+    A run of that name in `beside` comes before the zoo: who makes a chain of recipes means what was just made.
 
     Args:
         profile: where it is found by name, its own recipe must have had this profile.
@@ -38,10 +65,16 @@ def find(name: str, beside: Path, profile: str | None = None) -> Path:
         UsageError: there is none of these, or the run is not finished, or it was made with another profile.
         CheckpointError: the zoo has it, but not its weights.
     """
-    if (Path(name) / CONFIG).is_file() or runs.is_run(Path(name)):
-        return runs.checkpoint_in(Path(name))
-    found = _by_name(name, beside, f"profile={profile}" if profile == "paper" else "")
-    if not ensembles.is_ensemble(found):
+    option = " profile=paper" if profile == "paper" else ""
+    try:
+        reference = parse_reference(name, beside=beside)
+    except UsageError as error:
+        if runs.find(name, beside) or runs.find(name):  # there is one, which is not finished
+            raise
+        hint = f"Make it first: advss train {name}{option}" if name in recipe.names() else error.hint
+        raise UsageError(f"{name!r} is neither a checkpoint of the zoo nor a run in {beside}.", hint) from None
+    found = sources.fetch(reference).path
+    if reference.kind != "folder" and not ensembles.is_ensemble(found):
         made = checkpoint.read_config(found).provenance
         if profile and made and made.profile != profile:
             raise UsageError(
@@ -49,18 +82,6 @@ def find(name: str, beside: Path, profile: str | None = None) -> Path:
                 f"To start from it all the same, give the folder: parent={found}",
             )
     return found
-
-
-def _by_name(name: str, beside: Path, option: str) -> Path:
-    if run := runs.find(name, beside):
-        return runs.checkpoint_in(run)
-    try:
-        return sources.fetch(name).path
-    except UsageError as error:
-        if runs.find(name):  # there is one, which is not finished
-            raise
-        hint = f"Make it first: {f'advss train {name} {option}'.strip()}" if name in recipe.names() else error.hint
-        raise UsageError(f"{name!r} is neither a checkpoint of the zoo nor a run in {beside}.", hint) from None
 
 
 def inherit_trunk(network: Network, folder: Path) -> Inherited:

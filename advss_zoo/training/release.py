@@ -52,7 +52,7 @@ def release(
         "limits": limits,
         "paper": dict(zip(("ta", "ra"), paper, strict=True)) if paper else None,
         "control": control_of(control),
-        "results": [found.to_json() for found in recorded.values()],
+        "results": [found.to_dict() for found in recorded.values()],
     }
     write_json(resources.folder("cards") / f"{full_name}.json", values)
     cards.write(full_name, target)
@@ -69,8 +69,8 @@ def add(
     for path, found in recorded.items():
         shutil.copytree(path, target / RESULTS / found.slug(), dirs_exist_ok=True)
     values = read_json(card)
-    kept = {results.Result.from_json(each).slug(): each for each in values["results"]}
-    kept |= {found.slug(): found.to_json() for found in recorded.values()}
+    kept = {results.Result.from_dict(each).slug(): each for each in values["results"]}
+    kept |= {found.slug(): found.to_dict() for found in recorded.values()}
     write_json(card, values | {"results": list(kept.values())})
     index.entries.cache_clear()
     cards.write(entry.full_name, target)
@@ -84,8 +84,8 @@ def _checked(paths: list[Path], sha256: str) -> dict[Path, results.Result]:
     """
     recorded = {path: results.check(path / results.RESULT_FILE) for path in paths}
     for found in recorded.values():
-        if found.model["sha256"] != sha256:
-            raise UsageError(f"The result {found.protocol['label']} is of other weights: {found.model['sha256']}.")
+        if found.model.sha256 != sha256:
+            raise UsageError(f"The result {found.protocol.label} is of other weights: {found.model.sha256}.")
     return recorded
 
 

@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 
 class Phase(Protocol):
-    """A part of training that lasts until the fraction `until` of all steps."""
+    """A part of training that lasts until the fraction `until` of all steps.
+
+    Steps, not time: a step on small images, or without an attack, is shorter.
+    """
 
     @property
     def until(self) -> float: ...
@@ -29,6 +32,37 @@ def phase_at(phases: Sequence[AnyPhase], progress: float) -> tuple[AnyPhase, flo
             break
         begin = phase.until
     return phase, begin, phase.until
+
+
+def cosine(start: float, end: float, progress: float) -> float:
+    """From `start` to `end` along half a cosine, progress in [0,1]."""
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The steps of a run, counted from 0."""
+
+    epochs: int
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    def progress(self, step: int) -> float:
+        """The fraction of the run that lies before a step."""
+        return step / self.steps
+
+
+class Resolution(BaseModel):
+    """Pixels a side of the training images; several, one after the other, grow to the full size."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    side: int = Field(ge=8, le=4096)
+    until: float = Field(1.0, gt=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -91,7 +125,7 @@ class Cosine(_WithWarmup):
     floor: float = Field(1e-6, ge=0)
 
     def _rate(self, now: Moment) -> float:
-        return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * now.step / now.steps)) / 2
+        return cosine(self.peak, self.floor, now.step / now.steps)
 
 
 class Milestones(_WithWarmup):

@@ -10,7 +10,6 @@ from advss_zoo.data import load as data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.results import RESULT_FILE
-from advss_zoo.evaluation.runner import Subject, evaluate
 from advss_zoo.report.html.charts import scatter
 from advss_zoo.report.html.charts.scatter import Dot
 from advss_zoo.report.html.charts.series import Look, Value
@@ -23,8 +22,9 @@ from advss_zoo.reproduction.standing import Profile, load_recipe, tags
 from advss_zoo.reproduction.tables import Comparison, Row
 from advss_zoo.training import assembly, trainer
 from advss_zoo.training.recipe import EnsembleRecipe
-from advss_zoo.workflows import looks
-from advss_zoo.zoo import index, load
+from advss_zoo.workflows.measure import note, timed
+from advss_zoo.zoo import index
+from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.runs import RUNS
 
 # What is made, the unit it is counted in, units done, units in all, what was last seen.
@@ -112,20 +112,19 @@ def _train(step: Step, ours: OurResults, device: str, progress: StepProgress) ->
 
 def _evaluate(step: Step, ours: OurResults, device: str, progress: StepProgress) -> None:
     assert step.protocol is not None
-    model = load.from_path(plan.weights(step.name, ours, step.pick), device=device)
+    model = open_model(plan.weights(step.name, ours, step.pick), device)
     place = plan.place(step.name, ours, step.protocol, step.pick)
-    images = data.load(plan.data_of(step.protocol), "test")
+    images = data.load_data(plan.data_of(step.protocol), "test")
     for protocol in map(protocols.parse, protocols.expand(step.protocol)):
         folder = place / protocol.slug()
         if not (folder / RESULT_FILE).exists():
-            looks.note(model, images, protocol, folder)
-        evaluate(
-            model.model,
+            note(model, images, protocol, folder)
+        timed(
+            model,
             images,
             protocol,
             out=folder,
             device=device,
             progress=partial(progress, f"{step.name}: {protocol.label()}", "images"),
-            subject=Subject(model.full_name, model.sha256),
             command=step.command,
         )

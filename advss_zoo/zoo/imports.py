@@ -290,7 +290,7 @@ def _best_reading(found: _Found) -> _Reading:
     if len(networks[best.naming].intersection(best.names.values())) < len(best.names) / 2:
         raise CheckpointError(
             f"The file holds no network of this package; its tensors are named {', '.join([*found.tensors][:3])}, ...",
-            "A model of your own is evaluated with `advss eval --model package.module:factory`.",
+            "A model of your own is evaluated with `advss eval package.module:factory`.",
         )
     return best
 
@@ -343,7 +343,7 @@ def _architecture(found: _Found, reading: _Reading, names: Mapping[str, str]) ->
         names: our names of the tensors that the file should have, and its own.
 
     Raises:
-        CheckpointError: a tensor is missing, unexpected, misshapen or not finite.
+        CheckpointError: a tensor is missing, unexpected, misshapen or not finite, or a std is not positive.
     """
     tensors, constants = found.tensors, found.constants
     architecture = _sized(reading, names, tensors)
@@ -357,6 +357,11 @@ def _architecture(found: _Found, reading: _Reading, names: Mapping[str, str]) ->
         return architecture
     # By way of text, 0.485 in single precision becomes 0.485.
     mean, std = (tuple(float(str(number)) for number in tensors[key].detach().float().numpy()) for key in constants)
+    if min(std) <= 0:
+        raise CheckpointError(
+            f"{constants[1]} of the normalisation must be positive, got {std}.",
+            "The file is damaged, or holds something else under that name.",
+        )
     return architecture.model_copy(update={"mean": mean, "std": std})
 
 

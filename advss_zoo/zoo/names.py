@@ -1,4 +1,4 @@
-"""Checkpoint names: NAME, NAME.TAG, and A+B for an ensemble put together on the spot. Never a path."""
+"""Checkpoint names: NAME and NAME.TAG. Never a path."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class Name:
         return self.name if self.tag is None else f"{self.name}.{self.tag}"
 
 
+def is_name(text: str) -> bool:
+    return len(text) <= MAX_LENGTH and _PATTERN.fullmatch(text) is not None
+
+
 def parse(text: str) -> Name:
     """
     Raises:
@@ -36,15 +40,6 @@ def parse(text: str) -> Name:
         shown = text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + "..."
         raise UsageError(
             f"{shown!r} is not a checkpoint name.",
-            "Names look like p1f4 or p1f4.mini; for a file or folder use --model.",
+            "Names look like p1f4 or p1f4.mini; paths of files and folders are taken, too.",
         )
     return Name(match["name"], match["tag"])
-
-
-def members(text: str) -> list[Name]:
-    """The parts of `a+b+c`; of a plain name, that name alone.
-
-    Raises:
-        UsageError: a part is not a name.
-    """
-    return [parse(part) for part in text.split("+")]

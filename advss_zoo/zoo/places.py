@@ -6,8 +6,7 @@ from pathlib import Path
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import file_name
-from advss_zoo.zoo import WEIGHTS, checkpoint
-from advss_zoo.zoo.runs import RECIPE, shipped
+from advss_zoo.zoo import checkpoint
 
 
 def folder_name(full_name: str, data: str, *, pick: str | None = None, limit: int | None = None) -> str:
@@ -15,18 +14,14 @@ def folder_name(full_name: str, data: str, *, pick: str | None = None, limit: in
     return file_name("-".join(str(part) for part in (full_name, pick, data, limit) if part is not None))
 
 
-def pick_of(model: str | None) -> str | None:
-    """Which weights of its run a checkpoint has, where they are not those that the run ships.
+def pick_of(folder: Path) -> str | None:
+    """Which weights of its run a checkpoint has, where they are not those that the run stands for.
 
     Args:
-        model: the path of a checkpoint folder or of the weights in one; of anything else nothing is known.
+        folder: of a checkpoint; of anything else nothing is known.
     """
-    if model is None:
-        return None
-    path = Path(model)
-    folder = path.parent if path.name == WEIGHTS else path
     try:
-        made, ships = checkpoint.read_config(folder).provenance, shipped(folder / RECIPE)
+        made = checkpoint.read_config(folder).provenance
     except AdvssError:
         return None
-    return made.picked if made and made.picked != ships else None
+    return made.picked if made and made.picked != made.deployed else None

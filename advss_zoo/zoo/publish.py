@@ -21,9 +21,9 @@ from advss_zoo.evaluation import results
 from advss_zoo.evaluation.results import Result
 from advss_zoo.files import explained, read_bytes, write_atomically
 from advss_zoo.training import release
-from advss_zoo.zoo import CARD, CONFIG, RESULTS, cards, checkpoint, ensembles, hub, index, load, metadata, runs, sources
+from advss_zoo.zoo import CARD, CONFIG, RESULTS, cards, checkpoint, ensembles, hub, index, load, metadata, sources
 from advss_zoo.zoo.index import Entry
-from advss_zoo.zoo.reference import as_path
+from advss_zoo.zoo.reference import Reference, parse_reference
 from advss_zoo.zoo.runs import CURVES
 from advss_zoo.zoo.snapshot import PREFIX, Address, Snapshot, belongs, digest
 from advss_zoo.zoo.verify import check_card
@@ -66,23 +66,20 @@ class Outcome:
 # --- what is published ------------------------------------------------------------------------------------------------
 
 
-def collect(what: str, address: str | None = None) -> Bundle:
-    """A checkpoint of the zoo, a checkpoint folder, or the one that a run stands for; everything in it verified.
+def collect(reference: Reference | str | Path, address: str | None = None) -> Bundle:
+    """Collect the files of a checkpoint, everything in it verified.
 
     Args:
-        what: a name, or a folder.
         address: hf://ORG/NAME where it will be, for the card that is written where a run has none.
 
     Raises:
         UsageError: there is no such checkpoint.
         CheckpointError: the weights are not those of the configuration or the card, or a number is not borne out.
     """
-    found = as_path(what) or sources.find(what)
-    if isinstance(found, Entry):
-        return _from_zoo(found)
-    if not found.is_dir():
-        raise UsageError(f"There is no folder {what}.", "Give a run's or a checkpoint's folder, or a NAME of the zoo.")
-    return _from_folder(_shipped(found), address)
+    reference = parse_reference(reference)
+    if reference.kind == "zoo":
+        return _from_zoo(index.find(reference.text))
+    return _from_folder(sources.fetch(reference).path, address)
 
 
 def collect_all() -> list[Bundle]:
@@ -98,11 +95,11 @@ def _from_zoo(entry: Entry) -> Bundle:
         raise CheckpointError(
             f"{folder} is {full_name} with the weights {sha256}, the card is of {entry.full_name} with {entry.sha256}."
         )
-    found, recorded = _results(folder, sha256), [Result.from_json(document) for document in entry.results]
+    found, recorded = _results(folder, sha256), [Result.from_dict(document) for document in entry.results]
     for result in recorded:
         if result not in found.values():
             raise CheckpointError(
-                f"The card of {entry.full_name} has a number for {result.protocol['label']} on {result.data['name']} "
+                f"The card of {entry.full_name} has a number for {result.protocol.label} on {result.data.name} "
                 f"that no result in {folder / RESULTS} bears out."
             )
     check_card(entry, folder)
@@ -117,7 +114,7 @@ def _from_folder(folder: Path, address: str | None) -> Bundle:
     path = folder / CARD
     if path.is_file():
         card = _read_card(path)
-        borne_out = _numbers(metadata.model_index(full_name, _documents(found.values())))
+        borne_out = metadata.numbers(_documents(found.values()))
         if unfounded := [each for each in _claims(card, path) if each not in borne_out]:
             names = ", ".join(f"{each.metric_name} {each.metric_value} on {each.dataset_name}" for each in unfounded)
             raise CheckpointError(
@@ -138,12 +135,6 @@ def _bundle(
     return Bundle(full_name, files, digests, entry)
 
 
-def _shipped(folder: Path) -> Path:
-    if not ((folder / CONFIG).is_file() or runs.is_run(folder)):
-        raise UsageError(f"{folder} is neither a checkpoint (no {CONFIG}) nor a run (no {runs.RECIPE}).")
-    return runs.checkpoint_in(folder)
-
-
 def _identity(folder: Path) -> tuple[str, str]:
     """The full name and the sha256 of the weights, which are there and are what the configuration says."""
     load.check(folder)
@@ -159,8 +150,8 @@ def _results(folder: Path, sha256: str) -> dict[Path, Result]:
     names: dict[str, Path] = {}
     for path in sorted((folder / RESULTS).glob(f"*/{results.RESULT_FILE}")):
         result = results.check(path)
-        if result.model["sha256"] != sha256:
-            raise CheckpointError(f"{path} is of other weights: {result.model['sha256']}.")
+        if result.model.sha256 != sha256:
+            raise CheckpointError(f"{path} is of other weights: {result.model.sha256}.")
         found[path.parent] = result
         if (other := names.setdefault(result.slug(), path.parent)) != path.parent:
             raise CheckpointError(
@@ -184,7 +175,7 @@ def _files(folder: Path, found: Mapping[Path, Result], card: str) -> dict[str, C
 
 
 def _documents(found: Iterable[Result]) -> list[dict[str, Any]]:
-    return [result.to_json() for result in found]
+    return [result.to_dict() for result in found]
 
 
 def _read_card(path: Path) -> str:
@@ -199,13 +190,10 @@ def _claims(card: str, path: Path) -> list[EvalResult]:
     match = REGEX_YAML_BLOCK.match(card.replace("\ufeff", ""))  # a space to the Hub, though not to Python
     try:
         front = plain_yaml.read(match[2]) if match else None
-        return _numbers(front.get("model-index") if isinstance(front, dict) else None)
+        model_index = front.get("model-index") if isinstance(front, dict) else None
+        return model_index_to_eval_results(model_index)[1] if model_index else []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"The front matter of {path} is not what the Hub could read.") from error
-
-
-def _numbers(model_index: list[dict[str, Any]] | None) -> list[EvalResult]:
-    return model_index_to_eval_results(model_index)[1] if model_index else []
 
 
 def _written(folder: Path, found: Iterable[Result], address: str) -> str:

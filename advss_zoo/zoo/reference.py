@@ -1,49 +1,181 @@
-"""What people call a checkpoint: NAME, NAME.TAG, A+B, hf://ORG/REPO, or a path. Imports no torch.
+"""What a reference to a model means. No other module decides that; importing this imports no torch.
 
-A name of the zoo comes first, then what lies under this path, then a run of that name in ./runs.
+| kind | written as | for example |
+|---|---|---|
+| hub | `hf://ORG/REPO[@REVISION]` | `hf://advss-zoo/p1f4.mini@v0.1.0` |
+| zoo | NAME, NAME.TAG of the zoo | `p1f4`, `p1f4.mini` |
+| folder | the folder of a checkpoint or a run, or its model.safetensors | `runs/mine.mini`, `./mine` |
+| onnx | a path that ends in .onnx | `model.onnx` |
+| file | any other file of weights, which is refused with a reason when it is opened | `weights.pt` |
+| ensemble | several references joined by + | `p1f4+my.module:factory` |
+| run | the name of a run in ./runs | `mine.mini`, `mine` |
+| factory | package.module:function, which returns a torch module | `my.module:factory` |
+
+The first row that fits is what is meant.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal, NoReturn
 
-from advss_zoo.errors import CheckpointError, UsageError
-from advss_zoo.zoo import WEIGHTS, index, runs, sources
+from advss_zoo.data.folder.names import is_image
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.zoo import CONFIG, WEIGHTS, index, names, runs, snapshot
+
+Kind = Literal["hub", "zoo", "folder", "onnx", "file", "ensemble", "run", "factory"]
+
+ONNX = ".onnx"
+OF_WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl")
+_FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
-def as_path(reference: str) -> Path | None:
-    """The path that a reference is; None if it is a name or an address.
+@dataclass(frozen=True)
+class Reference:
+    """One model, or an ensemble of several.
+
+    Attributes:
+        text: as it was written.
+        name: of a checkpoint of the zoo without its tag, of a run, or ORG/REPO on the Hub.
+        revision: of a repository on the Hub.
+        path: the checkpoint's folder, of a run that which it stands for, or the file.
+        members: of an ensemble.
+        shadowed: a run or folder of the same name as the checkpoint of the zoo that is meant.
+    """
+
+    kind: Kind
+    text: str
+    name: str = ""
+    tag: str | None = None
+    revision: str | None = None
+    path: Path | None = None
+    members: tuple[Reference, ...] = ()
+    shadowed: Path | None = None
+
+    @property
+    def parts(self) -> tuple[Reference, ...]:
+        """The members of an ensemble, or the one reference itself."""
+        return self.members or (self,)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_reference(reference: Reference | str | Path, *, beside: Path | None = None) -> Reference:
+    """Find out what is meant by a text or a path, without loading anything.
+
+    Args:
+        reference: a Path is a path, whatever is called like it; a Reference is returned as it is.
+        beside: a folder of runs that come first, before the zoo: a recipe's parent is what was just made there.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it means nothing, several things, or a run that is not finished.
+        CheckpointError: it is a path, and nothing is there.
     """
-    if os.path.exists(reference) and not index.knows(reference):  # noqa: PTH110  whatever the text, it is no error
-        return Path(reference)
+    if isinstance(reference, Reference):
+        return reference
+    found = _at(str(reference)) if isinstance(reference, Path) else _meant(reference, beside)
+    return found or _refuse(reference)
+
+
+def means_model(text: str) -> bool:
+    """Tell whether a text is meant as a model, perhaps a wrong one, where it may be an image or a folder of such."""
+    if is_image(text):
+        return False
     try:
-        sources.parts(reference)
-    except UsageError:
-        if os.sep in reference and not sources.is_address(reference):
-            return Path(reference)
-        raise
-    return None
+        if _meant(text):
+            return True
+    except AdvssError:  # meant as one, with a mistake in it
+        return True
+    return not os.path.lexists(text) and names.is_name(text)
 
 
-def shadowed(reference: str) -> Path | None:
-    """The run in ./runs that has the name of a checkpoint of the zoo, which is then meant."""
-    return runs.find(reference) if index.knows(reference) else None
+def _meant(text: str, beside: Path | None = None) -> Reference | None:
+    """What the first way of reading a text that fits gives: the order is the precedence."""
+    ways: list[Callable[[str], Reference | None]] = [_prefixed, _of_zoo, _at, partial(_ensemble, beside=beside), _run]
+    if beside:
+        ways[1:1] = [_at, partial(_run, where=beside)]
+    return next((found for way in [*ways, _factory] if (found := way(text))), None)
 
 
-def folder(reference: str) -> Path:
-    """The folder of a checkpoint that is no A+B.
+def _prefixed(text: str) -> Reference | None:
+    if "+" in text:
+        return None
+    return next((parse(text) for prefix, parse in _PREFIXES.items() if text.startswith(prefix)), None)
 
-    Raises:
-        UsageError: there is no such checkpoint, or it is that of a run that is not finished.
-        CheckpointError: its weights cannot be had.
-    """
-    path = as_path(reference)
-    if path is None:
-        return sources.fetch(reference).path
-    if not path.exists():
-        raise CheckpointError(f"There is no {path}.", "For a checkpoint of the zoo give its NAME, see `advss list`.")
-    return runs.checkpoint_in(path.parent if path.name == WEIGHTS else path)
+
+def _on_hub(text: str) -> Reference:
+    address = snapshot.parse_repository(text)
+    return Reference("hub", text, address.repository, revision=address.revision)
+
+
+# Notations that begin with what they are.
+_PREFIXES: Mapping[str, Callable[[str], Reference]] = {snapshot.PREFIX: _on_hub}
+
+
+def _of_zoo(text: str) -> Reference | None:
+    if not index.knows(text):
+        return None
+    entry = index.find(text)
+    return Reference("zoo", text, entry.name, entry.tag, shadowed=_shadowed(text))
+
+
+def _shadowed(text: str) -> Path | None:
+    if _holds_checkpoint(Path(text)):
+        return Path(text)
+    try:
+        return runs.find(text)
+    except UsageError:  # several, none of which is meant
+        return None
+
+
+def _holds_checkpoint(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() or runs.is_run(folder)
+
+
+def _at(text: str) -> Reference | None:
+    """What a path leads to; a folder of anything else than a checkpoint or a run is no model."""
+    path = Path(text)
+    there = os.path.lexists(text)  # whatever the text, that is no error
+    if path.suffix.lower() == ONNX and (there or "+" not in text):
+        return Reference("onnx", text, path=path)
+    if not there:
+        return None
+    if path.is_dir():
+        return Reference("folder", text, path=runs.checkpoint_in(path)) if _holds_checkpoint(path) else None
+    if path.name == WEIGHTS and (path.parent / CONFIG).is_file():
+        return Reference("folder", text, path=path.parent)
+    return Reference("file", text, path=path) if path.suffix.lower() in OF_WEIGHTS else None
+
+
+def _ensemble(text: str, beside: Path | None) -> Reference | None:
+    if "+" not in text or os.path.lexists(text):
+        return None
+    return Reference("ensemble", text, members=tuple(parse_reference(part, beside=beside) for part in text.split("+")))
+
+
+def _run(text: str, where: Path = runs.RUNS) -> Reference | None:
+    run = runs.find(text, where)
+    return Reference("run", text, run.name, path=runs.checkpoint_in(run)) if run else None
+
+
+def _factory(text: str) -> Reference | None:
+    return Reference("factory", text, text) if _FACTORY.fullmatch(text) else None
+
+
+def _refuse(reference: str | Path) -> NoReturn:
+    text = str(reference)
+    if os.path.lexists(text):
+        raise UsageError(
+            f"{text} is neither a checkpoint (it has no {CONFIG}) nor a run (no {runs.RECIPE}), nor a file of weights.",
+            "Give the folder of a checkpoint or a run, or a NAME of the zoo (see `advss list`).",
+        )
+    if isinstance(reference, Path) or os.sep in text:
+        raise CheckpointError(f"There is no {text}.", "For a checkpoint of the zoo give its NAME, see `advss list`.")
+    index.find(text)  # says what comes nearest
+    raise AssertionError(f"the zoo knows {text}")

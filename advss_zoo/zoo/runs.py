@@ -1,7 +1,7 @@
 """Runs: the folders that `advss train` and `advss finetune` leave, and the one checkpoint that each stands for.
 
-Of a finished run that is the folder which its recipe ships (`ship`: best-ra, best-ta, average or last), of an
-ensemble's run `ensemble`. Importing this imports no torch.
+Of a finished run that is the folder of the deployed weights (best-ra, best-ta, average or last), which every checkpoint
+in it names; of an ensemble's run it is `ensemble`. Importing this imports no torch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from advss_zoo.errors import CheckpointError, UsageError
-from advss_zoo.files import read_bytes
+from advss_zoo.files import read_json
 from advss_zoo.zoo import CONFIG, names
 
 RUNS = Path("runs")  # where the commands look and write unless they are told otherwise
@@ -19,7 +19,7 @@ CURVES = "curves.png"  # the course of training, in a run and in what was releas
 PLAN = "plan.json"  # of `advss finetune`: what was asked for, and the recipes that came of it
 LAST = "last"  # the folder in a run that is there only once the run is finished
 ENSEMBLE = "ensemble"  # likewise, of an ensemble
-SHIPPED = ("average", "best-ta", "best-ra", LAST)
+PICKS = ("average", "best-ta", "best-ra", LAST)
 
 
 def is_run(folder: Path) -> bool:
@@ -51,7 +51,7 @@ def checkpoint_in(folder: Path) -> Path:
 
     Raises:
         UsageError: the run is not finished.
-        CheckpointError: its recipe does not say what it ships.
+        CheckpointError: its last checkpoint does not say which weights are deployed.
     """
     if not is_run(folder):
         return folder
@@ -61,21 +61,14 @@ def checkpoint_in(folder: Path) -> Path:
         again = f"advss train {folder / RECIPE} --out {folder} --resume"
         asked = "the command that began it, and --resume" if (folder / PLAN).is_file() else again
         raise UsageError(f"The run {folder} is not finished.", f"Go on with it: {asked}")
-    return folder / shipped(folder / RECIPE)
+    return folder / _deployed(folder / LAST / CONFIG)
 
 
-def shipped(path: Path) -> str:
-    """Which folder of its run a recipe makes the checkpoint.
-
-    Raises:
-        AdvssError: the file is not a recipe, or names no such folder.
-    """
-    from advss_zoo import plain_yaml  # PyYAML is none of what torch.hub asks people to install
-
+def _deployed(config: Path) -> str:
     try:
-        found = plain_yaml.read(read_bytes(path, plain_yaml.MOST_BYTES))["ship"]
-    except (ValueError, LookupError, TypeError) as error:
-        raise CheckpointError(f"{path} is not the recipe of a run.") from error
-    if found not in SHIPPED:
-        raise CheckpointError(f"{path} ships {str(found)[:100]!r}, which is none of {', '.join(SHIPPED)}.")
+        found = read_json(config)["provenance"]["deployed"]
+    except (LookupError, TypeError):
+        found = None
+    if found not in PICKS:
+        raise CheckpointError(f"{config} does not say which weights of the run are deployed ({', '.join(PICKS)}).")
     return str(found)

@@ -1,6 +1,6 @@
-"""Where weights come from: the wheel, the `weights/` of a source checkout, the Hub, or a run of one's own.
+"""Where weights come from: the wheel, the `weights/` of a source checkout, the Hub, or a folder of the user's.
 
-What is the zoo's is checked by sha256. A name that is not the zoo's means the run of that name in ./runs.
+What is the zoo's is checked by sha256.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from pathlib import Path
 from advss_zoo import resources
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.files import explained, sha256_of
-from advss_zoo.zoo import WEIGHTS, ensembles, index, runs, snapshot
+from advss_zoo.zoo import CARD, WEIGHTS, ensembles, index, snapshot
 from advss_zoo.zoo.index import Entry
+from advss_zoo.zoo.reference import Reference, parse_reference
 
 # The folder a checkpoint would have in each source on this machine, in the order of asking; the Hub comes last.
 SOURCES: dict[str, Callable[[Entry], Path]] = {
     "bundled": lambda entry: resources.PACKAGE / "bundled" / entry.full_name,
     "checkout": lambda entry: resources.CHECKOUT / "weights" / entry.full_name,
 }
-HUB, RUN = "hub", "run"
+HUB = "hub"
 
 
 @dataclass(frozen=True)
@@ -37,55 +38,43 @@ class Fetched:
     source: str
 
 
-def parts(name: str) -> list[str]:
-    """What `a+b+c` is put together of; each a name of the zoo or of a run, or the address of a repository.
+def fetch(reference: Reference | str | Path) -> Fetched:
+    """Get the checkpoint folder of a reference onto this machine; of one of the zoo from the first source that has it.
 
     Raises:
-        UsageError: a part is none of these, or a run that is not finished.
-    """
-    found = name.split("+")
-    for part in found:
-        if is_address(part):
-            snapshot.parse_repository(part)
-        else:
-            find(part)
-    return found
-
-
-def find(name: str) -> Entry | Path:
-    """What NAME or NAME.TAG means: a checkpoint of the zoo, else a run in ./runs.
-
-    Raises:
-        UsageError: there is neither, or the run is not finished.
-    """
-    try:
-        return index.find(name)
-    except UsageError:
-        run = runs.find(name)
-        if run is None:
-            raise
-        runs.checkpoint_in(run)
-        return run
-
-
-def is_address(name: str) -> bool:
-    return name.startswith(snapshot.PREFIX)
-
-
-def fetch(name: str) -> Fetched:
-    """The checkpoint folder of NAME or NAME.TAG, from the first source that has the right weights, or of hf://ORG/NAME.
-
-    Raises:
-        UsageError: there is no such checkpoint, or it is a run that is not finished.
+        UsageError: there is no such checkpoint, or it is an ensemble put together on the spot, or no checkpoint folder.
         CheckpointError: no source has it, or what is there has another sha256.
     """
-    if "+" in name:
-        raise UsageError(f"{name} is an ensemble put together on the spot.", "Pull its members one by one.")
-    if is_address(name):
-        return _from_repository(snapshot.parse_repository(name))
-    entry = find(name)
-    if isinstance(entry, Path):
-        return _from_run(entry)
+    reference = parse_reference(reference)
+    if reference.kind == "ensemble":
+        raise UsageError(f"{reference} is an ensemble put together on the spot.", "Give its members one by one.")
+    if reference.kind == "zoo":
+        return _from_zoo(index.find(reference.text))
+    if reference.kind == "hub":
+        owner, _, name = reference.name.partition("/")
+        return _from_repository(snapshot.Address(owner, name, reference.revision))
+    if reference.path is None or not reference.path.is_dir():
+        raise UsageError(f"{reference} is not a checkpoint folder.", "Give a NAME of the zoo, a run or a folder.")
+    return Fetched(reference.name or str(reference.path), reference.path, _sha256_of(reference.path), reference.kind)
+
+
+def card(reference: Reference) -> str:
+    """Return the card of a checkpoint, in Markdown.
+
+    Raises:
+        UsageError: it is not a checkpoint.
+        CheckpointError: its folder holds no card.
+    """
+    if reference.kind == "zoo":
+        return index.card(reference.text)
+    path = fetch(reference).path / CARD
+    if not path.is_file():
+        raise CheckpointError(f"{reference} has no card: {path} does not exist.")
+    with explained("read", path):
+        return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _from_zoo(entry: Entry) -> Fetched:
     refused = []
     for source, folder_of in SOURCES.items():
         folder = folder_of(entry)
@@ -107,14 +96,6 @@ def fetch(name: str) -> Fetched:
     )
 
 
-def _from_run(run: Path) -> Fetched:
-    folder = runs.checkpoint_in(run)
-    found = _sha256_in(folder)
-    if found is None:
-        raise CheckpointError(f"{folder} holds no checkpoint: it has no {WEIGHTS}.")
-    return Fetched(run.name, folder, found, RUN)
-
-
 def _from_hub(entry: Entry, published: snapshot.Snapshot) -> Fetched:
     from advss_zoo.zoo import hub
 
@@ -130,10 +111,18 @@ def _from_repository(address: snapshot.Address) -> Fetched:
 
     there = hub.resolve(address)
     folder = hub.fetch(there)
+    return Fetched(str(there), folder, _sha256_of(folder, str(there)), HUB)
+
+
+def _sha256_of(folder: Path, called: str = "") -> str:
+    """
+    Raises:
+        CheckpointError: there are no weights.
+    """
     found = _sha256_in(folder)
     if found is None:
-        raise CheckpointError(f"{there} holds no checkpoint: it has no {WEIGHTS}.")
-    return Fetched(str(there), folder, found, HUB)
+        raise CheckpointError(f"{called or folder} holds no checkpoint: it has no {WEIGHTS}.")
+    return found
 
 
 def _sha256_in(folder: Path) -> str | None:

@@ -7,18 +7,18 @@ import sys
 import choices
 import pytest
 
-from advss_zoo.attacks import autoattack
+from advss_zoo.attacks import autoattack_driver as driver
 
 
 @pytest.mark.parametrize("section", choices.SECTIONS)
 def test_a_section_prints_its_table(
     section: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quick = autoattack.constants
+    quick = driver.constants
     monkeypatch.setattr(choices, "ROUNDS", 1)
     monkeypatch.setattr(choices, "MOST_IMAGES", 8)
     monkeypatch.setattr(
-        autoattack, "constants", lambda *constants, iterations, queries: quick(*constants, iterations=2, queries=4)
+        driver, "constants", lambda *constants, iterations, queries: quick(*constants, iterations=2, queries=4)
     )
     monkeypatch.setattr(sys, "argv", ["choices.py", "p1f4.mini", "--only", section, "--images", "4"])
     choices.main()

@@ -65,10 +65,8 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_what_is_wrong_is_said_before_a_model_is_loaded(
     arguments: list[str], says: str, advss: Advss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from advss_zoo.cli import eval
-
-    monkeypatch.setattr(eval, "_load", lambda *_: pytest.fail("a model was loaded"))
-    status, stdout, stderr = advss("eval", *arguments, "--model", "some:thing")
+    monkeypatch.setattr("advss_zoo.zoo.open.open_model", lambda *_: pytest.fail("a model was loaded"))
+    status, stdout, stderr = advss("eval", "some:thing", *arguments)
     assert (status, stdout) == (2, "")
     assert says in stderr
     assert not Path("runs").exists()
@@ -79,14 +77,14 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
     ["no_such_module:build", "json:no_such_function", "os:getcwd", "no-such-folder", "nowhere.safetensors", "a.pt"],
 )
 def test_a_model_that_cannot_be_had_is_a_sentence(model: str, advss: Advss) -> None:
-    status, stdout, stderr = advss("eval", "--model", model, "--limit", "8")
+    status, stdout, stderr = advss("eval", model, "--limit", "8")
     assert status in (1, 2)
     assert stdout == ""
     assert "Unexpected" not in stderr
 
 
 def test_json_is_one_document_whatever_the_model_prints(model: str, advss: Advss) -> None:
-    outcome = advss("eval", "--model", model, "--attack", "clean, pgd2", "--limit", "16", "--json")
+    outcome = advss("eval", model, "--attack", "clean, pgd2", "--limit", "16", "--json")
     assert outcome.status == 0
     assert "this model is talkative" in outcome.stderr
     document = outcome.json
@@ -97,7 +95,7 @@ def test_json_is_one_document_whatever_the_model_prints(model: str, advss: Advss
     assert (clean["protocol"], attacked["protocol"]) == ("clean", "pgd2")
     assert clean["ra"] is None
     assert attacked["constants"]["eps"] == 8 / 255
-    assert attacked["command"].startswith("advss eval --model")
+    assert attacked["command"].startswith("advss eval")
     assert 0 <= attacked["ra"] <= attacked["ta"] <= 1
     assert attacked["ra_ci95"][0] <= attacked["ra"] <= attacked["ra_ci95"][1]
     for result in document["results"]:
@@ -106,7 +104,7 @@ def test_json_is_one_document_whatever_the_model_prints(model: str, advss: Advss
 
 
 def test_in_a_pipe_the_table_is_all_there_is_on_stdout(model: str, advss: Advss) -> None:
-    status, stdout, stderr = advss("eval", "--model", model, "--attack", "clean", "--limit", "16", "--out", "mine")
+    status, stdout, stderr = advss("eval", model, "--attack", "clean", "--limit", "16", "--out", "mine")
     assert status == 0
     heading, row = (line.split("\t") for line in stdout.splitlines())
     assert heading == ["model", "data", "n", "protocol", "TA", "RA", "RA 95%", "images/s"]
@@ -117,7 +115,7 @@ def test_in_a_pipe_the_table_is_all_there_is_on_stdout(model: str, advss: Advss)
 
 
 def test_the_same_command_again_gives_the_same_result_at_once(model: str, advss: Advss) -> None:
-    arguments = ["eval", "--model", model, "--attack", "pgd2", "--limit", "16", "--json"]
+    arguments = ["eval", model, "--attack", "pgd2", "--limit", "16", "--json"]
     assert advss(*arguments).json == advss(*arguments).json
 
 
@@ -138,7 +136,7 @@ def test_another_forward_with_the_same_weights_is_another_model(
     advss: Advss, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    arguments = ["eval", "--model", "scaled_model:build", "--attack", "clean", "--limit", "8", "--json"]
+    arguments = ["eval", "scaled_model:build", "--attack", "clean", "--limit", "8", "--json"]
 
     def run(factor: str) -> Any:
         monkeypatch.delitem(sys.modules, "scaled_model", raising=False)
@@ -154,7 +152,7 @@ def test_another_forward_with_the_same_weights_is_another_model(
 
 def test_other_constants_go_to_another_folder(model: str, advss: Advss) -> None:
     places = {
-        advss("eval", "--model", model, "--attack", "pgd1", "--limit", "8", *more, "--json").json["results"][0]["out"]
+        advss("eval", model, "--attack", "pgd1", "--limit", "8", *more, "--json").json["results"][0]["out"]
         for more in ([], ["--eps", "4/255"], ["--norm", "l2"], ["--restarts", "2"], ["--seed", "1"])
     }
     assert len(places) == 5
@@ -163,7 +161,7 @@ def test_other_constants_go_to_another_folder(model: str, advss: Advss) -> None:
 
 def test_a_constant_is_for_the_protocols_that_have_it(model: str, advss: Advss) -> None:
     arguments = ["--attack", "pgd1,clean,fab-t", "--eps", "4/255", "--restarts", "2", "--save-adv", "--limit", "2"]
-    pgd, clean, fab = advss("eval", "--model", model, *arguments, "--json").json["results"]
+    pgd, clean, fab = advss("eval", model, *arguments, "--json").json["results"]
     assert (pgd["constants"]["eps"], pgd["constants"]["restarts"]) == (4 / 255, 2)
     assert clean["constants"] == {"name": "clean", "label": "clean", "version": 1}
     assert fab["constants"]["label"] == "fab-t (linf, eps 4/255)"
@@ -177,7 +175,7 @@ def test_images_that_an_attack_cannot_take_are_refused_before_any_other_runs(mod
         for shade in range(4):
             Image.new("RGB", (40, 40), (shade, label, 0)).save(Path("photos", name, f"{shade}.png"))
     arguments = ["--data", "./photos", "--whole", "--image-size", "40", "--attack", "clean,unforeseen-snow-eps1"]
-    status, stdout, stderr = advss("eval", "--model", model, *arguments, "--out", "mine")
+    status, stdout, stderr = advss("eval", model, *arguments, "--out", "mine")
     assert (status, stdout) == (2, "")
     assert "snow is for images with sides that are multiples of 32, but these are 40x40." in stderr
     assert "Choose --image-size 32 or 64." in stderr
@@ -186,7 +184,7 @@ def test_images_that_an_attack_cannot_take_are_refused_before_any_other_runs(mod
 
 def test_every_look_at_test_images_is_logged(model: str, advss: Advss) -> None:
     for attack in ("clean", "pgd1"):
-        assert advss("eval", "--model", model, "--attack", attack, "--limit", "8").status == 0
+        assert advss("eval", model, "--attack", attack, "--limit", "8").status == 0
     first, second = map(json.loads, Path("runs/test-evaluations.jsonl").read_text().splitlines())
     assert (first["data"], first["split"], first["n"], first["protocol"]) == ("cifar10-1k", "test", 8, "clean")
     assert second["protocol"] == "pgd1"
@@ -194,21 +192,10 @@ def test_every_look_at_test_images_is_logged(model: str, advss: Advss) -> None:
 
 def test_a_folder_that_cannot_be_written_to_only_leaves_no_log(model: str, advss: Advss) -> None:
     Path("runs").write_text("in the way")
-    outcome = advss("eval", "--model", model, "--attack", "clean", "--limit", "8", "--out", "mine")
+    outcome = advss("eval", model, "--attack", "clean", "--limit", "8", "--out", "mine")
     assert outcome.status == 0
     assert "not noted in runs/test-evaluations.jsonl" in outcome.stderr
     assert Path("mine/clean/result.json").exists()
-
-
-def test_only_checkpoints_of_the_zoo_have_its_paper(monkeypatch: pytest.MonkeyPatch) -> None:
-    from advss_zoo.cli import eval
-    from advss_zoo.zoo import runs
-
-    monkeypatch.setattr(runs, "find", lambda name: Path("runs", name))
-    monkeypatch.setattr(runs, "checkpoint_in", lambda run: run)
-    assert eval._is_of_the_zoo("p1f4+selfie-p3f4.mini")
-    for stranger in (None, "mine", "p1f4+mine", "hf://someone/mine", "p1f4+hf://someone/mine"):
-        assert not eval._is_of_the_zoo(stranger)
 
 
 # AutoAttack. At an eps of 1/2 the first attack breaks all images, and nothing is left for the others to do.
@@ -216,7 +203,7 @@ EASY = ["--attack", "autoattack", "--eps", "1/2", "--limit", "32"]
 
 
 def test_autoattack_is_a_table_row_and_tells_of_each_attack(model: str, advss: Advss) -> None:
-    status, stdout, stderr = advss("eval", "--model", model, *EASY)
+    status, stdout, stderr = advss("eval", model, *EASY)
     assert status == 0
     heading, row = (line.split("\t") for line in stdout.splitlines())
     found = dict(zip(heading, row, strict=True))
@@ -227,7 +214,7 @@ def test_autoattack_is_a_table_row_and_tells_of_each_attack(model: str, advss: A
 
 
 def test_autoattack_as_json_has_details_and_leaves_what_was_asked_for(model: str, advss: Advss) -> None:
-    outcome = advss("eval", "--model", model, *EASY, "--save-adv", "--quantize", "--json")
+    outcome = advss("eval", model, *EASY, "--save-adv", "--quantize", "--json")
     (result,) = outcome.json["results"]
     assert result["protocol"] == "autoattack"
     assert [attack["name"] for attack in result["details"]["attacks"]] == ["apgd-ce", "apgd-t", "fab-t", "square"]
@@ -236,35 +223,35 @@ def test_autoattack_as_json_has_details_and_leaves_what_was_asked_for(model: str
     assert {path.name for path in Path(result["out"]).iterdir()} == {
         *("result.json", "verdicts.npz", "adversarial.safetensors", "adversarial.pt")
     }
-    again = advss("eval", "--model", model, *EASY, "--save-adv", "--quantize", "--json")
+    again = advss("eval", model, *EASY, "--save-adv", "--quantize", "--json")
     assert again.json == outcome.json
-    plain = advss("eval", "--model", model, *EASY, "--json").json["results"][0]
+    plain = advss("eval", model, *EASY, "--json").json["results"][0]
     assert plain["out"] != result["out"], "another measurement"
 
 
 def test_images_that_were_not_kept_are_a_sentence(model: str, advss: Advss) -> None:
-    assert advss("eval", "--model", model, *EASY).status == 0
-    status, stdout, stderr = advss("eval", "--model", model, *EASY, "--save-adv")
+    assert advss("eval", model, *EASY).status == 0
+    status, stdout, stderr = advss("eval", model, *EASY, "--save-adv")
     assert (status, stdout) == (2, "")
     assert "kept no adversarial images.\nChoose another --out" in stderr
 
 
 def test_several_attacks_at_once_and_in_l1(model: str, advss: Advss) -> None:
-    attacks = advss("eval", "--model", model, "--attack", "apgd-ce,square,clean", *EASY[2:], "--json").json["results"]
+    attacks = advss("eval", model, "--attack", "apgd-ce,square,clean", *EASY[2:], "--json").json["results"]
     assert [result["protocol"] for result in attacks] == ["apgd-ce", "square", "clean"]
     arguments = ["--attack", "apgd-ce", "--norm", "l1", "--eps", "900", "--limit", "32"]
-    (result,) = advss("eval", "--model", model, *arguments, "--json").json["results"]
+    (result,) = advss("eval", model, *arguments, "--json").json["results"]
     assert (result["constants"]["norm"], result["constants"]["eps"]) == ("l1", 900)
 
 
 def test_a_flag_is_a_warning(model: str, advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
-    from advss_zoo.attacks import autoattack
+    from advss_zoo.attacks import autoattack_driver as driver
 
-    run = autoattack.run
+    run = driver.run
 
     def only_square(name: str, net: Any, x: Any, y: Any, **more: Any) -> Any:
         return run(name, net, x, y, **more) if name == "square" else x
 
-    monkeypatch.setattr(autoattack, "run", only_square)
-    _, _, stderr = advss("eval", "--model", model, *EASY)
+    monkeypatch.setattr(driver, "run", only_square)
+    _, _, stderr = advss("eval", model, *EASY)
     assert "Warning: Square, which uses no gradient, broke" in stderr

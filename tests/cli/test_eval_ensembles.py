@@ -86,7 +86,7 @@ def _models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_transfer_is_a_row_and_says_who_fools_whom(advss: Advss) -> None:
-    status, stdout, stderr = advss("eval", "--model", "made_up_models:ensemble", "--attack", "transfer", *QUICK)
+    status, stdout, stderr = advss("eval", "made_up_models:ensemble", "--attack", "transfer", *QUICK)
     assert status == 0
     heading, row = (line.split("\t") for line in stdout.splitlines())
     assert dict(zip(heading, row, strict=True))["protocol"] == "transfer (linf, eps 1/255)"
@@ -99,7 +99,7 @@ def test_transfer_is_a_row_and_says_who_fools_whom(advss: Advss) -> None:
 
 
 def test_ensemble_worst_tells_what_each_attack_does_first_and_alone(advss: Advss) -> None:
-    arguments = ["eval", "--model", "made_up_models:ensemble", "--attack", "ensemble-worst", *QUICK]
+    arguments = ["eval", "made_up_models:ensemble", "--attack", "ensemble-worst", *QUICK]
     outcome = advss(*arguments, "--json")
     (result,) = outcome.json["results"]
     details = result["details"]
@@ -118,8 +118,8 @@ def test_checkpoints_joined_by_plus_go_by_their_names(advss: Advss) -> None:
 
 
 def test_models_of_ones_own_and_checkpoints_are_one_ensemble(advss: Advss) -> None:
-    own = ["--model", "made_up_models:member", "--model", "made_up_models:other"]
-    outcome = advss("eval", "p1f4", *own, "--attack", "transfer", *QUICK, "--json")
+    own = "p1f4+made_up_models:member+made_up_models:other"
+    outcome = advss("eval", own, "--attack", "transfer", *QUICK, "--json")
     (result,) = outcome.json["results"]
     names = ["p1f4.mini", "made_up_models:member", "made_up_models:other"]
     assert result["details"]["transfer"]["sources"] == names
@@ -137,7 +137,7 @@ def test_models_of_ones_own_and_checkpoints_are_one_ensemble(advss: Advss) -> No
 def test_namesakes_in_an_ensemble_are_told_apart_by_their_weights(advss: Advss) -> None:
     for seed in (1, 2):
         saved_classifier(Path(f"run{seed}"), seed)
-    outcome = advss("eval", "--model", "run1", "--model", "run2", "--attack", "transfer", *QUICK, "--json")
+    outcome = advss("eval", "run1+run2", "--attack", "transfer", *QUICK, "--json")
     (result,) = outcome.json["results"]
     digests = [checkpoint.read_config(Path(f"run{seed}")).sha256 or "" for seed in (1, 2)]
     assert result["details"]["transfer"]["sources"] == [f"tiny.test ({digest[:7]})" for digest in digests]
@@ -145,18 +145,18 @@ def test_namesakes_in_an_ensemble_are_told_apart_by_their_weights(advss: Advss) 
 
 def test_models_that_know_different_classes_are_no_ensemble(advss: Advss) -> None:
     saved_classifier(Path("mine"), 1, tuple("abcdefghij"))
-    status, _, stderr = advss("eval", "p1f4", "--model", "mine", "--attack", "transfer", *QUICK)
+    status, _, stderr = advss("eval", "p1f4+mine", "--attack", "transfer", *QUICK)
     assert status == 2
     assert "These models know different classes, so they make no ensemble: p1f4.mini airplane," in stderr
 
 
 @pytest.mark.parametrize("attack", ["transfer", "ensemble-worst"])
 def test_a_single_model_is_refused_before_other_attacks_run(attack: str, advss: Advss) -> None:
-    status, stdout, stderr = advss("eval", "--model", "made_up_models:member", "--attack", f"pgd2,{attack}", *QUICK)
+    status, stdout, stderr = advss("eval", "made_up_models:member", "--attack", f"pgd2,{attack}", *QUICK)
     assert (status, stdout) == (2, "")
     error, hint = stderr.splitlines()[-2:]
     assert error.startswith(f"Error: {attack} is for an ensemble of at least two models")
-    assert hint == "Join names by +, for example `advss eval p1f4+selfie-p3f4`; add models of your own by --model."
+    assert hint == "Join models by +, for example `advss eval p1f4+selfie-p3f4`."
     assert not Path("runs").exists()
 
 
@@ -176,16 +176,16 @@ def test_the_same_checkpoint_twice_is_refused(advss: Advss) -> None:
     ],
 )
 def test_models_that_make_a_number_meaningless_are_a_sentence(model: str, says: str, advss: Advss) -> None:
-    status, stdout, stderr = advss("eval", "--model", f"made_up_models:{model}", "--attack", "pgd20", *QUICK)
+    status, stdout, stderr = advss("eval", f"made_up_models:{model}", "--attack", "pgd20", *QUICK)
     assert (status, stdout) == (1, "")
     assert says in stderr
     assert not list(Path("runs").rglob("result.json"))
 
 
 def test_autoattack_measures_what_has_no_gradient_and_warns(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
-    from advss_zoo.attacks import autoattack
+    from advss_zoo.attacks import autoattack_driver as driver
 
-    monkeypatch.setattr(autoattack, "run", lambda name, net, x, y, **more: x)
-    outcome = advss("eval", "--model", "made_up_models:rounded", "--attack", "autoattack", "--limit", "8")
+    monkeypatch.setattr(driver, "run", lambda name, net, x, y, **more: x)
+    outcome = advss("eval", "made_up_models:rounded", "--attack", "autoattack", "--limit", "8")
     assert outcome.status == 0
     assert "Warning: 8 of 8 images have a gradient of exactly 0" in outcome.stderr

@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from deploy import onnx_files
 from deploy.no_torch import without_torch
 from PIL import Image
 
-from advss_zoo.deploy.export import describe
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.zoo.load import Loaded
+from advss_zoo.training import recipe
 
 Advss = Callable[..., Any]
 
@@ -50,7 +48,7 @@ def test_a_checkpoint_is_exported_and_used_without_torch(advss: Advss) -> None:
         (["--mode", "f3", "--norm", "l2"], (None, None)),
     ],
 )
-def test_what_fine_tuning_was_against_is_what_the_file_says(
+def test_what_fine_tuning_is_against_is_what_was_asked_for(
     asked: list[str], threat: tuple[str, float] | tuple[None, None], tmp_path: Path, advss: Advss
 ) -> None:
     for label in ("cat", "ship"):
@@ -60,8 +58,8 @@ def test_what_fine_tuning_was_against_is_what_the_file_says(
     planned = advss("finetune", "--data", "images", "--device", "cpu", "--dry-run", *asked)
     assert planned.status == 0, planned.stderr
     (tmp_path / "recipe.yaml").write_text(planned.stdout)
-    known = describe(Loaded(torch.nn.Identity(), "mine", "0" * 64, ("cat", "ship"), 32), [tmp_path])
-    assert (known.norm, known.eps) == threat
+    watched = recipe.load(tmp_path / "recipe.yaml").threat
+    assert ((watched.norm, watched.eps) if watched else (None, None)) == threat
 
 
 @pytest.mark.parametrize(
@@ -93,7 +91,7 @@ def test_black_boxes_measure_an_onnx_file(tmp_path: Path, advss: Advss) -> None:
             Path("colours", label).mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (8 + number, 20), colour).save(Path("colours", label, f"{number}.png"))
     onnx_files.write(tmp_path / "model.onnx")
-    outcome = advss("eval", "--model", "model.onnx", "--attack", "clean", "--data", "./colours", "--whole", "--json")
+    outcome = advss("eval", "model.onnx", "--attack", "clean", "--data", "./colours", "--whole", "--json")
     assert outcome.status == 0
     assert "onnxruntime computes on the CPU." in outcome.stderr
     document = outcome.json
@@ -106,7 +104,7 @@ def test_verdicts_on_kept_adversarial_images_are_pytorchs(advss: Advss) -> None:
     kept = advss("eval", "p1f4.mini", "--attack", "pgd3", "--limit", "32", "--save-adv", "--json").json["results"][0]
     file = Path(kept["out"]) / "adversarial.safetensors"
     advss("export", "p1f4.mini", "--to", "model.onnx")
-    outcome = advss("eval", "--model", "model.onnx", "--adversarial", str(file), "--limit", "32", "--json")
+    outcome = advss("eval", "model.onnx", "--adversarial", str(file), "--limit", "32", "--json")
     assert outcome.status == 0, outcome.stderr
     (result,) = outcome.json["results"]
     assert result["constants"]["label"] == "saved pgd3 on p1f4.mini"
@@ -116,15 +114,15 @@ def test_verdicts_on_kept_adversarial_images_are_pytorchs(advss: Advss) -> None:
     np.testing.assert_array_equal(now.clean_prediction, then.clean_prediction)
     np.testing.assert_array_equal(now.attacked_prediction, then.attacked_prediction)
     assert 0 < then.ra_hits < then.ta_hits  # type: ignore[operator]
-    too_many = advss("eval", "--model", "model.onnx", "--adversarial", str(file), "--limit", "40")
+    too_many = advss("eval", "model.onnx", "--adversarial", str(file), "--limit", "40")
     assert (too_many.status, "none of them of image 32" in too_many.stderr) == (2, True)
-    refused = advss("eval", "--model", "model.onnx", "--adversarial", "model.onnx")
+    refused = advss("eval", "model.onnx", "--adversarial", "model.onnx")
     assert (refused.status, "holds no adversarial images" in refused.stderr) == (2, True)
 
 
 def test_a_file_of_others_is_held_to_the_classes_of_the_data(tmp_path: Path, advss: Advss) -> None:
     onnx_files.write(tmp_path / "others.onnx", {}, shape=("n", 3, 32, 32), classes="k")
-    outcome = advss("eval", "--model", "others.onnx", "--attack", "clean", "--limit", "8")
+    outcome = advss("eval", "others.onnx", "--attack", "clean", "--limit", "8")
     assert outcome.status == 2
     assert "knows 3 classes, but cifar10-1k has 10" in outcome.stderr
 
@@ -132,10 +130,10 @@ def test_a_file_of_others_is_held_to_the_classes_of_the_data(tmp_path: Path, adv
 @pytest.mark.parametrize("attack", [[], ["--attack", "clean,pgd20"], ["--attack", "autoattack"], ["--attack", "fab-t"]])
 def test_attacks_by_gradient_are_refused_before_any_work(attack: list[str], tmp_path: Path, advss: Advss) -> None:
     onnx_files.write(tmp_path / "model.onnx")
-    status, stdout, stderr = advss("eval", "--model", "model.onnx", *attack)
+    status, stdout, stderr = advss("eval", "model.onnx", *attack)
     assert (status, stdout) == (2, "")
-    error, hint = stderr.splitlines()
-    assert error.endswith("follows the gradient of a model, and model.onnx has none.")
+    error, hint = stderr.splitlines()[-2:]
+    assert error.endswith("follows the gradient of a model, and colours.tiny.onnx has none.")
     assert "--attack clean, square or corruptions" in hint
     assert not Path("runs").exists()
 
@@ -144,7 +142,7 @@ def test_attacks_by_gradient_are_refused_before_any_work(attack: list[str], tmp_
 def test_a_file_that_is_no_model_is_a_sentence(content: bytes | None, advss: Advss) -> None:
     if content is not None:
         Path("model.onnx").write_bytes(content)
-    for arguments in (["eval", "--model", "model.onnx", "--attack", "clean"], ["predict", "model.onnx", "x.png"]):
+    for arguments in (["eval", "model.onnx", "--attack", "clean"], ["predict", "model.onnx", "x.png"]):
         Image.new("RGB", (8, 8)).save("x.png")
         status, stdout, stderr = advss(*arguments)
         assert (status, stdout) == (1, "")

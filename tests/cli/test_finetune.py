@@ -87,12 +87,12 @@ def test_from_a_folder_to_a_checkpoint_with_a_card(images: Path, trunk: Path, ad
     for part in ("| cat |", "Confusion", "16x16", "8/255", "18 images were trained on"):
         assert part in card
     # What it printed, `eval` prints again: the same images, the same verdicts.
-    again = advss("eval", "--model", str(path), "--data", "images", "--json")
+    again = advss("eval", str(path), "--data", "images", "--json")
     assert again.status == 0, again.stderr
     assert again.json["data"]["content_sha256"] == result["data"]["content_sha256"]
     assert (again.json["results"][0]["ta"], again.json["results"][0]["ra"]) == (result["ta"], result["ra"])
     assert again.json["results"][0]["verdicts"] == result["verdicts"]
-    whole = advss("eval", "--model", str(path), "--data", "images", "--whole", "--attack", "clean", "--json")
+    whole = advss("eval", str(path), "--data", "images", "--whole", "--attack", "clean", "--json")
     assert whole.json["data"]["n"] == 24
 
 
@@ -101,7 +101,7 @@ def test_what_came_out_goes_by_its_name(images: Path, trunk: Path, advss: Advss)
     done = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json").json
     name, run = "images-tiny-p3f4", Path("runs/images-tiny-p3f4.test")
     sha256 = checkpoint.read_config(run / "best-ra").sha256
-    for said in ([name], [f"{name}.test"], ["--model", str(run)]):
+    for said in ([name], [f"{name}.test"], [str(run)]):
         again = advss("eval", *said, "--data", "images", "--attack", "clean", "--json")
         assert again.status == 0, again.stderr
         assert again.json["model"] | {"name": ""} == done["results"][0]["model"] | {"name": ""}
@@ -154,16 +154,16 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(
 ) -> None:
     command = ["finetune", "--data", "images", "--from", "trunk", *QUICK]
     assert advss(*command, "--out", "runs/one").status == 0
-    real = trainer.Trainer._train_step
+    real = trainer.Trainer.train_step
 
     def stop(self: trainer.Trainer) -> torch.Tensor:
-        if self.step == 3:
+        if self.state.step == 3:
             raise KeyboardInterrupt
         return real(self)
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "SAVE_EVERY", -1.0)
-        patch.setattr(trainer.Trainer, "_train_step", stop)
+        patch.setattr(trainer.Trainer, "train_step", stop)
         broken = advss(*command, "--out", "runs/two")
     assert broken.status == 130
     assert "with --resume to go on" in broken.stderr
@@ -255,6 +255,18 @@ def test_an_ensembles_folder_becomes_another_that_every_command_takes(
     assert len(further.json["recipes"]) == 2
 
 
+def test_a_run_teaches_the_next_one(images: Path, trunk: Path, advss: Advss) -> None:
+    first = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json").json
+    options = ["--from", "trunk", "--teacher", first["name"], "--objective", "rslad", "--out", "runs/pupil"]
+    outcome = advss("finetune", "--data", "images", *options, *QUICK, "--json")
+    assert outcome.status == 0, outcome.stderr
+    made = checkpoint.read_config(Path(outcome.json["path"])).provenance
+    assert made is not None
+    assert made.teacher == first["name"]
+    assert made.teacher_sha256 == checkpoint.read_config(Path(first["path"])).sha256
+    assert f"It learned the soft labels of {first['name']}." in Path(outcome.json["card"]).read_text()
+
+
 def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path, advss: Advss) -> None:
     outcome = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--mode", "f3", "--dry-run")
     assert outcome.status == 0
@@ -278,6 +290,9 @@ def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path,
         (["--data", "images", "--budget", "10m", "--epochs", "3"], "both say how long"),
         (["--data", "images", "--eps", "9"], "more than all of a pixel's range"),
         (["--data", "images", "--objective", "trades", "--mode", "f3"], "needs an adversary"),
+        (["--data", "images", "--objective", "rslad"], "rslad learns a teacher's soft labels. Add --teacher NAME."),
+        (["--data", "images", "--teacher", "nothing"], "'nothing' is neither a checkpoint of the zoo nor a run"),
+        (["--data", "images", "--teacher", "p1f4"], "has the classes airplane, automobile, bird and 7 more"),
         (["--data", "images", "--from", "nothing-p3"], "There is no checkpoint 'nothing-p3'"),
         (["--data", "images", "--from", "scratch", "--mode", "f2"], "f2 trains the head alone"),
         (["--data", "images", "--image-size", "4"], "--image-size"),
@@ -414,7 +429,7 @@ class TestEval:
             "    return torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), pool, torch.nn.Flatten())\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
-        command = ["eval", "--model", "my_two_classes:build", "--data", "images", "--attack", "clean"]
+        command = ["eval", "my_two_classes:build", "--data", "images", "--attack", "clean"]
         status, _, stderr = advss(*command)
         assert (status, "Add --image-size N" in stderr) == (2, True)
         status, _, stderr = advss(*command, "--image-size", "24")

@@ -40,7 +40,7 @@ def test_a_classifier(file: Path, advss: Advss) -> None:
         "Not weights, left out: epoch.",
         "The file holds no normalisation; its constants are taken to be ImageNet's.",
         "Its 3 classes are taken to be 0 to 2; --classes names others.",
-        "Evaluate it: advss eval --model imported/my-best-1",
+        "Evaluate it: advss eval imported/my-best-1",
     ]
     assert checkpoint.load(Path("imported/my-best-1"))[1].full_name == "my-best-1.imported"
 

@@ -64,7 +64,7 @@ def _wait_for(process: subprocess.Popen[str], text: str, times: int = 1) -> None
 
 @pytest.mark.parametrize("imported", [1, 300])
 def test_ctrl_c_while_torch_is_imported(imported: int, start: Start) -> None:
-    process = start("eval", "--model", "some:thing", PYTHONPROFILEIMPORTTIME="1")  # a line on stderr for every import
+    process = start("eval", "some:thing", PYTHONPROFILEIMPORTTIME="1")  # a line on stderr for every import
     _wait_for(process, " torch.", times=imported)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
@@ -76,7 +76,7 @@ def test_ctrl_c_while_torch_is_imported(imported: int, start: Start) -> None:
 def test_ctrl_c_while_a_command_works(start: Start, tmp_path: Path) -> None:
     model = tmp_path / "slow_model.py"
     model.write_text("import time\ndef build():\n    print('building', flush=True)\n    time.sleep(60)\n")
-    process = start("eval", "--model", "slow_model:build", PYTHONPATH=f"{ROOT}:{tmp_path}")
+    process = start("eval", "slow_model:build", PYTHONPATH=f"{ROOT}:{tmp_path}")
     _wait_for(process, "building")
     for _ in range(5):  # an impatient person
         process.send_signal(signal.SIGINT)

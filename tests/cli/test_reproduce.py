@@ -34,7 +34,7 @@ STEP = {"name", "action", "command", "obstacle", "protocol", "pick", "seconds"}
 @pytest.fixture(autouse=True)
 def _all_takes_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "estimate", lambda recipe, device: SimpleNamespace(seconds=5400.0))
-    monkeypatch.setattr(cost, "evaluation", lambda recipe, passes, images, device: 60.0)
+    monkeypatch.setattr(cost, "evaluation", lambda recipe, protocol, images, device: 60.0)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_unforeseen_attacks_stand_one_below_the_other(advss: Advss) -> None:
     assert [row[2:] for row in rows if row[0] == "fog Selfie"] == [["30.00", "100", "1 2 3 4 5 6"]]
     assert [row[2:] for row in rows if row[0] == "snow Jigsaw"] == [["-", "", ""]]
     assert "fog 1, 2, 3, 4, 5, 6: selfie-p3f4.mini over rotation-p3f4.mini +10.00 (" in stderr
-    assert "advss eval --model runs/selfie-p3f4.mini/average --attack unforeseen --data cifar10-1k    # about" in stderr
+    assert "advss eval runs/selfie-p3f4.mini/average --attack unforeseen --data cifar10-1k    # about" in stderr
 
 
 @pytest.mark.usefixtures("_no_cards")
@@ -221,6 +221,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                     data="cifar10",
                     split="train",
                     picked=picked,
+                    deployed=recipe.ship,
                     epochs=3.0,
                 ),
             )
@@ -232,7 +233,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
     four = ImageSet("cifar10", "test", images, np.arange(4), np.arange(4), tuple("abcdefghij"))
     monkeypatch.setattr(trainer, "train", train)
-    monkeypatch.setattr(data, "load", lambda name, split: four)
+    monkeypatch.setattr(data, "load_data", lambda name, split: four)
     monkeypatch.setattr(ours, "TEST_IMAGES", 4)
     monkeypatch.setattr(recipe, "names", lambda: ["p1f3.mini", "p1f4.mini"])
     return seen
@@ -269,7 +270,7 @@ def test_run_measures_what_was_picked_by_ta_and_by_ra(advss: Advss) -> None:
 def test_what_eval_leaves_of_a_pick_is_in_nobodys_way(advss: Advss) -> None:
     trainer.train(recipe.load("p1f4.mini"), Path("runs/p1f4.mini"), resume=True)
     for folder in ("best-ta", "best-ra", "average"):
-        status, _, stderr = advss("eval", "--model", f"runs/p1f4.mini/{folder}", "--data", "cifar10")
+        status, _, stderr = advss("eval", f"runs/p1f4.mini/{folder}", "--data", "cifar10")
         assert status == 0, stderr
     assert sorted(path.name for path in Path("runs/eval").iterdir()) == [
         "p1f4.mini-best-ra-cifar10",

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from advss_zoo.training import cost, recipe, trainer
+from advss_zoo.training import recipe, timing, trainer
+from advss_zoo.training.timing import Seconds
 
 Advss = Callable[..., Any]
 
@@ -18,7 +19,7 @@ Advss = Callable[..., Any]
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed."""
-    monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: 0.001)
+    monkeypatch.setattr(timing, "seconds_per_image", lambda work, part, device: Seconds(0.001, 0.001))
 
 
 @pytest.mark.parametrize("name", recipe.names())

@@ -149,3 +149,9 @@ def edm_arrays() -> Arrays:
         "image": random.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8),
         "label": np.repeat(np.arange(10), 20),
     }
+
+
+@pytest.fixture
+def npz(tmp_path: Path, edm_arrays: Arrays) -> Path:
+    np.savez(tmp_path / "1m.npz", **edm_arrays)
+    return tmp_path / "1m.npz"

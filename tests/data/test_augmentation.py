@@ -48,6 +48,12 @@ def test_what_happens_to_an_image_is_its_own() -> None:
     assert not torch.equal(augmentation(images, torch.arange(6), 6), together)
 
 
+def test_for_images_of_half_the_size_the_crop_is_padded_by_half_as_much() -> None:
+    augmentation = Augmentation(crop_padding=4, flip=False, cutout=0.5)
+    assert augmentation.scaled(0.5) == Augmentation(crop_padding=2, flip=False, cutout=0.5)
+    assert augmentation.scaled(1) == augmentation
+
+
 @pytest.mark.parametrize("cutout", [-0.1, 1.1, "half"])
 def test_what_is_no_share_is_refused(cutout: object) -> None:
     with pytest.raises(ValueError, match="cutout"):

@@ -11,7 +11,7 @@ import pytest
 
 from advss_zoo.data.catalogue import Dataset, digest
 from advss_zoo.data.get import get
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.sources import Arrays
 from advss_zoo.errors import AdvssError, DataError
@@ -19,7 +19,7 @@ from advss_zoo.errors import AdvssError, DataError
 
 def assert_loads(tiny: Arrays) -> None:
     for split in ("train", "test"):
-        loaded = load("cifar10", split)
+        loaded = load_data("cifar10", split)
         np.testing.assert_array_equal(loaded.images, tiny[f"{split}_images"])
         np.testing.assert_array_equal(loaded.labels, tiny[f"{split}_labels"])
         assert loaded.index.tolist() == list(range(len(loaded)))
@@ -133,7 +133,7 @@ class TestCache:
     def test_a_cut_file_is_named_and_can_be_fetched_again(self, path: Path, tiny: Arrays, keep: int) -> None:
         path.write_bytes(path.read_bytes()[:keep])
         with pytest.raises(DataError, match=r"cifar10.safetensors is damaged: .* Run `advss data get cifar10`"):
-            load("cifar10", "train")
+            load_data("cifar10", "train")
         get("cifar10")
         assert_loads(tiny)
 
@@ -142,16 +142,16 @@ class TestCache:
         content[-1] ^= 1  # test_labels come last
         path.write_bytes(content)
         assert tiny_cifar10.sha256 is not None
-        load("cifar10", "train")
+        load_data("cifar10", "train")
         with pytest.raises(DataError, match=f"expected {tiny_cifar10.sha256['test_labels']}"):
-            load("cifar10", "test")
+            load_data("cifar10", "test")
 
     def test_a_file_without_the_arrays_is_damaged(self, path: Path) -> None:
         from safetensors.numpy import save_file
 
         save_file({"other": np.zeros(1)}, path)
         with pytest.raises(DataError, match=r"is damaged: .*train_images"):
-            load("cifar10", "train")
+            load_data("cifar10", "train")
 
     def test_a_full_disk_is_one_sentence_and_keeps_the_old_file(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -183,7 +183,7 @@ def test_cifar100_is_checked_against_the_sums_stored_with_it(
 ) -> None:
     torchvision_folder(tmp_path / "mine", "CIFAR100")
     path = get("cifar100", tmp_path / "mine")
-    loaded = load("cifar100", "test")
+    loaded = load_data("cifar100", "test")
     np.testing.assert_array_equal(loaded.labels, tiny["test_labels"])
     assert loaded.classes[:2] == ("apple", "aquarium_fish")
     assert len(set(loaded.classes)) == 100
@@ -192,4 +192,4 @@ def test_cifar100_is_checked_against_the_sums_stored_with_it(
     content[content.index(tiny["test_images"].tobytes())] ^= 1
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"expected {digest(tiny['test_images'])}"):
-        load("cifar100", "test")
+        load_data("cifar100", "test")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -13,27 +12,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from advss_zoo.data import edm
 from advss_zoo.data.cache import cache_file
-from advss_zoo.data.catalogue import EDM_1M, Subset, find
-from advss_zoo.data.edm import balanced_order
+from advss_zoo.data.catalogue import EDM_1M
 from advss_zoo.data.get import get
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.data.sources import Arrays
-from advss_zoo.data.splits import train_and_validation
 from advss_zoo.errors import DataError
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def npz(tmp_path: Path, edm_arrays: Arrays) -> Path:
-    np.savez(tmp_path / "1m.npz", **edm_arrays)
-    return tmp_path / "1m.npz"
 
 
 @pytest.mark.usefixtures("tiny_edm")
@@ -42,7 +31,7 @@ class TestFromAFile:
     def test_the_file_or_its_folder(self, named: str, npz: Path, edm_arrays: Arrays, cache: Path) -> None:
         path = get("edm-1m", npz.parent / named)
         assert path == cache / "data" / "edm-1m.safetensors"
-        images = load("edm-1m", "train")
+        images = load_data("edm-1m", "train")
         np.testing.assert_array_equal(images.images, edm_arrays["image"].transpose(0, 3, 1, 2))
         np.testing.assert_array_equal(images.labels, edm_arrays["label"])
         assert images.classes[:2] == ("airplane", "automobile")
@@ -62,7 +51,7 @@ class TestFromAFile:
             yield lambda done, total: counts.append((done, total))
 
         get("edm-1m", npz, Reporter(progress=progress))
-        assert load("edm-1m", "train").content_sha256 == sha256
+        assert load_data("edm-1m", "train").content_sha256 == sha256
         assert counts == [(64, 200), (128, 200), (192, 200), (200, 200)]
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
@@ -103,76 +92,7 @@ class TestFromAFile:
 
 def load_sha256(npz: Path) -> str:
     get("edm-1m", npz)
-    return load("edm-1m", "train").content_sha256
-
-
-@pytest.mark.usefixtures("tiny_edm")
-class TestSubsets:
-    def test_getting_one_gets_the_whole_and_loading_reads_only_the_subset(self, npz: Path, cache: Path) -> None:
-        path = get("edm-30k", npz)
-        assert sorted(file.name for file in (cache / "data").iterdir()) == [
-            "edm-1m.safetensors",
-            "edm-30k.safetensors",
-        ]
-        cache_file(EDM_1M).unlink()
-        assert get("edm-30k") == path
-        images = load("edm-30k", "train")
-        assert len(images) == 50
-        assert not isinstance(images.images, np.memmap)
-
-    def test_a_smaller_one_is_the_beginning_of_a_larger_one(
-        self, npz: Path, edm_arrays: Arrays, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(edm, "PIECE", 7)
-        for name in ("edm-30k", "edm-150k"):
-            get(name, npz)
-        small, large = load("edm-30k", "train"), load("edm-150k", "train")
-        np.testing.assert_array_equal(small.images, large.first(50).images)
-        np.testing.assert_array_equal(small.labels, large.first(50).labels)
-        label_of = dict(zip(map(bytes, edm_arrays["image"].transpose(0, 3, 1, 2)), edm_arrays["label"], strict=True))
-        assert len({bytes(image) for image in large.images}) == len(large) == 110
-        assert [label_of[bytes(image)] for image in large.images] == large.labels.tolist()
-
-    @pytest.mark.parametrize(("name", "count"), [("edm-30k", 30), ("edm-150k", 90)])
-    def test_both_parts_are_balanced_and_validation_is_the_same(self, name: str, count: int, npz: Path) -> None:
-        get(name, npz)
-        images = load(name, "train")
-        train, validation = train_and_validation(images)
-        assert np.bincount(images.labels[train]).tolist() == [count // 10] * 10
-        assert validation.tolist() == list(range(20))
-        assert np.bincount(images.labels[validation]).tolist() == [2] * 10
-
-    def test_too_few_images_of_a_class(self, npz: Path, edm_arrays: Arrays) -> None:
-        np.savez(npz, **{**edm_arrays, "label": np.where(edm_arrays["label"] == 3, 4, edm_arrays["label"])})
-        with pytest.raises(DataError, match=r"5 images of each class are needed, but one class has 0\."):
-            get("edm-30k", npz)
-
-
-@given(st.lists(st.integers(0, 3), max_size=60), st.data())
-def test_a_balanced_order_has_every_class_in_turn(rest: list[int], data: st.DataObject) -> None:
-    labels = np.array([*range(4), *rest], dtype=np.uint8)
-    each = data.draw(st.integers(1, int(np.bincount(labels).min())))
-    order = balanced_order(labels, 4, 4 * each)
-    assert labels[order].tolist() == [*range(4)] * each
-    assert len(set(order.tolist())) == len(order)
-    fewer = data.draw(st.integers(1, 4 * each))
-    assert balanced_order(labels, 4, fewer).tolist() == order[:fewer].tolist()
-
-
-def test_the_order_of_the_real_subsets_is_frozen() -> None:
-    """100,000 images a class, sorted by class, as in the authors' file: the subsets may never change."""
-    order = balanced_order(np.repeat(np.arange(10, dtype=np.uint8), 100_000), 10, 160_000)
-    assert (
-        hashlib.sha256(order.astype("<i8").tobytes()).hexdigest()
-        == "abb1d76ba45cd9ef237be1057e853aea9bb7d9d7ad4ba3733390a98535f95f77"
-    )
-
-
-@pytest.mark.parametrize(("name", "count"), [("edm-30k", 30_000), ("edm-50k", 50_000), ("edm-150k", 150_000)])
-def test_sizes_are_the_papers(name: str, count: int) -> None:
-    dataset = find(name)
-    assert isinstance(dataset, Subset)
-    assert (dataset.count, dataset.held_out, dataset.whole) == (count, 10_000, EDM_1M)
+    return load_data("edm-1m", "train").content_sha256
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -247,7 +167,7 @@ class TestFromTheHub:
         assert (outcome.returncode, outcome.stdout) == (0, f"{path}\n"), outcome.stderr
         assert f"downloading https://huggingface.co{Hub.PATH}" in outcome.stderr
         assert f"GET {Hub.PATH}" in Hub.requests
-        np.testing.assert_array_equal(load("edm-1m", "train").labels, edm_arrays["label"])
+        np.testing.assert_array_equal(load_data("edm-1m", "train").labels, edm_arrays["label"])
         assert [file.name for file in path.parent.iterdir()] == [path.name]
 
     def test_damaged_bytes_are_not_kept(

@@ -16,7 +16,7 @@ from advss_zoo.data import imagenet
 from advss_zoo.data.catalogue import RESTRICTED_IMAGENET
 from advss_zoo.data.get import get
 from advss_zoo.data.imagenet import cropped, groups
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.errors import AdvssError, DataError, UsageError
 
@@ -94,7 +94,7 @@ class TestMake:
     @pytest.mark.parametrize(("split", "folder", "count"), [("train", "train", 12), ("test", "val", 6)])
     def test_images_and_labels(self, tree: Path, split: str, folder: str, count: int) -> None:
         get(NAME, tree)
-        images = load(NAME, split)
+        images = load_data(NAME, split)
         assert images.images.shape == (count, 3, 224, 224)
         found = {image.tobytes(): int(label) for image, label in zip(images.images, images.labels, strict=True)}
         assert found == expected(tree, folder)
@@ -102,7 +102,7 @@ class TestMake:
 
     def test_what_is_loaded_is_mapped_and_knows_its_content(self, tree: Path) -> None:
         get(NAME, tree)
-        images = load(NAME, "train")
+        images = load_data(NAME, "train")
         assert isinstance(images.images, np.memmap)
         assert isinstance(images.first(5).images, np.memmap)
         copied = images.take(range(12))
@@ -128,7 +128,7 @@ class TestMake:
         assert left_out[1] == "left out train/n02123045/n02123045_2.JPEG: not an image"
         for path in (cut, broken / "n02123045_2.JPEG"):
             path.unlink()
-        images = load(NAME, "train")
+        images = load_data(NAME, "train")
         found = {image.tobytes(): int(label) for image, label in zip(images.images, images.labels, strict=True)}
         assert found == expected(tree, "train")
         assert len(images) == 10
@@ -144,7 +144,7 @@ class TestMake:
             with pytest.raises(AdvssError, match=r"Cannot read .*JPEG: Stale file handle"):
                 get(NAME, tree)
         get(NAME, tree)
-        assert len(load(NAME, "train")) == 12
+        assert len(load_data(NAME, "train")) == 12
 
 
 class TestResume:
@@ -219,7 +219,7 @@ class TestResume:
             (cache / "data" / "restricted-imagenet.partial").unlink()
         get(NAME, tree)
         assert len(decoded) == 18 + (changed == "another image")
-        assert set(load(NAME, "test").labels) == {0, 1, 2}
+        assert set(load_data(NAME, "test").labels) == {0, 1, 2}
 
 
 class TestRefused:
@@ -255,7 +255,7 @@ class TestRefused:
         for path, content in contents.items():
             path.write_bytes(content)
         get(NAME, tree)
-        assert len(load(NAME, "test")) == 6
+        assert len(load_data(NAME, "test")) == 6
 
     def test_a_disk_that_is_too_small_is_noticed_before_anything_is_decoded(
         self, tree: Path, monkeypatch: pytest.MonkeyPatch, cache: Path

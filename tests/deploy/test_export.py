@@ -19,13 +19,13 @@ from torch import Tensor
 
 import advss_zoo
 from advss_zoo.deploy import export as exporting
-from advss_zoo.deploy import torch_model
-from advss_zoo.deploy.export import check_target, describe, export
+from advss_zoo.deploy.export import check_difference, check_target, describe, export
 from advss_zoo.deploy.metadata import Metadata
 from advss_zoo.deploy.onnx_model import OnnxModel
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import sha256_of
-from advss_zoo.zoo.load import Loaded
+from advss_zoo.models.model import Model
+from advss_zoo.zoo import sources
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -64,7 +64,7 @@ def test_verdicts_on_adversarial_images_are_identical(
 
 def test_the_file_says_what_it_is(single: Twins, ensemble: Twins) -> None:
     known = OnnxModel.read(single.exported.path).metadata
-    checkpoint = torch_model.folders("p1f4.mini")[0]
+    checkpoint = sources.fetch("p1f4.mini").path
     assert known == single.exported.metadata
     assert known == Metadata(
         "p1f4.mini",
@@ -137,7 +137,7 @@ def test_a_target_that_is_no_onnx_file_is_refused(name: str, says: str, tmp_path
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def elsewhere(loaded: Loaded, metadata: Metadata, example: Tensor) -> bytes:
+    def elsewhere(model: Model, metadata: Metadata, example: Tensor) -> bytes:
         return onnx_files.write(
             tmp_path / "other.onnx", {**metadata.to_props()}, shape=("batch", 3, 32, 32), classes=10
         ).read_bytes()
@@ -151,33 +151,32 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_logits_that_differ_are_not_written(single: Twins) -> None:
-    model = OnnxModel.read(single.exported.path)
-    other = Loaded(advss_zoo.load_model("p1f3.mini"), "p1f3.mini", "0" * 64, CIFAR, 32)
+    exported = OnnxModel.read(single.exported.path)
     with pytest.raises(AdvssError, match="differ from PyTorch's by"):
-        exporting._difference(other, model, torch.rand(2, 3, 32, 32))
+        check_difference(advss_zoo.load_model("p1f3.mini"), exported, torch.rand(2, 3, 32, 32))
 
 
-@pytest.mark.parametrize(("name", "threat"), [("p1f4", ("linf", 8 / 255)), ("p1f3", (None, None))])
-def test_what_it_withstands_is_what_it_was_trained_for(name: str, threat: tuple[str, float]) -> None:
-    loaded = Loaded(torch.nn.Identity(), name, "0" * 64, CIFAR, 32)
-    known = describe(loaded, torch_model.folders(name))
+@pytest.mark.parametrize(
+    ("name", "threat"), [("p1f4", ("linf", 8 / 255)), ("p1f3", (None, None)), ("p1f4+p1f3", (None, None))]
+)
+def test_what_it_withstands_is_what_all_members_were_trained_for(
+    name: str, threat: tuple[str | None, float | None]
+) -> None:
+    known = describe(advss_zoo.load_model(name))
     assert (known.norm, known.eps) == threat
 
 
-def test_members_that_withstand_different_things_promise_nothing() -> None:
-    loaded = Loaded(torch.nn.Identity(), "both", "0" * 64, CIFAR, 32)
-    assert describe(loaded, torch_model.folders("p1f4+p1f3")).eps is None
-
-
 def test_a_class_that_a_file_cannot_name_is_refused_before_any_work() -> None:
+    model = Model(torch.nn.Identity(), "mine", classes=("chat\u00a0noir", "cat\u202e"), image_size=32)
     with pytest.raises(UsageError, match=r"The class 'cat\\u202e' has control characters") as refused:
-        describe(Loaded(torch.nn.Identity(), "mine", "0" * 64, ("chat\u00a0noir", "cat\u202e"), 32), [])
+        describe(model)
     assert refused.value.hint is not None
     assert "Rename it" in refused.value.hint
 
 
-def test_without_a_recipe_nothing_is_promised(tmp_path: Path) -> None:
-    assert describe(Loaded(torch.nn.Identity(), "bare", "0" * 64, CIFAR, 32), [tmp_path]).eps is None
+def test_what_has_no_classes_is_refused() -> None:
+    with pytest.raises(UsageError, match="mine cannot be exported"):
+        describe(Model(torch.nn.Identity(), "mine"))
 
 
 MISSING = r"needs the package {}, which is not installed\. Run `pip install 'advss-zoo\[onnx\]'`"

@@ -13,7 +13,7 @@ from deploy.conftest import Twins
 from torch import Tensor
 
 from advss_zoo.deploy import onnx_module
-from advss_zoo.errors import AdvssError
+from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.protocols.autoattack import BlackBox
 from advss_zoo.evaluation.runner import evaluate
@@ -35,9 +35,9 @@ def verdicts(model: torch.nn.Module, real: tuple[Tensor, Tensor], protocol: prot
 
 
 def test_verdicts_are_pytorchs(single: Twins, real: tuple[Tensor, Tensor], tmp_path: Path) -> None:
-    loaded, device = onnx_module.load(single.exported.path)
-    assert device == "cpu"
-    found = verdicts(loaded.model, real, square(), tmp_path / "onnx")
+    model = onnx_module.load(single.exported.path)
+    assert (model.device.type, model.differentiable) == ("cpu", False)
+    found = verdicts(model, real, square(), tmp_path / "onnx")
     wanted = verdicts(single.model, real, square(), tmp_path / "torch")
     assert found.attacked_prediction is not None
     np.testing.assert_array_equal(found.clean_prediction, wanted.clean_prediction)
@@ -46,21 +46,23 @@ def test_verdicts_are_pytorchs(single: Twins, real: tuple[Tensor, Tensor], tmp_p
 
 
 def test_what_needs_a_gradient_is_refused_in_python_too(single: Twins, real: tuple[Tensor, Tensor]) -> None:
-    loaded, _ = onnx_module.load(single.exported.path)
+    model = onnx_module.load(single.exported.path)
+    with pytest.raises(UsageError, match=r"pgd2 follows the gradient of a model, and p1f4\.mini\.onnx has none"):
+        evaluate(model, (real[0].numpy(), real[1].numpy()), "pgd2")
     with pytest.raises(AdvssError, match="has no gradient"):
-        evaluate(loaded.model, (real[0].numpy(), real[1].numpy()), "pgd2")
+        evaluate(model.network, (real[0].numpy(), real[1].numpy()), "pgd2")
 
 
 def test_it_is_known_by_its_file(tmp_path: Path) -> None:
-    one, _ = onnx_module.load(onnx_files.write(tmp_path / "one.onnx"))
-    other, _ = onnx_module.load(onnx_files.write(tmp_path / "other.onnx", {}))
-    assert (one.full_name, one.classes, one.image_size) == ("colours.tiny.onnx", onnx_files.CLASSES, 8)
-    assert (other.full_name, other.classes, other.image_size) == ("other.onnx", None, 8)
+    one = onnx_module.load(onnx_files.write(tmp_path / "one.onnx"))
+    other = onnx_module.load(onnx_files.write(tmp_path / "other.onnx", {}))
+    assert (one.name, one.classes, one.image_size) == ("colours.tiny.onnx", onnx_files.CLASSES, 8)
+    assert (other.name, other.classes, other.image_size) == ("other.onnx", None, 8)
     assert one.sha256 != other.sha256
-    assert weights_sha256(one.model) != weights_sha256(other.model)
+    assert weights_sha256(one) != weights_sha256(other)
 
 
 def test_images_of_other_types_are_taken_as_they_come(tmp_path: Path) -> None:
-    module = onnx_module.load(onnx_files.write(tmp_path / "one.onnx"))[0].model
+    module = onnx_module.load(onnx_files.write(tmp_path / "one.onnx"))
     images = torch.rand(4, 8, 8, 3, dtype=torch.float64).permute(0, 3, 1, 2)
     torch.testing.assert_close(module(images.requires_grad_()), 10 * images.detach().mean(dim=(2, 3)).float())

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from advss_zoo.attacks.eps import check_eps
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.eps import check_eps, format_eps, parse_eps
+from advss_zoo.evaluation.eps import format_eps, parse_eps
 
 
 @given(st.integers(1, 254))

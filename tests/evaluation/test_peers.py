@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from advss_zoo.attacks import autoattack
-from advss_zoo.attacks.pgd import input_gradient
-from advss_zoo.data.load import load
+from advss_zoo.attacks import autoattack_driver as driver
+from advss_zoo.attacks.ascent import input_gradient
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
@@ -26,7 +26,7 @@ EPS, STEP = 8 / 255, 2 / 255
 
 @pytest.fixture(scope="module")
 def images():
-    return load("cifar10-1k", "test").first(500)
+    return load_data("cifar10-1k", "test").first(500)
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +80,13 @@ def test_autoattack_is_the_authors(norm, eps, tmp_path):
     protocol = parse("autoattack", norm=norm, eps=eps)
     result = evaluate(model, (x, y), protocol, out=tmp_path, save_adversarial=True)
     kept = load_file(tmp_path / "adversarial.safetensors")
-    package = importlib.import_module(autoattack.implementation().split()[0])
-    theirs = package.AutoAttack(model, norm=autoattack.NORMS[norm], eps=eps, version="standard")
-    seeds = iter([derived_seed(0, name, 0) for name in autoattack.STANDARD])
+    package = importlib.import_module(driver.implementation().split()[0])
+    theirs = package.AutoAttack(model, norm=driver.NORMS[norm], eps=eps, version="standard")
+    seeds = iter([derived_seed(0, name, 0) for name in driver.STANDARD])
     theirs.get_seed = lambda: next(seeds)
     with frozen(model):
         x_adv, y_adv = theirs.run_standard_evaluation(x, y, batch_size=64)
-    hits = [attack["broken"] for attack in result.details["attacks"]]
+    hits = [attack.broken for attack in result.details.attacks]
     print(f"{norm}: TA {result.ta:.3f}, RA {result.ra:.3f}, broken {hits}")
     assert hits[0] > hits[1] > 0, "the comparison says something"
     assert 0 < result.ra < result.ta

@@ -11,14 +11,15 @@ from types import ModuleType
 import pytest
 import torch
 
-from advss_zoo.data.load import load
+from advss_zoo import load_model
+from advss_zoo.data.load import load_data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols, robustbench
 from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.evaluation.schema import Constants, Details
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.resnetv2 import ResNetV2
-from advss_zoo.zoo.load import load_model
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +31,13 @@ def model():
 @pytest.fixture(scope="module")
 def result(model):
     quick = replace(protocols.parse("autoattack"), iterations=1, queries=1)
-    found = evaluate(model, load("cifar10-1k", "test").first(8), quick)
-    return replace(found, ta=0.8604, ra=0.5156)
+    found = evaluate(model, load_data("cifar10-1k", "test").first(8), quick)
+    return found.model_copy(update={"ta": 0.8604, "ra": 0.5156})
 
 
 def test_a_checkpoint_of_the_zoo_comes_with_its_paper(result, model, tmp_path):
-    path = robustbench.write(replace(result, model={"name": "../p1f4.mini"}), model, tmp_path, ours=True)
+    named = result.model.model_copy(update={"name": "../p1f4.mini"})
+    path = robustbench.write(result.model_copy(update={"model": named}), model, tmp_path, ours=True)
     assert path == tmp_path / "model_info" / "cifar10" / "Linf" / "p1f4.mini.json"
     document = json.loads(path.read_text())
     assert document["link"] == "https://arxiv.org/abs/2003.12862"
@@ -58,12 +60,8 @@ def test_an_ensemble_says_how_many_networks_it_is(result, model):
 
 
 def test_the_mean_over_the_corruptions_is_no_autoattack(result, model):
-    corrupted = replace(
-        result,
-        protocol=protocols.parse("corruptions").constants(),
-        ra=None,
-        details={"corruption_accuracy": 0.7},
-    )
+    protocol, details = Constants(**protocols.parse("corruptions").constants()), Details(corruption_accuracy=0.7)
+    corrupted = result.model_copy(update={"protocol": protocol, "ra": None, "details": details})
     document = robustbench.model_info(corrupted, model, ours=True)
     assert (document["corruptions_acc"], document["eps"]) == ("70.00", None)
     assert "autoattack_acc" not in document
@@ -78,7 +76,7 @@ def test_the_mean_over_the_corruptions_is_no_autoattack(result, model):
     ],
 )
 def test_only_its_own_protocols_have_a_table(name, settings, result, model):
-    other = replace(result, protocol=protocols.parse(name, **settings).constants())
+    other = result.model_copy(update={"protocol": Constants(**protocols.parse(name, **settings).constants())})
     with pytest.raises(UsageError, match="no table"):
         robustbench.model_info(other, model, ours=True)
 
@@ -121,7 +119,7 @@ def its(monkeypatch):
 @pytest.mark.peers
 def test_robustbench_runs_on_our_models(its, monkeypatch):
     """Its loader of clean data wants the official pickles, so it is given ours."""
-    images = load("cifar10-1k", "test").first(4)
+    images = load_data("cifar10-1k", "test").first(4)
     clean = torch.from_numpy(images.images).float() / 255, torch.from_numpy(images.labels)
     monkeypatch.setattr(its, "load_clean_dataset", lambda *_: clean)
     model = load_model("p1f3.mini")  # breaks at the first attack, so that this takes seconds

@@ -19,13 +19,15 @@ from filelock import FileLock
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.effort import versions
 from advss_zoo.evaluation.protocols import Protocol, Settings, parse
 from advss_zoo.evaluation.protocols.corruptions import Published
 from advss_zoo.evaluation.protocols.pgd import Pgd
-from advss_zoo.evaluation.results import Result, versions
-from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.results import Result
+from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.models.model import Model
 from advss_zoo.registry import subclasses
 
 ROOT = Path(__file__).parents[2]
@@ -234,13 +236,13 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(other, after, patches
     else:
         evaluate(patches, pictures, "pgd2", out=tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    protocol, subject = parse("pgd2"), Subject("other")
+    protocol, model = parse("pgd2"), Model(patches, "other")
     images, labels = pictures.images.copy(), pictures.labels.copy()
     if other == "weights":
         with torch.no_grad():
             patches[0].bias[0] += 1e-3
     elif other == "file":
-        subject = Subject("Sequential", "00")
+        model = Model(patches, "Sequential", "00")
     elif other == "data":
         images[149, 0, 0, 0] ^= 1
     elif other == "labels":
@@ -264,13 +266,13 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(other, after, patches
     }.get(other, "images")
     run = rf"another run: pgd2 for Sequential on made-up \(other {reason}\)\."
     with pytest.raises(UsageError, match=f"holds results of {run}"):
-        evaluate(patches, data, protocol, out=tmp_path, subject=subject)
+        evaluate(model, data, protocol, out=tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_name_of_a_model_is_not_what_it_is(patches, pictures, tmp_path):
-    first = evaluate(patches, pictures, "pgd2", out=tmp_path, subject=Subject("a"))
-    assert evaluate(patches, pictures, "pgd2", out=tmp_path, subject=Subject("b")) == first
+    first = evaluate(Model(patches, "a"), pictures, "pgd2", out=tmp_path)
+    assert evaluate(Model(patches, "b"), pictures, "pgd2", out=tmp_path) == first
 
 
 def test_verdicts_without_an_owner_are_refused(patches, pictures, tmp_path):

@@ -42,7 +42,8 @@ from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.report.html import collect, evidence
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, index, load, names, publish, snapshot, sources
+from advss_zoo.zoo import checkpoint, index, load, names, publish, snapshot
+from advss_zoo.zoo.reference import means_model, parse_reference
 
 SECONDS = 20  # that one case may take on a busy machine; most take a millisecond
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,7 @@ def texts(*seeds: str) -> Callable[[Path], st.SearchStrategy[str]]:
 
 
 def read_name(text: str) -> None:
-    for read in (names.parse, names.members, sources.parts):
+    for read in (names.parse, parse_reference, means_model):
         with suppress(AdvssError):
             read(text)
 

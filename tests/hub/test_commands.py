@@ -12,9 +12,9 @@ import pytest
 import torch
 from hub.conftest import contents, put
 
+from advss_zoo import load_model
 from advss_zoo.zoo import cache, index, sources
 from advss_zoo.zoo import hub as client
-from advss_zoo.zoo.load import load_model
 
 NAME = "p1f4.mini"
 
@@ -47,7 +47,7 @@ def test_a_dry_run_lists_files(hub, checkout, advss):
 def test_results_that_lie_with_a_checkpoint_go_along(hub, tiny, advss):
     (tiny / "README.md").write_text("---\n{}\n---\n# Tiny\n")
     evaluated = ("--attack", "clean", "--limit", "8", "--out", str(tiny / "results"))
-    assert advss("eval", "--model", str(tiny), *evaluated).status == 0
+    assert advss("eval", str(tiny), *evaluated).status == 0
     assert advss("publish", str(tiny), "--to", "hf://acme/tiny").status == 0
     repository = hub.repositories["acme/tiny"]
     there = {name for name in repository.commits[repository.head] if name.startswith((".eval_results/", "results/"))}
@@ -193,8 +193,8 @@ def test_what_nothing_refers_to_is_pruned_and_the_rest_stays(hub, on_hub, in_zoo
 
 
 def test_downloads_that_died_are_pruned_and_those_that_live_are_not(hub, on_hub, tmp_path):
-    blobs = sources.fetch("hf://acme/tiny").path.parents[1] / "blobs"
-    dead, alive, part = blobs / "aa.1.incomplete", blobs / "bb.2.incomplete", tmp_path / "cache" / "data" / ".x.1.part"
+    folder = sources.fetch("hf://acme/tiny").path
+    dead, alive, part = folder / ".aa.part", folder / ".bb.part", tmp_path / "cache" / "data" / ".x.1.part"
     part.parent.mkdir()
     for path in (dead, alive, part):
         path.write_bytes(b"half")
@@ -238,7 +238,6 @@ def test_what_goes_while_the_cache_is_looked_at_is_no_error(advss, tmp_path, mon
 
 def test_what_makes_no_sense_is_pruned(hub, on_hub):
     folder = sources.fetch("hf://acme/tiny").path
-    for blob in (folder.parents[1] / "blobs").iterdir():
-        blob.unlink()
+    (folder.parent / "stray").touch()
     assert names(cache.prune()) == {("damaged", "models--acme--tiny")}
     assert sources.fetch("hf://acme/tiny").path == folder

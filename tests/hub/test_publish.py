@@ -16,15 +16,15 @@ from hub.conftest import contents
 from hub.server import TOKENS, Hub, Repository
 from huggingface_hub import ModelCard, constants, parse_eval_result_entries
 
-from advss_zoo import resources
+from advss_zoo import load_model, resources
 from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
-from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json, sha256_of
+from advss_zoo.models.model import Model
 from advss_zoo.training import recipe
 from advss_zoo.zoo import cards, checkpoint, ensembles, index, metadata, publish, sources
 from advss_zoo.zoo import hub as client
-from advss_zoo.zoo.load import load_model
 from advss_zoo.zoo.snapshot import belongs, parse_repository
 
 NAME = "p1f4.mini"
@@ -42,7 +42,7 @@ def described(tiny: Path) -> Path:
     """The tiny checkpoint with a result and a card of its owner's."""
     model, config = checkpoint.load(tiny)
     images = np.random.default_rng(0).integers(0, 256, (16, 3, 32, 32), dtype=np.uint8), np.arange(16) % 10
-    evaluate(model, images, "clean", out=tiny / "results" / "mine", subject=Subject(config.full_name, config.sha256))
+    evaluate(Model(model, config.full_name, config.sha256), images, "clean", out=tiny / "results" / "mine")
     (tiny / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
     return tiny
 
@@ -312,7 +312,7 @@ def test_an_ensemble_goes_with_the_members_in_its_folder(hub, described, tmp_pat
         "members/tiny.test/model.safetensors",
     ]
     shutil.rmtree(folder)
-    assert len(load_model("hf://acme/tiny").members) == 2
+    assert len(load_model("hf://acme/tiny").network.members) == 2
 
 
 @pytest.fixture
@@ -327,6 +327,7 @@ def run(described: Path, tmp_path: Path) -> Path:
         data="cifar10",
         split="train",
         picked="average",
+        deployed="average",
         epochs=2.0,
     )
     shutil.copytree(described, folder / "average")
@@ -547,7 +548,7 @@ def test_a_model_index_with_another_protocol_or_data_set(described, tmp_path):
     model, config = checkpoint.load(described)
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8), np.arange(4)
     out = described / "results" / "pgd"
-    evaluate(model, images, "pgd2", out=out, subject=Subject(config.full_name, config.sha256))
+    evaluate(Model(model, config.full_name, config.sha256), images, "pgd2", out=out)
     true = metadata.model_index("tiny.test", [read_json(out / "result.json")])
     (described / "README.md").write_text(f"---\n{yaml.safe_dump({'model-index': true})}---\n")
     assert publish.collect(str(described))

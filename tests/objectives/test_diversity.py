@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from advss_zoo.adversaries.pgd import Pgd
-from advss_zoo.attacks.pgd import input_gradient
+from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.modes import frozen
 from advss_zoo.objectives import joint
@@ -186,3 +186,22 @@ def test_every_task_has_its_share_of_the_loss(weights, shares):
     ]
     expected = float(np.dot(shares, attacked))
     assert objective.attack_loss(model, batch)(batch.inputs).item() == pytest.approx(expected, rel=1e-5)
+
+
+def trained_once(options):
+    """The buffers of a joint network in training mode after one loss and its gradients, and that loss."""
+    torch.manual_seed(0)
+    objective = Joint(tasks=TASKS, diversity=options)
+    model = objective.build(Architecture(depth=18, width=2)).train()
+    batch = objective.transform(torch.rand(4, 3, 32, 32), torch.zeros(4).long(), torch.arange(4), seed=1)
+    loss = objective.training_loss(model, batch.inputs, batch, 0.5)
+    loss.backward()
+    return dict(model.named_buffers()), loss.item()
+
+
+def test_diversity_takes_no_forward_pass_of_its_own():
+    """So running statistics move as often as without it, and its gradients see the loss's own dropout."""
+    plain, without = trained_once(None)
+    diverse, with_little = trained_once({"outer": 1e-9})
+    assert {name for name in plain if not torch.equal(plain[name], diverse[name])} == set()
+    assert with_little == pytest.approx(without, abs=1e-6)

@@ -143,6 +143,20 @@ def test_trades_is_the_clean_loss_plus_a_divergence(beta):
     assert objective.attack_loss(model, batch)(images + 1).item() == pytest.approx(divergence.sum().item(), rel=1e-4)
 
 
+def test_trades_runs_attacked_images_before_clean_ones():
+    """As every objective does, so that running statistics end on the clean batch; each goes through once."""
+    seen = []
+
+    def model(inputs):
+        seen.append("clean" if inputs is images else "attacked")
+        return torch.zeros(5, 10)
+
+    images = torch.zeros(5, 3, 2, 2)
+    batch = Trades().transform(images, torch.arange(5), torch.arange(5), seed=0)
+    Trades().loss(model, images + 1, batch)
+    assert seen == ["attacked", "clean"]
+
+
 def test_validation_of_trades_maximises_the_cross_entropy():
     logits, labels = torch.randn(5, 10), torch.arange(5)
     watched = Trades(beta=6).watched

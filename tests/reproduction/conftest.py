@@ -21,7 +21,7 @@ def _no_cards(monkeypatch):
 @pytest.fixture(autouse=True)
 def _nothing_is_timed(monkeypatch):
     monkeypatch.setattr(cost, "estimate", lambda recipe, device: SimpleNamespace(seconds=60.0))
-    monkeypatch.setattr(cost, "evaluation", lambda recipe, passes, images, device: float(passes))
+    monkeypatch.setattr(cost, "evaluation", lambda recipe, protocol, images, device: 1.0 + protocol.steps)
 
 
 @pytest.fixture

@@ -91,6 +91,7 @@ def train(runs: Path, name: str, picked: str, epochs: float, **changes: object) 
             data="cifar10",
             split="train",
             picked=picked,
+            deployed="average",
             epochs=epochs,
         ),
     )

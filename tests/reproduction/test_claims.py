@@ -7,7 +7,7 @@ import json
 import pytest
 from reproduction import made_up
 
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.evaluation.statistics import Estimate, wilson_interval
 from advss_zoo.reproduction import claims
 from advss_zoo.reproduction.claims import CLAIMS

@@ -59,7 +59,7 @@ def test_parents_come_first(steps):
     assert _commands(found)[:3] == [
         "advss train selfie-p3.mini",
         "advss train selfie-p3f4.mini",
-        "advss eval --model runs/selfie-p3f4.mini/average --data cifar10",
+        "advss eval runs/selfie-p3f4.mini/average --data cifar10",
     ]
 
 
@@ -69,7 +69,7 @@ def test_members_come_before_their_ensemble(steps):
         "advss train selfie-p3f4.mini",
         "advss train rotation-p3f4.mini",
         f"advss train {ENSEMBLE}",
-        f"advss eval --model runs/{ENSEMBLE}/ensemble --data cifar10",
+        f"advss eval runs/{ENSEMBLE}/ensemble --data cifar10",
     ]
 
 
@@ -91,7 +91,7 @@ def test_an_evaluation_takes_the_passes_of_its_protocols_with_each_member(steps)
     assert (plan.seconds(assembly, "cpu"), plan.seconds(evaluation, "cpu")) == (None, 2 * 21)
     *_, evaluation = plan.steps(["p1f4.mini"], OurResults(Path("runs")), "unforeseen")
     assert (evaluation.protocol, plan.seconds(evaluation, "cpu")) == ("unforeseen", 60 * 201)
-    assert evaluation.command == "advss eval --model runs/p1f4.mini/average --attack unforeseen --data cifar10-1k"
+    assert evaluation.command == "advss eval runs/p1f4.mini/average --attack unforeseen --data cifar10-1k"
 
 
 def test_what_is_finished_is_not_made_again(steps, runs):
@@ -114,7 +114,7 @@ def test_an_ensemble_is_made_again_when_a_member_was(steps, measure, runs):
         measure(name, 0.7, 0.4)
         made_up.train(runs, name, "last", 8.0)
     made_up.assemble(runs, ENSEMBLE)
-    assert _commands(steps(ENSEMBLE)) == [f"advss eval --model runs/{ENSEMBLE}/ensemble --data cifar10"]
+    assert _commands(steps(ENSEMBLE)) == [f"advss eval runs/{ENSEMBLE}/ensemble --data cifar10"]
     measure(ENSEMBLE, 0.7, 0.4, trained=False)
     assert steps(ENSEMBLE) == []
     made_up.retrain(runs, "rotation-p3f4.mini")
@@ -128,7 +128,7 @@ def test_results_of_other_weights_are_not_in_the_way(steps, measure, runs):
     made_up.retrain(runs, "p1f4.mini")
     place = f"runs/eval/p1f4.mini-cifar10-{made_up.sha256_of('p1f4.mini', 'another average')[:8]}"
     assert plan.place("p1f4.mini", OurResults(Path("runs"))) == Path(place)
-    assert _commands(steps("p1f4.mini")) == [f"advss eval --model runs/p1f4.mini/average --data cifar10 --out {place}"]
+    assert _commands(steps("p1f4.mini")) == [f"advss eval runs/p1f4.mini/average --data cifar10 --out {place}"]
 
 
 def test_what_a_run_picked_is_evaluated_beside_what_it_ships(measure, runs):
@@ -136,7 +136,7 @@ def test_what_a_run_picked_is_evaluated_beside_what_it_ships(measure, runs):
         made_up.train(runs, "p1f4.mini", picked, 8.0)
     found = plan.picks(["p1f4.mini", "selfie-p3f4.mini"], OurResults(Path("runs")))
     assert sorted(_commands(found)) == [
-        f"advss eval --model runs/p1f4.mini/best-{metric} --data cifar10" for metric in ("ra", "ta")
+        f"advss eval runs/p1f4.mini/best-{metric} --data cifar10" for metric in ("ra", "ta")
     ]
     assert {step.pick: plan.seconds(step, "cpu") for step in found} == {"best-ta": 21, "best-ra": 21}
     measure("p1f4.mini", 0.7, 0.4, picked="best-ta")
@@ -149,7 +149,7 @@ def test_the_profile_of_what_is_trained(tmp_path):
     made = plan.steps(["p1f4.mini"], OurResults(Path("runs"), "paper"))
     assert _commands(made) == [
         "advss train p1f4.mini profile=paper",
-        "advss eval --model runs/p1f4.mini/best-ta --data cifar10",
+        "advss eval runs/p1f4.mini/best-ta --data cifar10",
     ]
     assert plan.load_recipe("p1f4.mini", "paper").epochs == 1
     with pytest.raises(UsageError, match="no profile 'paper'"):
@@ -160,8 +160,7 @@ def test_another_protocol_is_another_evaluation(steps, measure, runs):
     made_up.train(runs, "p1f4.mini", "last", 8.0)
     measure("p1f4.mini", 0.7, 0.4)
     assert _commands(plan.steps(["p1f4.mini"], OurResults(runs), "transfer")) == [
-        f"advss eval --model {runs}/p1f4.mini/average --attack transfer --data cifar10"
-        f" --out {runs}/eval/p1f4.mini-cifar10"
+        f"advss eval {runs}/p1f4.mini/average --attack transfer --data cifar10 --out {runs}/eval/p1f4.mini-cifar10"
     ]
 
 
@@ -194,5 +193,5 @@ def test_another_folder_of_runs_is_named_in_every_command(tmp_path):
     elsewhere = tmp_path / "else where"
     assert _commands(plan.steps(["p1f4.mini"], OurResults(elsewhere))) == [
         f"advss train p1f4.mini --out '{elsewhere}/p1f4.mini'",
-        f"advss eval --model '{elsewhere}/p1f4.mini/average' --data cifar10 --out '{elsewhere}/eval/p1f4.mini-cifar10'",
+        f"advss eval '{elsewhere}/p1f4.mini/average' --data cifar10 --out '{elsewhere}/eval/p1f4.mini-cifar10'",
     ]

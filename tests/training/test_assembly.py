@@ -15,7 +15,8 @@ from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.training import recipe
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.recipe import EnsembleRecipe
-from advss_zoo.zoo import checkpoint, ensembles, load
+from advss_zoo.zoo import checkpoint, ensembles
+from advss_zoo.zoo.open import open_model
 
 ARCHITECTURE = Architecture(depth=18, width=2, num_classes=3)
 
@@ -39,11 +40,11 @@ def ensemble_of(members, name="together"):
 
 def test_an_ensemble_predicts_the_mean_of_its_members(members, tmp_path):
     folder = assemble(ensemble_of(members), tmp_path / "runs" / "together.test")
-    loaded = load.from_path(folder)
+    loaded = open_model(folder)
     x = torch.rand(4, 3, 32, 32)
-    mean = torch.stack([load.from_path(member).model(x).softmax(1) for member in members]).mean(0)
-    assert torch.allclose(loaded.model(x).exp(), mean, atol=1e-6)
-    assert loaded.full_name == "together.test"
+    mean = torch.stack([open_model(member)(x).softmax(1) for member in members]).mean(0)
+    assert torch.allclose(loaded(x).exp(), mean, atol=1e-6)
+    assert loaded.name == "together.test"
     assert loaded.classes == ("a", "b", "c")
     assert loaded.sha256 == ensembles.read(folder).sha256
 
@@ -52,20 +53,22 @@ def test_three_copies_predict_what_one_does(members, tmp_path):
     copies = [members[0]] * 3
     folder = assemble(ensemble_of(copies), tmp_path / "runs" / "copies.test")
     x = torch.rand(4, 3, 32, 32)
-    assert torch.allclose(
-        load.from_path(folder).model(x), load.from_path(members[0]).model(x).log_softmax(1), atol=1e-6
-    )
+    assert torch.allclose(open_model(folder)(x), open_model(members[0])(x).log_softmax(1), atol=1e-6)
 
 
 def test_members_are_found_among_runs(members, tmp_path):
     runs = tmp_path / "runs"
     for member in members[:2]:
         for picked in ("average", "last"):
-            shutil.copytree(member, runs / member.name / picked)
-        (runs / member.name / "recipe.yaml").write_text(
-            "{name: m, tag: test, scenario: p1f4, architecture: {}, objective: {name: classification}, ship: average, "
-            "adversary: [{name: none}], epochs: 1, schedule: [{peak: 0.1}]}"
-        )
+            folder = runs / member.name / picked
+            shutil.copytree(member, folder)
+            made = checkpoint.Provenance(
+                **{"recipe": "m.test", "recipe_sha256": "", "profile": "fast", "data": "cifar10", "split": "train"},
+                **{"picked": picked, "deployed": "average", "epochs": 1},
+            )
+            config = checkpoint.read_config(folder).model_copy(update={"provenance": made})
+            (folder / "config.json").write_text(config.model_dump_json())
+        (runs / member.name / "recipe.yaml").touch()
     made_of = EnsembleRecipe(name="x", tag="test", scenario="p1f4", members=["member-0.test", "member-1.test"])
     assert len(ensembles.read(assemble(made_of, runs / "x.test")).members) == 2
     with pytest.raises(UsageError, match=r"member-9\.test"):
@@ -92,7 +95,7 @@ def test_a_member_that_was_trained_again_takes_its_place(members, tmp_path):
     torch.manual_seed(9)
     checkpoint.save(members[0], ResNetV2(ARCHITECTURE).state_dict(), checkpoint.read_config(members[0]))
     assemble(ensemble_of(members), tmp_path / "together.test")
-    assert load.from_path(folder).sha256 != before
+    assert open_model(folder).sha256 != before
 
 
 def test_an_ensemble_that_cannot_be_copied_leaves_the_one_that_was_there(members, tmp_path, monkeypatch):
@@ -140,7 +143,7 @@ def test_a_member_whose_weights_have_changed_is_refused(members, tmp_path):
     shutil.rmtree(inside)
     shutil.copytree(folder / "members" / "member-2.test", inside)
     with pytest.raises(CheckpointError, match="was made of"):
-        load.from_path(folder)
+        open_model(folder)
 
 
 def test_trunks_and_strangers_do_not_vote(members, tmp_path, pretrained):
@@ -188,7 +191,7 @@ def test_the_name_of_a_member_is_never_a_path(members, tmp_path, name):
     config = folder / "config.json"
     config.write_text(config.read_text().replace("member-1.test", name))
     with pytest.raises(CheckpointError, match=r"members\.1\.name"):
-        load.from_path(folder)
+        open_model(folder)
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "A", ""])

@@ -13,15 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.deploy import torch_model
-from advss_zoo.deploy.predict import softmax
+from advss_zoo.deploy.predict import classifier, softmax
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.training import calibration
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.zoo import checkpoint, ensembles
-from advss_zoo.zoo.load import from_path
+from advss_zoo.zoo.open import open_model
 
 CLASSES = ("ant", "bee", "cow")
 
@@ -82,11 +81,11 @@ def test_it_is_kept_beside_weights_that_stay_as_they_were(images: ImageSet, tmp_
     assert checkpoint.read_config(folder) == before.model_copy(update={"temperature": found})
     assert before.temperature == 1 != found
     assert (folder / "model.safetensors").read_bytes() == weights
-    loaded = from_path(folder)
+    loaded = open_model(folder)
     pixels = torch.from_numpy(images.images).float() / 255
     with torch.no_grad():
         expected = loaded.model(pixels)
-    model = torch_model.classifier(loaded, "cpu")
+    model = classifier(loaded)
     np.testing.assert_array_equal(model.logits(pixels.numpy()), expected.numpy())
     assert found == calibration.temperature(expected.double().numpy(), images.labels)
     assert (loaded.temperature, model.temperature) == (found, found)
@@ -98,9 +97,9 @@ def test_an_ensemble_has_one_of_its_own(images: ImageSet, tmp_path: Path) -> Non
     recipe = EnsembleRecipe(name="both", tag="test", scenario="p1f4", members=[str(member) for member in members])
     folder = assemble(recipe, tmp_path / "both")
     found = calibration.calibrate(folder, images, "cpu")
-    assert (ensembles.read(folder).temperature, from_path(folder).temperature) == (found, found)
+    assert (ensembles.read(folder).temperature, open_model(folder).temperature) == (found, found)
     assert found != 1
-    assert {from_path(member).temperature for member in members} == {1.0}
+    assert {open_model(member).temperature for member in members} == {1.0}
 
 
 @pytest.mark.parametrize("temperature", [0, -1, 1e7, float("nan"), "warm"])

@@ -14,10 +14,11 @@ from advss_zoo.errors import UsageError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.rotation import Rotation
-from advss_zoo.training import cost, finetune, parents, recipe
+from advss_zoo.training import cost, finetune, parents, timing
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.finetune import Start, Wishes
 from advss_zoo.training.recipe import EnsembleRecipe
+from advss_zoo.training.timing import Seconds
 from advss_zoo.zoo import checkpoint, index
 
 EPS = 8 / 255
@@ -57,7 +58,7 @@ def planned(prepared: Prepared, start_: Start | None = None, spent: float = 0, *
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass takes a millisecond."""
-    monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: 0.001)
+    monkeypatch.setattr(timing, "seconds_per_image", lambda work, part, device: Seconds(0.001, 0.001))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_a_name_does_not_grow_with_every_round() -> None:
     assert made.name == "my-pets-rotation-p3f4-f4"
 
 
-@pytest.mark.parametrize("override", ["data=x", "image_size=64", "parent=p1f4.mini", "trains=head"])
+@pytest.mark.parametrize("override", ["data=x", "image_size=64", "parent=p1f4.mini", "trains=head", "teacher=self"])
 def test_what_the_result_is_judged_by_is_an_option(override: str) -> None:
     with pytest.raises(UsageError, match="has an option of its own here"):
         planned(made_of([9, 9]), overrides=(override,))
@@ -138,6 +139,18 @@ def test_classes_of_different_sizes_are_weighted() -> None:
 
 def test_trades_is_a_choice() -> None:
     assert planned(made_of([9, 9]), objective="trades").recipes[0].objective.name == "trades"
+
+
+def test_a_teacher_is_a_choice_whose_numbers_can_be_changed() -> None:
+    (made,) = planned(made_of([9, 9]), teacher="self", overrides=("teacher.share=0.8",)).recipes
+    assert made.teacher is not None
+    assert (made.teacher.model, made.teacher.share, made.objective.name) == ("self", 0.8, "classification")
+    assert planned(made_of([9, 9])).recipes[0].teacher is None
+
+
+def test_a_teacher_of_other_classes_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(UsageError, match=r"p1f4\.mini has the classes airplane, .*; .* are class 0, class 1"):
+        planned(made_of([9, 9]), teacher="p1f4.mini", objective="rslad")
 
 
 def test_overrides_have_the_last_word() -> None:
@@ -182,7 +195,7 @@ class TestBudget:
 
     def test_too_little_is_a_sentence(self, timed: None) -> None:
         with pytest.raises(UsageError, match="The budget is too small: 6 s are left to train in"):
-            planned(made_of([7_000, 7_000], 200, 0), budget=10, spent=4)
+            planned(made_of([7_000, 7_000], 200, 0), budget=11, spent=4)
 
     def test_an_ensemble_shares_it(self, timed: None) -> None:
         starts = [start(), start(name="jigsaw-p3")]
@@ -222,12 +235,17 @@ class TestStarts:
         """The members' runs lie below that of the ensemble, and from there the name means the zoo's."""
         monkeypatch.chdir(tmp_path)
         config = checkpoint.Config(
-            name="p1f4", tag="mini", scenario="p1f4", architecture=ARCHITECTURE, classes=tuple("abcdefghij")
+            **{"name": "p1f4", "tag": "mini", "scenario": "p1f4", "classes": tuple("abcdefghij")},
+            architecture=ARCHITECTURE,
+            provenance=checkpoint.Provenance(
+                **{"recipe": "p1f4.mini", "recipe_sha256": "", "profile": "fast", "data": "cifar10", "split": "train"},
+                **{"picked": "best-ta", "deployed": "best-ta", "epochs": 1},
+            ),
         )
         run = Path("runs/p1f4.mini")
         checkpoint.save(run / "best-ta", ResNetV2(ARCHITECTURE).state_dict(), config)
         checkpoint.save(run / "last", ResNetV2(ARCHITECTURE).state_dict(), config)
-        (run / "recipe.yaml").write_text(recipe.load("p1f4.mini", ["ship=best-ta"]).to_yaml())
+        (run / "recipe.yaml").touch()
         found = finetune.starts("runs/p1f4.mini+rotation-p3", Path("runs"))
         below = Path("runs/pets-ensemble-f4.mini")
         assert parents.find(str(found[0].reference), below) == run / "best-ta"
@@ -261,10 +279,12 @@ class TestKeptPlan:
 
 
 def test_the_time_of_a_pass_is_that_of_the_size_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    monkeypatch.setattr(cost, "_seconds_per_image", lambda *net: asked.append(net[-1]) or 1.0)
+    asked: set[int] = set()
+    monkeypatch.setattr(
+        timing, "seconds_per_image", lambda work, part, device: asked.add(work.side) or Seconds(1.0, 1.0)
+    )
     cost.estimate(planned(made_of([9, 9]), side=64).recipes[0], images=18)
-    assert asked == [64]
+    assert asked == {64}
 
 
 def test_a_pretext_head_is_no_obstacle(tmp_path: Path) -> None:

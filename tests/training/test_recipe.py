@@ -72,6 +72,27 @@ def test_pieces_have_to_fit_the_image(name):
 
 
 @pytest.mark.parametrize(
+    ("phases", "mistake"),
+    [
+        ("[{side: 16, until: 0.5}, {side: 24}]", r"must rise to the full size, 32 pixels; found \[16, 24\]"),
+        ("[{side: 24, until: 0.5}, {side: 16, until: 0.7}, {side: 32}]", r"must rise .*found \[24, 16, 32\]"),
+        ("[{side: 40, until: 0.5}, {side: 32}]", r"must rise .*found \[40, 32\]"),
+        ("[{side: 16, until: 0.5}, {side: 32, until: 0.8}]", r"phases must end at rising fractions, the last at 1"),
+        ("[{side: 18, until: 0.5}, {side: 32}]", "images of 18 pixels have no 4x4 equal pieces"),
+    ],
+)
+def test_growing_images_end_at_full_size_and_their_pieces_fit(phases, mistake):
+    with pytest.raises(UsageError, match=mistake):
+        recipe.load("jigsaw-p3.mini", [f"resolution={phases}"])
+
+
+def test_the_side_of_the_images_at_each_moment():
+    grown = recipe.load("jigsaw-p3.mini", ["resolution=[{side: 16, until: 0.25}, {side: 24, until: 0.75}, {side: 32}]"])
+    assert [grown.side_at(progress) for progress in (0.0, 0.24, 0.25, 0.74, 0.75, 0.99)] == [16, 16, 24, 24, 32, 32]
+    assert recipe.load("jigsaw-p3.mini").side_at(0.1) == 32
+
+
+@pytest.mark.parametrize(
     "kind", [*subclasses(objectives, Objective), *subclasses(adversaries, Adversary), DiversityOptions]
 )
 def test_every_choice_is_in_the_documentation(kind):
@@ -136,10 +157,20 @@ def test_a_recipe_without_profiles_does_not_pretend_to_have_one():
         recipe.load("p1f4.mini", ["profile=paper"])
 
 
-def test_the_example_of_the_documentation_says_what_is_run(tmp_path):
-    text = (resources.CHECKOUT / "docs" / "training.md").read_text()
-    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+def documented_recipes():
+    return re.findall(r"```yaml\n(.*?)```", (resources.CHECKOUT / "docs" / "training.md").read_text(), re.DOTALL)
+
+
+def test_the_growing_images_of_the_documentation_take_as_many_epochs_as_it_says(tmp_path):
     path = tmp_path / "example.yaml"
+    path.write_text("base: [f4.mini]\nname: grown\nscenario: p1f4\n" + documented_recipes()[1])
+    loaded = recipe.load(path)
+    sides = [loaded.side_at(epoch / loaded.epochs) for epoch in range(loaded.epochs)]
+    assert sides == [16] * 8 + [24] * 12 + [32] * 20
+
+
+def test_the_example_of_the_documentation_says_what_is_run(tmp_path):
+    example, path = documented_recipes()[0], tmp_path / "example.yaml"
     path.write_text(example.replace("steps: 3", "steps: 7").replace("peak: 0.2", "peak: 0.05") + "epochs: 3\n")
     loaded = recipe.load(path)
     assert [getattr(phase, "steps", None) for phase in loaded.adversary] == [2, 7]

@@ -12,13 +12,13 @@ from advss_zoo.data import catalogue
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.files import read_json
 from advss_zoo.reproduction import paper
-from advss_zoo.training import log, recipe, trainer
+from advss_zoo.training import examples, log, recipe, trainer
 from advss_zoo.zoo import checkpoint, index
 
 TRAINED, HELD_OUT = 4, 2
 QUICK = ["epochs=1", "batch_size=2", "validation.images=2", "validation.attack.steps=1", "validation.every=1"]
 TRAINED_ONES = [name for name in recipe.names() if not name.startswith("ensemble-")]
-SMALL = [(name, "fast") for name in TRAINED_ONES if name.endswith(".mini")]
+SMALL = [(name, "fast") for name in TRAINED_ONES if name.endswith((".mini", ".small"))]
 LARGE = [(name, profile) for name in TRAINED_ONES if name.endswith(".r50") for profile in ("fast", "paper")]
 # One of each kind, for a run of the large recipes on a narrow net that is quick enough for every day.
 KINDS = ["selfie-p3f2.r50", "jigsaw-p2f4.r50", "rotation-rs.r50", "apdpe-p3.r50", "oneshot-f4.r50"]
@@ -26,12 +26,12 @@ KINDS = ["selfie-p3f2.r50", "jigsaw-p2f4.r50", "rotation-rs.r50", "apdpe-p3.r50"
 FINE_TUNED, PRETRAINED = 2 + 18 + 2 + 6 + 6, 9 + 2 + 3
 
 
-def made_up(name, split, side):
+def made_up(name, split, image_size):
     """Images for the recipe's data set, of the size it has."""
     dataset = catalogue.find(name)
-    assert side == (224 if isinstance(dataset, catalogue.GroupedImageNet) else 32)
+    assert image_size == (224 if isinstance(dataset, catalogue.GroupedImageNet) else 32)
     count = TRAINED + HELD_OUT
-    images = np.random.default_rng(0).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (count, 3, image_size, image_size), dtype=np.uint8)
     labels = np.arange(count) % len(dataset.classes)
     return ImageSet(name, split, images, labels, np.arange(count), dataset.classes)
 
@@ -54,8 +54,8 @@ def run(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "LOG_EVERY", 1)
-        patch.setattr(trainer.data, "load", made_up)
-        patch.setattr(trainer, "train_and_validation", lambda _: np.split(np.arange(TRAINED + HELD_OUT), [TRAINED]))
+        patch.setattr(examples.data, "load_data", made_up)
+        patch.setattr(examples, "train_and_validation", lambda _: np.split(np.arange(TRAINED + HELD_OUT), [TRAINED]))
         yield make
 
 
@@ -97,10 +97,24 @@ def test_there_is_one_for_every_checkpoint_of_tables_3_to_8():
     assert sum(r.scenario in ("p2", "p3", "rs") for r in of_the_tables) == PRETRAINED
 
 
-def test_the_small_nets_fill_table_3():
-    tasks, scenarios = ("selfie", "rotation", "jigsaw"), ("p2f3", "p2f4", "p3f1", "p3f2", "p3f3", "p3f4")
+def test_the_small_nets_fill_tables_3_5_7_8_and_figure_3():
+    tasks, scenarios = (
+        ("selfie", "rotation", "jigsaw"),
+        ("p2f3", "p2f4", "p3f1", "p3f2", "p3f3", "p3f4", "rsf2", "rsf4"),
+    )
     wanted = {f"{task}-{scenario}.mini" for task in tasks for scenario in scenarios}
-    assert wanted | {"p1f3.mini", "p1f4.mini", "apse-p3f4.mini", "apdpe-p3f4.mini"} <= set(recipe.names())
+    wanted |= {f"selfie-{count}-{scenario}.mini" for count in ("5k", "15k") for scenario in ("p3f2", "p3f4")}
+    others = {"p1f3.mini", "p1f4.mini", "oneshot-f4.mini", "apse-p3f4.mini", "apdpe-p3f4.mini"}
+    assert wanted | others <= set(recipe.names())
+
+
+def test_the_small_zoo_has_three_tasks_their_ensemble_and_the_control():
+    made = [name for name in recipe.names() if name.endswith(".small")]
+    of_tasks = [f"{task}-{scenario}.small" for task in ("jigsaw", "rotation", "selfie") for scenario in ("p3", "p3f4")]
+    assert made == sorted(["ensemble-p3f4.small", "p1f4.small", *of_tasks])
+    assert recipe.load_any("ensemble-p3f4.small").members == [
+        f"{t}-p3f4.small" for t in ("selfie", "rotation", "jigsaw")
+    ]
 
 
 @pytest.mark.parametrize("tag", ["mini", "r50"])
@@ -133,7 +147,8 @@ def test_each_opens_with_its_evidence_or_says_that_there_is_none(name):
 def test_fine_tuning_differs_from_its_control_in_the_trunk_alone():
     """A P3F4 recipe and P1F4 have the same everything, so that the difference in RA is the pretraining's."""
     for task in ("selfie", "rotation", "jigsaw"):
-        compare(recipe.load(f"{task}-p3f4.mini"), recipe.load("p1f4.mini"))
+        for tag in ("mini", "small"):
+            compare(recipe.load(f"{task}-p3f4.{tag}"), recipe.load(f"p1f4.{tag}"))
         for options in ([], ["profile=paper"]):
             compare(recipe.load(f"{task}-p3f4.r50", options), recipe.load("p1f4.r50", options))
     for entry in index.entries():

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from advss_zoo import resources
+from advss_zoo import load_model, resources
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json
+from advss_zoo.models.model import Model
 from advss_zoo.training import recipe, trainer
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.training.release import add, release
-from advss_zoo.zoo import cards, checkpoint, ensembles, index, load
+from advss_zoo.zoo import cards, checkpoint, ensembles, index
 
 WORDS = {"summary": "A tiny net.", "limits": "For tests.", "machine": "a test"}
 
@@ -36,7 +37,7 @@ def run(cache, recipe_file, tmp_path):
     folder = trainer.train(recipe.load(recipe_file, ["epochs=2"]), tmp_path / "run")
     model, config = checkpoint.load(folder)
     images = np.random.default_rng(0).integers(0, 256, (16, 3, 32, 32), dtype=np.uint8), np.arange(16)
-    evaluate(model, images, "clean", out=tmp_path / "clean", subject=Subject(config.full_name, config.sha256))
+    evaluate(Model(model, config.full_name, config.sha256), images, "clean", out=tmp_path / "clean")
     return folder, tmp_path / "clean"
 
 
@@ -62,9 +63,8 @@ def test_a_result_is_added_to_what_is_there(checkout, run, tmp_path):
     index.entries.cache_clear()
     model, config = checkpoint.load(folder)
     images = np.random.default_rng(0).integers(0, 256, (16, 3, 32, 32), dtype=np.uint8), np.arange(16)
-    subject = Subject(config.full_name, config.sha256)
     more = tmp_path / "pgd1"
-    evaluate(model, images, "pgd1", out=more, subject=subject)
+    evaluate(Model(model, config.full_name, config.sha256), images, "pgd1", out=more)
     for _ in range(2):  # the second time in place of the first
         add("tiny.test", [more])
     values = read_json(checkout / "cards" / "tiny.test.json")
@@ -72,7 +72,7 @@ def test_a_result_is_added_to_what_is_there(checkout, run, tmp_path):
     released = checkout / "weights" / "tiny.test"
     assert (released / "results" / "arrays-pgd1" / "verdicts.npz").is_file()
     assert (released / "README.md").read_text() == cards.render(values)
-    evaluate(model, images, "clean", out=tmp_path / "other", subject=Subject("tiny.test", "other"))
+    evaluate(Model(model, "tiny.test", "0" * 64), images, "clean", out=tmp_path / "other")
     with pytest.raises(UsageError, match="other weights"):
         add("tiny.test", [tmp_path / "other"])
 
@@ -122,8 +122,8 @@ def test_an_ensemble_is_released_without_a_second_copy_of_its_members(checkout, 
     assert (entry.kind, entry.sha256) == ("ensemble", ensembles.read(released).sha256)
     assert entry.bytes == 2 * index.find("tiny").bytes
     x = torch.rand(2, 3, 32, 32)
-    alone = load.load_model("tiny")(x).log_softmax(1)
-    assert torch.allclose(load.load_model("pair")(x), alone, atol=1e-6)
+    alone = load_model("tiny")(x).log_softmax(1)
+    assert torch.allclose(load_model("pair")(x), alone, atol=1e-6)
     assert "Nothing is trained but the members, tiny.test, tiny.test" in (released / "README.md").read_text()
 
 

@@ -18,8 +18,9 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.training import log, recipe, state, trainer
-from advss_zoo.training.crew import Crew
+from advss_zoo.objectives.classification import Classification
+from advss_zoo.training import examples, gradients, log, recipe, state, trainer
+from advss_zoo.training.distributed import DistributedContext
 from advss_zoo.training.trainer import Trainer
 from advss_zoo.zoo import checkpoint
 
@@ -83,6 +84,46 @@ def test_a_run_stopped_after_any_step_ends_with_the_same_weights(
     assert weights(tmp_path / "run") == weights(unbroken)
     timeless = [{k: v for k, v in r.items() if k != "seconds"} for r in log.read(tmp_path / "run" / "log.jsonl")]
     assert timeless == [{k: v for k, v in r.items() if k != "seconds"} for r in log.read(unbroken / "log.jsonl")]
+
+
+GROWING = ["resolution=[{side: 16, until: 0.3}, {side: 24, until: 0.6}, {side: 32}]", "validation.every=4"]
+
+
+@pytest.fixture(scope="module")
+def grown(small_cache, recipe_file, tmp_path_factory):
+    """An unbroken run on images that grow, and the sides of those that it saw, batch by batch."""
+    out, sides = tmp_path_factory.mktemp("grown") / "run", []
+    transform = Classification.transform
+
+    def seen(self, images, *others):
+        sides.append(images.shape[-1])
+        return transform(self, images, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADVSS_CACHE", str(small_cache))
+        patch.setattr(Classification, "transform", seen)
+        trainer.train(recipe.load(recipe_file, GROWING), out)
+    return out, sides
+
+
+def test_images_grow_phase_by_phase_and_validation_is_at_full_size(grown):
+    assert grown[1] == [16] * 4 + [24] * 4 + [32] * 4 + [32]
+
+
+@pytest.mark.parametrize("stop", [2, 4, 6, 10])
+def test_a_run_on_growing_images_resumes_in_any_phase(cache, grown, recipe_file, tmp_path, monkeypatch, stop):
+    """Phases end after steps 4 and 8."""
+
+    def interrupt(done, total, note):
+        if done == stop:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
+    loaded = recipe.load(recipe_file, GROWING)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(loaded, tmp_path / "run", progress=interrupt)
+    trainer.train(loaded, tmp_path / "run", resume=True)
+    assert weights(tmp_path / "run") == weights(grown[0])
 
 
 RUN = """
@@ -156,11 +197,11 @@ def test_images_that_have_changed_are_not_trained_on_with_an_old_state(
     unbroken, cache, recipe_file, tmp_path, monkeypatch
 ):
     shutil.copytree(unbroken, tmp_path / "run")
-    load = trainer.data.load
+    load = examples.data.load_data
     monkeypatch.setattr(
-        trainer.data, "load", lambda *what, **options: replace(load(*what, **options), name="others-0123")
+        examples.data, "load_data", lambda *what, **options: replace(load(*what, **options), name="others-0123")
     )
-    with pytest.raises(UsageError, match=r"have changed since the run was begun.*others-0123"):
+    with pytest.raises(UsageError, match=r"have changed since the run started.*others-0123"):
         trainer.train(recipe.load(recipe_file), tmp_path / "run", resume=True)
 
 
@@ -171,10 +212,10 @@ def test_without_averaging_the_average_is_the_last(cache, recipe_file, tmp_path)
 
 
 def test_validation_images_are_not_trained_on(cache, recipe_file, tmp_path):
-    made = Trainer(recipe.load(recipe_file), tmp_path, Crew())
+    made = Trainer(recipe.load(recipe_file), tmp_path, DistributedContext())
     training, validation = (
         {image.numpy().tobytes() for image in part.images(torch.arange(len(part)))}
-        for part in (made.training, made.validation)
+        for part in (made.data.training, made.data.validation)
     )
     assert len(training) == 120
     assert len(validation) == 40
@@ -207,7 +248,7 @@ def test_a_loss_that_explodes_stops_the_run_although_it_is_finite(cache, recipe_
     """Of the 6 steps before the first validation one is enough."""
     losses = iter([1, 2e4, 1, 1, 1, 1])
     monkeypatch.setattr(
-        trainer._TrainingLoss, "forward", lambda self, inputs, batch: 0 * self.network(inputs).sum() + next(losses)
+        gradients.TrainingLoss, "forward", lambda self, inputs, batch: 0 * self.network(inputs).sum() + next(losses)
     )
     with pytest.raises(AdvssError, match=r"The loss reached 2e\+04 at step 6: training has diverged"):
         trainer.train(recipe.load(recipe_file), tmp_path / "run")
@@ -243,6 +284,15 @@ def test_catastrophic_overfitting_stops_the_run_and_keeps_the_best_weights(cache
         picked: checkpoint.load(tmp_path / "run" / picked)[1].provenance.epochs for picked in ("best-ra", "best-ta")
     }
     assert kept == {"best-ra": 1, "best-ta": 3}
+
+
+def test_robustness_at_full_size_may_fall_while_the_images_are_small(cache, recipe_file, tmp_path, monkeypatch):
+    """The phases change after epochs 1.3 and 2.7."""
+    measured = iter([(0.6, 0.40), (0.7, 0.05), (0.8, 0.05)])
+    monkeypatch.setattr(trainer, "accuracies", lambda *what: next(measured))
+    made = recipe.load(recipe_file, [*GROWING, "validation.every=1"])
+    with pytest.raises(AdvssError, match=r"Catastrophic overfitting at epoch 3"):
+        trainer.train(made, tmp_path / "run")
 
 
 def test_a_run_is_recognised_by_what_its_recipe_says_not_by_how_it_was_written(cache, recipe_file, tmp_path):
@@ -287,21 +337,21 @@ def test_an_attack_in_training_mode_moves_the_statistics_and_one_in_evaluation_m
     cache, recipe_file, tmp_path, mode, forwards
 ):
     options = [f"attack_mode={mode}", "adversary=[{name: pgd, steps: 3}]"]
-    made = Trainer(recipe.load(recipe_file, options), tmp_path, Crew())
-    made._train_step()
-    counts = {int(n) for name, n in made.model.named_buffers() if name.endswith("num_batches_tracked")}
+    made = Trainer(recipe.load(recipe_file, options), tmp_path, DistributedContext())
+    made.train_step()
+    counts = {int(n) for name, n in made.state.model.named_buffers() if name.endswith("num_batches_tracked")}
     assert counts == {forwards}
 
 
 def test_the_average_is_the_exponential_one_from_its_start_on(cache, recipe_file, tmp_path):
     """12 steps, averaging from a quarter of them on, of weights and statistics alike; computed by hand in float64."""
-    made = Trainer(recipe.load(recipe_file, ["averaging={decay: 0.9, start: 0.25}"]), tmp_path, Crew())
+    made = Trainer(recipe.load(recipe_file, ["averaging={decay: 0.9, start: 0.25}"]), tmp_path, DistributedContext())
     names = ("trunk.conv1.weight", "trunk.bn1.running_mean", "head.linear.bias")
     by_hand = {}
     for step in range(1, 8):
-        made._train_step()
-        now = {name: made.model.state_dict()[name].double() for name in names}
+        made.train_step()
+        now = {name: made.state.model.state_dict()[name].double() for name in names}
         for name, value in now.items():
             by_hand[name] = value if step <= 3 else 0.9 * by_hand[name] + 0.1 * value
     for name in names:
-        assert torch.allclose(made.average.module.state_dict()[name].double(), by_hand[name], atol=1e-6)
+        assert torch.allclose(made.state.averaged.state_dict()[name].double(), by_hand[name], atol=1e-6)

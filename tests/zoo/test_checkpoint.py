@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from advss_zoo.errors import CheckpointError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
-from advss_zoo.zoo import checkpoint, load
+from advss_zoo.zoo import checkpoint
+from advss_zoo.zoo.open import open_model
 
 ARCHITECTURE = Architecture(depth=18, width=4, num_classes=3)
 KEY = "trunk.layer1.0.conv1.weight"
@@ -107,7 +108,7 @@ def test_a_pickle_is_told_why_it_is_refused(tmp_path):
     path = tmp_path / "model.pt"
     torch.save({"a": torch.ones(1)}, path)
     with pytest.raises(CheckpointError, match="never loaded"):
-        load.from_path(path)
+        open_model(path)
 
 
 def test_one_flipped_bit_is_noticed(folder):
@@ -153,15 +154,15 @@ def test_half_a_checkpoint(folder, missing):
 
 def test_a_path_that_is_not_there(tmp_path):
     with pytest.raises(CheckpointError, match="There is no"):
-        load.from_path(tmp_path / "nowhere")
+        open_model(tmp_path / "nowhere")
 
 
 def test_a_bare_weights_file_needs_its_configuration(folder):
     bare = folder / "other.safetensors"
     bare.write_bytes((folder / "model.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match="does not say what model"):
-        load.from_path(bare)
-    assert load.from_path(folder / "model.safetensors").full_name == "tiny.test"
+        open_model(bare)
+    assert open_model(folder / "model.safetensors").name == "tiny.test"
 
 
 @pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn, torch.uint16])
@@ -188,7 +189,7 @@ def test_a_header_that_would_take_minutes_is_not_read(folder):
 def test_any_document_for_a_configuration_is_a_sentence(folder, document):
     (folder / "config.json").write_text(document)
     with pytest.raises(CheckpointError, match=r"config.json describes no ensemble|does not describe a checkpoint"):
-        load.from_path(folder)
+        open_model(folder)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from advss_zoo import resources
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.results import Result
-from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json
 from advss_zoo.reproduction.ours import OurResults
-from advss_zoo.zoo import cards, index, load, sources
+from advss_zoo.zoo import cards, index, sources
+from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.verify import verify
 
 NAME = "p1f4.mini"
@@ -24,11 +25,7 @@ NAME = "p1f4.mini"
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corruptions")
-    loaded = load.resolve(NAME)
-    subject = Subject(loaded.full_name, loaded.sha256)
-    result = evaluate(
-        loaded.model, load_data("cifar10-1k", "test").first(8), "corruptions", out=folder, subject=subject
-    )
+    result = evaluate(open_model(NAME), load_data("cifar10-1k", "test").first(8), "corruptions", out=folder)
     return folder, result
 
 
@@ -40,7 +37,7 @@ def released(evaluated, tmp_path, monkeypatch):
     shutil.copytree(sources.fetch(NAME).path, folder)
     place = folder / "results" / result.slug()
     shutil.copytree(source, place)
-    entry = replace(index.find(NAME), results=[json.loads(json.dumps(result.to_json()))])
+    entry = replace(index.find(NAME), results=[json.loads(json.dumps(result.to_dict()))])
     monkeypatch.setattr(index, "find", lambda name: entry)
     monkeypatch.setattr(sources, "SOURCES", {entry.stored: lambda entry: folder})
     return place
@@ -79,7 +76,7 @@ def test_verify_finds_a_number_that_was_touched_up(released):
 def test_a_card_has_the_accuracy_in_its_table_and_a_table_of_all_corruptions(evaluated):
     values = read_json(resources.folder("cards") / f"{NAME}.json")
     results = [document for document in values["results"] if document["ra"] is not None][:1]
-    document = json.loads(json.dumps(evaluated[1].to_json()))
+    document = json.loads(json.dumps(evaluated[1].to_dict()))
     without, card = (cards.render(values | {"results": found}) for found in (results, [*results, document]))
     assert "corrupted" not in without.lower()
     details = document["details"]
@@ -100,5 +97,5 @@ def test_reproduce_leaves_it_aside(evaluated, tmp_path):
     shutil.copytree(folder, tmp_path / "eval" / "p1f4.mini-cifar10" / "corruptions")
     ours = OurResults(tmp_path)
     assert not ours.unreadable
-    assert ours.of(NAME).result.protocol["label"] == "pgd20"
+    assert ours.of(NAME).result.protocol.label == "pgd20"
     assert Result.read(folder / "result.json") == result

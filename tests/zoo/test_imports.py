@@ -400,6 +400,14 @@ def test_the_files_own_normalisation(imported, tmp_path):
     assert (config.architecture.mean, config.architecture.std) == constants
 
 
+@pytest.mark.parametrize("red", [0.0, -0.2023])
+def test_a_std_that_is_not_positive_is_refused(red, imported, tmp_path):
+    file = classifier(constants=(IMAGENET_MEAN, (red, 0.1994, 0.201)), depth=18)
+    with pytest.raises(CheckpointError, match=r"0\.std of the normalisation must be positive, got \(-?0\."):
+        imported(file.content)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_record_of_where_it_is_from(imported, tmp_path):
     imported(ensemble(depth=18).content)
     record = read_json(tmp_path / "out" / "import.json")

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from advss_zoo import resources
-from advss_zoo.data.load import load as load_data
+from advss_zoo.data.load import load_data
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_json
 from advss_zoo.training import recipe
 from advss_zoo.zoo import WEIGHTS, cards, checkpoint, index, load, sources
+from advss_zoo.zoo.open import open_model
 
 ENTRIES = index.entries()
 CLASSIFIERS = [entry for entry in ENTRIES if entry.kind == "classifier"]
@@ -52,7 +53,7 @@ def test_the_recipe_that_ships_is_the_one_the_weights_were_made_by(entry):
 @pytest.mark.parametrize("entry", CLASSIFIERS, ids=lambda entry: entry.full_name)
 def test_classifiers_get_most_real_images_right(entry):
     images = load_data("cifar10-1k", "test").first(100)
-    model = load.load_model(entry.full_name)
+    model = open_model(entry.full_name)
     predictions = model(torch.from_numpy(images.images).float() / 255).argmax(1).numpy()
     assert not model.training
     assert (predictions == images.labels).mean() > 0.5
@@ -73,14 +74,14 @@ def test_trunks_give_features_and_are_no_classifiers(entry):
     assert torch.equal(trunk(x), network.features(x))
     assert trunk(x).shape == (2, network.trunk.out_channels, 8, 8)
     with pytest.raises(UsageError, match="pretrained trunk"):
-        load.load_model(entry.full_name)
+        open_model(entry.full_name)
 
 
 def test_the_trunk_of_a_classifier_can_be_had_too():
     entry = CLASSIFIERS[0]
-    model = load.load_model(entry.full_name)
+    model = open_model(entry.full_name)
     x = torch.rand(2, 3, 32, 32)
-    assert torch.equal(model.head(load.load_trunk(entry.full_name)(x)), model(x))
+    assert torch.equal(model.network.head(load.load_trunk(entry.full_name)(x)), model(x))
 
 
 @pytest.mark.parametrize("entry", [e for e in ENTRIES if e.training["parent"]], ids=lambda entry: entry.full_name)
@@ -100,10 +101,10 @@ def test_the_control_on_a_card_has_the_numbers_of_its_own_card(entry):
 def test_an_ensemble_on_the_spot_averages_probabilities():
     names = [entry.full_name for entry in CLASSIFIERS[:2]]
     x = torch.rand(4, 3, 32, 32)
-    together = load.resolve("+".join(names))
-    mean = torch.stack([load.load_model(name)(x).softmax(1) for name in names]).mean(0)
-    assert torch.allclose(together.model(x).exp(), mean, atol=1e-6)
-    assert together.full_name == "+".join(names)
+    together = open_model("+".join(names))
+    mean = torch.stack([open_model(name)(x).softmax(1) for name in names]).mean(0)
+    assert torch.allclose(together(x).exp(), mean, atol=1e-6)
+    assert together.name == "+".join(names)
     assert len(together.sha256) == 64
 
 

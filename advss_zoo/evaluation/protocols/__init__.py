@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, get_args
 
+from advss_zoo.attacks.checks import check_counts, check_seed
+from advss_zoo.attacks.eps import check_eps
 from advss_zoo.attacks.search import Precision
 from advss_zoo.errors import UsageError, nearest
 from advss_zoo.evaluation.ball import Norm
-from advss_zoo.evaluation.eps import check_eps
 from advss_zoo.evaluation.protocols.base import Protocol, Settings
 from advss_zoo.registry import subclasses
 
@@ -88,13 +89,11 @@ def _checked(given: dict[str, Any]) -> Settings:
     settings = Settings(**given)
     if settings.norm not in get_args(Norm):
         raise UsageError(f"There is no norm {settings.norm!r}.", f"Choose {', '.join(get_args(Norm))}.")
-    for size in (settings.eps, settings.step_size):
+    for name, size in (("eps", settings.eps), ("step_size", settings.step_size)):
         if size is not None:
-            check_eps(size, settings.norm)
-    if settings.restarts < 1:
-        raise UsageError(f"{settings.restarts} restarts are no attack.", "At least 1 is needed.")
-    if not 0 <= settings.seed < 2**61:
-        raise UsageError(f"The seed {settings.seed} cannot be used.", "Choose one from 0 to 2**61 - 1.")
+            check_eps(size, settings.norm, name)
+    check_counts(restarts=settings.restarts)
+    check_seed(settings.seed)
     if settings.search not in get_args(Precision):
         raise UsageError(f"There is no search in {settings.search!r}.", f"Choose {' or '.join(get_args(Precision))}.")
     return settings

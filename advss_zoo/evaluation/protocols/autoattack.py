@@ -19,11 +19,11 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from advss_zoo.attacks import autoattack
+from advss_zoo.attacks import autoattack_driver as driver
+from advss_zoo.attacks.checks import predict
 from advss_zoo.attacks.search import Precision, describe
-from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball, Norm
-from advss_zoo.evaluation.checks import GradientsTaken, predict, zero_gradients
+from advss_zoo.evaluation.checks import GradientsTaken, zero_gradients
 from advss_zoo.evaluation.details import BROKEN_BY, DYNAMIC, UNCONFIRMED, ZERO_GRADIENT
 from advss_zoo.evaluation.passes import Padded, sparing
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
@@ -60,14 +60,11 @@ class AutoAttack(Protocol):
 
     @property
     def attacks(self) -> tuple[str, ...]:
-        return autoattack.suite(self.classes)
+        return driver.suite(self.classes)
 
     def for_classes(self, classes: int) -> Self:
-        found = replace(self, classes=max(classes, min(autoattack.REDUCED)))  # of fewer classes there is no suite
-        fewest = max(autoattack.FEWEST_CLASSES[attack] for attack in found.attacks)
-        if classes < fewest:
-            hint = "Use --attack autoattack, which takes what fits." if classes > 1 else None
-            raise UsageError(f"{self.name} needs at least {fewest} classes, but there are {classes}.", hint)
+        found = replace(self, classes=max(classes, min(driver.REDUCED)))  # of fewer classes there is no suite
+        driver.check_classes(self.name, found.attacks, classes)
         return found
 
     def constants(self) -> dict[str, Any]:
@@ -81,51 +78,42 @@ class AutoAttack(Protocol):
                 {"name": attack, **self._constants(attack), "search": self._search(attack)} for attack in self.attacks
             ],
             "verdict": "worst case over the attacks, each on the images still standing",
-            "implementation": autoattack.implementation(),
+            "implementation": driver.implementation(),
             "search": self.search,
             "seed": self.seed,
         }
 
     def _constants(self, attack: str) -> dict[str, Any]:
-        return autoattack.constants(attack, self.norm, self.classes, self.iterations, self.queries)
+        return driver.constants(attack, self.norm, self.classes, self.iterations, self.queries)
 
     def _search(self, attack: str) -> Precision:
-        return self.search if attack in autoattack.IN_HALF_PRECISION else "fp32"
+        return self.search if attack in driver.IN_HALF_PRECISION else "fp32"
 
     def _differs(self) -> list[str]:
-        reduced = len(self.attacks) > 1 and self.attacks != autoattack.STANDARD
+        reduced = len(self.attacks) > 1 and self.attacks != driver.STANDARD
         return [*["reduced"] * reduced, *super()._differs(), *describe(self.search)]
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
         record = record or Record()
-        found, broken_by, unconfirmed = x.clone(), torch.full_like(y, -1), torch.zeros_like(y)
         with GradientsTaken() as taken:
             standing = predict(model, x) == y
-        for place, attack in enumerate(self.attacks):
-            if not standing.any():
-                break
-            claimed = x.clone()
-            claimed[standing] = record.part(
-                attack, of=index[standing], compute=partial(self._run, attack, model, x[standing], y[standing], index)
-            )
-            claims = (claimed != x).flatten(1).any(dim=1)
-            inside = claims & self.ball.contains(claimed, x)
-            candidates = torch.where(inside.view(-1, 1, 1, 1), claimed, found)
-            broken = standing & inside & (predict(model, candidates) != y)
-            found[broken], broken_by[broken] = candidates[broken], place
-            unconfirmed += claims & ~broken
-            standing &= ~broken
-        record.evidence |= {BROKEN_BY: broken_by, UNCONFIRMED: unconfirmed}
+
+        def search(attack: str, rows: Tensor) -> Tensor:
+            compute = partial(self._run, attack, model, x[rows], y[rows], index)
+            return record.part(attack, of=index[rows], compute=compute)
+
+        worst = driver.worst_case(self.attacks, search, model, x, y, standing, norm=self.norm, eps=self.eps)
+        record.evidence |= {BROKEN_BY: worst.broken_by, UNCONFIRMED: worst.unconfirmed}
         if self.gradient != "unused":
             record.evidence |= {
                 ZERO_GRADIENT: zero_gradients(model, x, y),
                 DYNAMIC: torch.full_like(y, taken.any),
             }
-        return found
+        return worst.images
 
     def _run(self, attack: str, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """One attack on the standing images of the pass whose images are at `index`."""
-        return autoattack.run(
+        return driver.run(
             attack,
             sparing(model),
             x,

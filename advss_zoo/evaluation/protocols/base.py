@@ -10,9 +10,11 @@ from typing import Any, ClassVar, Literal, Self
 from torch import Tensor, nn
 
 from advss_zoo.attacks.search import Precision
+from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import Ball, Norm
 from advss_zoo.evaluation.record import Record
 from advss_zoo.files import slug
+from advss_zoo.models.model import Model
 
 # What a protocol asks of a model: nothing, that it has a gradient with respect to the images, or that this is not 0
 # everywhere, because there is nothing else to go by.
@@ -53,7 +55,7 @@ class Protocol(ABC):
     takes: ClassVar[frozenset[str]] = frozenset()
     # Whether `attack` is given images that are misclassified clean. Where not, they stay as they are, and the evidence
     # of them is 0.
-    attacks_mistakes: ClassVar[bool] = True
+    attacks_misclassified: ClassVar[bool] = True
     # Whether `attack` makes images; where not, it returns None.
     makes_images: ClassVar[bool] = True
 
@@ -90,6 +92,18 @@ class Protocol(ABC):
         """
         return self
 
+    def check_model(self, model: nn.Module) -> None:
+        """Refuse a model that it cannot be run on; it is asked before other protocols have run for hours.
+
+        Raises:
+            UsageError: it follows gradients, and the model has none.
+        """
+        if self.gradient != "unused" and isinstance(model, Model) and not model.differentiable:
+            raise UsageError(
+                f"{self.name} follows the gradient of a model, and {model.name} has none.",
+                "Use --attack clean, square or corruptions, or evaluate the checkpoint that the file was made of.",
+            )
+
     def check_images(self, shape: Sequence[int]) -> None:
         """Can it be run on images of this shape (C,H,W)? It is asked before other protocols have run for hours.
 
@@ -112,7 +126,7 @@ class Protocol(ABC):
             model: in evaluation mode, weights without gradient.
             x: clean images (B,C,H,W) in [0,1].
             y: labels (B,).
-            index: (B,) positions in the data set, for random numbers that belong to an image (attacks.noise).
+            index: (B,) positions in the data set, for random numbers that belong to an image (advss_zoo.noise).
             record: takes finished parts of long work, and evidence beside the predictions.
         """
 

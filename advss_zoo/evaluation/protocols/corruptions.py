@@ -22,19 +22,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from advss_zoo.attacks.checks import predict
 from advss_zoo.data import catalogue
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, archive, corrupt
 from advss_zoo.data.corruptions.archive import ARCHIVES
 from advss_zoo.data.corruptions.base import SEVERITIES
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.evaluation.checks import predict
-from advss_zoo.evaluation.details import derive
 from advss_zoo.evaluation.images import as_images
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
-from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
-from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.evaluation.results import RESULT_FILE, Result, check
+from advss_zoo.evaluation.schema import Constants
 
 
 @dataclass(frozen=True)
@@ -149,12 +148,12 @@ def mean_corruption_error(result: Result, baseline: Result) -> float:
     Raises:
         UsageError: they are not, or the baseline makes no error under some corruption.
     """
-    mine, theirs = result.details or {}, baseline.details or {}
-    if "corruptions" not in mine or _compared(result) != _compared(baseline):
+    names = result.protocol.corruptions
+    if names is None or _compared(result) != _compared(baseline):
         raise UsageError("mCE compares two results of one `corruptions` protocol on the same images.")
-    mean = mean_error_ratio(mine["corruptions"], theirs["corruptions"], result.protocol["corruptions"]["benchmark"])
+    mean = mean_error_ratio(result.details.corruptions, baseline.details.corruptions, names.benchmark)
     if math.isinf(mean):
-        raise UsageError(f"{baseline.model['name']} makes no error under some corruption, so mCE has no value.")
+        raise UsageError(f"{baseline.model.name} makes no error under some corruption, so mCE has no value.")
     return mean
 
 
@@ -182,7 +181,8 @@ def find_baseline(folder: Path, protocol: Protocol, images: ImageSet) -> Result:
         AdvssError: a result there is damaged.
     """
     recorded = {path: Result.read(path) for path in sorted(folder.rglob(RESULT_FILE))}
-    of_protocol = [path for path, result in recorded.items() if result.protocol == protocol.constants()]
+    constants = Constants(**protocol.constants())
+    of_protocol = [path for path, result in recorded.items() if result.protocol == constants]
     found = [result for path in of_protocol if (result := _on(images, path, recorded[path]))]
     if not found:
         raise UsageError(
@@ -190,7 +190,7 @@ def find_baseline(folder: Path, protocol: Protocol, images: ImageSet) -> Result:
             f"Evaluate the baseline first, with --attack {protocol.name} on the same images, and give the folder of "
             "its results: --baseline DIR.",
         )
-    models = {result.model["weights_sha256"]: result.model["name"] for result in found}
+    models = {result.model.weights_sha256: result.model.name for result in found}
     if len(models) > 1:
         named = " and ".join(models.values())
         raise UsageError(f"There are results of {protocol.label()} of {named} in {folder}.", "Give the folder of one.")
@@ -202,23 +202,16 @@ def _on(images: ImageSet, path: Path, recorded: Result) -> Result | None:
 
     Of a data set that is the same everywhere, name, positions and labels say what the images are.
     """
-    if recorded.data["content_sha256"] == images.content_sha256:
+    if recorded.data.content_sha256 == images.content_sha256:
         return check(path)
     whole = catalogue.whole(images.name)
-    if whole is None or whole != catalogue.whole(recorded.data["name"]) or images.split != recorded.data["split"]:
+    if whole is None or whole != catalogue.whole(recorded.data.name) or images.split != recorded.data.split:
         return None
-    result, verdicts = check(path), Verdicts.read(path.with_name(VERDICTS_FILE)).first(len(images))
+    verdicts = recorded.verdicts.first(len(images))
     if not (np.array_equal(verdicts.index, images.index) and np.array_equal(verdicts.label, images.labels)):
         return None
-    return replace(
-        result,
-        data=as_images(images).facts,
-        n=len(verdicts),
-        verdicts={"file": VERDICTS_FILE, "sha256": verdicts.sha256},
-        details=derive(result.protocol, verdicts),
-        **verdicts.scores(),
-    )
+    return check(path).first(as_images(images).facts)
 
 
 def _compared(result: Result) -> tuple[Any, ...]:
-    return result.protocol, result.data["content_sha256"], result.data["indices"]
+    return result.protocol, result.data.content_sha256, result.data.indices

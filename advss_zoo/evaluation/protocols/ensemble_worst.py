@@ -27,9 +27,10 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advss_zoo.attacks.pgd import pgd
+from advss_zoo.attacks.ascent import ascend
+from advss_zoo.attacks.checks import predict
 from advss_zoo.attacks.search import Search
-from advss_zoo.evaluation.checks import check_adversarial, predict, zero_gradients
+from advss_zoo.evaluation.checks import check_adversarial, zero_gradients
 from advss_zoo.evaluation.details import PART, ZERO_GRADIENT
 from advss_zoo.evaluation.passes import Padded
 from advss_zoo.evaluation.protocols.transfer import Apart, EnsemblePgd
@@ -88,7 +89,7 @@ class EnsembleWorst(EnsemblePgd):
 
     def _against(self, ensemble: Ensemble, loss: EnsembleLoss, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         logits = Search(Padded(Apart(ensemble)), self.search)
-        return pgd(
+        return ascend(
             lambda z: loss(logits(z), y),
             x,
             self.threat.random_start(x, index, self.seed),

@@ -20,20 +20,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advss_zoo.attacks.pgd import ascend, checked, pgd
+from advss_zoo.attacks.ascent import ascend, checked, default_step, step, with_restarts
 from advss_zoo.attacks.search import Precision, Search, describe
 from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball
-from advss_zoo.evaluation.checks import predict
 from advss_zoo.evaluation.details import NO_RISE, ZERO_GRADIENT
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
-
-LINF_STEP = 2 / 255
-# Restart r draws from seed + r * this, so that restart 1 of seed 0 is not restart 0 of seed 1.
-RESTART_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -47,11 +42,6 @@ class Found:
     loss_at_last: Tensor
 
 
-def default_step(norm: str, eps: float, steps: int) -> float:
-    """The paper's 2/255; in l2, what lets N steps cross the ball (Madry et al. 2018)."""
-    return LINF_STEP if norm == "linf" else 2.5 * eps / steps
-
-
 @dataclass(frozen=True)
 class Pgd(Protocol):
     """The last iterate. Of several restarts, an image is broken if the last iterate of any breaks it."""
@@ -60,7 +50,7 @@ class Pgd(Protocol):
     examples: ClassVar[tuple[str, ...]] = ("pgd20",)
     gradient: ClassVar[Gradient] = "needed"
     takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "step_size", "restarts", "search"})
-    attacks_mistakes: ClassVar[bool] = False
+    attacks_misclassified: ClassVar[bool] = False
     iterate: ClassVar[Literal["last", "any"]] = "last"
 
     name: str
@@ -77,9 +67,9 @@ class Pgd(Protocol):
             raise UsageError(f"{name} does not know the norm l1.", "Choose linf or l2, or --attack autoattack.")
         steps = int(name.removeprefix("pgd").removesuffix("-any"))
         eps = DEFAULT_EPS[settings.norm] if settings.eps is None else settings.eps
-        step = default_step(settings.norm, eps, steps) if settings.step_size is None else settings.step_size
+        size = default_step(settings.norm, eps, steps) if settings.step_size is None else settings.step_size
         threat = ThreatModel(settings.norm, eps)
-        return cls(name, steps, threat, step, settings.restarts, settings.seed, settings.search)
+        return cls(name, steps, threat, size, settings.restarts, settings.seed, settings.search)
 
     @property
     def ball(self) -> Ball:
@@ -115,20 +105,19 @@ class Pgd(Protocol):
         if not len(x):
             record.evidence |= {ZERO_GRADIENT: torch.zeros_like(y), NO_RISE: torch.zeros_like(y)}
             return x
-        start = self.threat.random_start(x, index, self.seed)
-        search = self._search(model, x, y, start)
-        record.evidence |= {
-            ZERO_GRADIENT: (search.after_first == self.threat.project(start, x)).flatten(1).all(dim=1),
-            NO_RISE: (search.loss_at_last <= search.loss_at_first) & (self.steps > 1),
-        }
-        found = search.images
-        for restart in range(1, self.restarts):
-            standing = (predict(model, found) == y).nonzero().squeeze(1)
-            if not len(standing):
-                break
-            start = self.threat.random_start(x[standing], index[standing], self.seed + restart * RESTART_STRIDE)
-            found[standing] = self._search(model, x[standing], y[standing], start).images
-        return found
+
+        def attempt(rows: Tensor, offset: int) -> Tensor:
+            start = self.threat.random_start(x[rows], index[rows], self.seed + offset)
+            search = self._search(model, x[rows], y[rows], start)
+            if not offset:
+                first_step_from = self.threat.project(start, x)
+                record.evidence |= {
+                    ZERO_GRADIENT: (search.after_first == first_step_from).flatten(1).all(dim=1),
+                    NO_RISE: (search.loss_at_last <= search.loss_at_first) & (self.steps > 1),
+                }
+            return search.images
+
+        return with_restarts(attempt, model, y, self.restarts)
 
     def _search(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Found:
         network, losses = Search(model, self.search), torch.empty(0)
@@ -139,9 +128,9 @@ class Pgd(Protocol):
             losses = _losses(logits, y)
             return F.cross_entropy(logits, y, reduction="sum")
 
-        after_first = ascend(loss, start, x, self.threat, self.step_size)
+        after_first = step(loss, start, x, self.threat, self.step_size)
         at_first = losses
-        found = pgd(loss, x, after_first, threat=self.threat, steps=self.steps - 1, step_size=self.step_size)
+        found = ascend(loss, x, after_first, threat=self.threat, steps=self.steps - 1, step_size=self.step_size)
         return Found(found, after_first, at_first, losses)
 
 
@@ -167,11 +156,11 @@ class PgdAny(Pgd):
             right, losses = logits.argmax(dim=1) == y, _losses(logits, y)
             return F.cross_entropy(logits, y, reduction="sum")
 
-        after_first = ascend(partial(loss, y=y), start, x, self.threat, self.step_size)
+        after_first = step(partial(loss, y=y), start, x, self.threat, self.step_size)
         found, at_first, at_last = after_first.clone(), losses, losses.clone()
         standing = torch.arange(len(x), device=x.device)  # a broken image stays as it is, and leaves the batch
         for _ in range(self.steps - 1):
-            after = ascend(partial(loss, y=y[standing]), found[standing], x[standing], self.threat, self.step_size)
+            after = step(partial(loss, y=y[standing]), found[standing], x[standing], self.threat, self.step_size)
             at_last[standing] = losses
             standing, after = standing[right], after[right]
             if not len(standing):

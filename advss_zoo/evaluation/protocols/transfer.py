@@ -19,8 +19,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.attacks.checks import check_finite
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.checks import check_adversarial, check_finite, zero_gradients
+from advss_zoo.evaluation.checks import check_adversarial, zero_gradients
 from advss_zoo.evaluation.details import CLEAN, FROM, MOST_MEMBERS, ZERO_GRADIENT
 from advss_zoo.evaluation.passes import Padded
 from advss_zoo.evaluation.protocols.base import Settings
@@ -28,6 +29,7 @@ from advss_zoo.evaluation.protocols.pgd import Pgd
 from advss_zoo.evaluation.record import Record
 from advss_zoo.files import slug
 from advss_zoo.models.ensemble import Ensemble, log_mean_probability
+from advss_zoo.models.model import unwrapped
 
 LONGEST_PART = 100  # characters of a name in that of a part, which its place tells from others
 
@@ -37,11 +39,15 @@ class EnsemblePgd(Pgd, ABC):
     """Attacks with the constants of `pgd20` that have to know the members of an ensemble; each begins once."""
 
     takes: ClassVar[frozenset[str]] = Pgd.takes - {"restarts", "search"}
-    attacks_mistakes: ClassVar[bool] = True  # because they leave evidence of every image
+    attacks_misclassified: ClassVar[bool] = True  # because they leave evidence of every image
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
         return replace(super().create("pgd20", settings), name=name)
+
+    def check_model(self, model: nn.Module) -> None:
+        super().check_model(model)
+        self.ensemble(unwrapped(model))
 
     def ensemble(self, model: nn.Module) -> Ensemble:
         """The ensemble that `model` is, perhaps padded.
@@ -53,7 +59,7 @@ class EnsemblePgd(Pgd, ABC):
         if not isinstance(found, Ensemble) or len(found.members) < 2:
             raise UsageError(
                 f"{self.name} is for an ensemble of at least two models, whose members it attacks one by one.",
-                "Join names by +, for example `advss eval p1f4+selfie-p3f4`; add models of your own by --model.",
+                "Join models by +, for example `advss eval p1f4+selfie-p3f4`.",
             )
         twice = [name for name in dict.fromkeys(found.names) if found.names.count(name) > 1]
         if twice:

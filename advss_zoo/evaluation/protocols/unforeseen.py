@@ -19,9 +19,9 @@ from typing import Any, ClassVar, Self, get_args
 
 from torch import Tensor, nn
 
-from advss_zoo.attacks.unforeseen import attacks, find
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
-from advss_zoo.attacks.unforeseen.targets import targeted_loss, untargeted_loss
+from advss_zoo.attacks.kang2019 import attacks, find
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
+from advss_zoo.attacks.kang2019.targets import targeted_loss, untargeted_loss
 from advss_zoo.evaluation.ball import Ball, Norm
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
@@ -37,7 +37,7 @@ class UnforeseenAttack(Protocol):
     pattern: ClassVar[str] = rf"unforeseen-({'|'.join(attacks())})-eps[1-6]({UNTARGETED})?"
     examples: ClassVar[tuple[str, ...]] = ("unforeseen-fog-eps4", "unforeseen-fog-eps4-untargeted")
     gradient: ClassVar[Gradient] = "needed"
-    attacks_mistakes: ClassVar[bool] = False
+    attacks_misclassified: ClassVar[bool] = False
 
     name: str
     attack_name: str

@@ -21,12 +21,11 @@ import torch
 from numpy.random import RandomState
 from PIL import Image
 
-from advss_zoo import resources
+from advss_zoo import load_model, resources
 from advss_zoo.data.corruptions import CORRUPTIONS, generated
 from advss_zoo.data.corruptions.base import SEVERITIES, Pixels
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.files import read_json
-from advss_zoo.zoo.load import load_model
 
 FOLDER = Path(__file__).parent
 MEASURED: dict[str, dict[str, list[float]]] = read_json(FOLDER / "published.json")

@@ -9,7 +9,7 @@ from dataclasses import fields
 
 import pytest
 
-from advss_zoo.attacks.autoattack import FEWEST_CLASSES, IN_HALF_PRECISION
+from advss_zoo.attacks.autoattack_driver import FEWEST_CLASSES, IN_HALF_PRECISION
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.protocols import Protocol, Settings, expand, parse, parse_all

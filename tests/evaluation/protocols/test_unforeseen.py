@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from advss_zoo.attacks.unforeseen import attacks
-from advss_zoo.attacks.unforeseen.calibration import CIFAR10
+from advss_zoo.attacks.kang2019 import attacks
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.protocols import Settings
@@ -43,7 +43,7 @@ def test_every_attack_runs_through_an_evaluation(attack, tmp_path):
 class Throughout(UnforeseenAttack):
     """Attacks mistakes, too."""
 
-    attacks_mistakes = True
+    attacks_misclassified = True
 
 
 @pytest.mark.parametrize("attack", ["linf", "elastic"])

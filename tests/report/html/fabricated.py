@@ -12,9 +12,12 @@ import numpy as np
 import safetensors.numpy
 
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS
-from advss_zoo.data.load import load
+from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.files import write_json
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.zoo.checkpoint import Config, Provenance
 
 N = 40
 CLASSES = 10
@@ -26,7 +29,7 @@ def sha256_of(text: str) -> str:
 
 def verdicts(ta: float, ra: float | None, n: int = N, evidence: dict[str, Any] | None = None) -> Verdicts:
     """Of n images of cifar10-1k the first share `ta` is right clean, and the first share `ra` attacked."""
-    index, label = np.arange(n), load("cifar10-1k", "test").labels[:n]
+    index, label = np.arange(n), load_data("cifar10-1k", "test").labels[:n]
     wrong = (label + 1) % CLASSES
     clean = np.where(index < round(ta * n), label, wrong)
     attacked = None if ra is None else np.where(index < round(ra * n), label, wrong).astype(np.int32)
@@ -49,7 +52,7 @@ def result(
     """Leave a result of `protocol`, PGD-20 if none is given, in a folder of its own; returns its path."""
     protocol = protocol or pgd()
     found = verdicts(ta, ra, n, evidence)
-    images = load("cifar10-1k", "test").first(n)
+    images = load_data("cifar10-1k", "test").first(n)
     known: dict[str, Any] = {
         "seconds": 2.0,
         "model": {"name": name, "sha256": sha256_of(name), "weights_sha256": sha256_of(f"weights of {name}")},
@@ -71,7 +74,24 @@ def result(
     folder = folder / f"{len(list(folder.glob('*'))) if folder.exists() else 0:03d}"
     found.write(folder / "verdicts.npz")
     made, path = Result.from_verdicts(found, **(known | facts)), folder / "result.json"
-    path.write_text(json.dumps(made.to_json()))  # escapes what UTF-8 has no code for, unlike `Result.write`
+    path.write_text(json.dumps(made.to_dict()))  # escapes what UTF-8 has no code for, unlike `Result.write`
+    return path
+
+
+def config(folder: Path, sha256: str | None, classes: tuple[str, ...], epochs: float = 32.0) -> Path:
+    """Leave the config.json of a classifier with weights of this sha256; returns its path."""
+    made_by = {"recipe": "p1f4.mini", "recipe_sha256": "", "profile": "fast", "data": "cifar10", "split": "train"}
+    made = Config(
+        name="mine",
+        tag="mini",
+        scenario="p1f4",
+        architecture=Architecture(depth=18, width=2, num_classes=len(classes)),
+        classes=classes,
+        sha256=sha256,
+        provenance=Provenance(**made_by, picked="last", epochs=epochs),
+    )
+    path = folder / "config.json"
+    write_json(path, made.model_dump(mode="json"))
     return path
 
 
@@ -167,7 +187,7 @@ def saved(folder: Path, **facts: Any) -> Path:
     """PGD-20 with its adversarial images, at most 8/255 from those of cifar10-1k."""
     path = result(folder, **facts)
     found = Verdicts.read(path.with_name("verdicts.npz"))
-    images = load("cifar10-1k", "test").first(len(found)).images.astype(np.float32) / 255
+    images = load_data("cifar10-1k", "test").first(len(found)).images.astype(np.float32) / 255
     noise = np.random.default_rng(1).choice([-1, 1], images.shape).astype(np.float32) * np.float32(8 / 255)
     tensors = {"x_adv": np.clip(images + noise, 0, 1), "index": found.index.astype(np.int64)}
     path.with_name("adversarial.safetensors").write_bytes(safetensors.numpy.save(tensors))

@@ -27,9 +27,10 @@ from report.html.parsed import Element, parse, skeleton
 from torch import nn
 
 from advss_zoo.data.folder.prepared import prepare
-from advss_zoo.data.load import in_order, load
+from advss_zoo.data.load import in_order, load_data
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.runner import Subject, evaluate
+from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.models.model import Model
 from advss_zoo.report.html.collect import collect
 from advss_zoo.report.html.figure import Figure
 from advss_zoo.report.html.page import Report, svg
@@ -345,7 +346,7 @@ def test_what_an_attack_has_not_changed_is_no_adversarial_image(tmp_path: Path) 
     path = fabricated.saved(tmp_path).with_name("adversarial.safetensors")
     tensors = safetensors.numpy.load_file(path)
     standing = int(0.4 * fabricated.N)  # the first of them
-    clean = load("cifar10-1k", "test").images[:standing].astype(np.float32) / np.float32(255)
+    clean = load_data("cifar10-1k", "test").images[:standing].astype(np.float32) / np.float32(255)
     tensors["x_adv"][:standing] = clean
     safetensors.numpy.save_file(tensors, path)
     (room,) = parse(Report(collect([tmp_path])).html()).all("ul", **{"class": "wall"})
@@ -440,8 +441,8 @@ def test_the_gallery_shows_images_of_ones_own_folder(
         images = in_order(prepare(tmp_path / "pets", side, whole=True).load("test"), order)
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
     out = tmp_path / "results" / "one"
-    evaluate(model, images, "pgd2", out=out, subject=Subject("mine", "0" * 64), save_adversarial=True)
-    (out / "config.json").write_text(json.dumps({"sha256": "0" * 64, "classes": order}))
+    evaluate(Model(model, "mine", "0" * 64), images, "pgd2", out=out, save_adversarial=True)
+    fabricated.config(out, "0" * 64, order)
     report = Report(collect([tmp_path / "results"]))
     assert not report.left_out
     (room,) = next(section for section in report.sections if section.name == "gallery").context

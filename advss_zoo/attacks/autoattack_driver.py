@@ -1,0 +1,322 @@
+"""The attacks of AutoAttack (Croce and Hein 2020; in l1 2021), as their authors publish them.
+
+The attacks themselves are in the package `pyautoattack`, which is `autoattack` where it was installed from its
+repository. This is what a caller would have to know about them: which run on how many classes, the constants of the
+"standard" version, and what they do to the process around them or cannot take from a model.
+
+Their code is driven, not copied. It moves all images of a run to the end of it; the network it is given here leaves out
+those that are broken already (`_Standing`), and a run in which none is left ends there. That changes no random number,
+and what falls to their code falls here, rounding aside. But any point that the network is asked at counts, so that more
+may fall: in l1 points inside the ball on the way through larger ones, which are for starts alone in their APGD, and
+points that FAB steps back to, which are for gradients alone in theirs. What is returned is the first adversarial image
+found instead of the last. For Square the network computes what a square changes, where it can (`autoattack_square`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from advss_zoo.attacks.autoattack_square import LocalSquare
+from advss_zoo.attacks.checks import Network, check_finite_gradient, predict
+from advss_zoo.attacks.search import Precision, Search
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.models.local import suits
+from advss_zoo.models.precision import at_least_float32
+
+PACKAGES = ("pyautoattack", "autoattack")
+NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+
+# The fewest classes that an attack can run on: the difference of logits ratio needs the third largest logit, its
+# targeted version the fourth.
+FEWEST_CLASSES = {"apgd-ce": 2, "apgd-dlr": 3, "apgd-t": 4, "fab-t": 2, "square": 2}
+STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
+REDUCED = {2: ("apgd-ce", "fab-t", "square"), 3: ("apgd-ce", "apgd-dlr", "fab-t", "square")}
+
+# The attacks that search in bfloat16 where that is asked for. FAB walks along the boundary: of the nearest images that
+# it finds in bfloat16 for 64 of p1f4.mini, 34 are not misclassified in float32. Square is no faster in it (see
+# `benchmarks/choices.py p1f4.mini --only precision,distances --images 64`).
+IN_HALF_PRECISION = ("apgd-ce", "apgd-dlr", "apgd-t")
+
+# How far, for an eps up to 1, images may lie outside the ball by rounding.
+ROUNDING = 1e-6
+
+
+def suite(classes: int) -> tuple[str, ...]:
+    """The attacks of AutoAttack for so many classes (at least 2), in the order in which they run."""
+    return REDUCED.get(classes, STANDARD)
+
+
+def constants(name: str, norm: str, classes: int, iterations: int, queries: int) -> dict[str, Any]:
+    """What the authors' class for an attack is called with, beside model, norm, eps and seed.
+
+    The "standard" version, except that there are no more targets than other classes, and that on two classes, where
+    apgd-t is missing, apgd-ce starts five times.
+    """
+    l1 = norm == "l1"
+    if name == "square":
+        return {"n_queries": queries, "n_restarts": 1, "p_init": 0.8, "resc_schedule": False}
+    if name == "fab-t":
+        return {"n_iter": iterations, "n_restarts": 1, "n_target_classes": min(9, classes - 1), "targeted": True}
+    apgd = {"n_iter": iterations, "n_restarts": 1, "eot_iter": 1, "rho": 0.75, "use_largereps": l1}
+    if name == "apgd-t":
+        return {**apgd, "n_target_classes": min(5 if l1 else 9, classes - 1)}
+    return {**apgd, "n_restarts": 5 if l1 or classes == 2 else 1, "loss": name.removeprefix("apgd-")}
+
+
+def check_classes(name: str, attacks: Sequence[str], classes: int) -> None:
+    """
+    Raises:
+        UsageError: one of the attacks, which `name` stands for, cannot run on so few classes.
+    """
+    fewest = max(FEWEST_CLASSES[attack] for attack in attacks)
+    if classes < fewest:
+        hint = "Use autoattack, which takes what fits." if classes > 1 else None
+        raise UsageError(f"{name} needs at least {fewest} classes, but there are {classes}.", hint)
+
+
+def implementation() -> str:
+    """The package and its version: "pyautoattack 0.2.0".
+
+    Raises:
+        AdvssError: it is not installed.
+    """
+    package = _package()
+    return f"{package} {version(package)}"
+
+
+def run(
+    name: str,
+    model: Network,
+    x: Tensor,
+    y: Tensor,
+    *,
+    norm: str,
+    eps: float,
+    seed: int,
+    constants: dict[str, Any],
+    precision: Precision = "fp32",
+    bare: nn.Module | None = None,
+) -> Tensor:
+    """Images (B,C,H,W) that one attack says to be misclassified; where it found none, those of x.
+
+    What comes out depends on the whole batch: the attacks draw from one stream of random numbers, and Square moves the
+    same window over all images.
+
+    Args:
+        model: in evaluation mode.
+        x: correctly classified images (B,C,H,W) in [0,1].
+        y: their labels (B,).
+        constants: what `constants` returns.
+        precision: in what the attack searches, see `IN_HALF_PRECISION`; what it claims was seen in float32.
+        bare: what computes in `model`, where that is wrapped.
+
+    Raises:
+        AdvssError: a gradient is NaN or infinite.
+    """
+    network = partial(_Shielded.apply, model)
+    attack = _attack_class(name)(
+        network, norm=NORMS[norm], eps=eps, seed=seed, device=x.device, verbose=False, **constants
+    )
+    attack.search = Search(network, precision)
+    attack.bare = bare if bare is not None and x.device.type == "cpu" and suits(bare) else None
+    # The attacks seed torch's own generators, those of all GPUs, and warn of gradients that are 0, which an evaluation
+    # counts itself.
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(gpus), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        found: Tensor = attack.perturb(x, y)
+    return found.detach().clamp(0, 1)  # Square in l1 ends up to 5e-7 outside; clipping brings nothing farther from x
+
+
+@dataclass(frozen=True)
+class WorstCase:
+    """What several attacks in turn made of a batch.
+
+    images: (B,C,H,W), of each image the first that broke it; the clean one where none did.
+    broken_by: (B,), the place of the attack that broke an image; -1: none.
+    unconfirmed: (B,), how many attacks said that they had broken it, and had not.
+    """
+
+    images: Tensor
+    broken_by: Tensor
+    unconfirmed: Tensor
+
+
+def worst_case(
+    attacks: Sequence[str],
+    search: Callable[[str, Tensor], Tensor],
+    model: Network,
+    x: Tensor,
+    y: Tensor,
+    standing: Tensor,
+    *,
+    norm: str,
+    eps: float,
+) -> WorstCase:
+    """Run attacks in turn, each on the images that are still classified correctly.
+
+    An attack's word is not taken for it: an image is broken if what the attack returned lies in the ball and is
+    misclassified among the whole batch.
+
+    Args:
+        search: the name of an attack and bool (B,), to what `run` returns for the images where that is true.
+        standing: bool (B,), which of x are classified correctly.
+    """
+    found, broken_by, unconfirmed = x.clone(), torch.full_like(y, -1), torch.zeros_like(y)
+    for place, attack in enumerate(attacks):
+        if not standing.any():
+            break
+        claimed = x.clone()
+        claimed[standing] = search(attack, standing)
+        claims = (claimed != x).flatten(1).any(dim=1)
+        sizes = _sizes(claimed.double() - x.double(), NORMS[norm])
+        inside = claims & (sizes <= _limit(eps))
+        candidates = torch.where(inside.view(-1, 1, 1, 1), claimed, found)
+        broken = standing & inside & (predict(model, candidates) != y)
+        found[broken], broken_by[broken] = candidates[broken], place
+        unconfirmed += claims & ~broken
+        standing = standing & ~broken
+    return WorstCase(found, broken_by, unconfirmed)
+
+
+class _Shielded(torch.autograd.Function):
+    """A model as the attacks can take it: apply(model, images (B,C,H,W)) gives logits (B,K).
+
+    The attacks call `view` on gradients, which weights in channels-last order make impossible, take no notice of
+    gradients that are not finite, and write -inf into logits, which need not be half precision. FAB calls `backward`,
+    which would leave gradients at all weights that want some.
+    """
+
+    @staticmethod
+    def forward(context: Any, model: Network, x: Tensor) -> Tensor:
+        if not context.needs_input_grad[1]:
+            return at_least_float32(model(x))
+        context.x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            context.logits = at_least_float32(model(context.x))
+        return context.logits.detach()
+
+    @staticmethod
+    def backward(context: Any, slope: Tensor) -> tuple[None, Tensor]:
+        (gradient,) = torch.autograd.grad(context.logits, context.x, slope)
+        check_finite_gradient(gradient)
+        return None, gradient.contiguous()
+
+
+class _NoneStandingError(Exception):
+    """There is nothing left to do in a run."""
+
+
+class _Standing:
+    """The network as one run of an attack sees it: the images that are broken are left out.
+
+    What it says of those is that they are classified correctly, with a gradient of 0, so nothing they still do counts.
+
+    Args:
+        x, y: all images of the run and their labels, in the order in which they will be asked about.
+        limit: how far a misclassified image may be from x to be a success.
+    """
+
+    def __init__(self, search: Search, x: Tensor, y: Tensor, norm: str, limit: float) -> None:
+        self.search, self.x, self.y, self.norm, self.limit = search, x, y, norm, limit
+        self.found = x.clone()  # adversarial images; those of x where there is none
+        self.standing = torch.ones_like(y, dtype=torch.bool)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """
+        Raises:
+            _NoneStandingError: no image is standing.
+        """
+        if len(z) != len(self.y):  # FAB leaves out whom it takes for misclassified before it begins
+            return self.search.network(z)
+        rows = self.standing.nonzero().squeeze(1)
+        if not len(rows):
+            raise _NoneStandingError
+        part, labels = z[rows], self.y[rows]
+        inside = _sizes(part.detach() - self.x[rows], self.norm) <= self.limit
+        logits = self.search.confirmed(part, labels, inside)
+        broken = inside & (logits.argmax(dim=1) != labels)
+        self.found[rows[broken]] = part[broken].detach()
+        self.standing[rows[broken]] = False
+        correct = F.one_hot(self.y, logits.shape[1]).to(logits.dtype)
+        return correct.index_copy(0, rows, logits)
+
+
+def _limit(eps: float) -> float:
+    """How large perturbations may be: eps, and what rounding adds to it."""
+    return eps + ROUNDING * max(1.0, eps)
+
+
+def _sizes(delta: Tensor, norm: str) -> Tensor:
+    """Norms of perturbations (B,C,H,W), (B,), rounded as FAB rounds them when it decides what is close enough."""
+    flat = delta.flatten(1)
+    if norm == "Linf":
+        return flat.abs().amax(dim=1)
+    return (flat**2).sum(dim=1).sqrt() if norm == "L2" else flat.abs().sum(dim=1)
+
+
+class _Apgd:
+    """Goes before the authors' APGD in the order of inheritance, as `_Fab` before their FAB."""
+
+    search: Search
+
+    def attack_single_run(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Any:
+        run = super().attack_single_run  # type: ignore[misc]
+        return self._watched(run, x, y, *more, **settings)
+
+    def decr_eps_pgd(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Any:
+        """In l1: three runs with balls that shrink to the one of the threat model."""
+        run = super().decr_eps_pgd  # type: ignore[misc]
+        return self._watched(run, x, y, *more, **settings)
+
+    def _watched(self: Any, run: Callable[..., Any], x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Any:
+        if isinstance(self.model, _Standing):  # a run that is part of another
+            return run(x, y, *more, **settings)
+        network, limit = self.model, _limit(self.eps_orig)
+        self.model = watched = _Standing(self.search, x, y, self.norm, limit)
+        with suppress(_NoneStandingError):
+            run(x, y, *more, **settings)
+        self.model = network
+        return None, watched.standing, None, watched.found  # in place of best images and losses, which are not used
+
+
+class _Fab:
+    search: Search
+
+    def attack_single_run(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Tensor:
+        network = self.predict
+        self.predict = watched = _Standing(self.search, x, y, self.norm, self.eps)
+        with suppress(_NoneStandingError):
+            super().attack_single_run(x, y, *more, **settings)  # type: ignore[misc]
+        self.predict = network
+        return watched.found
+
+
+def _attack_class(name: str) -> Any:
+    """That of the authors, driven."""
+    module, attribute, before = {
+        "apgd-t": ("autopgd_base", "APGDAttack_targeted", _Apgd),
+        "fab-t": ("fab_pt", "FABAttack_PT", _Fab),
+        "square": ("square", "SquareAttack", LocalSquare),
+    }.get(name, ("autopgd_base", "APGDAttack", _Apgd))
+    authors = getattr(importlib.import_module(f"{_package()}.{module}"), attribute)
+    return type(attribute, (before, authors), {})
+
+
+def _package() -> str:
+    for package in PACKAGES:
+        if find_spec(package) is not None:
+            return package
+    raise AdvssError("The attacks of AutoAttack are not installed.", "Type: pip install pyautoattack")

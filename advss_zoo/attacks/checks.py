@@ -1,0 +1,91 @@
+"""What attacks ask of the numbers that they are given and of what a model makes of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from advss_zoo.errors import AdvssError, UsageError
+
+# Images (B,C,H,W) to logits (B,K).
+Network = Callable[[Tensor], Tensor]
+
+
+def check_counts(**counts: int) -> None:
+    """
+    Raises:
+        UsageError: one of them is not a positive integer.
+    """
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise UsageError(f"{name} must be an integer of at least 1, got {count!r}.")
+
+
+def check_seed(seed: int) -> None:
+    """
+    Raises:
+        UsageError: `advss_zoo.noise` cannot take it.
+    """
+    if not isinstance(seed, int) or not 0 <= seed < 2**61:
+        raise UsageError(f"seed must be an integer from 0 to 2**61 - 1, got {seed!r}.")
+
+
+def check_logits(output: Any, x: Tensor) -> Tensor:
+    """`output` itself, if it can be the logits (B,K) of images x.
+
+    Raises:
+        AdvssError: it is something else.
+    """
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(x):
+        found = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        raise AdvssError(f"The model returned {found} for {len(x)} images, expected logits ({len(x)}, classes).")
+    return output
+
+
+def check_differentiable(logits: Tensor) -> None:
+    """
+    Raises:
+        AdvssError: they do not depend on the images as autograd sees it.
+    """
+    if not logits.requires_grad:
+        raise AdvssError(
+            "The model's output has no gradient with respect to the images, which this attack needs.",
+            "Check that forward works with torch operations only, outside torch.no_grad().",
+        )
+
+
+def check_finite(logits: Tensor) -> None:
+    """
+    Raises:
+        AdvssError: one of them is not finite.
+    """
+    if not logits.isfinite().all():
+        raise AdvssError("The model's output is NaN or infinite.", "Its weights may be damaged.")
+
+
+def check_finite_gradient(gradient: Tensor) -> None:
+    """
+    Raises:
+        AdvssError: the gradient (B,C,H,W) of an image is NaN or infinite.
+    """
+    if lost := int((~gradient.isfinite()).flatten(1).any(dim=1).sum()):
+        raise AdvssError(
+            f"The gradient of the loss is NaN or infinite for {lost} of {len(gradient)} images, which makes none of "
+            "them robust.",
+            "Look for divisions by 0, roots and logarithms of 0 in the model.",
+        )
+
+
+@torch.no_grad()
+def predict(model: Network, x: Tensor) -> Tensor:
+    """Class numbers (B,).
+
+    Raises:
+        AdvssError: the output is NaN or infinite.
+    """
+    logits = model(x)
+    check_finite(logits)
+    return logits.argmax(dim=1)

@@ -1,0 +1,78 @@
+"""A classifier together with what is known about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from advss_zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from advss_zoo.attacks.threat import ThreatModel
+
+
+class Model(nn.Module):
+    """Classify images (B,3,H,W) in [0,1] to logits (B,K), as `network` does; in evaluation mode when it is made.
+
+    Attributes:
+        network: what computes; normalisation is inside.
+        name: what results call it.
+        sha256: of the weights it was read from; None: not known.
+        classes: in the order of the logits; None: not known, as with all below.
+        image_size: pixels a side of the images it was made for.
+        mean, std: of the normalisation inside, one number a channel.
+        temperature: softmax(logits / temperature) are the probabilities shown to people; no attack knows it.
+        threat: the threat model it was trained for.
+        folder: where the checkpoint lies.
+        differentiable: can gradients with respect to images be had?
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        name: str,
+        sha256: str | None = None,
+        *,
+        classes: tuple[str, ...] | None = None,
+        image_size: int | None = None,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+        temperature: float = 1.0,
+        threat: ThreatModel | None = None,
+        folder: Path | None = None,
+        differentiable: bool = True,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.name, self.sha256, self.folder = name, sha256, folder
+        self.classes, self.image_size, self.mean, self.std = classes, image_size, mean, std
+        self.temperature, self.threat, self.differentiable = temperature, threat, differentiable
+        self.register_buffer("_anchor", torch.empty(0), persistent=False)  # is where `.to()` has put the model
+        self.eval()
+
+    def forward(self, x: Tensor) -> Any:
+        return self.network(x)
+
+    @property
+    def device(self) -> torch.device:
+        return self.get_buffer("_anchor").device
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network in a `Model`; any other module is returned as it is."""
+    return model.network if isinstance(model, Model) else model
+
+
+def pick_device(device: str | torch.device) -> str:
+    """Return where to compute; "auto" is a GPU if torch sees one.
+
+    Raises:
+        UsageError: a GPU was asked for and torch sees none.
+    """
+    wanted = str(device)
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError("There is no GPU that torch can use.", "Leave --device out, or see `advss doctor`.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

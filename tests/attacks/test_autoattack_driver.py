@@ -1,0 +1,330 @@
+"""The adapter to the authors' attacks: the same results as theirs, and none of what theirs do to the process."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from importlib.util import find_spec
+
+import pytest
+import torch
+from torch import nn
+
+from advss_zoo.attacks import autoattack_driver as driver
+from advss_zoo.errors import AdvssError
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.resnetv2 import ResNetV2
+
+ATTACKS = sorted(driver.FEWEST_CLASSES)
+EPS = {"linf": 0.2, "l2": 4.0, "l1": 60.0}  # large: the tests let Square ask ten times only
+
+
+def network(classes=10, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(32, classes)).eval()
+
+
+def batch(model, n=8):
+    x = torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    return x, model(x).argmax(dim=1)
+
+
+def run(name, model, x, y, *, norm="linf", eps=None, seed=3, classes=10):
+    constants = driver.constants(name, norm, classes, iterations=4, queries=10)
+    return driver.run(name, model, x, y, norm=norm, eps=eps or EPS[norm], seed=seed, constants=constants)
+
+
+def theirs(module, name, *arguments, **constants):
+    package = next(package for package in driver.PACKAGES if find_spec(package))
+    return getattr(importlib.import_module(f"{package}.{module}"), name)(*arguments, **constants)
+
+
+# Constants.
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (2, ("apgd-ce", "fab-t", "square")),
+        (3, ("apgd-ce", "apgd-dlr", "fab-t", "square")),
+        (4, ("apgd-ce", "apgd-t", "fab-t", "square")),
+        (10, ("apgd-ce", "apgd-t", "fab-t", "square")),
+        (1000, ("apgd-ce", "apgd-t", "fab-t", "square")),
+    ],
+)
+def test_what_runs_on_how_many_classes(classes, expected):
+    assert driver.suite(classes) == expected
+    assert all(driver.FEWEST_CLASSES[name] <= classes for name in expected)
+
+
+@pytest.mark.parametrize(("classes", "targets", "starts"), [(2, 1, 5), (3, 2, 1), (7, 6, 1), (10, 9, 1), (100, 9, 1)])
+def test_no_more_targets_than_other_classes_and_more_starts_where_an_attack_is_missing(classes, targets, starts):
+    assert driver.constants("fab-t", "linf", classes, 100, 5000)["n_target_classes"] == targets
+    assert driver.constants("apgd-t", "linf", classes, 100, 5000)["n_target_classes"] == targets
+    assert driver.constants("apgd-ce", "linf", classes, 100, 5000)["n_restarts"] == starts
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_constants_are_those_of_the_authors_standard_version(norm):
+    """Ours beside what their own AutoAttack sets when it is asked for that version."""
+    standard = theirs("autoattack", "AutoAttack", network(), norm=driver.NORMS[norm], eps=EPS[norm])
+    assert tuple(standard.attacks_to_run) == driver.STANDARD
+    attacks = {
+        "apgd-ce": standard.apgd,
+        "apgd-t": standard.apgd_targeted,
+        "fab-t": standard.fab,
+        "square": standard.square,
+    }
+    renamed = {"rho": "thr_decr", "resc_schedule": "rescale_schedule"}
+    for name, attack in attacks.items():
+        ours = driver.constants(name, norm, 10, 100, 5000)
+        ours.pop("targeted", None)  # theirs is set when the attack begins
+        assert ours == {key: getattr(attack, renamed.get(key, key)) for key in ours}
+
+
+# Running.
+
+
+class Recorded(nn.Module):
+    """Hands on what `model` says, and keeps what it was asked."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        self.asked = []
+
+    def forward(self, x):
+        self.asked.append(x.detach().clone())
+        return self.model(x)
+
+
+MODULES = {
+    "apgd-ce": ("autopgd_base", "APGDAttack"),
+    "apgd-dlr": ("autopgd_base", "APGDAttack"),
+    "apgd-t": ("autopgd_base", "APGDAttack_targeted"),
+    "fab-t": ("fab_pt", "FABAttack_PT"),
+    "square": ("square", "SquareAttack"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:there are")
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.01), ("l2", 0.15), ("l1", 2.0)])
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t"])
+def test_the_result_is_the_first_success_of_the_authors_and_then_an_image_leaves(name, norm, eps):
+    """Theirs goes on to the end with all images; one run of it, so that every batch holds all of them."""
+    model = network().requires_grad_(False)
+    x, y = batch(model, 40)
+    constants = driver.constants(name, norm, 10, iterations=12, queries=10) | {"n_restarts": 1}
+    if "n_target_classes" in constants:
+        constants["n_target_classes"] = 1
+    spy, ours = Recorded(model), Recorded(model)
+    attack = theirs(*MODULES[name], spy, norm=driver.NORMS[norm], eps=eps, seed=3, verbose=False, **constants)
+    fell = (attack.perturb(x, y).detach() != x).flatten(1).any(dim=1)
+    expected, when, sizes = x.clone(), torch.full((40,), -1), []
+    for number, z in enumerate(spy.asked):
+        sizes.append(int((when < 0).sum()))
+        size = (z - x).flatten(1).norm(p=float(norm[1:]), dim=1)
+        new = (size <= eps * (1 + 1e-6) + 1e-7) & (model(z).argmax(dim=1) != y) & (when < 0)
+        expected[new], when[new] = z[new], number
+    assert torch.equal(when >= 0, fell)
+    assert len(set(when[fell].tolist())) > 1, "images should break at different steps"
+    assert not fell.all(), "some should stand"
+    found = driver.run(name, ours, x, y, norm=norm, eps=eps, seed=3, constants=constants)
+    assert torch.allclose(found, expected.clamp(0, 1), rtol=0, atol=1e-5)
+    if name == "fab-t":
+        sizes[-1] = 40  # FAB looks at what came out
+    assert [len(z) for z in ours.asked] == sizes
+
+
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t"])
+def test_a_run_ends_with_the_last_image(name):
+    spy = Recorded(network().requires_grad_(False))
+    x, y = batch(spy.model)
+    constants = driver.constants(name, "linf", 10, iterations=50, queries=10)
+    found = driver.run(name, spy, x, y, norm="linf", eps=EPS["linf"], seed=3, constants=constants)
+    assert (found != x).flatten(1).any(dim=1).all()
+    assert len(spy.asked) - 1 < 20
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_square_is_the_authors(norm):
+    model = network().requires_grad_(False)
+    x, y = batch(model)
+    attack = theirs(
+        *MODULES["square"], model, norm=driver.NORMS[norm], eps=EPS[norm], seed=3, n_queries=10, resc_schedule=False
+    )
+    expected = attack.perturb(x, y)
+    assert not torch.equal(expected, x)
+    assert torch.equal(run("square", model, x, y, norm=norm), expected.detach().clamp(0, 1))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_square_on_a_network_of_which_parts_are_computed_is_the_authors(norm):
+    """Some images fall on the way, and the squares get smaller."""
+    torch.manual_seed(0)
+    model = ResNetV2(Architecture(depth=18, width=2)).eval().requires_grad_(False)
+    x = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    model.head.linear.bias -= model(x).mean(dim=0)  # or it says the same of all
+    y, eps = model(x).argmax(dim=1), {"linf": 0.005, "l2": 0.3}[norm]
+    constants = driver.constants("square", norm, 10, iterations=4, queries=60)
+    shared = {"norm": driver.NORMS[norm], "eps": eps, "seed": 3}
+    spy = Recorded(model)
+    expected = theirs(*MODULES["square"], spy, n_queries=60, resc_schedule=False, **shared).perturb(x, y).detach()
+    fell = (expected != x).flatten(1).any(dim=1)
+    assert 0 < fell.sum() < 6, "some fall, some stand"
+    assert len(set(map(len, spy.asked))) > 1, "and not all at once"
+    ours = Recorded(model)
+    found = driver.run("square", ours, x, y, norm=norm, eps=eps, seed=3, constants=constants, bare=model)
+    assert torch.allclose(found, expected.clamp(0, 1), rtol=0, atol=1e-6)
+    assert (len(ours.asked) < 20) == (norm == "linf"), "the whole network is asked where something seems to fall"
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_images_come_back_in_the_box_broken_or_as_they_were(name, norm):
+    model = network().requires_grad_(False)
+    x, y = batch(model)
+    found = run(name, model, x, y, norm=norm)
+    assert not found.requires_grad
+    assert 0 <= found.min() <= found.max() <= 1
+    claimed = (found != x).flatten(1).any(dim=1)
+    assert ((model(found).argmax(dim=1) != y) == claimed).all()
+    assert claimed.any()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_random_numbers_follow_the_seed_and_leave_those_of_the_process_alone(name):
+    model = network().requires_grad_(False)
+    x, y = batch(model)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, again = run(name, model, x, y), run(name, model, x, y)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(first, again)
+    if name != "fab-t":  # starts at the image itself
+        assert not torch.equal(first, run(name, model, x, y, seed=4))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_weights_in_channels_last_order(name):
+    """Gradients then are, too, and the attacks call `view` on them."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 10)
+    model = nn.Sequential(*layers).eval().requires_grad_(False)
+    x, y = batch(model)
+    expected = run(name, model, x, y, norm="l2", eps=2.0)
+    model = model.to(memory_format=torch.channels_last)
+    z = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(z).sum(), z)
+    assert not gradient.is_contiguous(), "or this test tests nothing"
+    found = run(name, model, x, y, norm="l2", eps=2.0)
+    assert found.is_contiguous()
+    assert (model(found).argmax(dim=1) != y).sum() == (model(expected).argmax(dim=1) != y).sum()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_logits_in_half_precision(name):
+    model = network().requires_grad_(False)
+
+    class Half(nn.Module):
+        def forward(self, x):
+            return model(x).bfloat16()
+
+    x, y = batch(Half())
+    assert run(name, Half(), x, y).dtype == torch.float32
+
+
+def test_nothing_is_said_of_zero_gradients_and_no_tracer_is_taken_off():
+    class Flat(nn.Module):
+        def forward(self, x):
+            return (x.flatten(1)[:, :5] * 0).round() + torch.arange(5)
+
+    def tracer(*_):
+        return None
+
+    x, y = batch(Flat())
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for name in ATTACKS:
+                assert torch.equal(run(name, Flat(), x, y, classes=5), x)
+        assert sys.gettrace() is tracer
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t"])
+def test_a_gradient_that_is_not_finite_is_a_sentence(name):
+    """Its sign is 0, so the image would stay where it is and count as robust."""
+    model = network().requires_grad_(False)
+    x, y = batch(model)
+
+    def broken(z):
+        logits = model(z)
+        logits[2] = logits[2] + (0 * z[2].sum()).sqrt()
+        return logits
+
+    constants = driver.constants(name, "linf", 10, iterations=4, queries=10)
+    with pytest.raises(AdvssError, match="NaN or infinite for 1 of 8 images, which makes none of them robust"):
+        driver.run(name, broken, x, y, norm="linf", eps=1e-4, seed=3, constants=constants)
+
+
+# Half precision.
+
+
+class Liar(nn.Module):
+    """Right in float32 whatever it sees; within autocast wrong about most of what is not the clean image."""
+
+    def __init__(self, model, x):
+        super().__init__()
+        self.model, self.x, self.lies = model, x, 0
+
+    def forward(self, z):
+        logits = self.model(z)
+        if not torch.is_autocast_enabled("cpu"):
+            return logits - logits.detach() + self.model(self.x[:1]).detach()
+        self.lies += 1
+        return -logits
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("name", driver.IN_HALF_PRECISION)
+def test_what_is_wrong_in_half_precision_alone_is_no_success(name, norm):
+    model = network().requires_grad_(False)
+    x, _ = batch(model, 1)
+    liar, y = Liar(model, x), model(x).argmax(dim=1)
+    constants = driver.constants(name, norm, 10, iterations=4, queries=10)
+    shared = {"norm": norm, "eps": EPS[norm], "seed": 3, "constants": constants}
+    assert torch.equal(driver.run(name, liar, x, y, precision="bf16", **shared), x)
+    assert liar.lies > 4
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("name", driver.IN_HALF_PRECISION)
+def test_successes_of_a_search_in_half_precision_are_some_in_single(name, norm):
+    model = network().requires_grad_(False)
+    x, y = batch(model, 16)
+    constants = driver.constants(name, norm, 10, iterations=4, queries=10)
+    found = driver.run(name, model, x, y, norm=norm, eps=EPS[norm], seed=3, constants=constants, precision="bf16")
+    claimed = (found != x).flatten(1).any(dim=1)
+    assert ((model(found).argmax(dim=1) != y) == claimed).all()
+    assert claimed.any()
+
+
+# The package.
+
+
+def test_the_version_is_named():
+    name, version = driver.implementation().split()
+    assert name in driver.PACKAGES
+    assert version[0].isdigit()
+
+
+def test_a_package_that_is_missing_is_a_sentence(monkeypatch):
+    monkeypatch.setattr(driver, "PACKAGES", ("no_such_package",))
+    with pytest.raises(AdvssError, match="pip install pyautoattack"):
+        driver.implementation()

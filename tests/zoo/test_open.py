@@ -1,0 +1,145 @@
+"""Opening models: what they know, and what they leave alone."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from deploy import onnx_files
+
+from advss_zoo import Model, evaluate, load_model
+from advss_zoo.attacks.threat import ThreatModel
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.models.identity import weights_sha256
+from advss_zoo.models.local import suits
+from advss_zoo.models.model import unwrapped
+from advss_zoo.zoo import checkpoint, index, sources
+
+MODULE = """
+import torch
+
+
+def build():
+    import the_helper  # found at call time, too
+
+    torch.manual_seed(the_helper.SEED)
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 10, 8, 8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+
+
+def fail():
+    raise RuntimeError("no such weights")
+
+
+def number():
+    return 5
+"""
+X = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("the_module.py").write_text(MODULE)
+    Path("the_helper.py").write_text("SEED = 1\n")
+    for name in ("the_module", "the_helper"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_a_model_knows_what_it_is() -> None:
+    model, folder = load_model("p1f4"), sources.fetch("p1f4").path
+    network, config = checkpoint.load(folder)
+    assert (model.name, model.sha256, model.folder) == ("p1f4.mini", index.find("p1f4").sha256, folder)
+    assert (model.classes, model.image_size, model.temperature) == (config.classes, 32, config.temperature)
+    assert (model.mean, model.std) == (config.architecture.mean, config.architecture.std)
+    assert model.threat == ThreatModel("linf", 8 / 255)
+    assert load_model("p1f3").threat is None
+    assert (model.training, model.differentiable, model.device) == (False, True, torch.device("cpu"))
+    assert torch.equal(model(X), network(X))
+
+
+def test_it_is_copied_and_moved_like_any_module() -> None:
+    model = load_model("p1f4")
+    copied = copy.deepcopy(model).to(torch.float64)
+    assert (copied.name, copied.sha256, copied.classes) == (model.name, model.sha256, model.classes)
+    assert torch.allclose(copied(X.double()).float(), model(X), atol=1e-4)
+    assert model.to("meta").device == torch.device("meta")
+
+
+@pytest.mark.parametrize("name", ["p1f4", "p1f4+p1f3", "ensemble-p3f4"])
+def test_evaluation_sees_the_network_itself(name: str) -> None:
+    model = load_model(name)
+    result = evaluate(model, (X, torch.zeros(4, dtype=torch.long)), "clean")
+    assert result.model == {
+        "name": model.name,
+        "sha256": model.sha256,
+        "weights_sha256": weights_sha256(unwrapped(model)),
+    }
+    assert suits(unwrapped(model))
+
+
+def test_the_same_checkpoint_by_name_folder_file_and_run() -> None:
+    folder = sources.fetch("p1f4").path
+    for picked in ("average", "last"):
+        shutil.copytree(folder, f"runs/mine/{picked}")
+    Path("runs/mine/recipe.yaml").touch()
+    named = load_model("p1f4")
+    for reference in (folder, str(folder), folder / "model.safetensors", "runs/mine", Path("runs/mine"), "mine"):
+        model = load_model(reference)
+        assert (model.sha256, model.threat) == (named.sha256, named.threat)
+        assert model.name == ("mine" if reference == "mine" else "p1f4.mini")
+        assert torch.equal(model(X), named(X))
+
+
+def test_a_factory_is_found_from_here_and_leaves_no_trace_in_the_search_path() -> None:
+    before = list(sys.path)
+    model = load_model("the_module:build")
+    assert sys.path == before
+    assert (model.name, model.classes, model.training) == ("the_module:build", None, False)
+    assert len(model.sha256 or "") == 64
+    for reference, error, says in (
+        ("the_module:fail", AdvssError, "failed: RuntimeError: no such weights"),
+        ("the_module:number", UsageError, "returned int, not a torch"),
+        ("the_module:gone", UsageError, "Cannot import"),
+        ("no_module:gone", UsageError, "Cannot import"),
+    ):
+        with pytest.raises(error, match=says):
+            load_model(reference)
+        assert sys.path == before
+
+
+def test_an_ensemble_of_all_kinds() -> None:
+    onnx_files.write(Path("model.onnx"), {}, shape=("batch", 3, 32, 32), classes=10)
+    model = load_model("p1f4+the_module:build")
+    assert isinstance(model.network, Ensemble)
+    assert model.network.names == ("p1f4.mini", "the_module:build")
+    assert (model.classes, model.image_size, model.threat) == (load_model("p1f4").classes, 32, None)
+    mean = torch.stack([member(X).softmax(1) for member in model.network.members]).mean(0)
+    assert torch.allclose(model(X).exp(), mean, atol=1e-6)
+    assert not load_model("p1f4+model.onnx").differentiable
+
+
+def test_an_onnx_file_is_a_model_without_gradients() -> None:
+    model = load_model(onnx_files.write(Path("model.onnx")))
+    assert (model.name, model.classes, model.image_size) == ("colours.tiny.onnx", onnx_files.CLASSES, 8)
+    assert not model.differentiable
+    assert copy.deepcopy(model)(torch.rand(2, 3, 8, 8)).shape == (2, 3)
+    with pytest.raises(UsageError, match=r"gradient of a model, and colours\.tiny\.onnx has none"):
+        evaluate(model, (torch.rand(8, 3, 8, 8), torch.zeros(8, dtype=torch.long)), "pgd2")
+
+
+def test_a_model_of_ones_own_can_say_what_it_is() -> None:
+    model = Model(torch.nn.Flatten(), "mine", "00ff", classes=("a", "b", "c"))
+    result = evaluate(model, (torch.rand(8, 3, 1, 1), torch.zeros(8, dtype=torch.long)), "clean")
+    assert (result.model["name"], result.model["sha256"]) == ("mine", "00ff")
+
+
+def test_a_gpu_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="no GPU that torch can use"):
+        load_model("p1f4", "cuda")
+    assert load_model("p1f4", "auto").device.type == "cpu"
