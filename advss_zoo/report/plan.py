@@ -140,7 +140,7 @@ def _folder(full_name: str, runs: Path, pick: str | None = None, profile: Profil
     if (run / LAST / CONFIG).is_file():
         return checkpoint_in(run)
     found = recipe.load_any(run / RECIPE) if (run / RECIPE).is_file() else load_recipe(full_name, profile)
-    return run / (ENSEMBLE if isinstance(found, recipe.EnsembleRecipe) else found.ship)
+    return run / (ENSEMBLE if isinstance(found, recipe.EnsembleRecipe) else found.deployed)
 
 
 def _sha256(full_name: str, runs: Path, pick: str | None) -> str | None:

@@ -291,7 +291,7 @@ def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps
             "attack": _attack(wishes, 5),
             "patience": PATIENCE,
         },
-        "ship": "best-ra" if wishes.adversarial else "best-ta",
+        "deployed": "best-ra" if wishes.adversarial else "best-ta",
     }
     return recipe.from_values(values, wishes.overrides)
 

@@ -30,6 +30,7 @@ from advss_zoo.registry import any_of
 from advss_zoo.training.schedules import AnyPhase, AnySchedule, Resolution, cosine, phase_at
 from advss_zoo.zoo import index
 from advss_zoo.zoo.names import LONGEST_NAME, MAX_LENGTH, NAME, TAG
+from advss_zoo.zoo.reference import names_in
 
 if TYPE_CHECKING:
     AnyObjective: TypeAlias = Objective
@@ -182,7 +183,7 @@ class Recipe(_Named):
     schedule: list[AnySchedule] = Field(min_length=1)
     averaging: Averaging = Averaging()
     validation: Validation = Validation()
-    ship: Literal["average", "best-ta", "best-ra", "last"] = "best-ta"
+    deployed: Literal["average", "best-ta", "best-ra", "last"] = "best-ta"
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the forward passes; weights are always fp32")
     seed: int = Field(20, ge=0)
 
@@ -204,8 +205,8 @@ class Recipe(_Named):
 
     @model_validator(mode="after")
     def _patience_needs_a_best(self) -> Recipe:
-        if self.validation.patience and not self.ship.startswith("best-"):
-            raise ValueError(f"`validation.patience` waits for better weights, but `ship` takes the {self.ship}")
+        if self.validation.patience and not self.deployed.startswith("best-"):
+            raise ValueError(f"`validation.patience` waits for better weights, but `deployed` is {self.deployed}")
         return self
 
     @model_validator(mode="after")
@@ -376,7 +377,7 @@ def _teachers(value: object) -> list[str]:
     model = value.get("model") if isinstance(value, dict) else value
     if not isinstance(model, str) or model == OWN_AVERAGE:
         return []
-    return [part for part in ([model] if _exists(Path(model)) else model.split("+")) if "://" not in part]
+    return names_in(model)
 
 
 def _exists(path: Path) -> bool:

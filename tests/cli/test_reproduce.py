@@ -201,14 +201,14 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                     data="cifar10",
                     split="train",
                     picked=picked,
-                    deployed=recipe.ship,
+                    deployed=recipe.deployed,
                     epochs=3.0,
                 ),
             )
             checkpoint.save(out / picked, Classification().build(architecture).state_dict(), config)
             (out / picked / "recipe.yaml").write_text(recipe.to_yaml())
         (out / "recipe.yaml").write_text(recipe.to_yaml())
-        return out / recipe.ship
+        return out / recipe.deployed
 
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
     four = ImageSet("cifar10", "test", images, np.arange(4), np.arange(4), tuple("abcdefghij"))

@@ -145,7 +145,7 @@ def test_what_a_run_picked_is_evaluated_beside_what_it_ships(measure, runs):
 
 def test_the_profile_of_what_is_trained(tmp_path):
     recipe = tmp_path / "checkout" / "recipes" / "p1f4.mini.yaml"
-    recipe.write_text(recipe.read_text() + "profiles: {paper: {epochs: 1, ship: best-ta}}\n")
+    recipe.write_text(recipe.read_text() + "profiles: {paper: {epochs: 1, deployed: best-ta}}\n")
     made = plan.steps(["p1f4.mini"], Ours(Path("runs")), profile="paper")
     assert _commands(made) == [
         "advss train p1f4.mini profile=paper",
