@@ -18,18 +18,37 @@ if TYPE_CHECKING:
     from advss_zoo.data.load import load_data
     from advss_zoo.evaluation.runner import evaluate
     from advss_zoo.models.model import Model
+    from advss_zoo.workflows.finetune import finetune, plan_finetuning
+    from advss_zoo.workflows.train import plan_training, train
     from advss_zoo.zoo.load import load_trunk
     from advss_zoo.zoo.open import open_model as load_model
 
 __version__ = "0.1.0"
-__all__ = ["Model", "__version__", "attacks", "evaluate", "list_models", "load_data", "load_model", "load_trunk"]
+__all__ = [
+    "Model",
+    "__version__",
+    "attacks",
+    "evaluate",
+    "finetune",
+    "list_models",
+    "load_data",
+    "load_model",
+    "load_trunk",
+    "plan_finetuning",
+    "plan_training",
+    "train",
+]
 
 _LAZY = {  # where each is defined, and by what name
     "Model": ("advss_zoo.models.model", "Model"),
     "evaluate": ("advss_zoo.evaluation.runner", "evaluate"),
+    "finetune": ("advss_zoo.workflows.finetune", "finetune"),
     "load_data": ("advss_zoo.data.load", "load_data"),
     "load_model": ("advss_zoo.zoo.open", "open_model"),
     "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
+    "plan_finetuning": ("advss_zoo.workflows.finetune", "plan_finetuning"),
+    "plan_training": ("advss_zoo.workflows.train", "plan_training"),
+    "train": ("advss_zoo.workflows.train", "train"),
 }
 
 

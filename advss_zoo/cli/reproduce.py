@@ -9,7 +9,8 @@ import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples, pick_device
-from advss_zoo.cli.output import duration, out
+from advss_zoo.cli.output import out
+from advss_zoo.texts import duration
 
 if TYPE_CHECKING:
     from advss_zoo.report.paper import Table
