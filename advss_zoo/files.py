@@ -71,6 +71,7 @@ def explained(action: str, path: Path) -> Iterator[None]:
             errno.ENOSPC: "Free some space and run the same command again.",
             errno.EROFS: "Choose another folder; set ADVSS_CACHE to move the cache.",
             errno.EACCES: "Choose another folder; set ADVSS_CACHE to move the cache.",
+            errno.ENOLCK: "Choose a folder on a disk of this machine.",
         }
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise AdvssError(f"Cannot {action} {path}: {reason}.", hints.get(error.errno or 0)) from error
@@ -112,7 +113,7 @@ def remove_leftovers(folder: Path, *names: str) -> None:
 
 
 @contextmanager
-def if_there() -> Iterator[None]:
+def ignore_missing() -> Iterator[None]:
     """Pass over the reading of a file that is not there, or is no longer: other processes may delete it."""
     try:
         yield
@@ -122,9 +123,18 @@ def if_there() -> Iterator[None]:
 
 
 def write_json(path: Path, value: Any) -> None:
+    write_atomically(path, lambda file: file.write(_json(value)))
+
+
+def plain(value: Any) -> Any:
+    """The value as `write_json` and `read_json` leave it: lists for tuples, and only text that can be encoded."""
+    return json.loads(_json(value))
+
+
+def _json(value: Any) -> bytes:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    # File names, which commands and data sets are named after, may hold bytes that are no text: "?" stands for each.
-    write_atomically(path, lambda file: file.write(text.encode(errors="replace")))
+    # Commands and data sets may be named after files whose names are not valid UTF-8: "?" stands for each such byte.
+    return text.encode(errors="replace")
 
 
 def read_json(path: Path) -> Any:

@@ -3,7 +3,8 @@
 glibc gives large blocks back to the system as soon as they are free, so the activations of every forward pass on a CPU
 are paged in anew. With p1f4.mini on two cores of an AMD EPYC (Zen 4) a forward pass takes 0.56 ms an image, 0.39 with
 memory kept; forward and backward 0.97 and 0.92 (`benchmarks/choices.py p1f4.mini --only memory --threads 2`). Not a bit
-of the results changes.
+of the results changes. It concerns the whole process, so the command line asks for it, and no function of the library
+does.
 """
 
 from __future__ import annotations

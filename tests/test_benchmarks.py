@@ -163,7 +163,7 @@ def test_the_table(machine: Machine, run: Callable[..., None], capsys: pytest.Ca
     assert "| F3 from rotation-p3.mini | 50.00 ± 0.00 | 2.00 ± 1.00 | 8 to 10 | none | 1.5 |" in printed
     assert "less that of F4 from scratch, seed by seed: +10.00, +10.00, +10.00." in printed
     assert "less that of F3 from rotation-p3.mini, seed by seed: +39.00, +39.00, +39.00." in printed
-    assert printed.count("advss finetune --data") == printed.count("advss eval --model") == 3
+    assert printed.count("advss finetune --data") == printed.count("advss eval ") == 3
     assert "--limit 10 " in printed, "no more than there are"
 
 

@@ -102,6 +102,7 @@ def test_the_wheel_holds_what_the_package_needs_and_no_more(wheel):
     assert recipes == {name for name in package if name.endswith(".yaml") and name.startswith("recipes/")}
     assert {path.parts[0] for path in map(Path, names)} == {"advss_zoo", f"advss_zoo-{VERSION}.dist-info"}
     assert f"advss_zoo-{VERSION}.dist-info/licenses/LICENSE" in names
+    assert "py.typed" in package
     assert not [name for name in names if "__pycache__" in name or Path(name).name.startswith(".")]
     sources = {path.relative_to(ROOT / "advss_zoo").as_posix() for path in (ROOT / "advss_zoo").rglob("*.py")}
     assert sources == {name for name in package if name.endswith(".py")}

@@ -34,6 +34,7 @@ from advss_zoo.attacks.eps import check_eps
 from advss_zoo.attacks.kang2019.targets import targeted_loss, untargeted_loss
 from advss_zoo.attacks.threat import Norm, ThreatModel
 from advss_zoo.errors import DataError, UsageError
+from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.seeds import derived_seed
@@ -243,7 +244,7 @@ def _authors(
                 eps=size,
                 seed=derived_seed(seed, attack, 0),
                 constants=driver.constants(attack, norm, classes, iterations, queries),
-                bare=model if isinstance(model, nn.Module) and x.dtype == torch.float32 else None,
+                bare=unwrapped(model) if isinstance(model, nn.Module) and x.dtype == torch.float32 else None,
             )
             return _in_dtype_of(x[rows], found).float()
 

@@ -51,8 +51,13 @@ def command(
         str | None, typer.Option(metavar="SIZE", help="Size of perturbations; left out: 8/255, with l2 0.5.")
     ] = None,
     objective: Annotated[
-        Literal["classification", "trades"], typer.Option(help="Training objective.")
+        Literal["classification", "trades", "rslad"],
+        typer.Option(help="Training objective; rslad needs --teacher."),
     ] = "classification",
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Model whose soft labels are learned, or self.", show_default=False),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the images and plan; train nothing.")] = False,
     device: DeviceOption = "auto",
@@ -72,9 +77,9 @@ def command(
 
     with out.steps() as steps:
         options: dict[str, Any] = {
-            "start": start, "mode": mode, "norm": norm, "eps": eps, "objective": objective, "epochs": epochs,
-            "budget": budget, "image_size": image_size, "overrides": overrides or (), "out": folder, "device": device,
-            "progress": steps, "say": steps.say,
+            "start": start, "mode": mode, "norm": norm, "eps": eps, "objective": objective, "teacher": teacher,
+            "epochs": epochs, "budget": budget, "image_size": image_size, "overrides": overrides or (), "out": folder,
+            "device": device, "progress": steps, "say": steps.say,
         }  # fmt: skip
         if dry_run:
             _show_plan(plan_finetuning(data, **options))
@@ -104,17 +109,17 @@ def _show(run: FinetunedRun) -> None:
     result = run.result
     low, high = result.ra_ci95 or (0.0, 0.0)
     row = {
-        "model": result.model["name"],
-        "data": result.data["name"],
+        "model": result.model.name,
+        "data": result.data.name,
         "n": f"{result.n:,}",
-        "protocol": result.protocol["label"],
+        "protocol": result.protocol.label,
         "TA": percent(result.ta),
         "RA": percent(result.ra),
         "RA 95%": f"{percent(low)} to {percent(high)}",
         "checkpoint": str(run.checkpoint),
     }
     document = {
-        "name": result.model["name"],
+        "name": result.model.name,
         "path": str(run.checkpoint),
         "run": str(run.folder),
         "card": str(run.card),
@@ -122,7 +127,7 @@ def _show(run: FinetunedRun) -> None:
         "seconds": round(run.seconds, 1),
         "data": {"name": run.data.name, **run.data.summary.to_json()},
         "recipes": [recipe.model_dump(mode="json") for recipe in run.plan.recipes],
-        "results": [result.to_json()],
+        "results": [result.to_dict()],
     }
     out.table([row], document=document)
     if result.n < (total := run.data.summary.parts["test"]):

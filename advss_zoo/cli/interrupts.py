@@ -11,7 +11,7 @@ GO_ON = "Run the same command again to go on."
 
 
 def import_torch() -> None:
-    """Import torch such that Ctrl-C ends the process there and then.
+    """Import torch such that Ctrl-C ends the process there and then, and have freed memory kept (see `memory`).
 
     A KeyboardInterrupt raised while torch sets up its C++ side aborts the process with a core dump, or comes out as
     some other error; and there is nothing yet that would have to be cleaned up.
@@ -19,6 +19,10 @@ def import_torch() -> None:
     before = signal.signal(signal.SIGINT, _leave)
     try:
         import torch  # noqa: F401
+
+        from advss_zoo.memory import keep_freed_memory
+
+        keep_freed_memory()
     finally:
         signal.signal(signal.SIGINT, before)
 

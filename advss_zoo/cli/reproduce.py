@@ -214,15 +214,17 @@ def _train(step: Step, folder: Path, device: str, profile: Profile) -> None:
 
 
 def _evaluate(step: Step, folder: Path, device: str) -> None:
-    from advss_zoo.cli.measure import measure
     from advss_zoo.data.load import load_data
     from advss_zoo.evaluation import protocols
     from advss_zoo.report import plan
     from advss_zoo.report.ours import DATA
+    from advss_zoo.workflows.measure import measure
     from advss_zoo.zoo.open import open_model
 
     model = open_model(plan.weights(step.name, folder, step.pick), device)
     place, images = plan.place(step.name, folder, step.pick), load_data(DATA[0], "test")
     assert step.protocol is not None
-    for protocol in map(protocols.parse, protocols.expand(step.protocol)):
-        measure(model, images, protocol, place / protocol.slug(), batch_size=256, device=device)
+    with out.steps() as steps:
+        for protocol in map(protocols.parse, protocols.expand(step.protocol)):
+            folder = place / protocol.slug()
+            measure(model, images, protocol, folder, device=device, progress=steps, say=steps.say)

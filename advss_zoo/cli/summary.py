@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,34 +11,34 @@ from advss_zoo.errors import UsageError
 from advss_zoo.texts import percent
 
 if TYPE_CHECKING:
-    from advss_zoo.data.imageset import ImageSet
     from advss_zoo.evaluation.results import Result
+    from advss_zoo.evaluation.schema import CorruptionNames, VennCounts
 
 
-def show(results: dict[Path, Result], images: ImageSet, base: Path, references: dict[str, Result]) -> None:
+def show(results: Sequence[Result], base: Path) -> None:
+    """Print results of one model on the same images, which lie in folders in `base`."""
     from advss_zoo.evaluation.uar import scores as uar_scores
 
     rows = [
         {
-            "model": result.model["name"],
-            "data": images.name,
-            "n": f"{len(images):,}",
-            "protocol": result.protocol["label"],
+            "model": result.model.name,
+            "data": result.data.name,
+            "n": f"{result.n:,}",
+            "protocol": result.protocol.label,
             "TA": percent(result.ta),
             "RA": percent(result.ra),
             "RA 95%": _interval(result.ra_ci95),
-            **_corrupted(result, results.values()),
+            **_corrupted(result, results),
             "images/s": rate_text(result.images_per_second),
         }
-        for result in results.values()
+        for result in results
     ]
-    first = next(iter(results.values()))
-    uar = uar_scores(results.values())
-    mce, undefined = _mean_corruption_errors(results.values(), references)
+    uar = uar_scores(results)
+    mce, undefined = _mean_corruption_errors(results)
     document = {
-        "model": first.model,
-        "data": first.data,
-        "results": [_document(result, place) for place, result in results.items()],
+        "model": results[0].model.to_dict(),
+        "data": results[0].data.to_dict(),
+        "results": [_document(result) for result in results],
         **({"uar": uar} if uar else {}),
         **({"mce": mce} if mce else {}),
         "out": str(base),
@@ -46,70 +46,67 @@ def show(results: dict[Path, Result], images: ImageSet, base: Path, references: 
     out.table(rows, document=document)
     for attack, score in uar.items():
         out.hint(f"UAR of {attack}: {percent(score)}")
-    for name, error in mce.items():
-        out.hint(f"{name}: mCE {percent(error)} against {references[name].model['name']}")
+    for result in results:
+        if result.baseline and result.protocol.name in mce:
+            error = percent(mce[result.protocol.name])
+            out.hint(f"{result.protocol.name}: mCE {error} against {result.baseline.model.name}")
     for reason in undefined:
         out.hint(reason)
-    for place, result in results.items():
+    for result in results:
         for line in _remarks(result):
-            out.hint(f"{result.protocol['label']}: {line}")
-        out.hint(f"Result: {place / 'result.json'}")
+            out.hint(f"{result.protocol.label}: {line}")
+        out.hint(f"Result: {result.folder}/result.json")
 
 
-def _mean_corruption_errors(
-    results: Iterable[Result], references: dict[str, Result]
-) -> tuple[dict[str, float], list[str]]:
+def _mean_corruption_errors(results: Iterable[Result]) -> tuple[dict[str, float], list[str]]:
     """mCE by protocol, as fractions of the error of what each is compared with; and why others have none."""
     from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
 
-    names = {result.protocol["name"]: result for result in results}
     found, undefined = {}, []
-    for name, reference in references.items():
+    for result in results:
         try:
-            found[name] = mean_corruption_error(names[name], reference)
+            if result.baseline:
+                found[result.protocol.name] = mean_corruption_error(result, result.baseline)
         except UsageError as error:
-            undefined.append(f"{name}: {error.message}")
+            undefined.append(f"{result.protocol.name}: {error.message}")
     return found, undefined
 
 
 def _corrupted(result: Result, among: Iterable[Result]) -> dict[str, str]:
     """The cells for the accuracy on corrupted images, in a table where any result has it."""
-    key = "corruption_accuracy"
-    if not any(key in (other.details or {}) for other in among):
+    if all(other.details.corruption_accuracy is None for other in among):
         return {}
-    details = result.details or {}
-    return {"corrupted": percent(details.get(key)), "corrupted 95%": _interval(details.get(f"{key}_ci95"))}
+    details = result.details
+    return {
+        "corrupted": percent(details.corruption_accuracy),
+        "corrupted 95%": _interval(details.corruption_accuracy_ci95),
+    }
 
 
 def _remarks(result: Result) -> list[str]:
     """What there is to say of a result beside TA and RA."""
-    from advss_zoo.evaluation.details import cautions
-
-    details = result.details or {}
-    attacks = details.get("attacks", [])
-    remarks = []
-    if len(attacks) > 1:
-        remarks.append("RA " + ", ".join(f"{percent(attack['accuracy'])} after {attack['name']}" for attack in attacks))
-    if parts := details.get("parts"):
-        remarks.append("RA alone: " + ", ".join(f"{part['name']} {percent(part['accuracy'])}" for part in parts))
-    if shown := details.get("transfer"):
-        for source, rates in zip(shown["sources"], shown["asr"], strict=True):
-            wrong = ", ".join(f"{target} {percent(rate)}" for target, rate in zip(shown["targets"], rates, strict=True))
+    details, remarks = result.details, []
+    if len(details.attacks) > 1:
+        after = (f"{percent(attack.accuracy)} after {attack.name}" for attack in details.attacks)
+        remarks.append("RA " + ", ".join(after))
+    if details.parts:
+        remarks.append("RA alone: " + ", ".join(f"{part.name} {percent(part.accuracy)}" for part in details.parts))
+    if shown := details.transfer:
+        for source, rates in zip(shown.sources, shown.asr, strict=True):
+            wrong = ", ".join(f"{target} {percent(rate)}" for target, rate in zip(shown.targets, rates, strict=True))
             remarks.append(f"made on {source}, wrong: {wrong}")
-        remarks += [
-            _venn(source, pair) for source, pairs in details["venn"].items() if len(pairs) == 1 for pair in pairs
-        ]
-    if "ra_8bit" in details:
-        remarks.append(f"RA {percent(details['ra_8bit'])} on the adversarial images rounded to 8 bit")
-    if "corruptions" in details:
-        remarks.append(_by_severity(result.protocol["corruptions"], details["corruptions"]))
-    return remarks + [f"Warning: {sentence}" for sentence in cautions(details, result.n)]
+    remarks += [_venn(source, pairs[0]) for source, pairs in details.venn.items() if len(pairs) == 1]
+    if details.ra_8bit is not None:
+        remarks.append(f"RA {percent(details.ra_8bit)} on the adversarial images rounded to 8 bit")
+    if names := result.protocol.corruptions:
+        remarks.append(_by_severity(names, details.corruptions))
+    return remarks + [f"Warning: {sentence}" for sentence in result.warnings]
 
 
-def _venn(source: str, pair: dict[str, Any]) -> str:
+def _venn(source: str, pair: VennCounts) -> str:
     """Figure 5 of Chen et al. 2020 for one source, of all images and of those that are wrong on either target."""
-    one, other = pair["targets"]
-    areas = zip((f"{one} and {other}", f"{one} alone", f"{other} alone"), pair["of_all"], pair["of_union"], strict=True)
+    one, other = pair.targets
+    areas = zip((f"{one} and {other}", f"{one} alone", f"{other} alone"), pair.of_all, pair.of_union, strict=True)
     shares = (
         f"{name} {percent(of_all)}" + f" ({percent(of_union)})" * (of_union is not None)
         for name, of_all, of_union in areas
@@ -117,21 +114,22 @@ def _venn(source: str, pair: dict[str, Any]) -> str:
     return f"made on {source}, wrong on (and of those wrong on either): {', '.join(shares)}"
 
 
-def _by_severity(names: dict[str, list[str]], accuracies: dict[str, list[float]]) -> str:
+def _by_severity(names: CorruptionNames, accuracies: Mapping[str, Sequence[float]]) -> str:
     """A line for each corruption, 53 characters wide; those that the mean leaves out come last."""
     lines = ["accuracy by severity 1 to 5, and its mean"]
-    for name in names["benchmark"] + names["extra"]:
+    for name in names.benchmark + names.extra:
         found = accuracies[name]
         mean = sum(found) / len(found)
-        star = "*" * (name in names["extra"])
+        star = "*" * (name in names.extra)
         lines.append(f"{star + name:>18}" + "".join(f"{100 * value:6.1f}" for value in [*found, mean]))
     return "\n".join([*lines, "* not part of the benchmark, nor of the accuracy above"])
 
 
-def _document(result: Result, place: Path) -> dict[str, Any]:
+def _document(result: Result) -> dict[str, Any]:
     """A result without what all results of this command share, and its protocol by name."""
-    facts = {key: value for key, value in result.to_json().items() if key not in ("model", "data", "protocol")}
-    return {"protocol": result.protocol["name"], "constants": result.protocol, **facts, "out": str(place)}
+    facts = {key: value for key, value in result.to_dict().items() if key not in ("model", "data", "protocol")}
+    constants = result.protocol.to_dict()
+    return {"protocol": result.protocol.name, "constants": constants, **facts, "out": str(result.folder)}
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

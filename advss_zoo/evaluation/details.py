@@ -23,8 +23,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from advss_zoo.errors import AdvssError
+from advss_zoo.errors import AdvssError, all_mistakes
+from advss_zoo.evaluation.schema import BLACK_BOX, Constants, CorruptionNames, Details
 from advss_zoo.evaluation.statistics import wilson_interval
 from advss_zoo.evaluation.verdicts import Evidence, Verdicts
 
@@ -42,8 +44,6 @@ PART = "part_"  # + name of an attack that ran whatever others had done: 1 where
 
 ENSEMBLE = "ensemble"  # the last target of `transfer`
 MOST_MEMBERS = 7  # and the ensemble: as many as a byte has bits
-MOST_SEVERITIES = 7  # bits of an int8 beside its sign
-BLACK_BOX = "square"
 # How much Square may take off RA before the authors of AutoAttack doubt the attacks before it (their flags_doc.md).
 SUSPICIOUS = 0.002
 # Of how many images the loss may fail to rise before that says something of the gradients.
@@ -54,16 +54,22 @@ FEWEST = 3
 ALL_GREY = 0.5
 
 
-def derive(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, Any] | None:
-    """The `details` of a result whose protocol has these constants; None where there is no evidence for any.
+def derive(protocol: Constants, verdicts: Verdicts) -> Details:
+    """Derive the `details` of a result whose protocol has these constants.
 
     Raises:
         AdvssError: the evidence contradicts the predictions.
     """
-    evidence, details = verdicts.evidence, {}
+    try:
+        return Details.model_validate(_derived(protocol, verdicts))
+    except ValidationError as error:
+        raise AdvssError(f"Verdicts are inconsistent: {all_mistakes(error)}.") from error
+
+
+def _derived(protocol: Constants, verdicts: Verdicts) -> dict[str, Any]:
+    evidence, details = verdicts.evidence, dict[str, Any]()
     if BROKEN_BY in evidence:
-        names = [attack["name"] for attack in protocol.get("attacks", [])]
-        details.update(_attacks(names, evidence[BROKEN_BY], verdicts))
+        details.update(_attacks([attack.name for attack in protocol.attacks], evidence[BROKEN_BY], verdicts))
     if UNCONFIRMED in evidence:
         details["unconfirmed"] = int(evidence[UNCONFIRMED].sum())
     if ZERO_GRADIENT in evidence:
@@ -76,13 +82,13 @@ def derive(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, Any] | 
         details["more_than_possible"] = True
     if RIGHT_8BIT in evidence:
         details["ra_8bit"] = float((verdicts.right & (evidence[RIGHT_8BIT] == 1)).mean())
-    if "corruptions" in protocol:
-        details.update(_corruptions(protocol, verdicts))
+    if protocol.corruptions:
+        details.update(_corruptions(protocol.corruptions, protocol.severities, verdicts))
     if parts := _named(PART, evidence):
         details.update(_parts(parts, verdicts))
     if sources := _named(FROM, evidence):
         details.update(_transfer(sources, verdicts))
-    return details or None
+    return details
 
 
 def _named(prefix: str, evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
@@ -93,7 +99,7 @@ def _attacks(names: list[str], broken_by: NDArray[Any], verdicts: Verdicts) -> d
     n = len(verdicts)
     _check_fallen(broken_by >= 0, verdicts)
     if broken_by.max() >= len(names):
-        raise AdvssError("The verdicts contradict themselves: images are broken by an attack that is none.")
+        raise AdvssError("Verdicts are inconsistent: they name an attack that is not part of this protocol.")
     broken = [int((broken_by == place).sum()) for place in range(len(names))]
     standing = verdicts.ta_hits - np.cumsum(broken)
     found: dict[str, Any] = {
@@ -107,9 +113,9 @@ def _attacks(names: list[str], broken_by: NDArray[Any], verdicts: Verdicts) -> d
     return found
 
 
-def _is_more_than_possible(protocol: Mapping[str, Any], verdicts: Verdicts) -> bool:
+def _is_more_than_possible(protocol: Constants, verdicts: Verdicts) -> bool:
     """Are more images robust than any model can be robust at? Where all can be made the same, one class can stand."""
-    if verdicts.ra_hits is None or protocol.get("norm") != "linf" or not protocol.get("eps", 0.0) >= ALL_GREY:
+    if verdicts.ra_hits is None or protocol.norm != "linf" or (protocol.eps or 0.0) < ALL_GREY:
         return False
     return verdicts.ra_hits > int(np.unique(verdicts.label, return_counts=True)[1].max())
 
@@ -120,7 +126,7 @@ def _check_fallen(broken: NDArray[np.bool_], verdicts: Verdicts) -> None:
         AdvssError: not exactly those images that are right clean and wrong attacked are broken.
     """
     if not np.array_equal(broken, verdicts.right & ~verdicts.standing):
-        raise AdvssError("The verdicts contradict themselves: images are broken by no attack, or by one that missed.")
+        raise AdvssError("Verdicts are inconsistent: the predictions and what the attacks broke differ.")
 
 
 def _parts(parts: Mapping[str, Evidence], verdicts: Verdicts) -> dict[str, Any]:
@@ -181,12 +187,10 @@ def _share(images: NDArray[np.bool_], of: int) -> float | None:
     return int(images.sum()) / of if of else None
 
 
-def _corruptions(protocol: Mapping[str, Any], verdicts: Verdicts) -> dict[str, Any]:
+def _corruptions(names: CorruptionNames, severities: int, verdicts: Verdicts) -> dict[str, Any]:
     """Accuracy for each corruption by severity; the plain mean over those of the benchmark, with its 95% interval."""
-    benchmark, extra = (protocol["corruptions"][group] for group in ("benchmark", "extra"))
-    severities, evidence, n = protocol["severities"], verdicts.evidence, len(verdicts)
-    if severities not in range(1, MOST_SEVERITIES + 1):
-        raise AdvssError(f"The evidence on an image has no {severities!r} severities of a corruption.")
+    benchmark, extra = names.benchmark, names.extra
+    evidence, n = verdicts.evidence, len(verdicts)
     for name in (*benchmark, *extra):
         if name not in evidence or not 0 <= evidence[name].min() <= evidence[name].max() < 2**severities:
             raise AdvssError(f"The verdicts do not say which images are right under {name}.")
@@ -212,27 +216,28 @@ def _clustered_interval(hits: NDArray[np.int64], of: int) -> list[float]:
     return list(wilson_interval(total / most, independent))
 
 
-def cautions(details: Mapping[str, Any] | None, n: int) -> list[str]:
-    """What a reader should know before believing in a robust accuracy measured on n images, a sentence each."""
-    details = details or {}
+def warnings(details: Details, n: int) -> list[str]:
+    """List what a reader should know before believing in a robust accuracy measured on n images, a sentence each."""
     found = []
-    flat, stuck = (round(n * details.get(key, 0.0)) for key in ("zero_gradients", "no_rise"))
+    flat, stuck = round(n * details.zero_gradients), round(n * details.no_rise)
     if flat >= FEWEST:
         found.append(f"{flat:,} of {n:,} images have a gradient of exactly 0, which leads no attack anywhere.")
-    if details.get("black_box_beats_white_box"):
-        square = next(attack for attack in details["attacks"] if attack["name"] == BLACK_BOX)
-        hits, left = square["broken"], round(n * square["accuracy"])
+    if details.black_box_beats_white_box:
+        square = next(attack for attack in details.attacks if attack.name == BLACK_BOX)
+        hits, left = square.broken or 0, round(n * square.accuracy)
         if hits >= FEWEST:
             those = f"{hits:,} of the {hits + left:,} images that withstood the gradient attacks"
             found.append(f"Square, which uses no gradient, broke {those}.")
     if stuck >= FEWEST and stuck > RARE * n:
         found.append(f"At {stuck:,} of {n:,} images the steps of the attack did not raise the loss.")
-    if details.get("more_than_possible"):
+    if details.more_than_possible:
         found.append("Perturbations of this size make all images the same grey, so no model is as robust as that.")
-    if details.get("dynamic"):
+    if details.dynamic:
         found.append("The model takes gradients while it classifies, as defences do that optimise at test time.")
     if found:
         found.append("The gradients may be masked and RA too high: try an attack that is adapted to this model.")
-    if claims := details.get("unconfirmed"):
-        found.append(f"{claims:,} times an attack claimed a success that was none; such images count as standing.")
+    if details.unconfirmed:
+        found.append(
+            f"{details.unconfirmed:,} times an attack claimed a success that was none; such images count as standing."
+        )
     return found

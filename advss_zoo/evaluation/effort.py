@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+import numpy as np
+import PIL
+import scipy
 import torch
+from pydantic import BaseModel, ConfigDict
 
-from advss_zoo.evaluation.results import describe_device, versions
+import advss_zoo
 
 
-@dataclass(frozen=True)
-class Effort:
+class Effort(BaseModel):
     """`seconds` are summed over processes; devices, and versions by the name of the software, are in order of use."""
+
+    model_config = ConfigDict(frozen=True)
 
     seconds: float = 0.0
     devices: tuple[str, ...] = ()
-    versions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    versions: dict[str, tuple[str, ...]] = {}
 
     @classmethod
     def here(cls, seconds: float, device: torch.device) -> Self:
         """That of this process."""
-        return cls(seconds, (describe_device(device),), {name: (version,) for name, version in versions().items()})
+        known = {name: (version,) for name, version in versions().items()}
+        return cls(seconds=seconds, devices=(describe_device(device),), versions=known)
 
     def __add__(self, more: Effort) -> Effort:
         names = self.versions | more.versions
         return Effort(
-            self.seconds + more.seconds,
-            _each_once(self.devices + more.devices),
-            {name: _each_once(self.versions.get(name, ()) + more.versions.get(name, ())) for name in names},
+            seconds=self.seconds + more.seconds,
+            devices=_each_once(self.devices + more.devices),
+            versions={name: _each_once(self.versions.get(name, ()) + more.versions.get(name, ())) for name in names},
         )
 
     @property
@@ -38,14 +44,27 @@ class Effort:
         versions = {name: ", ".join(each) for name, each in self.versions.items()}
         return {"seconds": self.seconds, "device": ", ".join(self.devices), "versions": versions}
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
 
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        """What `to_json` gave, or the seconds alone, which is all that was written at first."""
-        known = {name: tuple(each) for name, each in value.get("versions", {}).items()}
-        return cls(float(value["seconds"]), tuple(value.get("devices", ())), known)
+
+def versions() -> dict[str, str]:
+    """Of everything that a verdict can depend on; scipy and Pillow make corrupted images."""
+    return {
+        "advss_zoo": advss_zoo.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+def describe_device(device: torch.device) -> str:
+    """For example "cuda (NVIDIA H100)" or "cpu (2 threads)": on the number of threads the rounding can depend."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type
 
 
 def _each_once(texts: Iterable[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from advss_zoo.attacks.eps import check_eps, parse_pixels
 from advss_zoo.errors import UsageError
 
 
-def parse_eps(value: str | float, norm: str = "linf") -> float:
+def parse_eps(value: str | float, norm: str = "linf", name: str = "eps") -> float:
     """Read a size in pixel values in [0,1] from "8/255", "0.03", "3e-2" or a number.
 
     Raises:
@@ -16,7 +16,7 @@ def parse_eps(value: str | float, norm: str = "linf") -> float:
         size = parse_pixels(value)
     except ValueError:
         raise UsageError(f"{value!r} is not a positive size.", "Write a number such as 8/255 or 0.03.") from None
-    return check_eps(size, norm)
+    return check_eps(size, norm, name)
 
 
 def format_eps(eps: float) -> str:

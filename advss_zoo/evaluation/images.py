@@ -13,6 +13,8 @@ from torch import Tensor
 
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import DataError
+from advss_zoo.evaluation.schema import EvaluatedData
+from advss_zoo.files import plain
 
 # (images, labels): uint8 or float in [0,1] of shape (N,C,H,W), and integers of shape (N,).
 Arrays: TypeAlias = tuple[Any, Any]
@@ -37,15 +39,15 @@ class Images:
         return len(self.pixels)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> EvaluatedData:
         """How a result names them."""
-        return {
-            "name": self.name,
-            "split": self.split,
-            "n": len(self),
-            "indices": _describe_indices(self.index),
-            "content_sha256": self.content_sha256,
-        }
+        return EvaluatedData(
+            name=plain(self.name),
+            split=self.split,
+            n=len(self),
+            indices=_describe_indices(self.index),
+            content_sha256=self.content_sha256,
+        )
 
     def batch(self, rows: range, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """x float32 (B,C,H,W) in [0,1], y (B,), index (B,) of the images at `rows`."""
@@ -56,12 +58,15 @@ class Images:
         return x, y, index
 
 
-def as_images(data: ImageSet | Arrays) -> Images:
-    """
+def as_images(data: ImageSet | Images | Arrays) -> Images:
+    """Describe what is to be evaluated.
+
     Raises:
         DataError: there is nothing to evaluate, or arrays are not what `Arrays` says.
     """
-    if isinstance(data, ImageSet):
+    if isinstance(data, Images):
+        images = data
+    elif isinstance(data, ImageSet):
         images = Images(
             data.name, data.split, data.images, data.labels, data.index, len(data.classes), data.content_sha256
         )

@@ -56,7 +56,7 @@ class Record:
 
 
 def _write(path: Path, tensor: Tensor, effort: Effort) -> None:
-    metadata = {key: json.dumps(value) for key, value in effort.to_json().items()}
+    metadata = {key: json.dumps(value) for key, value in effort.to_dict().items()}
     content = safetensors.torch.save({"part": tensor.cpu().contiguous()}, metadata=metadata)
     write_atomically(path, lambda file: file.write(content))
 
@@ -64,4 +64,4 @@ def _write(path: Path, tensor: Tensor, effort: Effort) -> None:
 def _read(path: Path) -> tuple[Tensor, Effort]:
     with safetensors.safe_open(path, framework="pt") as file:
         metadata = {key: json.loads(value) for key, value in file.metadata().items()}
-        return file.get_tensor("part"), Effort.from_json(metadata)
+        return file.get_tensor("part"), Effort.model_validate(metadata)

@@ -2,102 +2,110 @@
 
 from __future__ import annotations
 
-import platform
 import reprlib
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-import PIL
-import scipy
-import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 
-import advss_zoo
 from advss_zoo.errors import AdvssError, all_mistakes
 from advss_zoo.evaluation import details
+from advss_zoo.evaluation.schema import (
+    Constants,
+    Details,
+    EvaluatedData,
+    EvaluatedModel,
+    Experiment,
+    Fraction,
+    Interval,
+    Part,
+    Positive,
+    Text,
+    VerdictsFile,
+)
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import read_json, slug, write_json
+from advss_zoo.files import plain, read_json, slug, write_json
 
 RESULT_SCHEMA = 1
 RESULT_FILE = "result.json"
 VERDICTS_FILE = "verdicts.npz"
-# What is asked of every result beside its fields.
-NAMED = (("model", "name"), ("data", "name"), ("protocol", "name"), ("protocol", "label"), ("verdicts", "sha256"))
 
 
-@dataclass(frozen=True)
-class Result:
-    """One protocol on one model and data set; accuracies and their Wilson intervals are fractions."""
+class Result(Part):
+    """One protocol on one model and data set; accuracies and their Wilson intervals are fractions.
 
-    model: dict[str, Any]  # name, sha256 (of the file), weights_sha256 (of what was evaluated)
-    data: dict[str, Any]  # name, split, n, indices, content_sha256
-    protocol: dict[str, Any]  # name, label, version and every constant
-    seed: int
-    n: int
-    ta: float
-    ra: float | None  # None where nothing was attacked
-    ta_ci95: tuple[float, float]
-    ra_ci95: tuple[float, float] | None
-    images_per_second: float
-    seconds: float  # spent on the n images, summed over all processes that took part
-    device: str  # where several took part, all of them with commas between; versions likewise
-    versions: dict[str, str]
-    command: str
-    date: str
-    verdicts: dict[str, str]  # file, sha256
-    fingerprint: str  # of all that determines the verdicts
-    schema: int = RESULT_SCHEMA
-    details: dict[str, Any] | None = None  # what else the verdicts say (see `details`); left out where that is nothing
+    The verdicts on each image are read from the folder that the result was read from when they are asked for. Equality
+    is that of the documents.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = Field(alias="schema")
+    model: EvaluatedModel
+    data: EvaluatedData
+    protocol: Constants
+    seed: int = Field(strict=True)
+    n: int = Field(ge=1, le=10**12, strict=True)
+    ta: Fraction
+    ra: Fraction | None  # None where nothing was attacked
+    ta_ci95: Interval
+    ra_ci95: Interval | None
+    images_per_second: Positive
+    seconds: Positive  # spent on the n images, summed over all processes that took part
+    device: Text  # where several took part, all of them with commas between; versions likewise
+    versions: dict[Text, Text]
+    command: Text
+    date: Text
+    verdicts_file: VerdictsFile = Field(alias="verdicts")
+    fingerprint: Text
+    details: Details = Details()
+
+    _folder: Path | None = PrivateAttr(None)
+    _verdicts: Verdicts | None = PrivateAttr(None)
+    _baseline: Result | None = PrivateAttr(None)
 
     @classmethod
     def from_verdicts(cls, verdicts: Verdicts, *, seconds: float, **facts: Any) -> Self:
         """A result whose numbers come from `verdicts`; `facts` are the fields that they do not determine."""
-        return cls(
-            n=len(verdicts),
-            images_per_second=len(verdicts) / seconds,
-            seconds=seconds,
-            verdicts={"file": VERDICTS_FILE, "sha256": verdicts.sha256},
-            details=details.derive(facts["protocol"], verdicts),
-            **verdicts.scores(),
-            **facts,
+        facts = plain({key: fact.to_dict() if isinstance(fact, Part) else fact for key, fact in facts.items()})
+        derived = details.derive(Constants(**facts["protocol"]), verdicts).to_dict()
+        found = cls.model_validate(
+            {
+                "schema": RESULT_SCHEMA,
+                "n": len(verdicts),
+                "images_per_second": len(verdicts) / seconds,
+                "seconds": seconds,
+                "verdicts": {"file": VERDICTS_FILE, "sha256": verdicts.sha256},
+                **({"details": derived} if derived else {}),
+                **verdicts.scores(),
+                **facts,
+            }
         )
-
-    def to_json(self) -> dict[str, Any]:
-        value = {"schema": self.schema, **asdict(self)}
-        return {key: item for key, item in value.items() if key != "details" or item is not None}
+        found._verdicts = verdicts
+        return found
 
     @classmethod
-    def from_json(cls, value: Any) -> Self:
+    def from_dict(cls, value: Any, folder: Path | None = None) -> Self:
         """
+        Args:
+            folder: where the verdicts lie.
+
         Raises:
             AdvssError: it is not a result of this schema.
         """
         schema = value.get("schema") if isinstance(value, dict) else None
         if schema != RESULT_SCHEMA:
             raise AdvssError(
-                f"This is no result of schema {RESULT_SCHEMA} (found {schema!r}).",
+                f"The schema of a result must be {RESULT_SCHEMA}, got {reprlib.repr(schema)}.",
                 "Upgrade advss-zoo, or evaluate again.",
             )
-        names = {field.name for field in fields(cls)}
-        if wrong := (set(value) ^ names) - {"details"}:
-            raise AdvssError(f"A result has other fields than it should: {', '.join(sorted(wrong))}.")
         try:
-            result = TypeAdapter(cls).validate_python(value)
+            result = cls.model_validate(value)
         except ValidationError as error:
-            raise AdvssError(f"A result is not as it should be: {all_mistakes(error)}.") from error
-        for place, key in NAMED:
-            if not isinstance(value[place].get(key), str):
-                raise AdvssError(f"A result does not say its {place}'s {key}.")
+            raise AdvssError(f"The result is not valid: {all_mistakes(error)}.") from error
+        result._folder = folder
         return result
-
-    def slug(self) -> str:
-        """A name for its folder among the results of one checkpoint: cifar10-pgd20."""
-        return result_slug(self.data["name"], self.protocol["label"])
-
-    def write(self, path: Path) -> None:
-        write_json(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -106,10 +114,71 @@ class Result:
             AdvssError: the file is missing, damaged or of another schema.
         """
         try:
-            return cls.from_json(read_json(path))
+            return cls.from_dict(read_json(path), path.parent)
         except AdvssError as error:
             message = error.message if str(path) in error.message else f"{path}: {error.message}"
             raise AdvssError(message, error.hint) from error
+
+    def write(self, path: Path) -> None:
+        write_json(path, self.to_dict())
+        self._folder = path.parent
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it was read from or written to."""
+        return self._folder
+
+    @property
+    def verdicts(self) -> Verdicts:
+        """
+        Raises:
+            AdvssError: they are missing, damaged or not those of this result.
+        """
+        if self._verdicts is None:
+            if self._folder is None:
+                raise AdvssError("This result was read without its folder, so its verdicts are not known.")
+            # The name in the file is not followed: a result of someone else's must not choose what is read.
+            path = self._folder / VERDICTS_FILE
+            found = Verdicts.read(path)
+            if found.sha256 != self.verdicts_file.sha256:
+                raise AdvssError(
+                    f"{path} (sha256 {found.sha256}) holds other verdicts than those that {RESULT_FILE} was made from."
+                )
+            self._verdicts = found
+        return self._verdicts
+
+    @property
+    def baseline(self) -> Result | None:
+        """The result that its corruption errors are relative to, where `evaluate` was given one; not in the file."""
+        return self._baseline
+
+    @baseline.setter
+    def baseline(self, result: Result | None) -> None:
+        self._baseline = result
+
+    @property
+    def experiment(self) -> Experiment:
+        return Experiment(model=self.model, data=self.data, protocol=self.protocol, fingerprint=self.fingerprint)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader should know before believing in its robust accuracy, a sentence each."""
+        return details.warnings(self.details, self.n)
+
+    def first(self, data: EvaluatedData) -> Self:
+        """The result on `data`, which are the first of its images."""
+        facts = {name: getattr(self, name) for name in ("model", "protocol", "seed", "device", "versions", "command")}
+        facts |= {"date": self.date, "fingerprint": self.fingerprint, "data": data}
+        return self.from_verdicts(self.verdicts.first(data.n), seconds=self.seconds * data.n / self.n, **facts)
+
+    def slug(self) -> str:
+        """A name for its folder among the results of one checkpoint: cifar10-pgd20."""
+        return result_slug(self.data.name, self.protocol.label)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Result) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # documents are not hashable
 
 
 def result_slug(data: str, label: str) -> str:
@@ -121,23 +190,20 @@ def check(path: Path) -> Result:
     """The result at `path`, its numbers derived again from the verdicts beside it.
 
     Raises:
-        AdvssError: it is no result, or the verdicts are not those of this result, or give other numbers.
+        AdvssError: it is not a result, or the verdicts are not those of this result, or give other numbers.
     """
     result = Result.read(path)
-    # The name in the file is not followed: a result of someone else's must not choose what is read.
-    verdicts = Verdicts.read(path.with_name(VERDICTS_FILE))
-    if verdicts.sha256 != result.verdicts["sha256"]:
-        raise AdvssError(f"The verdicts beside {path} are not those it was made from (sha256 {verdicts.sha256}).")
+    verdicts = result.verdicts
     for name, derived in {"n": len(verdicts), **verdicts.scores()}.items():
         if not _same(getattr(result, name), derived):
             raise AdvssError(f"{path} says {name} = {getattr(result, name)}, but its verdicts give {derived}.")
-    try:
-        derived = details.derive(result.protocol, verdicts)
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        raise AdvssError(f"{path}: its verdicts are not those of its protocol ({error!r}).") from error
-    if result.details != derived:
-        said, given = reprlib.repr(result.details), reprlib.repr(derived)
-        raise AdvssError(f"{path} says details = {said}, but its verdicts give {given}.")
+    stated, given = result.details.to_dict(), details.derive(result.protocol, verdicts).to_dict()
+    for name in stated.keys() | given.keys():
+        if stated.get(name) != given.get(name):
+            raise AdvssError(
+                f"{path} says details.{name} = {reprlib.repr(stated.get(name))}, "
+                f"but its verdicts give {reprlib.repr(given.get(name))}."
+            )
     return result
 
 
@@ -146,22 +212,3 @@ def _same(written: Any, derived: Any) -> bool:
         return written is derived
     # Versions of scipy may differ in the last digits of an interval; a verdict more or less is at least 1e-8.
     return bool(np.allclose(written, derived, rtol=0, atol=1e-9))
-
-
-def versions() -> dict[str, str]:
-    """Of everything that a verdict can depend on; scipy and Pillow make corrupted images."""
-    return {
-        "advss_zoo": advss_zoo.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "pillow": PIL.__version__,
-    }
-
-
-def describe_device(device: torch.device) -> str:
-    """For example "cuda (NVIDIA H100)" or "cpu (2 threads)": on the number of threads the rounding can depend."""
-    if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type

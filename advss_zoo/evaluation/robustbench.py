@@ -15,6 +15,7 @@ from torch import nn
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.evaluation.results import Result
+from advss_zoo.evaluation.schema import Constants
 from advss_zoo.files import file_name, write_json
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.model import unwrapped
@@ -29,19 +30,19 @@ PAPER = {
     "venue": "CVPR 2020",
 }
 UNKNOWN = dict.fromkeys(PAPER)
-THREATS = {("linf", 8 / 255): "Linf", ("l2", 0.5): "L2"}  # by norm and eps
+THREATS: dict[tuple[str | None, float | None], str] = {("linf", 8 / 255): "Linf", ("l2", 0.5): "L2"}  # by norm and eps
 DATA = {"cifar10": 10_000, "cifar10-1k": 10_000, "cifar100": 10_000}  # how many test images its tables are made of
 
 TAKEN = "It takes --attack autoattack at linf 8/255 or l2 0.5 searched in fp32, and corruptions, on CIFAR."
 
 
-def takes(protocol: dict[str, Any]) -> bool:
+def takes(protocol: Constants) -> bool:
     """Does RobustBench have a table for results of the protocol with these constants?"""
-    return "corruptions" in protocol or (
-        protocol["name"] == "autoattack"
-        and "reduced" not in protocol["label"]
-        and protocol["search"] == "fp32"
-        and (protocol["norm"], protocol["eps"]) in THREATS
+    return protocol.corruptions is not None or (
+        protocol.name == "autoattack"
+        and "reduced" not in protocol.label
+        and protocol.search == "fp32"
+        and (protocol.norm, protocol.eps) in THREATS
     )
 
 
@@ -51,7 +52,7 @@ def check(protocols: Iterable[dict[str, Any]], data: str) -> None:
     Raises:
         UsageError: RobustBench has no table for any of them, or the same one for two.
     """
-    threats = [_threat(protocol) for protocol in protocols if takes(protocol)]
+    threats = [_threat(constants) for constants in (Constants(**each) for each in protocols) if takes(constants)]
     if not threats:
         raise UsageError("RobustBench has no table for any of these protocols.", TAKEN)
     if data not in DATA:
@@ -70,9 +71,9 @@ def model_info(result: Result, model: nn.Module, *, ours: bool) -> dict[str, Any
     Raises:
         UsageError: RobustBench has no table for such a result.
     """
-    data, model = result.data["name"], unwrapped(model)
+    data, model = result.data.name, unwrapped(model)
     if not takes(result.protocol) or data not in DATA:
-        label = f"{result.protocol['label']} on {data}"
+        label = f"{result.protocol.label} on {data}"
         raise UsageError(f"RobustBench has no table for {label}.", TAKEN)
     return {
         **(PAPER if ours else UNKNOWN),
@@ -95,30 +96,29 @@ def write(result: Result, model: nn.Module, folder: Path, *, ours: bool) -> Path
     """
     document = model_info(result, model, ours=ours)
     place = folder / "model_info" / document["dataset"] / _threat(result.protocol)
-    path = place / f"{file_name(str(result.model['name']))}.json"
+    path = place / f"{file_name(result.model.name)}.json"
     write_json(path, document)
     return path
 
 
-def _threat(protocol: dict[str, Any]) -> str:
+def _threat(protocol: Constants) -> str:
     """What RobustBench calls the table that takes results of this protocol."""
-    return THREATS[protocol["norm"], protocol["eps"]] if "norm" in protocol else "corruptions"
+    return THREATS.get((protocol.norm, protocol.eps), "corruptions")
 
 
 def _scores(result: Result) -> dict[str, Any]:
     if result.ra is None:
-        assert result.details is not None
-        return {"corruptions_acc": percent(result.details["corruption_accuracy"])}
+        return {"corruptions_acc": percent(result.details.corruption_accuracy)}
+    assert result.protocol.eps is not None
     accuracy = percent(result.ra)
-    eps = result.protocol["eps"]
-    return {"eps": format_eps(eps), "reported": accuracy, "autoattack_acc": accuracy}
+    return {"eps": format_eps(result.protocol.eps), "reported": accuracy, "autoattack_acc": accuracy}
 
 
 def _footnotes(result: Result) -> list[str]:
     notes = [f"Evaluated by advss-zoo {result.versions['advss_zoo']}."]
-    if result.n < DATA[result.data["name"]]:
+    if result.n < DATA[result.data.name]:
         notes.append(f"On {result.n:,} test images only.")
-    if result.protocol.get("source") == "generated":
+    if result.protocol.source == "generated":
         notes.append("Corrupted images generated, not those of the official archive.")
     return notes
 

@@ -1,6 +1,6 @@
 """Evaluation: a model, images, a protocol; out come verdicts and a result.
 
-The verdicts depend on these three alone: not on the batch size (see `passes`), the process (random numbers belong to
+The verdicts depend on these three alone: not on how often they are written, the process (random numbers belong to
 images or passes), how many of them share the work (see `sharing`) or interruptions (see `store`).
 """
 
@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,14 +32,17 @@ from advss_zoo.evaluation.passes import MULTIPLE, Padded, images_per_pass
 from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import Result
-from advss_zoo.evaluation.sharing import Claims, own_device, processes
-from advss_zoo.evaluation.store import Store, fingerprint
+from advss_zoo.evaluation.schema import EvaluatedModel, Experiment
+from advss_zoo.evaluation.sharing import own_device, processes, take
+from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
-from advss_zoo.memory import keep_freed_memory
+from advss_zoo.files import plain
 from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
+
+SAVE_EVERY = 30.0  # seconds between writing the verdicts so far: what a kill can cost, beside parts of long passes
 
 # Called with the images done, their total, and which part of a pass is begun ("" between passes).
 Progress = Callable[[int, int, str], None]
@@ -48,11 +50,10 @@ Progress = Callable[[int, int, str], None]
 
 def evaluate(
     model: nn.Module,
-    data: ImageSet | Arrays,
+    data: ImageSet | Images | Arrays,
     protocol: Protocol | str,
     *,
     out: Path | None = None,
-    batch_size: int = 256,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
     command: str | None = None,
@@ -69,8 +70,6 @@ def evaluate(
         protocol: for example "pgd20", or what `protocols.parse` returns.
         out: a folder for result.json and verdicts.npz. The same call goes on where an interrupted one stopped, and
             returns the result of a finished one.
-        batch_size: the verdicts so far are written after so many images, rounded up to whole passes. Nothing else
-            depends on it: how many images go through the network at once is fixed (see `passes`).
         progress: called with the images done, their total, and the part of the work that is begun.
         command: how the result says it was made; left out: this process's command line.
         save_adversarial: keep the adversarial images in `out`, too (see `adversarial`).
@@ -85,44 +84,43 @@ def evaluate(
     """
     if isinstance(protocol, str):
         protocol = protocols.parse(protocol)
-    if batch_size < 1:
-        raise UsageError(f"The batch size is {batch_size}.", "At least 1 is needed.")
     if save_adversarial and out is None:
         raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
-    keep_freed_memory()
     device = own_device(torch.device(device))
     protocol.check_model(model)
-    known = {"name": model.name, "sha256": model.sha256} if isinstance(model, Model) else {}
     network, images = unwrapped(model.to(device)), as_images(data)
     with frozen(network), exact_arithmetic(device):
         work = _Work(Padded(network), images, protocol, device, progress or (lambda done, total, part: None), quantize)
         work = work.for_its_classes()
-        facts = work.facts(known or {"name": type(model).__name__, "sha256": None}, weights_sha256(network))
-        store = None if out is None else Store(Path(out), facts, save_adversarial)
+        experiment = work.experiment(model, weights_sha256(network))
+        store = None if out is None else Store(Path(out), experiment, save_adversarial)
         if store and (result := work.known(store)):
             return result
         with ExitStack() as until_the_end:
             if store:
                 if processes() > 1:
-                    claims = until_the_end.enter_context(Claims(store.shared))
-                    work.share(store, claims)
-                    until_the_end.enter_context(claims.last(len(images)))
-                else:
-                    until_the_end.enter_context(store.alone())
+                    work.share(store)
+                until_the_end.enter_context(store.alone(wait=processes() > 1))
                 if result := work.known(store):  # another process has just finished
                     return result
-            verdicts, effort = work.measure(store, batch_size)
+            verdicts, effort = work.measure(store)
             result = Result.from_verdicts(
                 verdicts,
                 seed=protocol.seed,
-                command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if command is None else command,
+                command=command_line() if command is None else command,
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
                 **effort.facts,
-                **facts,
+                **dict(experiment),
             )
             if store:
                 store.finish(result, verdicts)
     return result
+
+
+def command_line() -> str:
+    """Return what this process was started with."""
+    program = Path(sys.argv[0])
+    return shlex.join(["advss" if program.parent.name == "advss_zoo" else program.name, *sys.argv[1:]])
 
 
 @dataclass(frozen=True)
@@ -143,14 +141,12 @@ class _Work:
             classes = count_classes(self.model, x)
         return replace(self, protocol=self.protocol.for_classes(classes))
 
-    def facts(self, model: dict[str, str | None], weights: str) -> dict[str, Any]:
+    def experiment(self, model: nn.Module, weights: str) -> Experiment:
         """The parts of a result that are known beforehand."""
-        facts: dict[str, Any] = {
-            "model": {**model, "weights_sha256": weights},
-            "data": self.images.facts,
-            "protocol": {**self.protocol.constants(), **({"quantize": True} if self.quantize else {})},
-        }
-        return {**facts, "fingerprint": fingerprint(**facts)}
+        name, sha256 = (model.name, model.sha256) if isinstance(model, Model) else (type(model).__name__, None)
+        evaluated = EvaluatedModel(name=plain(name), sha256=sha256, weights_sha256=weights)
+        constants = self.protocol.constants() | ({"quantize": True} if self.quantize else {})
+        return Experiment.of(evaluated, self.images.facts, constants)
 
     def known(self, store: Store) -> Result | None:
         """The result, if the work is done already."""
@@ -158,7 +154,7 @@ class _Work:
             self.progress(len(self.images), len(self.images), "")
         return result
 
-    def share(self, store: Store, claims: Claims) -> None:
+    def share(self, store: Store) -> None:
         """Go through passes that no other process is at; return when all are finished, by whomever."""
         verdicts, _ = store.resume(self.images, self._step)
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
@@ -183,14 +179,13 @@ class _Work:
         report()
         if passes:
             self._check(passes[done])
-        claims.take(passes, is_finished, do)
+        take(store.shared, passes, is_finished, do)
 
-    def measure(self, store: Store | None, batch_size: int) -> tuple[Verdicts, Effort]:
+    def measure(self, store: Store | None) -> tuple[Verdicts, Effort]:
         """The verdicts on all images, and what they took: those in the store, and after them the missing."""
         verdicts, effort = store.resume(self.images, self._step) if store else (None, Effort())
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
-        batch = -(-batch_size // self._step) * self._step
-        passes = self._passes(done)
+        passes, saved = self._passes(done), time.monotonic()
         self.progress(done, total, "")
         if passes:
             self._check(passes[0])
@@ -198,8 +193,9 @@ class _Work:
             announce = partial(self.progress, rows.start, total)
             more, took = (store and store.finished(rows.start)) or self._pass(rows, store, announce)
             verdicts, effort = more if verdicts is None else verdicts + more, effort + took
-            if store and (rows.stop % batch == 0 or rows.stop == total):
+            if store and (rows.stop == total or time.monotonic() - saved >= SAVE_EVERY):
                 store.save(verdicts, effort)
+                saved = time.monotonic()
             self.progress(rows.stop, total, "")
         assert verdicts is not None
         return verdicts, effort + Effort.here(0.0, self.device)  # which all may have been done before
@@ -246,7 +242,7 @@ class _Work:
 
     def _attack(self, x: Tensor, y: Tensor, index: Tensor, right: Tensor, record: Record) -> Tensor | None:
         """What the protocol makes of the images of a pass, of which `right` (B,) are classified correctly."""
-        if self.protocol.attacks_mistakes:
+        if self.protocol.attacks_misclassified:
             return self.protocol.attack(self.model, x, y, index, record)
         adversarial = x.clone()
         rows = right.nonzero().squeeze(1)

@@ -14,10 +14,11 @@ from advss_zoo.attacks.eps import check_eps
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
-from advss_zoo.evaluation.ball import ORDERS, Ball
+from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import RESULT_FILE
+from advss_zoo.evaluation.schema import Constants
 from advss_zoo.files import explained, sha256_of, slug
 
 MOST_HEADER = 2**20  # bytes, in which safetensors names its tensors: here four
@@ -63,8 +64,8 @@ class Saved(Protocol):
         return cls(
             path=path,
             sha256=sha256,
-            made_on=result.model["name"],
-            made_by=result.protocol["label"],
+            made_on=result.model.name,
+            made_by=result.protocol.label,
             rows={position: row for row, position in enumerate(index)},
             labels=tuple(labels),
             within=_ball(result.protocol),
@@ -128,16 +129,12 @@ def _tensors(path: Path) -> tuple[list[int], list[int]]:
     return found[0], found[1]
 
 
-def _ball(protocol: dict[str, Any]) -> Ball | None:
+def _ball(protocol: Constants) -> Ball | None:
     """What the images were held to, as the result says.
 
     Raises:
-        DataError: it is no size.
+        UsageError: there are no perturbations of that size.
     """
-    norm, eps = protocol.get("norm"), protocol.get("eps")
-    if norm not in ORDERS or eps is None:
+    if protocol.norm is None or protocol.eps is None:
         return None
-    if not isinstance(eps, float | int):
-        raise DataError(f"{str(eps)[:50]!r} is no size of perturbations.")
-    check_eps(eps, norm)
-    return Ball(norm, float(eps))
+    return Ball(protocol.norm, check_eps(protocol.eps, protocol.norm))

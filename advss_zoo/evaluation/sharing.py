@@ -7,23 +7,20 @@ dies. So verdicts do not depend on how many processes there are, and neither doe
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import torch
+from filelock import FileLock, Timeout
 
-from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import explained, if_there, read_json, write_json
+from advss_zoo.files import explained, ignore_missing, read_json, write_json
 
-TAKEN = (errno.EACCES, errno.EAGAIN)  # how a system says that another process holds a lock
 PAUSE = 0.2  # seconds between two looks at what others have finished
 
 
@@ -46,91 +43,50 @@ class Finished:
     folder: Path
 
     def write(self, first: int, verdicts: Verdicts, effort: Effort) -> None:
-        write_json(self._path(first, "json"), effort.to_json())
+        write_json(self._path(first, "json"), effort.to_dict())
         verdicts.write(self._path(first, "npz"))  # the last, and the sign that all is there
 
     def read(self, first: int) -> tuple[Verdicts, Effort] | None:
-        with if_there():  # whoever joins the passes deletes them in the end
-            return Verdicts.read(self._path(first, "npz")), Effort.from_json(read_json(self._path(first, "json")))
+        with ignore_missing():  # whoever joins the passes deletes them in the end
+            return Verdicts.read(self._path(first, "npz")), Effort.model_validate(read_json(self._path(first, "json")))
         return None
 
     def _path(self, first: int, suffix: str) -> Path:
         return self.folder / f"{first:08d}.{suffix}"
 
 
-class Claims:
-    """Numbers from 0 on, each held by one process at a time: locks on the bytes of a file in `folder`."""
+@contextmanager
+def held(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock at `path`, and tell whether that was possible: not where another process holds it.
 
-    def __init__(self, folder: Path) -> None:
-        """
-        Raises:
-            UsageError: this system has no such locks.
-        """
-        try:
-            import fcntl
-        except ImportError as error:
-            raise UsageError(
-                "Several processes cannot share an evaluation on this system.", "Start a single one."
-            ) from error
-        self._fcntl, self._folder = fcntl, folder
-        path = folder / "claims"
-        with explained("write", path):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
+    Args:
+        wait: until no other process holds it.
 
-    def __enter__(self) -> Self:
-        return self
+    Raises:
+        AdvssError: files in this folder cannot be locked.
+    """
+    lock = FileLock(path)
+    with explained("lock", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(Timeout):
+            lock.acquire(timeout=-1 if wait else 0)
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
-    @contextmanager
-    def on(self, number: int) -> Iterator[bool]:
-        """Whether this process holds `number` now; others have to do without until it is left.
+def take(folder: Path, numbers: Collection[int], is_done: Callable[[int], bool], do: Callable[[int], None]) -> None:
+    """Do, one after the other, what is not done and no other process is at; return when all are done.
 
-        Raises:
-            UsageError: files in this folder cannot be locked.
-        """
-        mine = self._lock(number, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
-        try:
-            yield mine
-        finally:
-            if mine:
-                self._lock(number, self._fcntl.LOCK_UN)
-
-    @contextmanager
-    def last(self, number: int) -> Iterator[None]:
-        """Hold `number` as soon as no other process does.
-
-        Raises:
-            UsageError: files in this folder cannot be locked.
-        """
-        self._lock(number, self._fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            self._lock(number, self._fcntl.LOCK_UN)
-
-    def _lock(self, number: int, how: int) -> bool:
-        """Was that possible? If not, another process holds `number`."""
-        try:
-            self._fcntl.lockf(self._file, how, 1, number)
-        except OSError as error:
-            if error.errno in TAKEN:
-                return False
-            raise UsageError(
-                f"Several processes cannot share an evaluation in {self._folder}: {error.strerror}.",
-                "Choose an --out on a disk of this machine, or start a single process.",
-            ) from error
-        return True
-
-    def take(self, numbers: Collection[int], is_done: Callable[[int], bool], do: Callable[[int], None]) -> None:
-        """Do, one after the other, what is not done and no one else is at; return when all are done."""
-        while open_ones := [number for number in numbers if not is_done(number)]:
-            for number in open_ones:
-                with self.on(number) as mine:
-                    if mine and not is_done(number):
-                        do(number)
-                        break
-            else:
-                time.sleep(PAUSE)
+    Args:
+        folder: where the processes meet, with a lock for each number.
+    """
+    while open_ones := [number for number in numbers if not is_done(number)]:
+        for number in open_ones:
+            with held(folder / f"{number:08d}.lock") as mine:
+                if mine and not is_done(number):
+                    do(number)
+                    break
+        else:
+            time.sleep(PAUSE)

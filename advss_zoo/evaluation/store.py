@@ -8,8 +8,6 @@ images that are to be kept. That folder is named after the evaluation, so nothin
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from pydantic import ValidationError
 from torch import Tensor
 
 from advss_zoo.errors import AdvssError, UsageError
@@ -26,34 +24,25 @@ from advss_zoo.evaluation import adversarial
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
-from advss_zoo.evaluation.sharing import Finished
+from advss_zoo.evaluation.schema import Experiment
+from advss_zoo.evaluation.sharing import Finished, held
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import explained, if_there, read_json, remove_leftovers, write_json
+from advss_zoo.files import explained, ignore_missing, read_json, remove_leftovers, write_json
 
 PROGRESS_FILE = "progress.json"
 LOCK_FILE = ".lock"
 OWN_FILES = RESULT_FILE, VERDICTS_FILE, PROGRESS_FILE, adversarial.TENSORS_FILE, adversarial.ROBUSTBENCH_FILE
 
 
-def fingerprint(model: dict[str, Any], data: dict[str, Any], protocol: dict[str, Any]) -> str:
-    """sha256 of all that determines the verdicts. A model's name does not: the same weights may go by two."""
-    decisive = {
-        "model": [model["sha256"], model["weights_sha256"]],
-        "data": [data["content_sha256"], data["indices"]],
-        "protocol": protocol,
-    }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-
-
 @dataclass(frozen=True)
 class Store:
-    """The folder at `path`, of the evaluation that `facts` (model, data, protocol, fingerprint) describe.
+    """The folder at `path`, of the evaluation that makes `experiment`.
 
     `keeps_adversarial`: at the end it is to hold the adversarial images, too.
     """
 
     path: Path
-    facts: dict[str, Any]
+    experiment: Experiment
     keeps_adversarial: bool = False
 
     def result(self) -> Result | None:
@@ -66,7 +55,7 @@ class Store:
         path = self.path / RESULT_FILE
         if not path.exists():
             return None
-        self._check_owner(Result.read(path).to_json())
+        self._check_owner(Result.read(path).experiment)
         result = check(path)
         kept = result.ra is None or (self.path / adversarial.TENSORS_FILE).exists()
         if self.keeps_adversarial and not kept:
@@ -84,13 +73,13 @@ class Store:
         path, progress = self.path / VERDICTS_FILE, None
         if not path.exists():
             return None, Effort()
-        with if_there():
+        with ignore_missing():
             progress = read_json(self.path / PROGRESS_FILE)
         if progress is None:
             if result := self.result():  # another process has just finished
-                return Verdicts.read(path), Effort(result.seconds, (result.device,))
+                return result.verdicts, Effort(seconds=result.seconds, devices=(result.device,))
             raise UsageError(f"{path} does not say what it was measured on.", self._way_out)
-        self._check_owner(progress)
+        self._check_owner(_experiment(progress))
         found = Verdicts.read(path)
         part = slice(len(found))
         expected = images.index[part], images.labels[part]
@@ -99,7 +88,7 @@ class Store:
         firsts = range(0, 0 if found.attacked_prediction is None else len(found), step)
         if self.keeps_adversarial and not all(self._passes.path(first).exists() for first in firsts):
             raise UsageError(f"{self.path} was begun without keeping adversarial images.", self._way_out)
-        return found, Effort.from_json(progress)
+        return found, Effort.model_validate(progress)
 
     def parts(self, first: int) -> Path:
         """How the files begin that keep the finished parts of the pass from image `first` on."""
@@ -116,28 +105,26 @@ class Store:
         Finished(self.shared).write(first, verdicts, effort)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the evaluation as the only process that is not one of several who share it.
+    def alone(self, *, wait: bool) -> Iterator[None]:
+        """Hold the evaluation as the only process; while several make passes of it, none does.
+
+        Args:
+            wait: until no other process holds it.
 
         Raises:
             UsageError: another process holds it.
         """
         path = self.path / LOCK_FILE
-        lock = FileLock(path)
-        with explained("write", self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
+        with held(path, wait=wait) as mine:
+            if not mine:
                 raise UsageError(
                     f"Another process is evaluating in {self.path}.", "Wait for it, or choose another --out."
-                ) from None
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # on systems that keep open files, the release deletes it
-                path.unlink()
-            lock.release()
+                )
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # Windows does not delete open files
+                    path.unlink()
 
     @property
     def shared(self) -> Path:
@@ -152,7 +139,7 @@ class Store:
     def save(self, verdicts: Verdicts, effort: Effort) -> None:
         """Write the verdicts of all passes so far, whose parts are then no longer needed."""
         # In this order: verdicts on disk always have an owner and have been paid for.
-        write_json(self.path / PROGRESS_FILE, {**self.facts, **effort.to_json()})
+        write_json(self.path / PROGRESS_FILE, self.experiment.to_dict() | effort.to_dict())
         verdicts.write(self.path / VERDICTS_FILE)
         _remove(self._unfinished / "parts")
 
@@ -173,20 +160,19 @@ class Store:
 
     @property
     def _unfinished(self) -> Path:
-        return self.path / f"unfinished-{self.facts['fingerprint'][:16]}"
+        return self.path / f"unfinished-{self.experiment.fingerprint[:16]}"
 
     @property
     def _passes(self) -> adversarial.Passes:
         return adversarial.Passes(self._unfinished / "adversarial")
 
-    def _check_owner(self, found: Any) -> None:
-        try:
-            if found["fingerprint"] == self.facts["fingerprint"]:
-                return
-            whose = f"{found['protocol']['label']} for {found['model']['name']} on {found['data']['name']}"
-            whose += f" (other {' and '.join(_others(self.facts, found))})"
-        except (KeyError, TypeError):
-            whose = "an unknown evaluation"
+    def _check_owner(self, found: Experiment | None) -> None:
+        if found and found.fingerprint == self.experiment.fingerprint:
+            return
+        whose = "an unknown evaluation"
+        if found:
+            whose = f"{found.protocol.label} for {found.model.name} on {found.data.name}"
+            whose += f" (other {' and '.join(self.experiment.differences(found))})"
         raise UsageError(f"{self.path} holds results of another run: {whose}.", self._way_out)
 
     @property
@@ -194,19 +180,12 @@ class Store:
         return "Choose another --out, or delete that folder."
 
 
-def _others(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """What of all that determines the verdicts is not the same in two evaluations."""
-    one, other = mine["protocol"], theirs["protocol"]
-    constants = sorted(key for key in (one.keys() | other.keys()) - {"label"} if one.get(key) != other.get(key))
-    differs = {
-        "weights": mine["model"]["weights_sha256"] != theirs["model"]["weights_sha256"],
-        "code around the same weights": mine["model"]["sha256"] != theirs["model"]["sha256"],
-        "images": mine["data"]["content_sha256"] != theirs["data"]["content_sha256"],
-        "constants: " + ", ".join(constants): bool(constants),
-    }
-    if differs["weights"]:
-        del differs["code around the same weights"]
-    return [what for what, is_so in differs.items() if is_so] or ["indices of images"]
+def _experiment(progress: Any) -> Experiment | None:
+    """What a file of progress is of; None where that cannot be told."""
+    try:
+        return Experiment.model_validate(progress)
+    except ValidationError:
+        return None
 
 
 def _remove(folder: Path) -> None:

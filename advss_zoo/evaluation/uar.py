@@ -15,9 +15,10 @@ def scores(results: Iterable[Result]) -> dict[str, float]:
     """UAR by attack, as a fraction, of results on one model and data set; see `score` for what is left out."""
     measured: dict[tuple[str, str], dict[float, float]] = defaultdict(dict)
     for result in results:
-        targeted = not result.protocol["name"].endswith(UNTARGETED)
-        if targeted and result.ra is not None and (attack := result.protocol.get("attack")) in CIFAR10:
-            measured[attack, result.data["name"]][result.protocol["strength"]] = result.ra
+        targeted = not result.protocol.name.endswith(UNTARGETED)
+        attack, strength = result.protocol.attack, result.protocol.strength
+        if targeted and result.ra is not None and attack in CIFAR10 and strength is not None:
+            measured[attack, result.data.name][strength] = result.ra
     return {
         attack: value
         for (attack, data), accuracies in measured.items()

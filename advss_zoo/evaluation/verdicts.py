@@ -53,6 +53,9 @@ class Verdicts:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Verdicts) and self.to_bytes() == other.to_bytes()
+
     def __add__(self, more: Verdicts) -> Verdicts:
         """These, then `more` of the same evaluation.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -27,6 +27,12 @@ class Batch:
     inputs: Tensor  # T(x), float (B,3,H,W) in [0,1]; the adversary perturbs these
     targets: Tensor  # (B,) class indices of the task, or (B,n) permutations
     index: Tensor  # (B,) positions in the data set, which seed everything random about an image
+    soft: Tensor | None = field(default=None, kw_only=True)  # (B,K) probabilities of the classes, where a teacher says
+
+    @property
+    def labels(self) -> Tensor:
+        """What a cross-entropy compares logits with: soft labels where there are any, else the targets."""
+        return self.targets if self.soft is None else self.soft
 
 
 class Predictor(Protocol):

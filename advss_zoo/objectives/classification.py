@@ -32,22 +32,22 @@ class Supervised(ClassObjective, ABC):
 
 
 class Weighted(Supervised, ABC):
-    """Objectives that can count images of rare classes more than others."""
+    """Objectives that can count images of rare classes more than others, and learn a teacher's soft labels."""
 
     class_weights: tuple[PositiveFloat, ...] = Field((), description="of the cross-entropy, by class; empty: all alike")
 
-    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean over a batch, with smoothed labels; each image times the weight of its class."""
+    def cross_entropy(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The mean over a batch, with smoothed labels, soft or hard; each image times the weight of its class."""
         if not self.class_weights:
-            return cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        losses = cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")
-        return (losses * losses.new_tensor(self.class_weights)[targets]).mean()
+            return cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        losses = cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing, reduction="none")
+        return (losses * losses.new_tensor(self.class_weights)[batch.targets]).mean()
 
     def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
-        return self.cross_entropy(at_least_float32(model(inputs)), batch.targets)
+        return self.cross_entropy(at_least_float32(model(inputs)), batch)
 
 
 class Classification(Weighted):
-    """Plain cross-entropy."""
+    """Plain cross-entropy; with a teacher's soft labels where a recipe has one. The attack knows the hard ones."""
 
     name: Literal["classification"] = "classification"

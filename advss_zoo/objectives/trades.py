@@ -29,7 +29,7 @@ class Trades(Weighted):
 
     def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
         attacked, clean = at_least_float32(model(inputs)), at_least_float32(model(batch.inputs))
-        natural = self.cross_entropy(clean, batch.targets)
+        natural = self.cross_entropy(clean, batch)
         return natural + self.beta * _divergence(clean, attacked) / len(inputs)
 
     @property

@@ -15,6 +15,7 @@ from advss_zoo.data import catalogue
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.protocols import expand
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result
+from advss_zoo.evaluation.schema import TransferRates
 from advss_zoo.evaluation.statistics import Estimate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report import paper
@@ -63,7 +64,7 @@ class Measurement:
             verdicts = Verdicts.read(self.folder / VERDICTS_FILE)
         except AdvssError:
             return None
-        return verdicts if verdicts.sha256 == self.result.verdicts["sha256"] else None
+        return verdicts if verdicts.sha256 == self.result.verdicts_file.sha256 else None
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Ours:
         if not (self.runs / full_name / LAST / CONFIG).is_file():
             return []
         found = self.measurements(full_name)
-        done = {measured.result.model["sha256"] for measured in found if measured.result.n == TEST_IMAGES}
+        done = {measured.result.model.sha256 for measured in found if measured.result.n == TEST_IMAGES}
         picks = {kept.sha256: kept.picked for kept in self._picks(full_name) if kept.picked in PICKS}
         return [picked for sha256, picked in picks.items() if sha256 not in done | self.weights(full_name)]
 
@@ -177,8 +178,8 @@ class Ours:
         measured = self.transfer(source, target)
         if measured is None:
             return None
-        shown = _details(measured)["transfer"]
-        asr = shown["asr"][shown["sources"].index(source)][shown["targets"].index(target)]
+        shown = _rates(measured.result)
+        asr = shown.asr[shown.sources.index(source)][shown.targets.index(target)]
         return Estimate.of(asr, measured.result.n)
 
     def shared(self, source: str, fooled: tuple[str, ...], spared: tuple[str, ...]) -> Estimate | None:
@@ -188,10 +189,10 @@ class Ours:
             fooled, spared: two full names in all; none is spared where both are to be fooled.
         """
         measured = self.transfer(source, *fooled, *spared)
-        for pair in _details(measured)["venn"][source] if measured else []:
-            if set(pair["targets"]) == {*fooled, *spared}:
-                share = pair["of_union"][1 + pair["targets"].index(fooled[0]) if spared else 0]
-                return None if share is None else Estimate.of(share, pair["both"] + sum(pair["only"]))
+        for pair in measured.result.details.venn[source] if measured else ():
+            if set(pair.targets) == {*fooled, *spared}:
+                share = pair.of_union[1 + pair.targets.index(fooled[0]) if spared else 0]
+                return None if share is None else Estimate.of(share, pair.both + sum(pair.only))
         return None
 
     def _find(self, full_name: str, protocol: str) -> list[Measurement]:
@@ -208,36 +209,36 @@ class Ours:
         if entry is None:
             return
         for document in entry.results:
-            result = Result.from_json(document)
+            result = Result.from_dict(document)
             if _is_asked_for(result, protocol):
                 yield self._measurement(full_name, result, _folder(entry, result))
 
     def _from_runs(self, full_name: str, protocol: str) -> Iterator[Measurement]:
         parts = set(members(full_name))
         for result, folder in self._evaluated:
-            measured = str(result.model["name"])
+            measured = result.model.name
             if _is_asked_for(result, protocol) and (measured == full_name or set(measured.split("+")) == parts):
                 yield self._measurement(full_name, result, folder)
 
     @cached_property
     def _transfers(self) -> list[Measurement]:
         """Who fools whom, on the cards and then in the folder of runs; not of weights that members had before."""
-        carded = ((entry, Result.from_json(document)) for entry in index.entries() for document in entry.results)
+        carded = ((entry, Result.from_dict(document)) for entry in index.entries() for document in entry.results)
         found = [*((result, _folder(entry, result)) for entry, result in carded), *self._evaluated]
         measured = [
-            Measurement(str(result.model["name"]), result, folder, shipped=self._are_shipped(result))
+            Measurement(result.model.name, result, folder, shipped=self._are_shipped(result))
             for result, folder in found
-            if _is_asked_for(result, TRANSFER) and result.details
+            if _is_asked_for(result, TRANSFER) and result.details.transfer
         ]
         return [each for each in measured if each.shipped or not all(map(self.weights, _sources(each.result)))]
 
     def _are_shipped(self, result: Result) -> bool:
         """Was an ensemble measured whose members have the weights that their checkpoints ship?"""
         shipped = [sha256 for name in _sources(result) for sha256 in self.weights(name)]
-        return bool(result.model["sha256"] == combined_sha256(shipped))
+        return result.model.sha256 == combined_sha256(shipped)
 
     def _measurement(self, full_name: str, result: Result, folder: Path) -> Measurement:
-        return Measurement(full_name, result, folder, **self._provenance(full_name, result.model["sha256"]))
+        return Measurement(full_name, result, folder, **self._provenance(full_name, result.model.sha256))
 
     def _provenance(self, full_name: str, sha256: str | None) -> dict[str, Any]:
         """How the weights with this sha256 were made, if the zoo or a run has them."""
@@ -291,19 +292,18 @@ def _in_any_order(members: Sequence[str]) -> frozenset[str]:
 
 
 def _is_asked_for(result: Result, protocol: str) -> bool:
-    return result.protocol["label"] == protocol and result.data["name"] in DATA and result.data["split"] == "test"
+    return result.protocol.label == protocol and result.data.name in DATA and result.data.split == "test"
 
 
-def _details(measured: Measurement) -> dict[str, Any]:
-    """Of a result of `transfer`, which has some."""
-    assert measured.result.details is not None
-    return measured.result.details
+def _rates(result: Result) -> TransferRates:
+    """Of a result of `transfer`."""
+    assert result.details.transfer is not None
+    return result.details.transfer
 
 
-def _sources(result: Result) -> list[str]:
+def _sources(result: Result) -> tuple[str, ...]:
     """The models that `transfer` attacked."""
-    assert result.details is not None
-    return list(result.details["transfer"]["sources"])
+    return _rates(result).sources
 
 
 def _folder(entry: Entry, result: Result) -> Path:

@@ -115,8 +115,8 @@ def _origin(measured: Measurement) -> Document:
         "picked": measured.picked,
         "pick": measured.pick,
         "n": result.n,
-        "data": result.data["name"],
-        "sha256": result.model["sha256"],
+        "data": result.data.name,
+        "sha256": result.model.sha256,
         "result": str(measured.folder),
     }
 

@@ -87,7 +87,7 @@ def attack_passes(recipe: Recipe) -> float:
 def pieces(recipe: Recipe) -> Iterator[Piece]:
     """Cut a training wherever the cost of a step changes: here is the place for more that changes it."""
     adversaries, sizes = ({phase.until for phase in phases} for phases in (recipe.adversary, recipe.resolution))
-    ends = {recipe.head_first, *adversaries, *sizes} - {0.0}
+    ends = ({recipe.head_first} | adversaries | sizes) - {0.0}
     begin = 0.0
     for end in sorted(ends):
         adversary, _ = recipe.phase(begin)

@@ -1,13 +1,18 @@
-"""The images that a run works on, where it works on them."""
+"""The images that a run works on, on the device that it works on."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from advss_zoo.data import load as data
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.data.splits import Index
+from advss_zoo.data.splits import Index, train_and_validation
+from advss_zoo.errors import UsageError
+from advss_zoo.training.recipe import Recipe
 
 HELD_AT_MOST = 8 << 30  # bytes; larger sets stay on the disk and are read batch by batch
 
@@ -29,6 +34,46 @@ class Examples:
         if self._held is not None:
             return self._held[index]
         return torch.from_numpy(self._images[self._positions[index.cpu().numpy()]]).to(self._device)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training images of a data set in two parts, `available` of them; what it is called and its classes."""
+
+    name: str
+    classes: tuple[str, ...]
+    available: int
+    training: Examples
+    validation: Examples
+
+
+def load_training_data(recipe: Recipe, device: torch.device) -> TrainingData:
+    """Load the images that a recipe trains on, and those that it is validated on; never those for testing.
+
+    Raises:
+        UsageError: their size or the number of their classes is not that of the recipe.
+    """
+    everything = data.load_data(recipe.data, "train", image_size=recipe.side)
+    training, validation = train_and_validation(everything)
+    name, classes, found = everything.name, everything.classes, everything.images.shape[-1]
+    if found != recipe.side:
+        raise UsageError(
+            f"Images of {name} have {found} pixels a side, the recipe wants {recipe.side}.",
+            f"Add image_size={found}.",
+        )
+    outputs = recipe.architecture.num_classes
+    if recipe.objective.makes == "classifier" and outputs != len(classes):
+        raise UsageError(
+            f"{recipe.data} has {len(classes)} classes, but the network has {outputs} outputs.",
+            f"Add architecture.num_classes={len(classes)}.",
+        )
+    return TrainingData(
+        name,
+        classes,
+        available=len(everything),
+        training=Examples(everything, training, device),
+        validation=Examples(everything, validation[: recipe.validation.images], device),
+    )
 
 
 def resized(images: Tensor, side: int) -> Tensor:

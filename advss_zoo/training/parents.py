@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.files import read_json, write_json
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.training import recipe
 from advss_zoo.zoo import checkpoint, ensembles, runs, sources
 from advss_zoo.zoo.reference import parse_reference
+
+PARENT = "parent.json"  # in the folder of a run: of which weights the trunk was inherited
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,31 @@ class Inherited:
     tensors: int
     trunk_sha256_before: str
     trunk_sha256_after: str
+
+    def check_unchanged(self, network: Network) -> None:
+        """
+        Raises:
+            AdvssError: the trunk of the network, which was to be frozen, has moved.
+        """
+        if weights_sha256(network.trunk) != self.trunk_sha256_after:
+            raise AdvssError("The frozen trunk has changed in training; this is a bug.")
+
+
+def inherit(made: recipe.Recipe, network: Network, out: Path, *, resumed: bool, keep: bool) -> Inherited | None:
+    """Start from the trunk of the recipe's parent, if it has one; PARENT in `out` says what was copied.
+
+    Args:
+        resumed: the run goes on with weights of its own, and needs its parent no more.
+        keep: write that file.
+    """
+    if made.parent is None:
+        return None
+    if resumed:
+        return Inherited(**read_json(out / PARENT))
+    inherited = inherit_trunk(network, find(made.parent, out.parent, made.profile))
+    if keep:
+        write_json(out / PARENT, asdict(inherited))
+    return inherited
 
 
 def find(name: str, beside: Path, profile: str | None = None) -> Path:

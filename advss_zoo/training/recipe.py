@@ -24,8 +24,10 @@ from advss_zoo.errors import UsageError, all_mistakes, nearest
 from advss_zoo.files import read_bytes
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.base import Objective
+from advss_zoo.objectives.classification import Weighted
+from advss_zoo.objectives.rslad import Rslad
 from advss_zoo.registry import any_of
-from advss_zoo.training.schedules import AnyPhase, AnySchedule, Resolution, phase_at
+from advss_zoo.training.schedules import AnyPhase, AnySchedule, Resolution, cosine, phase_at
 from advss_zoo.zoo import index
 from advss_zoo.zoo.names import LONGEST_NAME, MAX_LENGTH, NAME, TAG
 
@@ -41,6 +43,9 @@ AnyRecipe = TypeVar("AnyRecipe", bound="_Named")
 BASES = "bases"  # the folder beside a recipe that holds what several share
 BASE = r"\w[\w.-]{0,99}"  # what a base is called, which is never a path
 MOST_FILES = 50  # that one recipe is put together of
+
+OWN_AVERAGE = "self"  # as a teacher
+ADR = {"temperature_start": 2.0, "temperature": 1.0, "share_start": 0.7, "share": 0.95}
 
 
 class _Part(BaseModel):
@@ -81,6 +86,42 @@ class Validation(_Part):
     patience: int | None = Field(
         None, ge=1, description="after how many looks without a better accuracy of what ships training stops"
     )
+
+
+class Teacher(_Part):
+    """Whose probabilities for clean images are the labels: those of a model, or of the run's own average.
+
+    A recipe may name the model alone: `teacher: ensemble-p3f4.mini`. `self` is ADR (Wu et al. 2024, arXiv 2305.12118),
+    with numbers of its own. From a `_start` on numbers move along half a cosine over the whole training.
+    """
+
+    model: str = Field(min_length=1, description="a classifier or ensemble by its reference, or self: the own average")
+    temperature: float = Field(1.0, gt=0, description="by which its logits are divided")
+    temperature_start: float | None = Field(None, gt=0)
+    share: float = Field(1.0, gt=0, le=1, description="of its probabilities in the labels; the rest is the true class")
+    share_start: float | None = Field(None, gt=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, values: object) -> object:
+        values = {"model": values} if isinstance(values, str) else values
+        return {**ADR, **values} if isinstance(values, dict) and values.get("model") == OWN_AVERAGE else values
+
+    @model_validator(mode="after")
+    def _labels_come_from_somewhere(self) -> Teacher:
+        if self.is_own and self.share == 1:
+            raise ValueError("the own average needs a `share` below 1, or nothing is learnt from the labels in the end")
+        return self
+
+    @property
+    def is_own(self) -> bool:
+        return self.model == OWN_AVERAGE
+
+    def temperature_at(self, progress: float) -> float:
+        return cosine(self.temperature_start or self.temperature, self.temperature, progress)
+
+    def share_at(self, progress: float) -> float:
+        return cosine(self.share_start or self.share, self.share, progress)
 
 
 class _Named(_Part):
@@ -124,6 +165,7 @@ class Recipe(_Named):
     resolution: list[Resolution] = Field([], description="phases of smaller images, which grow; none: always full size")
     augmentation: Augmentation = Augmentation()
     objective: AnyObjective
+    teacher: Teacher | None = None
     adversary: list[AnyAdversary] = Field(min_length=1)
     clean_weight: float = Field(0.0, ge=0, lt=1, description="share of the loss on clean inputs in what is minimised")
     attack_mode: Literal["eval", "train"] = Field("eval", description="of batch norm and dropout during the attack")
@@ -181,9 +223,18 @@ class Recipe(_Named):
         return self
 
     @model_validator(mode="after")
+    def _a_teacher_has_a_pupil(self) -> Recipe:
+        name = self.objective.name
+        if self.teacher and not isinstance(self.objective, Weighted):
+            raise ValueError(f"`objective` {name} has no place for a `teacher`; classification, trades and rslad have")
+        if isinstance(self.objective, Rslad) and self.teacher is None:
+            raise ValueError("`objective` rslad needs a `teacher`, for example teacher=ensemble-p3f4.mini")
+        return self
+
+    @model_validator(mode="after")
     def _pieces_fit(self) -> Recipe:
         for task in getattr(self.objective, "tasks", (self.objective,)):
-            for _, side in self.side_shares():
+            for side in (*(phase.side for phase in self.resolution), self.side):
                 if side % (grid := getattr(task, "grid", 1)):
                     raise ValueError(
                         f"`grid` of {task.name}: images of {side} pixels have no {grid}x{grid} equal pieces"
@@ -198,12 +249,6 @@ class Recipe(_Named):
     def side_at(self, progress: float) -> int:
         """Pixels a side of the images at this moment of training, progress in [0,1)."""
         return phase_at(self.resolution, progress)[0].side if self.resolution else self.side
-
-    def side_shares(self) -> list[tuple[float, int]]:
-        """(share of all steps, pixels a side of the images in them) of each phase of `resolution`."""
-        phases = self.resolution or [Resolution(side=self.side)]
-        begins = [0.0, *(phase.until for phase in phases)]
-        return [(phase.until - begin, phase.side) for phase, begin in zip(phases, begins, strict=False)]
 
     @property
     def threat(self) -> Pgd | None:
@@ -313,16 +358,25 @@ def _unknown_data(values: dict[str, Any]) -> list[str]:
 
 
 def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
-    """Parent and members are checkpoint folders, runs in `runs`, or have the name of a recipe or of a checkpoint."""
+    """What a recipe builds on are checkpoint folders, runs in `runs`, or names of recipes or of checkpoints."""
     known = {*names(), *(entry.full_name for entry in index.entries())}
     members = values.get("members")
     listed = members if isinstance(members, list) else []
     asked = [("parent", values.get("parent")), *(("members", member) for member in listed)]
+    asked += (("teacher", part) for part in _teachers(values.get("teacher")))
     return [
         f"{key}: there is no {name!r}{nearest(name, known)}"
         for key, name in asked
         if isinstance(name, str) and not (name in known or _exists(Path(name)) or _exists(runs / name))
     ]
+
+
+def _teachers(value: object) -> list[str]:
+    """The names in a `teacher`, which may be put together by +; addresses and the own average are none."""
+    model = value.get("model") if isinstance(value, dict) else value
+    if not isinstance(model, str) or model == OWN_AVERAGE:
+        return []
+    return [part for part in ([model] if _exists(Path(model)) else model.split("+")) if "://" not in part]
 
 
 def _exists(path: Path) -> bool:

@@ -36,8 +36,8 @@ def release(
     full_name = f"{about['name']}.{about['tag']}"
     recorded = {path: results.check(path / results.RESULT_FILE) for path in result or []}
     for found in recorded.values():
-        if found.model["sha256"] != about["sha256"]:
-            raise UsageError(f"The result {found.protocol['label']} is of other weights: {found.model['sha256']}.")
+        if found.model.sha256 != about["sha256"]:
+            raise UsageError(f"The result {found.protocol.label} is of other weights: {found.model.sha256}.")
     place = {"bundled": resources.PACKAGE / "bundled", "checkout": resources.CHECKOUT / "weights"}[stored]
     target = place / full_name
     shutil.rmtree(target, ignore_errors=True)
@@ -54,7 +54,7 @@ def release(
         "limits": limits,
         "paper": dict(zip(("ta", "ra"), paper, strict=True)) if paper else None,
         "control": control_of(control),
-        "results": [found.to_json() for found in recorded.values()],
+        "results": [found.to_dict() for found in recorded.values()],
     }
     write_json(resources.folder("cards") / f"{full_name}.json", values)
     cards.write(full_name, target)

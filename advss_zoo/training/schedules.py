@@ -34,6 +34,28 @@ def phase_at(phases: Sequence[AnyPhase], progress: float) -> tuple[AnyPhase, flo
     return phase, begin, phase.until
 
 
+def cosine(start: float, end: float, progress: float) -> float:
+    """From `start` to `end` along half a cosine, progress in [0,1]."""
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The steps of a run, counted from 0."""
+
+    epochs: int
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    def progress(self, step: int) -> float:
+        """The fraction of the run that lies before a step."""
+        return step / self.steps
+
+
 class Resolution(BaseModel):
     """Pixels a side of the training images; several, one after the other, grow to the full size."""
 
@@ -103,7 +125,7 @@ class Cosine(_WithWarmup):
     floor: float = Field(1e-6, ge=0)
 
     def _rate(self, now: Moment) -> float:
-        return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * now.step / now.steps)) / 2
+        return cosine(self.peak, self.floor, now.step / now.steps)
 
 
 class Milestones(_WithWarmup):

@@ -17,7 +17,7 @@ from typing import Any, Self
 import torch
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.evaluation.results import describe_device
+from advss_zoo.evaluation.effort import describe_device
 from advss_zoo.files import cache_folder, read_json, write_json
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.training.timing import Work

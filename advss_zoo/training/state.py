@@ -1,20 +1,101 @@
-"""Everything a killed run needs to go on as if nothing had happened, in one safetensors file (no pickles)."""
+"""What changes in the course of a run, and the safetensors file (no pickles) by which a killed one goes on."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
-from advss_zoo.errors import AdvssError
+from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import write_atomically
+from advss_zoo.models.resnetv2 import Network
+from advss_zoo.training.optimization import make_average, make_optimizer
+from advss_zoo.training.recipe import Recipe
 
 Groups = Mapping[str, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a state belongs to: a number of shares a batch, the name of the data, the sha256 of a teacher's weights."""
+
+    shares: int
+    data: str
+    teacher: str | None = None
+
+
+class RunState:
+    """Weights, their average and the optimiser, and how far the run is.
+
+    `best` are the best accuracies on validation so far, `waited` the validations since the best of what ships.
+    """
+
+    def __init__(self, recipe: Recipe, model: Network) -> None:
+        self.model = model
+        self.optimizer = make_optimizer(recipe, model)
+        self.average = make_average(recipe, model)
+        self.step = 0
+        self.seconds = 0.0
+        self.best = {"ta": -1.0, "ra": -1.0}
+        self.waited = 0
+
+    @property
+    def averaged(self) -> Network:
+        """The network whose weights are the average."""
+        assert isinstance(self.average.module, Network)
+        return self.average.module
+
+    def write(self, path: Path, origin: Origin) -> None:
+        """Write everything atomically, with what it belongs to."""
+        momentum = {
+            name: self.optimizer.state[parameter]["momentum_buffer"]
+            for name, parameter in self.model.named_parameters()
+            if parameter in self.optimizer.state
+        }
+        groups = {"model": self.model.state_dict(), "average": self.average.state_dict(), "momentum": momentum}
+        facts = {"step": self.step, "seconds": self.seconds, "best": self.best, "waited": self.waited}
+        save(path, groups, facts | asdict(origin))
+
+    def restore(self, path: Path, origin: Origin) -> None:
+        """Take over what `write` wrote.
+
+        Raises:
+            UsageError: it belongs to another number of shares a batch, to other images or to another teacher.
+            AdvssError: the file is damaged.
+        """
+        groups, facts = load(path)
+        found = Origin(**{field.name: facts.get(field.name, getattr(origin, field.name)) for field in fields(Origin)})
+        if found.shares != origin.shares:
+            raise UsageError(
+                f"This run started with {found.shares} shares a batch, not {origin.shares}.",
+                f"Resume it with processes times accumulation = {found.shares}.",
+            )
+        if found.data != origin.data:  # of a folder, the name changes with the images
+            raise UsageError(
+                f"The images have changed since the run started: they were {found.data}, now they are {origin.data}.",
+                "Restore them, or start a new run with another --out.",
+            )
+        if found.teacher != origin.teacher:
+            raise UsageError(
+                "The weights of the teacher have changed since the run started: their sha256 was "
+                f"{found.teacher} and is {origin.teacher}.",
+                "Restore them, or start a new run with another --out.",
+            )
+        self.model.load_state_dict(groups["model"])
+        self.average.load_state_dict(groups["average"])
+        parameters = dict(self.model.named_parameters())
+        for name, buffer in groups.get("momentum", {}).items():
+            parameter = parameters[name]
+            self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter.detach()).copy_(buffer)
+        self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
+        self.waited = facts.get("waited", 0)
 
 
 def save(path: Path, groups: Groups, facts: Mapping[str, Any]) -> None:
@@ -27,7 +108,7 @@ def save(path: Path, groups: Groups, facts: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """What `save` wrote.
+    """Read what `save` wrote.
 
     Raises:
         AdvssError: the file is damaged.

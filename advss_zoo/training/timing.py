@@ -34,6 +34,8 @@ GROWTH = 4  # of a batch from one try to the next, while there is time for passe
 ENOUGH = 5  # timed passes
 LIMIT = 2.0  # seconds of computing after which no further pass is begun
 PATIENCE = 3  # times LIMIT in wall seconds, after which none is, either
+AVERAGED = 60.0  # seconds over which the load average is one
+STARTED = time.monotonic()
 HIGH = 1.25  # times as long as on a free machine: from here on a machine is called busy
 
 
@@ -69,16 +71,16 @@ def seconds_per_image(work: Work, part: Part, device: torch.device) -> Seconds:
     """Time one attack pass (forward, gradient of the inputs), or one update of the weights (forward, backward, step).
 
     Batches grow to the recipe's own as far as LIMIT allows; of a large network on a CPU a few passes of two images are
-    timed. On a CPU `now` is no less than what the load average promises.
+    timed.
     """
-    prepare, load = _passes(work, part, device), present_slowdown(device)
+    prepare = _passes(work, part, device)
     alone = device.type == "cpu" and torch.get_num_threads() == 1
     found = time_passes(prepare, work.batch_size, cpu=time.process_time if alone else None)
-    if device.type == "cpu" and not alone and load > HIGH:
+    if device.type == "cpu" and not alone and present_slowdown(device) > HIGH:
         with _threads(1):
             single = time_passes(prepare, work.batch_size)
-        found = Seconds(min(found.free, single.free), min(found.now, single.now))
-    return Seconds(found.free, max(found.now, found.free * load))
+        return Seconds(min(found.free, single.free), min(found.now, single.now))
+    return found
 
 
 def time_passes(
@@ -127,7 +129,7 @@ def _least(passes: list[tuple[float, float]]) -> float:
 def present_slowdown(device: torch.device) -> float:
     """How many times longer work on a CPU takes than on a free machine, by the load average; 1 where there is none.
 
-    Asked once a process, so that all its estimates agree.
+    Asked once a process, so that all its estimates agree. What this process has computed itself is no load of others.
     """
     if device.type != "cpu":
         return 1.0
@@ -135,7 +137,8 @@ def present_slowdown(device: torch.device) -> float:
         running = os.getloadavg()[0]
     except (AttributeError, OSError):
         return 1.0
-    return max(1.0, (running + torch.get_num_threads()) / (os.cpu_count() or 1))
+    own = sum(os.times()[:4]) / max(AVERAGED, time.monotonic() - STARTED)
+    return max(1.0, (max(0.0, running - own) + torch.get_num_threads()) / (os.cpu_count() or 1))
 
 
 def _passes(work: Work, part: Part, device: torch.device) -> Callable[[int], Callable[[], None]]:

@@ -7,7 +7,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from torch import nn
+
 from advss_zoo.data.imageset import ImageSet
+from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.models.model import Model
 from advss_zoo.zoo.runs import RUNS
@@ -15,14 +18,15 @@ from advss_zoo.zoo.runs import RUNS
 LOOKS = RUNS / "test-evaluations.jsonl"
 
 
-def note(model: Model, images: ImageSet, protocol: Protocol, place: Path) -> str | None:
+def note(model: nn.Module, images: ImageSet | Images, protocol: Protocol, place: Path) -> str | None:
     """Add a line to `LOOKS`; returns why that could not be done, or None. Of several processes the first does it."""
     if os.environ.get("RANK", "0") != "0":
         return None
+    name, sha256 = (model.name, model.sha256) if isinstance(model, Model) else (type(model).__name__, None)
     entry = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": model.name,
-        "sha256": model.sha256,
+        "model": name,
+        "sha256": sha256,
         "data": images.name,
         "split": images.split,
         "n": len(images),

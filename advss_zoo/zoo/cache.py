@@ -38,7 +38,7 @@ def items() -> list[Item]:
     """
     with explained("read", cache_folder()):
         found = _scan()
-        return [*_checkpoints(found), *_data(), *_unfinished(found), *_damaged(found)]
+        return [*_checkpoints(found), *_data(), *_unfinished(), *_damaged(found)]
 
 
 def prune() -> list[Item]:
@@ -98,10 +98,9 @@ def _data() -> Iterator[Item]:
         yield Item("data", path.stem, _bytes([path, *path.rglob("*")]), path, "a data set")
 
 
-def _unfinished(found: HFCacheInfo | None) -> Iterator[Item]:
+def _unfinished() -> Iterator[Item]:
     """What downloads and writers have begun, or left when they were killed."""
-    downloads = [file.file_path for file in found.incomplete_files] if found else []
-    for path in sorted([*downloads, *cache_folder().rglob(".*.part")]):
+    for path in sorted(cache_folder().rglob(".*.part")):
         try:
             status = path.stat()
         except FileNotFoundError:  # finished, or given up, since it was listed

@@ -54,9 +54,11 @@ class Provenance(BaseModel):
     deployed: Literal["average", "best-ta", "best-ra", "last"] = Field(description="which of them the run stands for")
     norm: Literal["linf", "l2"] | None = Field(None, description="of the threat model they were trained for")
     eps: float | None = Field(None, gt=0, description="of the same; null: no adversary at the end of training")
-    epochs: float
+    epochs: float = Field(ge=0, le=1e12)
     parent: str | None = None
     parent_sha256: str | None = Field(None, description="of the weights that the trunk was copied from")
+    teacher: str | None = Field(None, description="whose soft labels were learnt; self: those of the run's own average")
+    teacher_sha256: str | None = Field(None, description="of the teacher's weights")
 
 
 class Config(BaseModel):
@@ -177,7 +179,8 @@ def build(config: Config, state: Mapping[str, Tensor]) -> Network:
     with torch.device("meta"):
         expected = _network(config).state_dict()
     check_tensors(expected, state)
-    model = _network(config)
+    with torch.random.fork_rng([]):  # its first weights are drawn for nothing
+        model = _network(config)
     model.load_state_dict({name: state[name].to(tensor.dtype) for name, tensor in expected.items()}, strict=True)
     # The memory order in which convolutions of every device we know are fastest.
     return model.to(memory_format=torch.channels_last).eval()

@@ -1,14 +1,14 @@
 """The Hugging Face Hub: what lies there, and fetching it into our cache. Imported only by what asks the Hub.
 
-Downloads, locks and the layout of the cache are those of huggingface_hub, which compares sizes alone: whatever it
-brings is compared with its digest here, each time it is used, and deleted if it is something else.
+Requests and the layout of the cache are those of huggingface_hub. Its own downloads make paths of what a server says in
+headers and compare sizes alone; here a file goes where its snapshot says, is compared with its digest each time it is
+used, and is deleted if it is something else.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +18,19 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2  # what huggingface_hub 2 asks with
 from filelock import FileLock
-from huggingface_hub import HfApi, constants, get_session, set_client_factory
+from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import (
     BadRequestError,
-    FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils import _http
+from huggingface_hub.file_download import http_get, repo_folder_name
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but not exported
 
 from advss_zoo import __version__, files
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
@@ -45,13 +43,7 @@ LARGEST_DOCUMENT = 4 * 2**20  # bytes: in memory they become many times as many
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN."
 AGAIN = "Run the same command again; files that have arrived whole are kept."
 LIBRARY = "advss-zoo"
-_TAG = re.compile(r'(W/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?')
-# What a server says and the client makes paths of without looking at it, and what an honest Hub says there.
-HEADERS = {
-    "ETag": _TAG,
-    constants.HUGGINGFACE_HEADER_X_LINKED_ETAG: _TAG,
-    constants.HUGGINGFACE_HEADER_X_REPO_COMMIT: re.compile("[0-9a-f]{40}"),
-}
+PART = ".part"  # ends the name of a file that is being downloaded
 
 
 class UnreachableError(CheckpointError):
@@ -67,7 +59,6 @@ def api() -> HfApi:
 
     A name and a password in HF_ENDPOINT go into the header that they would end in anyway: the client logs addresses.
     """
-    _guard()
     parts = urlsplit((os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/"))
     account, _, host = parts.netloc.rpartition("@")
     name, _, password = account.partition(":")
@@ -78,28 +69,6 @@ def api() -> HfApi:
         library_name=LIBRARY,
         library_version=__version__,
     )
-
-
-def _guard() -> None:
-    """Have the client of this process, and each that is made in its place when a connection breaks, look at headers."""
-    if _leave_out_paths in get_session().event_hooks["response"]:
-        return
-    given = _http._GLOBAL_CLIENT_FACTORY  # an application's own may know its proxies
-
-    def guarded() -> httpx2.Client:
-        client = given()
-        client.event_hooks["response"].append(_leave_out_paths)
-        return client
-
-    set_client_factory(guarded)
-
-
-def _leave_out_paths(response: httpx2.Response) -> None:
-    """A header that should be a digest and is something else counts as missing; other libraries get what they asked."""
-    if response.request.headers.get("User-Agent", "").startswith(LIBRARY):
-        for name, expected in HEADERS.items():
-            if not expected.fullmatch(response.headers.get(name, "")):
-                response.headers.pop(name, None)
 
 
 def folder() -> Path:
@@ -182,7 +151,7 @@ def fetch(snapshot: Snapshot) -> Path:
 def _remove_others(folder: Path, snapshot: Snapshot) -> None:
     """What somebody else's account of this commit left behind has been compared with nothing."""
     for path in folder.rglob("*"):
-        if not path.is_dir() and path.relative_to(folder).as_posix() not in snapshot.files:
+        if not (path.is_dir() or path.suffix == PART) and path.relative_to(folder).as_posix() not in snapshot.files:
             with files.explained("delete", path):
                 path.unlink(missing_ok=True)
 
@@ -198,7 +167,7 @@ def _compare(wanted: Snapshot, there: Snapshot, names: list[str]) -> None:
 
 
 def _place(snapshot: Snapshot, name: str) -> Path:
-    """Where the client puts a file. Asked itself, it would follow what some server once said the commit is."""
+    """Where huggingface_hub keeps a file on systems without links."""
     repository = repo_folder_name(repo_id=snapshot.repository, repo_type=constants.REPO_TYPE_MODEL)
     return folder() / repository / "snapshots" / snapshot.commit / name
 
@@ -208,50 +177,49 @@ def _is_whole(snapshot: Snapshot, name: str) -> bool:
     path, expected = _place(snapshot, name), snapshot.files[name]
     found = _digest(path, expected)
     if found not in (None, expected):
-        with files.explained("delete", path), _alone():
+        with files.explained("delete", path), _alone(expected):
             found = _digest(path, expected)  # another process may have put it right in the meantime
             if found not in (None, expected):
-                _forget(path)
+                path.unlink(missing_ok=True)
     return found == expected
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    lock = folder() / ".locks" / "damaged.lock"
-    lock.parent.mkdir(exist_ok=True)
+def _alone(expected: str) -> Iterator[None]:
+    """While no other process is at a file with this digest."""
+    lock = folder() / ".locks" / f"{expected}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         yield
 
 
 def _digest(path: Path, like: str) -> str | None:
-    with files.if_there():
+    with files.ignore_missing():
         return digest(path, like)
     return None
 
 
 def _download(snapshot: Snapshot, name: str) -> None:
-    """A second time if the first brings something else: that may have been left in the cache by another commit."""
-    for _ in range(2):
-        with explained(snapshot.address, name):
-            path = api().hf_hub_download(snapshot.repository, name, revision=snapshot.commit, cache_dir=folder())
-        if Path(path) != _place(snapshot, name):
-            raise CheckpointError(f"{_host()} answers with another commit in place of {snapshot}.")
-        if _is_whole(snapshot, name):
+    path, expected, client = _place(snapshot, name), snapshot.files[name], api()
+    url = hf_hub_url(snapshot.repository, name, revision=snapshot.commit, endpoint=client.endpoint)
+    headers = build_hf_headers(library_name=LIBRARY, library_version=__version__, headers=client.headers)
+    part = path.with_name(f".{path.name}{PART}")
+    with explained(snapshot.address, name), _alone(expected):
+        if _digest(path, expected) == expected:  # by another process
             return
-    raise CheckpointError(
-        f"{name} of {snapshot} arrived damaged: its digest is not {snapshot.files[name]}. It has been deleted.",
-        "Try again later or, if you use a mirror, without HF_ENDPOINT.",
-    )
-
-
-def _forget(path: Path) -> None:
-    """Delete a file of the cache and all that its link leads to, as long as that is in the cache."""
-    while Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder())):
-        target = path.parent / path.readlink() if path.is_symlink() else None
-        path.unlink(missing_ok=True)
-        if target is None:
-            break
-        path = target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                http_get(url, file, headers=headers, displayed_filename=name)
+            if (found := digest(part, expected)) == expected:
+                part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    if found != expected:
+        raise CheckpointError(
+            f"{name} of {snapshot} arrived damaged: its digest is {found}, expected {expected}. It has been deleted.",
+            "Try again later or, if you use a mirror, without HF_ENDPOINT.",
+        )
 
 
 def _record(address: Address) -> Path:
@@ -289,8 +257,6 @@ def explained(address: Address, file: str | None = None) -> Iterator[None]:
 
 def _explanation(error: BaseException, address: Address, what: str) -> AdvssError:
     host, page = _host(), f"{_host()}/{address.repository}"
-    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
-        return _explanation(error.__cause__, address, what)
     if isinstance(error, GatedRepoError):
         hint = f"Ask for access on {page}, then {LOG_IN}"
         return CheckpointError(f"{address} is gated: its owners decide who may download it.", hint)
@@ -304,7 +270,7 @@ def _explanation(error: BaseException, address: Address, what: str) -> AdvssErro
         return CheckpointError(f"There is no {what} on {host}.")
     if isinstance(error, HfHubHTTPError):
         return _refusal(error.response.status_code, address)
-    if isinstance(error, OfflineModeIsEnabled | LocalEntryNotFoundError):
+    if isinstance(error, OfflineModeIsEnabled):
         return UnreachableError(f"{what} is not in the cache, and HF_HUB_OFFLINE is set.", "Unset it and try again.")
     if isinstance(error, httpx2.HTTPError | ConnectionError):
         hint = "Check the network and, if you use a mirror, HF_ENDPOINT. What has been pulled before works offline."
@@ -315,7 +281,7 @@ def _explanation(error: BaseException, address: Address, what: str) -> AdvssErro
         return CheckpointError(f"{host} cannot read the front matter of the card for {address}.")
     if isinstance(error, OSError) and error.errno is not None:
         return _of_this_machine(error)
-    if isinstance(error, OSError) and not isinstance(error, FileMetadataError):
+    if isinstance(error, OSError):
         return CheckpointError(f"{what} did not arrive whole.", AGAIN)
     return UnreachableError(f"{host} does not answer like a Hub.", "Check HF_ENDPOINT and proxies.")
 

@@ -1,7 +1,4 @@
-"""What the Hub reads of a checkpoint: the front matter of its card, and its results in the Hub's two formats.
-
-The formats are those of huggingface_hub's ModelCardData and EvalResultEntry, whose code is not needed to write them.
-"""
+"""What the Hub reads of a checkpoint: the front matter of its card, and its results in the Hub's two formats."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
+from huggingface_hub import EvalResult
+from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from advss_zoo.evaluation.results import result_slug
 from advss_zoo.files import slug
@@ -22,9 +21,8 @@ DATASETS = {
     "cifar100": ("uoft-cs/cifar100", "CIFAR-100", 10_000),
     "restricted-imagenet": ("ILSVRC/imagenet-1k", "Restricted ImageNet", None),
 }
-TASK = {"type": "image-classification", "name": "Image Classification"}
 
-Result = Mapping[str, Any]  # a result as its JSON
+Document = Mapping[str, Any]  # a result as its JSON
 
 
 def front_matter(values: Mapping[str, Any]) -> str:
@@ -53,20 +51,23 @@ def base_models(values: Mapping[str, Any]) -> list[str]:
     return [published[sha256] for sha256 in made_of if sha256 in published]
 
 
-def model_index(full_name: str, results: Iterable[Result]) -> list[dict[str, Any]]:
-    """All numbers as the Hub's `model-index`, in percent, one block for each data set; nothing where there are none."""
-    blocks: dict[tuple[str, str], dict[str, Any]] = {}
+def model_index(full_name: str, results: Iterable[Document]) -> list[dict[str, Any]]:
+    """All `numbers` as the Hub's `model-index`, one block for each data set; nothing where there are none."""
+    found = numbers(results)
+    return eval_results_to_model_index(full_name, found) if found else []
+
+
+def numbers(results: Iterable[Document]) -> list[EvalResult]:
+    """TA and the `_headline` of each result, in percent; none twice."""
+    found: list[EvalResult] = []
     for result in results:
-        name, title, split = _evaluated(result)
-        new = {"task": TASK, "dataset": {"name": title, "type": name, "split": split}, "metrics": []}
-        metrics = blocks.setdefault((name, split), new)["metrics"]
-        for metric in (_metric("TA (clean)", result["ta"]), _headline(result)):
-            if metric not in metrics:
-                metrics.append(metric)
-    return [{"name": full_name, "results": list(blocks.values())}] if blocks else []
+        for number in (_number(result, "TA (clean)", result["ta"]), _headline(result)):
+            if number not in found:
+                found.append(number)
+    return found
 
 
-def evaluation_files(results: Iterable[Result]) -> dict[str, bytes]:
+def evaluation_files(results: Iterable[Document]) -> dict[str, bytes]:
     """All numbers on data sets that the Hub has as files of `.eval_results/`, by name; one file a result.
 
     The Hub ranks numbers of one task of one data set. Each protocol is a task here, so that what is left under attack
@@ -74,46 +75,47 @@ def evaluation_files(results: Iterable[Result]) -> dict[str, bytes]:
     """
     found = {}
     for result in results:
-        if result["data"]["name"] not in DATASETS:
+        data, label = result["data"]["name"], result["protocol"]["label"]
+        if data not in DATASETS:
             continue
-        name, _, split = _evaluated(result)
-        metric = _headline(result)
-        constants = (f"{key.replace('_', ' ')} {value}" for key, value in metric.get("args", {}).items())
+        number = _headline(result)
+        constants = (f"{key.replace('_', ' ')} {value}" for key, value in (number.metric_args or {}).items())
         entry = {
-            "dataset": {"id": name, "task_id": slug(result["protocol"]["label"])},
-            "value": metric["value"],
+            "dataset": {"id": number.dataset_type, "task_id": slug(label)},
+            "value": number.metric_value,
             "date": result["date"],
-            "notes": "; ".join([metric["name"], split, *constants]),
+            "notes": "; ".join([str(number.metric_name), str(number.dataset_split), *constants]),
         }
-        label = result_slug(result["data"]["name"], result["protocol"]["label"])
-        found[f".eval_results/{label}.yaml"] = _yaml([entry]).encode()
+        found[f".eval_results/{result_slug(data, label)}.yaml"] = _yaml([entry]).encode()
     return found
 
 
-def _headline(result: Result) -> dict[str, Any]:
+def _headline(result: Document) -> EvalResult:
     """The number that a protocol is about: RA, the accuracy on corrupted images, or TA where nothing was done."""
     protocol = result["protocol"]
+    constants = {k: v for k, v in protocol.items() if k not in ("name", "label") and isinstance(v, str | int | float)}
     corrupted = (result.get("details") or {}).get("corruption_accuracy")
     if result["ra"] is not None:
-        metric = _metric(f"RA ({protocol['label']})", result["ra"])
-    elif corrupted is not None:
-        metric = _metric(f"Corrupted ({protocol['label']})", corrupted)
-    else:
-        return _metric("TA (clean)", result["ta"])
-    unsaid = ("name", "label")
-    constants = {k: v for k, v in protocol.items() if k not in unsaid and isinstance(v, str | int | float)}
-    return metric | {"args": constants}
+        return _number(result, f"RA ({protocol['label']})", result["ra"], constants)
+    if corrupted is not None:
+        return _number(result, f"Corrupted ({protocol['label']})", corrupted, constants)
+    return _number(result, "TA (clean)", result["ta"])
 
 
-def _metric(name: str, fraction: float) -> dict[str, Any]:
-    return {"type": "accuracy", "value": round(100 * fraction, 2), "name": name}
-
-
-def _evaluated(result: Result) -> tuple[str, str, str]:
-    """On which data set: its name on the Hub, its title, and the split as `datasets` would take it."""
-    data = result["data"]
-    name, title, total = _dataset(data["name"])
-    return name, title, data["split"] if result["n"] == total or total is None else f"{data['split']}[:{result['n']}]"
+def _number(result: Document, name: str, fraction: float, constants: dict[str, Any] | None = None) -> EvalResult:
+    """On a data set by its name on the Hub, its title, and the split as `datasets` would take it."""
+    (data, title, total), split = _dataset(result["data"]["name"]), result["data"]["split"]
+    return EvalResult(
+        task_type="image-classification",
+        task_name="Image Classification",
+        dataset_type=data,
+        dataset_name=title,
+        dataset_split=split if total in (result["n"], None) else f"{split}[:{result['n']}]",
+        metric_type="accuracy",
+        metric_value=round(100 * fraction, 2),
+        metric_name=name,
+        metric_args=constants,
+    )
 
 
 def _dataset(name: str) -> tuple[str, str, int | None]:

@@ -95,11 +95,11 @@ def _from_zoo(entry: Entry) -> Bundle:
         raise CheckpointError(
             f"{folder} is {full_name} with the weights {sha256}, the card is of {entry.full_name} with {entry.sha256}."
         )
-    found, recorded = _results(folder, sha256), [Result.from_json(document) for document in entry.results]
+    found, recorded = _results(folder, sha256), [Result.from_dict(document) for document in entry.results]
     for result in recorded:
         if result not in found.values():
             raise CheckpointError(
-                f"The card of {entry.full_name} has a number for {result.protocol['label']} on {result.data['name']} "
+                f"The card of {entry.full_name} has a number for {result.protocol.label} on {result.data.name} "
                 f"that no result in {folder / RESULTS} bears out."
             )
     check_card(entry, folder)
@@ -114,7 +114,7 @@ def _from_folder(folder: Path, address: str | None) -> Bundle:
     path = folder / CARD
     if path.is_file():
         card = _read_card(path)
-        borne_out = _numbers(metadata.model_index(full_name, _documents(found.values())))
+        borne_out = metadata.numbers(_documents(found.values()))
         if unfounded := [each for each in _claims(card, path) if each not in borne_out]:
             names = ", ".join(f"{each.metric_name} {each.metric_value} on {each.dataset_name}" for each in unfounded)
             raise CheckpointError(
@@ -150,8 +150,8 @@ def _results(folder: Path, sha256: str) -> dict[Path, Result]:
     names: dict[str, Path] = {}
     for path in sorted((folder / RESULTS).glob(f"*/{results.RESULT_FILE}")):
         result = results.check(path)
-        if result.model["sha256"] != sha256:
-            raise CheckpointError(f"{path} is of other weights: {result.model['sha256']}.")
+        if result.model.sha256 != sha256:
+            raise CheckpointError(f"{path} is of other weights: {result.model.sha256}.")
         found[path.parent] = result
         if (other := names.setdefault(result.slug(), path.parent)) != path.parent:
             raise CheckpointError(
@@ -175,7 +175,7 @@ def _files(folder: Path, found: Mapping[Path, Result], card: str) -> dict[str, C
 
 
 def _documents(found: Iterable[Result]) -> list[dict[str, Any]]:
-    return [result.to_json() for result in found]
+    return [result.to_dict() for result in found]
 
 
 def _read_card(path: Path) -> str:
@@ -190,13 +190,10 @@ def _claims(card: str, path: Path) -> list[EvalResult]:
     match = REGEX_YAML_BLOCK.match(card.replace("\ufeff", ""))  # a space to the Hub, though not to Python
     try:
         front = plain_yaml.read(match[2]) if match else None
-        return _numbers(front.get("model-index") if isinstance(front, dict) else None)
+        model_index = front.get("model-index") if isinstance(front, dict) else None
+        return model_index_to_eval_results(model_index)[1] if model_index else []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"The front matter of {path} is not what the Hub could read.") from error
-
-
-def _numbers(model_index: list[dict[str, Any]] | None) -> list[EvalResult]:
-    return model_index_to_eval_results(model_index)[1] if model_index else []
 
 
 def _written(folder: Path, found: Iterable[Result], address: str) -> str:

@@ -6,7 +6,6 @@ import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from advss_zoo import resources
 from advss_zoo.data.catalogue import CIFAR10, SUBSET
@@ -29,7 +28,7 @@ SETTINGS = {"name", *(field.name for field in fields(protocols.Settings))}
 
 
 @dataclass(frozen=True)
-class Check:
+class Verification:
     """One thing that was looked at; `passed` is None if it was left out."""
 
     name: str
@@ -39,7 +38,7 @@ class Check:
 
 def verify(
     reference: Reference | str | Path, *, limit: int | None, device: str, progress: Progress | None = None
-) -> Iterator[Check]:
+) -> Iterator[Verification]:
     """Check a checkpoint of the zoo against its card, any other against the results in its folder; quick checks first.
 
     Args:
@@ -55,12 +54,12 @@ def verify(
         fetched = sources.fetch(reference)
         load.check(fetched.path)
     except AdvssError as error:
-        yield Check("weights", False, error.message)
+        yield Verification("weights", False, error.message)
         return
-    yield Check("weights", True, f"sha256 {fetched.sha256}")
+    yield Verification("weights", True, f"sha256 {fetched.sha256}")
     if entry:
         yield _card(entry, fetched.path)
-        said = [Result.from_json(document) for document in entry.results]  # a trunk has none
+        said = [Result.from_dict(document) for document in entry.results]  # a trunk has none
         recorded = {fetched.path / RESULTS / result.slug(): result for result in said}
     else:
         found = sorted((fetched.path / RESULTS).glob(f"*/{results.RESULT_FILE}"))
@@ -96,54 +95,47 @@ def check_card(entry: Entry, folder: Path) -> None:
         )
 
 
-def _card(entry: Entry, folder: Path) -> Check:
+def _card(entry: Entry, folder: Path) -> Verification:
     try:
         check_card(entry, folder)
     except AdvssError as error:
-        return Check("card", False, error.message)
-    return Check("card", True, "is what its JSON gives, and that what the files and other cards say")
+        return Verification("card", False, error.message)
+    return Verification("card", True, "is what its JSON gives, and that what the files and other cards say")
 
 
-def _recorded(folder: Path, recorded: Result, sha256: str) -> Check:
+def _recorded(folder: Path, recorded: Result, sha256: str) -> Verification:
     """Do the stored verdicts give the recorded numbers, and are they of these weights?"""
     try:
-        same = results.check(folder / results.RESULT_FILE) == recorded and recorded.model["sha256"] == sha256
+        same = results.check(folder / results.RESULT_FILE) == recorded and recorded.model.sha256 == sha256
     except AdvssError as error:
-        return Check(_label(recorded), False, error.message)
-    return Check(
+        return Verification(_label(recorded), False, error.message)
+    return Verification(
         _label(recorded), same, "the stored verdicts give these numbers" if same else "other numbers, or other weights"
     )
 
 
 def _again(
     model: Model, folder: Path, recorded: Result, limit: int | None, device: str, progress: Progress | None
-) -> Check:
+) -> Verification:
     """Does attacking the model again give the stored verdicts?"""
-    if limit is not None and "attacks" in recorded.protocol:
-        return Check(_label(recorded), None, "several attacks, which take hours, are made again with --full alone")
-    images = _images(recorded, limit)
-    settings = {key: value for key, value in recorded.protocol.items() if key in SETTINGS}
-    with TemporaryDirectory() as scratch:
-        evaluate(
-            model,
-            images,
-            protocols.parse(**settings),
-            out=Path(scratch),
-            device=device,
-            progress=progress,
+    if limit is not None and recorded.protocol.attacks:
+        return Verification(
+            _label(recorded), None, "several attacks, which take hours, are made again with --full alone"
         )
-        fresh = Verdicts.read(Path(scratch) / results.VERDICTS_FILE)
+    images = _images(recorded, limit)
+    settings = {key: value for key, value in recorded.protocol.to_dict().items() if key in SETTINGS}
+    fresh = evaluate(model, images, protocols.parse(**settings), device=device, progress=progress).verdicts
     same = fresh.agreement(Verdicts.read(folder / results.VERDICTS_FILE))
-    return Check(_label(recorded), same == len(images), f"{same:,} of {len(images):,} verdicts made again agree")
+    return Verification(_label(recorded), same == len(images), f"{same:,} of {len(images):,} verdicts made again agree")
 
 
 def _images(recorded: Result, limit: int | None) -> ImageSet:
     """The first images of a result; those of CIFAR-10 up to the thousandth ship with the package."""
     count = recorded.n if limit is None else min(limit, recorded.n)
-    name, split = recorded.data["name"], recorded.data["split"]
+    name, split = recorded.data.name, recorded.data.split
     bundled = name == CIFAR10.name and split == "test" and count <= 1000
-    return load_data(SUBSET if bundled else name, split).first(count)
+    return load_data(SUBSET if bundled else name, "train" if split == "train" else "test").first(count)
 
 
 def _label(recorded: Result) -> str:
-    return f"{recorded.protocol['label']} on {recorded.data['name']}"
+    return f"{recorded.protocol.label} on {recorded.data.name}"

@@ -124,7 +124,7 @@ def agrees_with_the_authors(model, x, y, eps, iterations=100, queries=5000):
     package = importlib.import_module(driver.implementation().split()[0])
     theirs = []
     for seed in (0, 1):
-        suite = package.AutoAttack(model, norm="Linf", eps=eps, version="standard", seed=seed, verbose=False)
+        suite = package.AutoAttack(model, norm="Linf", eps=eps, version="standard", seed=seed)
         suite.apgd.n_iter = suite.apgd_targeted.n_iter = suite.fab.n_iter = iterations
         suite.square.n_queries = queries
         theirs.append(suite.run_standard_evaluation(x, y)[1] != y)

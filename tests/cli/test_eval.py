@@ -65,7 +65,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_what_is_wrong_is_said_before_a_model_is_loaded(
     arguments: list[str], says: str, advss: Advss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("advss_zoo.zoo.open.open_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("advss_zoo.workflows.evaluate.open_model", lambda *_: pytest.fail("a model was loaded"))
     status, stdout, stderr = advss("eval", "some:thing", *arguments)
     assert (status, stdout) == (2, "")
     assert says in stderr
@@ -95,7 +95,7 @@ def test_json_is_one_document_whatever_the_model_prints(model: str, advss: Advss
     assert (clean["protocol"], attacked["protocol"]) == ("clean", "pgd2")
     assert clean["ra"] is None
     assert attacked["constants"]["eps"] == 8 / 255
-    assert attacked["command"].startswith("advss eval --model")
+    assert attacked["command"].startswith("advss eval")
     assert 0 <= attacked["ra"] <= attacked["ta"] <= 1
     assert attacked["ra_ci95"][0] <= attacked["ra"] <= attacked["ra_ci95"][1]
     for result in document["results"]:
@@ -196,17 +196,6 @@ def test_a_folder_that_cannot_be_written_to_only_leaves_no_log(model: str, advss
     assert outcome.status == 0
     assert "not noted in runs/test-evaluations.jsonl" in outcome.stderr
     assert Path("mine/clean/result.json").exists()
-
-
-def test_only_checkpoints_of_the_zoo_have_its_paper(monkeypatch: pytest.MonkeyPatch) -> None:
-    from advss_zoo.cli import eval
-    from advss_zoo.zoo import runs
-
-    monkeypatch.setattr(runs, "find", lambda name: Path("runs", name))
-    monkeypatch.setattr(runs, "checkpoint_in", lambda run: run)
-    assert eval._is_of_the_zoo("p1f4+selfie-p3f4.mini")
-    for stranger in (None, "mine", "p1f4+mine", "hf://someone/mine", "p1f4+hf://someone/mine"):
-        assert not eval._is_of_the_zoo(stranger)
 
 
 # AutoAttack. At an eps of 1/2 the first attack breaks all images, and nothing is left for the others to do.

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,3 +76,24 @@ def test_the_content_hash_covers_images_then_labels() -> None:
 def test_arrays_that_do_not_fit_are_refused(changed: dict[str, Any], complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         image_set(**changed)
+
+
+def test_it_unpacks_into_tensors() -> None:
+    whole = image_set()
+    images, labels = whole.first(4)
+    assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+    assert torch.equal((images * 255).round().byte(), torch.from_numpy(whole.images[:4]))
+    assert 0 <= images.min() <= images.max() <= 1
+    assert labels.tolist() == whole.labels[:4].tolist()
+    images.zero_()
+    assert whole.images.any()
+
+
+def test_a_loader_goes_through_the_same_in_batches() -> None:
+    images, labels = image_set()
+    batches = list(image_set().loader(4))
+    assert [len(x) for x, _ in batches] == [4, 2]
+    assert torch.equal(torch.cat([x for x, _ in batches]), images)
+    assert torch.equal(torch.cat([y for _, y in batches]), labels)
+    shuffled = torch.cat([y for _, y in image_set().loader(3, shuffle=True)])
+    assert sorted(shuffled.tolist()) == sorted(labels.tolist())

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from advss_zoo.data import catalogue, subset
 from advss_zoo.data.load import load_data, names
@@ -59,6 +60,18 @@ def test_unknown_names_bring_the_nearest(name: str, hint: str) -> None:
 def test_unknown_splits(name: str, split: Any) -> None:
     with pytest.raises(UsageError, match=f"{name} has no '{split}' split. It has: "):
         load_data(name, split)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_folder_and_a_limit(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for shade in (10, 200):
+            Image.new("RGB", (40, 50), (shade, ord(label[0]), 0)).save(tmp_path / label / f"{shade}-{label}.png")
+    whole = load_data(tmp_path, whole=True, image_size=16)
+    assert (len(whole), whole.classes, whole.images.shape[1:]) == (4, ("cat", "dog"), (3, 16, 16))
+    assert load_data(str(tmp_path), limit=3, whole=True, image_size=16).labels.tolist() == whole.labels[:3].tolist()
+    assert len(load_data("cifar10-1k", limit=5)) == 5
 
 
 def test_names() -> None:

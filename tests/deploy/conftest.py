@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from advss_zoo import load_model
 from advss_zoo.data.load import load_data
 from advss_zoo.deploy.export import Exported, export
 from advss_zoo.evaluation import protocols
-from advss_zoo.zoo.load import resolve
 
 
 class Twins(NamedTuple):
@@ -23,7 +23,7 @@ class Twins(NamedTuple):
 
 
 def _twins(reference: str, folder: Path) -> Twins:
-    return Twins(resolve(reference).model, export(reference, folder / "model.onnx"))
+    return Twins(load_model(reference), export(reference, folder / "model.onnx"))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from evaluation.helpers import quick
 from torch import nn
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.evaluation.details import cautions
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
@@ -145,8 +144,8 @@ def test_where_some_gradients_are_0_the_result_says_how_many(attack, norm, patch
     counted = is_dark(x).flatten()
     if attack != "autoattack":
         counted &= patches(x).argmax(dim=1) == torch.from_numpy(images.labels)
-    assert 0 < result.details["zero_gradients"] == counted.double().mean().item() < 1
-    found = cautions(result.details, result.n)
+    assert 0 < result.details.zero_gradients == counted.double().mean().item() < 1
+    found = result.warnings
     assert found[0].startswith(f"{counted.sum()} of 40 images have a gradient of exactly 0")
     assert "RA too high" in found[-1]
 
@@ -169,9 +168,9 @@ def test_where_the_loss_does_not_rise_the_result_says_so(attack, patches, pictur
     result = evaluate(Misleading(patches), images, parse(attack, eps=1 / 255, step_size=0.5 / 255))
     x = torch.from_numpy(images.images).float() / 255
     misled = is_dark(x).flatten() & (patches(x).argmax(dim=1) == torch.from_numpy(images.labels))
-    assert 0 < misled.double().mean().item() == result.details["no_rise"]
-    assert result.details["zero_gradients"] == 0
-    found = cautions(result.details, result.n)
+    assert 0 < misled.double().mean().item() == result.details.no_rise
+    assert result.details.zero_gradients == 0
+    found = result.warnings
     assert found[0].startswith(f"At {misled.sum()} of 40 images the steps of the attack did not raise")
     assert "RA too high" in found[1]
 
@@ -180,8 +179,8 @@ def test_where_the_loss_does_not_rise_the_result_says_so(attack, patches, pictur
 def test_a_model_without_gradients_under_autoattack_is_said(build, patches, pictures):
     """Square needs none, so the attack is carried out; the result says what became of the others."""
     result = evaluate(build(*patches), pictures.first(16), quick("autoattack"))
-    assert result.details["zero_gradients"] >= result.ta > 0
-    assert "gradient of exactly 0" in cautions(result.details, result.n)[0]
+    assert result.details.zero_gradients >= result.ta > 0
+    assert "gradient of exactly 0" in result.warnings[0]
 
 
 def test_the_evidence_of_a_pass_without_a_correct_image_is_there(patches, pictures, tmp_path):
@@ -190,10 +189,10 @@ def test_the_evidence_of_a_pass_without_a_correct_image_is_there(patches, pictur
     y = patches(x).argmax(dim=1)
     y[64:] = (y[64:] + 1) % 10
     result = evaluate(patches, (x, y), "pgd2", out=tmp_path)
-    assert (result.ta, result.details) == (64 / 72, {"zero_gradients": 0.0, "no_rise": 0.0})
+    assert (result.ta, result.details.to_dict()) == (64 / 72, {"zero_gradients": 0.0, "no_rise": 0.0})
     assert check(tmp_path / "result.json") == result
 
 
 @pytest.mark.parametrize("attack", ["pgd2", "pgd2-any", "autoattack"])
 def test_a_sound_model_is_told_nothing(attack, patches, pictures):
-    assert cautions(evaluate(patches, pictures.first(40), quick(attack)).details, 40) == []
+    assert evaluate(patches, pictures.first(40), quick(attack)).warnings == []

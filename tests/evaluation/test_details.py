@@ -6,11 +6,21 @@ import numpy as np
 import pytest
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.evaluation.details import cautions, derive
+from advss_zoo.evaluation import details as evidence
+from advss_zoo.evaluation.schema import Constants, Details
 from advss_zoo.evaluation.statistics import wilson_interval
 from advss_zoo.evaluation.verdicts import Verdicts
 
 PROTOCOL = {"attacks": [{"name": "apgd-ce"}, {"name": "fab-t"}, {"name": "square"}]}
+
+
+def derive(protocol, verdicts):
+    """As the file of a result holds it."""
+    return evidence.derive(Constants(name="any", label="any", **protocol), verdicts).to_dict()
+
+
+def warnings(details, n):
+    return evidence.warnings(Details(**details), n)
 
 
 def verdicts(attacked=(1, 1, 1, 0, 0, 1), **evidence):
@@ -53,12 +63,12 @@ def test_where_all_images_can_be_grey_one_class_can_stand(norm, eps, said):
         attacked = np.where(np.arange(6) < standing, label, 9).astype(np.int32)
         found = derive({"norm": norm, "eps": eps}, Verdicts(np.arange(6, dtype=np.int32), label, label, attacked))
         assert (found == {"more_than_possible": True}) is expected
-        assert any("no model is as robust as that" in sentence for sentence in cautions(found, 6)) is expected
+        assert any("no model is as robust as that" in sentence for sentence in warnings(found, 6)) is expected
 
 
 def test_a_loss_that_hardly_ever_fails_to_rise_is_no_sign():
-    assert cautions({"no_rise": 0.01}, 1000) == []
-    found = cautions({"no_rise": 0.02}, 1000)
+    assert warnings({"no_rise": 0.01}, 1000) == []
+    found = warnings({"no_rise": 0.02}, 1000)
     assert found[0].startswith("At 20 of 1,000 images the steps of the attack did not raise")
     assert "masked" in found[1]
 
@@ -67,7 +77,7 @@ def test_a_loss_that_hardly_ever_fails_to_rise_is_no_sign():
 @pytest.mark.parametrize(("images", "said"), [(1, False), (2, False), (3, True)])
 def test_one_or_two_images_are_no_sign(key, images, said):
     """Of a thousand they would be nothing, and of twenty they can be chance."""
-    assert bool(cautions({key: images / 20}, 20)) is said
+    assert bool(warnings({key: images / 20}, 20)) is said
 
 
 @pytest.mark.parametrize(("broken", "said"), [(1, False), (2, False), (3, True)])
@@ -79,7 +89,7 @@ def test_one_or_two_images_that_square_breaks_are_no_sign(broken, said):
     found = Verdicts(zeros, zeros, zeros, (broken_by > 0).astype(np.int32), {"broken_by": broken_by})
     details = derive(PROTOCOL, found)
     assert details["black_box_beats_white_box"] is True
-    assert bool(cautions(details, n)) is said
+    assert bool(warnings(details, n)) is said
 
 
 def test_counts_and_fractions():
@@ -155,17 +165,17 @@ def test_a_member_that_is_never_right_has_no_rate_among_what_is_right():
 )
 def test_who_fools_whom_must_fit_the_predictions(change):
     evidence = {name: values for name, values in (TRANSFER | change).items() if values is not None}
-    with pytest.raises(AdvssError, match="The verdicts"):
+    with pytest.raises(AdvssError, match="erdicts"):
         derive({}, verdicts(**evidence))
 
 
 def test_parts_must_fit_the_predictions():
-    with pytest.raises(AdvssError, match="contradict"):
+    with pytest.raises(AdvssError, match="inconsistent"):
         derive({}, verdicts(part_one=[1, 1, 0, 0, 0, 0]))
 
 
 def test_no_evidence_no_details():
-    assert derive(PROTOCOL, verdicts()) is None
+    assert derive(PROTOCOL, verdicts()) == {}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +184,7 @@ def test_no_evidence_no_details():
     ids=["by nobody", "and right", "clean mistake", "unknown attack"],
 )
 def test_evidence_that_contradicts_the_predictions(broken_by):
-    with pytest.raises(AdvssError, match="contradict"):
+    with pytest.raises(AdvssError, match="inconsistent"):
         derive(PROTOCOL, verdicts(broken_by=broken_by))
 
 
@@ -229,8 +239,8 @@ def test_the_interval_of_images_that_are_always_right_or_never_is_wilsons(right,
     assert corrupted(always)["corruption_accuracy_ci95"] == pytest.approx(wilson_interval(right / n, n))
 
 
-def test_cautions_are_sentences_with_their_numbers():
-    assert cautions(None, 6) == cautions({"unconfirmed": 0, "zero_gradients": 0.0, "ra_8bit": 0.1}, 6) == []
+def test_warnings_are_sentences_with_their_numbers():
+    assert warnings({}, 6) == warnings({"unconfirmed": 0, "zero_gradients": 0.0, "ra_8bit": 0.1}, 6) == []
     details = derive(
         PROTOCOL,
         verdicts(
@@ -240,7 +250,7 @@ def test_cautions_are_sentences_with_their_numbers():
             unconfirmed=[4, 0, 0, 0, 0, 0],
         ),
     )
-    zero, square, advice, claims = cautions(details, 6)
+    zero, square, advice, claims = warnings(details, 6)
     assert zero.startswith("3 of 6 images have a gradient of exactly 0")
     assert "broke 3 of the 4 images that withstood" in square
     assert "masked" in advice

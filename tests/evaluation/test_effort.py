@@ -6,11 +6,12 @@ import json
 
 import torch
 
-from advss_zoo.evaluation.effort import Effort
-from advss_zoo.evaluation.results import describe_device, versions
+from advss_zoo.evaluation.effort import Effort, describe_device, versions
 
-FIRST = Effort(1.5, ("cuda (H100)",), {"torch": ("2.14",), "numpy": ("2.0",)})
-SECOND = Effort(2.0, ("cpu (1 threads)",), {"torch": ("2.15",), "numpy": ("2.0",), "scipy": ("1.16",)})
+FIRST = Effort(seconds=1.5, devices=("cuda (H100)",), versions={"torch": ("2.14",), "numpy": ("2.0",)})
+SECOND = Effort(
+    seconds=2.0, devices=("cpu (1 threads)",), versions={"torch": ("2.15",), "numpy": ("2.0",), "scipy": ("1.16",)}
+)
 
 
 def test_seconds_are_added_and_everything_else_is_named_once() -> None:
@@ -23,8 +24,8 @@ def test_seconds_are_added_and_everything_else_is_named_once() -> None:
 
 
 def test_it_is_read_as_it_was_written_and_as_it_was_written_at_first() -> None:
-    assert Effort.from_json(json.loads(json.dumps((FIRST + SECOND).to_json()))) == FIRST + SECOND
-    assert Effort.from_json({"seconds": 3, "fingerprint": "of progress.json"}) == Effort(3.0)
+    assert Effort.model_validate(json.loads(json.dumps((FIRST + SECOND).to_dict()))) == FIRST + SECOND
+    assert Effort.model_validate({"seconds": 3, "fingerprint": "of progress.json"}) == Effort(seconds=3.0)
 
 
 def test_that_of_this_process_is_its_own() -> None:

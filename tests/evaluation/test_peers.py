@@ -86,7 +86,7 @@ def test_autoattack_is_the_authors(norm, eps, tmp_path):
     theirs.get_seed = lambda: next(seeds)
     with frozen(model):
         x_adv, y_adv = theirs.run_standard_evaluation(x, y, batch_size=64)
-    hits = [attack["broken"] for attack in result.details["attacks"]]
+    hits = [attack.broken for attack in result.details.attacks]
     print(f"{norm}: TA {result.ta:.3f}, RA {result.ra:.3f}, broken {hits}")
     assert hits[0] > hits[1] > 0, "the comparison says something"
     assert 0 < result.ra < result.ta

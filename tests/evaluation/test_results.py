@@ -25,7 +25,7 @@ def folder(request, tmp_path, patches, pictures):
 
 def test_read_back(folder):
     result = Result.read(folder / "result.json")
-    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+    assert Result.from_dict(json.loads(json.dumps(result.to_dict()))) == result
     assert check(folder / "result.json") == result
 
 
@@ -88,7 +88,7 @@ def test_verdicts_of_another_run_are_found(folder):
     verdicts = Verdicts.read(folder / "verdicts.npz")
     verdicts.clean_prediction[:2] = (verdicts.clean_prediction[:2] + 1) % 10
     verdicts.write(folder / "verdicts.npz")
-    with pytest.raises(AdvssError, match="not those it was made from"):
+    with pytest.raises(AdvssError, match="other verdicts than"):
         check(folder / "result.json")
 
 
@@ -113,14 +113,14 @@ def test_what_is_no_result_is_a_sentence(content, tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"model": []}, "model: Input should be a valid dictionary"),
-        ({"data": {"name": 5}}, "data's name"),
-        ({"verdicts": {}}, "verdicts's sha256"),
+        ({"model": []}, "model: .* is no map of keys"),
+        ({"data": {"name": 5}}, "data.name"),
+        ({"verdicts": {}}, "verdicts.sha256"),
         ({"ta": "high"}, "ta: Input should be a valid number"),
         ({"ra_ci95": [0.5]}, "ra_ci95"),
         ({"versions": {"torch": 2}}, "versions.torch"),
         ({"details": [1]}, "details"),
-        ({"protocol": {"name": "a", "label": "a", "corruptions": 5}}, "not those of its protocol|contradict"),
+        ({"protocol": {"name": "a", "label": "a", "corruptions": 5}}, "protocol.corruptions: 5 is no map of keys"),
         (
             {
                 "protocol": {
@@ -130,7 +130,7 @@ def test_what_is_no_result_is_a_sentence(content, tmp_path):
                     "corruptions": {"benchmark": [], "extra": []},
                 }
             },
-            "has no 1000000000000 severities|contradict",
+            "protocol.severities: Input should be less than or equal to 7",
         ),
     ],
 )
@@ -139,3 +139,43 @@ def test_what_strangers_may_write_is_a_sentence(change, complaint, folder):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(AdvssError, match=complaint):
         check(path)
+
+
+def test_the_verdicts_are_those_beside_it_and_read_when_they_are_asked_for(folder):
+    result = Result.read(folder / "result.json")
+    assert result.folder == folder
+    assert result.verdicts == Verdicts.read(folder / "verdicts.npz")
+    later = Result.read(folder / "result.json")
+    (folder / "verdicts.npz").unlink()
+    with pytest.raises(AdvssError, match=r"Cannot read .*verdicts\.npz"):
+        _ = later.verdicts
+    with pytest.raises(AdvssError, match="without its folder"):
+        _ = Result.from_dict(later.to_dict()).verdicts
+
+
+def test_a_result_that_was_not_written_has_its_verdicts(patches, pictures, tmp_path):
+    result = evaluate(patches, pictures, "pgd2")
+    assert (result.folder, result.verdicts.sha256) == (None, result.verdicts_file.sha256)
+    assert result.verdicts.scores()["ra"] == result.ra
+    first = evaluate(patches, pictures.first(50), "pgd2")
+    cut = result.first(first.data)
+    assert (cut.n, cut.ta, cut.ra, cut.details) == (50, first.ta, first.ra, first.details)
+    assert cut.verdicts == first.verdicts
+
+
+def test_constants_that_nothing_depends_on_are_kept(folder):
+    path = folder / "result.json"
+    value = json.loads(path.read_text())
+    value["protocol"]["of a newer version"] = {"deep": [1, 2.5, None]}
+    path.write_text(json.dumps(value))
+    result = Result.read(path)
+    assert result.to_dict() == value
+    result.write(path)
+    assert json.loads(path.read_text()) == value
+
+
+def test_a_name_that_is_not_valid_unicode_is_written_all_the_same(patches, pictures, tmp_path):
+    odd = Model(patches, "odd\udcff")
+    result = evaluate(odd, pictures, "clean", out=tmp_path, command="advss eval \udcff")
+    assert (result.model.name, result.command) == ("odd?", "advss eval ?")
+    assert Result.read(tmp_path / "result.json") == result

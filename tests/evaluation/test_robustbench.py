@@ -16,6 +16,7 @@ from advss_zoo.data.load import load_data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols, robustbench
 from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.evaluation.schema import Constants, Details
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.resnetv2 import ResNetV2
@@ -31,11 +32,12 @@ def model():
 def result(model):
     quick = replace(protocols.parse("autoattack"), iterations=1, queries=1)
     found = evaluate(model, load_data("cifar10-1k", "test").first(8), quick)
-    return replace(found, ta=0.8604, ra=0.5156)
+    return found.model_copy(update={"ta": 0.8604, "ra": 0.5156})
 
 
 def test_a_checkpoint_of_the_zoo_comes_with_its_paper(result, model, tmp_path):
-    path = robustbench.write(replace(result, model={"name": "../p1f4.mini"}), model, tmp_path, ours=True)
+    named = result.model.model_copy(update={"name": "../p1f4.mini"})
+    path = robustbench.write(result.model_copy(update={"model": named}), model, tmp_path, ours=True)
     assert path == tmp_path / "model_info" / "cifar10" / "Linf" / "p1f4.mini.json"
     document = json.loads(path.read_text())
     assert document["link"] == "https://arxiv.org/abs/2003.12862"
@@ -58,12 +60,8 @@ def test_an_ensemble_says_how_many_networks_it_is(result, model):
 
 
 def test_the_mean_over_the_corruptions_is_no_autoattack(result, model):
-    corrupted = replace(
-        result,
-        protocol=protocols.parse("corruptions").constants(),
-        ra=None,
-        details={"corruption_accuracy": 0.7},
-    )
+    protocol, details = Constants(**protocols.parse("corruptions").constants()), Details(corruption_accuracy=0.7)
+    corrupted = result.model_copy(update={"protocol": protocol, "ra": None, "details": details})
     document = robustbench.model_info(corrupted, model, ours=True)
     assert (document["corruptions_acc"], document["eps"]) == ("70.00", None)
     assert "autoattack_acc" not in document
@@ -78,7 +76,7 @@ def test_the_mean_over_the_corruptions_is_no_autoattack(result, model):
     ],
 )
 def test_only_its_own_protocols_have_a_table(name, settings, result, model):
-    other = replace(result, protocol=protocols.parse(name, **settings).constants())
+    other = result.model_copy(update={"protocol": Constants(**protocols.parse(name, **settings).constants())})
     with pytest.raises(UsageError, match="no table"):
         robustbench.model_info(other, model, ours=True)
 

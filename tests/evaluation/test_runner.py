@@ -76,7 +76,7 @@ def test_verdicts_do_not_depend_on_the_batch_size(layout, pictures, tmp_path):
     results = [
         evaluate(model, pictures.first(80), "pgd1", out=tmp_path / str(size), batch_size=size) for size in (7, 64, 256)
     ]
-    assert len({result.verdicts["sha256"] for result in results}) == 1
+    assert len({result.verdicts_file.sha256 for result in results}) == 1
 
 
 def test_the_batch_size_never_reaches_the_network(patches, pictures, tmp_path):
@@ -131,7 +131,7 @@ def test_arrays_give_what_the_image_set_gives(patches, pictures):
     for images in (pictures.images, torch.from_numpy(pictures.images).float() / 255):
         result = evaluate(patches, (images, pictures.labels), "pgd2")
         assert result.verdicts == expected.verdicts
-    assert result.data["name"] == "arrays"
+    assert result.data.name == "arrays"
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -188,15 +188,15 @@ def test_the_accuracy_on_rounded_images(patches, pictures, tmp_path):
     rounded = patches(levels.float() / 255).argmax(dim=1) == y
     expected = (patches(x).argmax(dim=1) == y) & rounded
     signs = {"zero_gradients": 0.0, "no_rise": 0.0}
-    assert result.details == {**signs, "ra_8bit": expected.double().mean().item()}
-    assert result.details["ra_8bit"] != result.ra == plain.ra, "or rounding makes no difference here"
-    assert (plain.details, result.protocol["quantize"]) == (signs, True)
+    assert result.details.to_dict() == {**signs, "ra_8bit": expected.double().mean().item()}
+    assert result.details.ra_8bit != result.ra == plain.ra, "or rounding makes no difference here"
+    assert (plain.details.to_dict(), result.protocol.quantize) == (signs, True)
     assert result.fingerprint != plain.fingerprint
     assert check(tmp_path / "result.json") == result
 
 
 def test_clean_images_are_not_rounded(patches, pictures):
-    assert evaluate(patches, pictures, "clean", quantize=True).details is None
+    assert evaluate(patches, pictures, "clean", quantize=True).details.to_dict() == {}
 
 
 # What is refused.

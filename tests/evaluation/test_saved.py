@@ -34,9 +34,9 @@ def test_the_model_they_were_made_on_says_what_it_said(kept, patches, pictures, 
     assert np.array_equal(now.clean_prediction, then.clean_prediction)
     assert np.array_equal(now.attacked_prediction, then.attacked_prediction)
     assert 0 < result.ra < result.ta
-    assert result.protocol["label"] == "saved pgd3 (linf, eps 1/255) on Sequential"
-    assert (result.protocol["norm"], result.protocol["eps"]) == ("linf", 1 / 255)
-    assert len(result.protocol["file_sha256"]) == 64
+    assert result.protocol.label == "saved pgd3 (linf, eps 1/255) on Sequential"
+    assert (result.protocol.norm, result.protocol.eps) == ("linf", 1 / 255)
+    assert len(result.protocol.file_sha256) == 64
 
 
 def test_another_model_is_given_the_very_images(kept, pictures):

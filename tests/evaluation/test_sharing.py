@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import nn
 
-from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation import sharing
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.protocols import Settings
 from advss_zoo.evaluation.protocols.pgd import Pgd
 from advss_zoo.evaluation.runner import evaluate
-from advss_zoo.evaluation.sharing import Claims, Finished, own_device
+from advss_zoo.evaluation.sharing import Finished, held, own_device, take
 from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Verdicts
 
@@ -53,7 +53,7 @@ def run(out):
 
 if __name__ == "__main__":
     OUT, PAUSE = sys.argv[1], float(sys.argv[2])
-    print(run(OUT).verdicts["sha256"], flush=True)
+    print(run(OUT).verdicts_file.sha256, flush=True)
 """
 
 
@@ -73,7 +73,7 @@ def single(out):
     """What one process makes of it."""
     scope = {"__name__": "single", "OUT": str(out), "PAUSE": 0.0}
     exec(PROCESS, scope)
-    return scope["run"](out).verdicts["sha256"], contents(out)
+    return scope["run"](out).verdicts_file.sha256, contents(out)
 
 
 def contents(out):
@@ -115,7 +115,7 @@ def test_all_killed_and_gone_on_with_by_one(tmp_path):
 def test_a_process_that_dies_leaves_its_pass_to_others(tmp_path):
     out = tmp_path / "out"
     doomed = start(out, 1, of=2, pause=60)
-    while not list(out.glob("unfinished-*/shared/claims")):
+    while not list(out.glob("unfinished-*/shared/*.lock")):
         time.sleep(0.01)
     time.sleep(0.5)
     alive = start(out, 0, of=2, pause=0.01)
@@ -151,7 +151,9 @@ def test_without_a_folder_nothing_is_shared(patches, pictures, shared):
 
 def test_seconds_are_those_of_all_processes(patches, pictures, tmp_path, shared, monkeypatch):
     write = Finished.write
-    monkeypatch.setattr(Finished, "write", lambda self, first, verdicts, _: write(self, first, verdicts, Effort(100.0)))
+    monkeypatch.setattr(
+        Finished, "write", lambda self, first, verdicts, _: write(self, first, verdicts, Effort(seconds=100.0))
+    )
     assert evaluate(patches, pictures, "clean", out=tmp_path).seconds == 300
 
 
@@ -171,52 +173,34 @@ def test_passes_without_adversarial_images_are_made_again_where_these_are_wanted
     assert result.verdicts == evaluate(patches, pictures, "pgd2").verdicts
 
 
-def test_a_number_is_held_by_one_process_at_a_time(tmp_path):
+def test_a_lock_is_held_by_one_process_at_a_time(tmp_path):
     script = (
-        "import fcntl, sys\n"
-        "file = open(sys.argv[1], 'ab')\n"
-        "for number in (3, 4):\n"
-        "    try: print(fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number) is None)\n"
-        "    except OSError: print(False)\n"
+        "import pathlib, sys\n"
+        "from advss_zoo.evaluation.sharing import held\n"
+        "for name in ('3', '4'):\n"
+        "    with held(pathlib.Path(sys.argv[1]) / name) as mine: print(mine)\n"
     )
 
     def other():
-        command = [sys.executable, "-c", script, str(tmp_path / "claims")]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        command = [sys.executable, "-c", script, str(tmp_path)]
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout.split()
 
-    with Claims(tmp_path) as claims:
-        with claims.on(3) as mine:
-            assert mine
-            assert other() == ["False", "True"]
-        with claims.last(4):
-            assert other() == ["True", "False"]
-        assert other() == ["True", "True"]
-
-
-def test_systems_without_locks_are_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "fcntl", None)
-    with pytest.raises(UsageError, match="cannot share an evaluation on this system"):
-        Claims(tmp_path)
+    with held(tmp_path / "3") as mine:
+        assert mine
+        assert other() == ["False", "True"]
+    with held(tmp_path / "4", wait=True):
+        assert other() == ["True", "False"]
+    assert other() == ["True", "True"]
 
 
-def test_folders_without_locks_are_a_sentence_too(tmp_path, monkeypatch):
-    with Claims(tmp_path) as claims:
-        monkeypatch.setattr("fcntl.lockf", refusing(errno.ENOLCK))
-        with pytest.raises(UsageError, match=f"cannot share an evaluation in {tmp_path}: No locks available"):
-            claims.take([0], lambda number: False, lambda number: None)
-        with pytest.raises(UsageError, match="start a single process"), claims.last(1):
-            pass
-        for number in (errno.EACCES, errno.EAGAIN):
-            monkeypatch.setattr("fcntl.lockf", refusing(number))
-            with claims.on(0) as mine:
-                assert not mine
+def test_folders_without_locks_are_a_sentence(tmp_path, monkeypatch):
+    def refusing(*_, **__):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-
-def refusing(number):
-    def lockf(*_):
-        raise OSError(number, os.strerror(number))
-
-    return lockf
+    monkeypatch.setattr("filelock.FileLock.acquire", refusing)
+    with pytest.raises(AdvssError, match=r"Cannot lock .*: No locks available") as caught:
+        take(tmp_path, [0], lambda number: False, lambda number: None)
+    assert caught.value.hint == "Choose a folder on a disk of this machine."
 
 
 def test_each_process_has_its_own_gpu(monkeypatch):
@@ -237,9 +221,9 @@ def test_what_a_pass_has_given_is_there_as_a_whole_or_not_at_all(tmp_path, monke
     assert finished.read(64) is None
     with monkeypatch.context() as patch:
         patch.setattr(Verdicts, "write", lambda *_: None)  # killed between the two files
-        finished.write(64, verdicts, Effort(1.5))
+        finished.write(64, verdicts, Effort(seconds=1.5))
     assert finished.read(64) is None
-    effort = Effort(2.5, ("cpu",), {"torch": ("1", "2")})
+    effort = Effort(seconds=2.5, devices=("cpu",), versions={"torch": ("1", "2")})
     finished.write(64, verdicts, effort)
     found, read = finished.read(64)
     assert (found.sha256, read) == (verdicts.sha256, effort)

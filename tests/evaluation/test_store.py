@@ -19,10 +19,11 @@ from filelock import FileLock
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.effort import versions
 from advss_zoo.evaluation.protocols import Protocol, Settings, parse
 from advss_zoo.evaluation.protocols.corruptions import Published
 from advss_zoo.evaluation.protocols.pgd import Pgd
-from advss_zoo.evaluation.results import Result, versions
+from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.ensemble import Ensemble

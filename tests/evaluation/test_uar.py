@@ -10,6 +10,7 @@ import torch
 from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.evaluation.schema import Constants
 from advss_zoo.evaluation.uar import scores
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
@@ -21,12 +22,20 @@ def result():
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8)
     protocol = replace(protocols.parse("unforeseen-linf-eps1"), steps=1)
     found = evaluate(ResNetV2(Architecture(depth=18, width=2)).eval(), images, protocol)
-    return replace(found, data=found.data | {"name": "cifar10"})
+    return on(found, "cifar10")
+
+
+def on(result, data):
+    return result.model_copy(update={"data": result.data.model_copy(update={"name": data})})
+
+
+def under(result, name, ra=0.5):
+    return result.model_copy(update={"protocol": Constants(**protocols.parse(name).constants()), "ra": ra})
 
 
 def measured(result, attack, accuracies):
     return [
-        replace(result, protocol=protocols.parse(name).constants(), ra=accuracy)
+        under(result, name, accuracy)
         for name, accuracy in zip(protocols.expand(f"unforeseen-{attack}"), accuracies, strict=False)
     ]
 
@@ -45,9 +54,9 @@ def test_a_network_as_good_as_those_trained_for_the_attack_has_1(result):
 
 
 def test_there_is_none_without_every_strength_or_a_calibration(result):
-    elsewhere = replace(result, data=result.data | {"name": "my-pictures"})
+    elsewhere = on(result, "my-pictures")
     assert scores(measured(elsewhere, "linf", [0.5] * 6)) == {}, "the calibration is that of CIFAR-10"
-    pgd = replace(result, protocol=protocols.parse("pgd20").constants())
+    pgd = under(result, "pgd20")
     assert scores([*measured(result, "l2", [0.5] * 5), *measured(result, "fog", [0.5] * 6), pgd]) == {}
     names = (f"{name}-untargeted" for name in protocols.expand("unforeseen-linf"))
-    assert scores([replace(result, protocol=protocols.parse(name).constants(), ra=0.5) for name in names]) == {}
+    assert scores([under(result, name) for name in names]) == {}

@@ -63,7 +63,7 @@ class Case:
             return httpx2.Response(200, content=self.info)
         said = {name: value.replace(VICTIM, str(victim)) for name, value in self.headers.items()}
         headers = {name.encode(): value.encode("utf-8", "replace") for name, value in said.items()}
-        return httpx2.Response(self.status if request.method == "HEAD" else 200, headers=headers, content=CONFIG)
+        return httpx2.Response(self.status, headers=headers, content=CONFIG)
 
 
 RIGHT = json.dumps(INFO).encode()
@@ -107,11 +107,9 @@ def served(tmp_path, monkeypatch) -> Callable[[Case], None]:
     huggingface_hub.close_session()
 
 
-@pytest.mark.parametrize("tag", ['"{}"', 'W/"{}"', "{}"])
-@pytest.mark.parametrize("header", ["ETag", "X-Linked-ETag"])
-def test_what_is_right_is_fetched(served, header, tag):
+def test_what_is_right_is_fetched(served):
     """The others would pass if nothing ever arrived."""
-    served(Case(RIGHT, 200, {"X-Repo-Commit": COMMIT, "ETag": '"else"', header: tag.format("0" * 40)}))
+    served(Case(RIGHT, 200, {"X-Repo-Commit": COMMIT, "ETag": '"else"'}))
     assert [path.read_bytes() for path in cache_folder().rglob("config.json")] == [CONFIG]
 
 

@@ -193,8 +193,8 @@ def test_what_nothing_refers_to_is_pruned_and_the_rest_stays(hub, on_hub, in_zoo
 
 
 def test_downloads_that_died_are_pruned_and_those_that_live_are_not(hub, on_hub, tmp_path):
-    blobs = sources.fetch("hf://acme/tiny").path.parents[1] / "blobs"
-    dead, alive, part = blobs / "aa.1.incomplete", blobs / "bb.2.incomplete", tmp_path / "cache" / "data" / ".x.1.part"
+    folder = sources.fetch("hf://acme/tiny").path
+    dead, alive, part = folder / ".aa.part", folder / ".bb.part", tmp_path / "cache" / "data" / ".x.1.part"
     part.parent.mkdir()
     for path in (dead, alive, part):
         path.write_bytes(b"half")
@@ -238,7 +238,6 @@ def test_what_goes_while_the_cache_is_looked_at_is_no_error(advss, tmp_path, mon
 
 def test_what_makes_no_sense_is_pruned(hub, on_hub):
     folder = sources.fetch("hf://acme/tiny").path
-    for blob in (folder.parents[1] / "blobs").iterdir():
-        blob.unlink()
+    (folder.parent / "stray").touch()
     assert names(cache.prune()) == {("damaged", "models--acme--tiny")}
     assert sources.fetch("hf://acme/tiny").path == folder

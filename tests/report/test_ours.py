@@ -30,7 +30,7 @@ def card(monkeypatch):
             sha256=made_up.sha256_of(name, picked),
             stored="bundled",
             training={"picked": picked, "epochs": 32.0},
-            results=[found.to_json()],
+            results=[found.to_dict()],
         )
         monkeypatch.setattr(index, "entries", lambda: (entry,))
 
@@ -249,7 +249,7 @@ def test_weights_that_ship_come_before_others_and_many_images_before_few(transfe
 
 def test_who_fools_whom_on_a_card(transfer, ours, monkeypatch):
     folder = transfer(n=200)
-    document = Result.read(folder / "result.json").to_json()
+    document = Result.read(folder / "result.json").to_dict()
     shutil.rmtree(folder)
     transfer(sources=(NAME, PARTS[0]), wrong=dict.fromkeys((NAME, PARTS[0]), (range(9), range(8), range(7))))
     entries = [

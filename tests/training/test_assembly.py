@@ -60,11 +60,15 @@ def test_members_are_found_among_runs(members, tmp_path):
     runs = tmp_path / "runs"
     for member in members[:2]:
         for picked in ("average", "last"):
-            shutil.copytree(member, runs / member.name / picked)
-        (runs / member.name / "recipe.yaml").write_text(
-            "{name: m, tag: test, scenario: p1f4, architecture: {}, objective: {name: classification}, ship: average, "
-            "adversary: [{name: none}], epochs: 1, schedule: [{peak: 0.1}]}"
-        )
+            folder = runs / member.name / picked
+            shutil.copytree(member, folder)
+            made = checkpoint.Provenance(
+                **{"recipe": "m.test", "recipe_sha256": "", "profile": "fast", "data": "cifar10", "split": "train"},
+                **{"picked": picked, "deployed": "average", "epochs": 1},
+            )
+            config = checkpoint.read_config(folder).model_copy(update={"provenance": made})
+            (folder / "config.json").write_text(config.model_dump_json())
+        (runs / member.name / "recipe.yaml").touch()
     made_of = EnsembleRecipe(name="x", tag="test", scenario="p1f4", members=["member-0.test", "member-1.test"])
     assert len(ensembles.read(assemble(made_of, runs / "x.test")).members) == 2
     with pytest.raises(UsageError, match=r"member-9\.test"):

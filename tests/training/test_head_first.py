@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from advss_zoo.errors import UsageError
 from advss_zoo.training import recipe, trainer
-from advss_zoo.training.crew import Crew
+from advss_zoo.training.distributed import DistributedContext
 from advss_zoo.training.trainer import Trainer
 
 # 3 steps an epoch, 12 in all: the trunk is frozen for the first 6.
@@ -25,21 +25,23 @@ def made(recipe_file, pretrained, cache):
 
 
 def trunk(made):
-    return {name: tensor.clone() for name, tensor in made.model.trunk.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in made.state.model.trunk.state_dict().items()}
 
 
 def changed(before, made):
-    return [name for name, tensor in made.model.trunk.state_dict().items() if not torch.equal(tensor, before[name])]
+    return [
+        name for name, tensor in made.state.model.trunk.state_dict().items() if not torch.equal(tensor, before[name])
+    ]
 
 
 def test_the_trunk_stays_bit_for_bit_and_then_moves(made, tmp_path):
-    run = Trainer(made, tmp_path / "run", Crew())
-    before, head = trunk(run), run.model.head.state_dict()["linear.weight"].clone()
+    run = Trainer(made, tmp_path / "run", DistributedContext())
+    before, head = trunk(run), run.state.model.head.state_dict()["linear.weight"].clone()
     for _ in range(6):
-        run._train_step()
+        run.train_step()
     assert changed(before, run) == []
-    assert not torch.equal(run.model.head.state_dict()["linear.weight"], head)
-    run._train_step()
+    assert not torch.equal(run.state.model.head.state_dict()["linear.weight"], head)
+    run.train_step()
     assert {"conv1.weight", "bn1.running_mean", "layer3.1.conv2.weight"} <= set(changed(before, run))
 
 

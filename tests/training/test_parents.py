@@ -13,7 +13,7 @@ from advss_zoo.files import read_json
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.training import parents, recipe, state, trainer
-from advss_zoo.training.crew import Crew
+from advss_zoo.training.distributed import DistributedContext
 from advss_zoo.training.trainer import Trainer
 from advss_zoo.zoo import WEIGHTS, checkpoint
 
@@ -71,10 +71,10 @@ def test_a_frozen_trunk_stays_bit_for_bit(cache, recipe_file, pretrained, advers
 
 def test_a_frozen_trunk_whose_statistics_may_move_moves_them_alone(cache, recipe_file, pretrained):
     loaded = tuned(recipe_file, "tiny-p3.test", "trains=head", "frozen_statistics=false")
-    made = Trainer(loaded, pretrained.parent / "moving.test", Crew())
-    before = {name: tensor.clone() for name, tensor in made.model.trunk.state_dict().items()}
-    made._train_step()
-    after = made.model.trunk.state_dict()
+    made = Trainer(loaded, pretrained.parent / "moving.test", DistributedContext())
+    before = {name: tensor.clone() for name, tensor in made.state.model.trunk.state_dict().items()}
+    made.train_step()
+    after = made.state.model.trunk.state_dict()
     moved = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert moved
     assert all(name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in moved)
@@ -82,11 +82,15 @@ def test_a_frozen_trunk_whose_statistics_may_move_moves_them_alone(cache, recipe
 
 @pytest.mark.parametrize("adversary", ["{name: none}", "{name: pgd, steps: 1}"], ids=["f3", "f4"])
 def test_full_fine_tuning_moves_trunk_and_head(cache, recipe_file, pretrained, adversary):
-    made = Trainer(tuned(recipe_file, "tiny-p3.test", f"adversary=[{adversary}]"), pretrained.parent / "f.test", Crew())
-    before = {name: weight.detach().clone() for name, weight in made.model.named_parameters()}
-    made._train_step()
+    made = Trainer(
+        tuned(recipe_file, "tiny-p3.test", f"adversary=[{adversary}]"),
+        pretrained.parent / "f.test",
+        DistributedContext(),
+    )
+    before = {name: weight.detach().clone() for name, weight in made.state.model.named_parameters()}
+    made.train_step()
     assert not any(
-        torch.equal(weight, before[name]) for name, weight in made.model.named_parameters() if weight.ndim > 1
+        torch.equal(weight, before[name]) for name, weight in made.state.model.named_parameters() if weight.ndim > 1
     )
 
 

@@ -20,13 +20,15 @@ PICKED = ("average", "last", "best-ta", "best-ra")
 def measured(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[float, float]]:
     """TA and RA by epoch, for the test to say; it must say those of all epochs that are run."""
     planned: dict[int, tuple[float, float]] = {}
-    real = trainer.Trainer._validate
+    real = trainer.Trainer.validate
 
     def validate(self: trainer.Trainer) -> str:
-        monkeypatch.setattr(trainer, "accuracies", lambda *what: planned[self.step // self.steps_per_epoch])
+        monkeypatch.setattr(
+            trainer, "accuracies", lambda *what: planned[self.state.step // self.timeline.steps_per_epoch]
+        )
         return real(self)
 
-    monkeypatch.setattr(trainer.Trainer, "_validate", validate)
+    monkeypatch.setattr(trainer.Trainer, "validate", validate)
     return planned
 
 

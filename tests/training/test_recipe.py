@@ -86,12 +86,10 @@ def test_growing_images_end_at_full_size_and_their_pieces_fit(phases, mistake):
         recipe.load("jigsaw-p3.mini", [f"resolution={phases}"])
 
 
-def test_the_shares_of_steps_at_each_side():
+def test_the_side_of_the_images_at_each_moment():
     grown = recipe.load("jigsaw-p3.mini", ["resolution=[{side: 16, until: 0.25}, {side: 24, until: 0.75}, {side: 32}]"])
-    assert grown.side_shares() == [(0.25, 16), (0.5, 24), (0.25, 32)]
     assert [grown.side_at(progress) for progress in (0.0, 0.24, 0.25, 0.74, 0.75, 0.99)] == [16, 16, 24, 24, 32, 32]
-    plain = recipe.load("jigsaw-p3.mini")
-    assert (plain.side_shares(), plain.side_at(0.1)) == ([(1.0, 32)], 32)
+    assert recipe.load("jigsaw-p3.mini").side_at(0.1) == 32
 
 
 @pytest.mark.parametrize(
@@ -167,11 +165,8 @@ def test_the_growing_images_of_the_documentation_take_as_many_epochs_as_it_says(
     path = tmp_path / "example.yaml"
     path.write_text("base: [f4.mini]\nname: grown\nscenario: p1f4\n" + documented_recipes()[1])
     loaded = recipe.load(path)
-    assert [(round(share * loaded.epochs), side) for share, side in loaded.side_shares()] == [
-        (8, 16),
-        (12, 24),
-        (20, 32),
-    ]
+    sides = [loaded.side_at(epoch / loaded.epochs) for epoch in range(loaded.epochs)]
+    assert sides == [16] * 8 + [24] * 12 + [32] * 20
 
 
 def test_the_example_of_the_documentation_says_what_is_run(tmp_path):

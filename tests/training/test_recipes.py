@@ -12,7 +12,7 @@ from advss_zoo.data import catalogue
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.files import read_json
 from advss_zoo.report import paper
-from advss_zoo.training import log, recipe, trainer
+from advss_zoo.training import examples, log, recipe, trainer
 from advss_zoo.zoo import checkpoint, index
 
 TRAINED, HELD_OUT = 4, 2
@@ -26,12 +26,12 @@ KINDS = ["selfie-p3f2.r50", "jigsaw-p2f4.r50", "rotation-rs.r50", "apdpe-p3.r50"
 FINE_TUNED, PRETRAINED = 2 + 18 + 2 + 6 + 6, 9 + 2 + 3
 
 
-def made_up(name, split, side):
+def made_up(name, split, image_size):
     """Images for the recipe's data set, of the size it has."""
     dataset = catalogue.find(name)
-    assert side == (224 if isinstance(dataset, catalogue.GroupedImageNet) else 32)
+    assert image_size == (224 if isinstance(dataset, catalogue.GroupedImageNet) else 32)
     count = TRAINED + HELD_OUT
-    images = np.random.default_rng(0).integers(0, 256, (count, 3, side, side), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (count, 3, image_size, image_size), dtype=np.uint8)
     labels = np.arange(count) % len(dataset.classes)
     return ImageSet(name, split, images, labels, np.arange(count), dataset.classes)
 
@@ -54,8 +54,8 @@ def run(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "LOG_EVERY", 1)
-        patch.setattr(trainer.data, "load", made_up)
-        patch.setattr(trainer, "train_and_validation", lambda _: np.split(np.arange(TRAINED + HELD_OUT), [TRAINED]))
+        patch.setattr(examples.data, "load_data", made_up)
+        patch.setattr(examples, "train_and_validation", lambda _: np.split(np.arange(TRAINED + HELD_OUT), [TRAINED]))
         yield make
 
 

@@ -72,10 +72,28 @@ def test_of_several_threads_and_one_the_faster_counts_on_a_busy_machine(monkeypa
     try:
         torch.set_num_threads(2)
         work = Work(made.objective, made.architecture, made.precision, made.side, 2)
-        assert timing.seconds_per_image(work, "attack", CPU) == Seconds(2.0, 8.0)
+        assert timing.seconds_per_image(work, "attack", CPU) == Seconds(2.0, 6.0)
         assert (threads, torch.get_num_threads()) == ([2, 1], 2)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("load", "computed", "factor"), [(0.0, 0.0, 1.0), (7.0, 0.0, 2.0), (8.0, 60.0, 2.0), (4.0, 60.0, 1.0)]
+)
+def test_the_load_average_without_ones_own_work_is_the_slowdown(monkeypatch, load, computed, factor):
+    """On four cores, with one thread."""
+    monkeypatch.setattr(timing.os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(timing.os, "times", lambda: (computed, 0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(timing.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(timing, "STARTED", time.monotonic())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    timing.present_slowdown.cache_clear()
+    try:
+        assert timing.present_slowdown(CPU) == pytest.approx(factor)
+        assert timing.present_slowdown(torch.device("cuda")) == 1
+    finally:
+        timing.present_slowdown.cache_clear()
 
 
 def test_a_load_is_seen_in_what_passes_take_now():

@@ -19,8 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.objectives.classification import Classification
-from advss_zoo.training import log, recipe, state, trainer
-from advss_zoo.training.crew import Crew
+from advss_zoo.training import examples, gradients, log, recipe, state, trainer
+from advss_zoo.training.distributed import DistributedContext
 from advss_zoo.training.trainer import Trainer
 from advss_zoo.zoo import checkpoint
 
@@ -197,11 +197,11 @@ def test_images_that_have_changed_are_not_trained_on_with_an_old_state(
     unbroken, cache, recipe_file, tmp_path, monkeypatch
 ):
     shutil.copytree(unbroken, tmp_path / "run")
-    load = trainer.data.load
+    load = examples.data.load_data
     monkeypatch.setattr(
-        trainer.data, "load", lambda *what, **options: replace(load(*what, **options), name="others-0123")
+        examples.data, "load_data", lambda *what, **options: replace(load(*what, **options), name="others-0123")
     )
-    with pytest.raises(UsageError, match=r"have changed since the run was begun.*others-0123"):
+    with pytest.raises(UsageError, match=r"have changed since the run started.*others-0123"):
         trainer.train(recipe.load(recipe_file), tmp_path / "run", resume=True)
 
 
@@ -212,10 +212,10 @@ def test_without_averaging_the_average_is_the_last(cache, recipe_file, tmp_path)
 
 
 def test_validation_images_are_not_trained_on(cache, recipe_file, tmp_path):
-    made = Trainer(recipe.load(recipe_file), tmp_path, Crew())
+    made = Trainer(recipe.load(recipe_file), tmp_path, DistributedContext())
     training, validation = (
         {image.numpy().tobytes() for image in part.images(torch.arange(len(part)))}
-        for part in (made.training, made.validation)
+        for part in (made.data.training, made.data.validation)
     )
     assert len(training) == 120
     assert len(validation) == 40
@@ -248,7 +248,7 @@ def test_a_loss_that_explodes_stops_the_run_although_it_is_finite(cache, recipe_
     """Of the 6 steps before the first validation one is enough."""
     losses = iter([1, 2e4, 1, 1, 1, 1])
     monkeypatch.setattr(
-        trainer._TrainingLoss, "forward", lambda self, inputs, batch: 0 * self.network(inputs).sum() + next(losses)
+        gradients.TrainingLoss, "forward", lambda self, inputs, batch: 0 * self.network(inputs).sum() + next(losses)
     )
     with pytest.raises(AdvssError, match=r"The loss reached 2e\+04 at step 6: training has diverged"):
         trainer.train(recipe.load(recipe_file), tmp_path / "run")
@@ -337,21 +337,21 @@ def test_an_attack_in_training_mode_moves_the_statistics_and_one_in_evaluation_m
     cache, recipe_file, tmp_path, mode, forwards
 ):
     options = [f"attack_mode={mode}", "adversary=[{name: pgd, steps: 3}]"]
-    made = Trainer(recipe.load(recipe_file, options), tmp_path, Crew())
-    made._train_step()
-    counts = {int(n) for name, n in made.model.named_buffers() if name.endswith("num_batches_tracked")}
+    made = Trainer(recipe.load(recipe_file, options), tmp_path, DistributedContext())
+    made.train_step()
+    counts = {int(n) for name, n in made.state.model.named_buffers() if name.endswith("num_batches_tracked")}
     assert counts == {forwards}
 
 
 def test_the_average_is_the_exponential_one_from_its_start_on(cache, recipe_file, tmp_path):
     """12 steps, averaging from a quarter of them on, of weights and statistics alike; computed by hand in float64."""
-    made = Trainer(recipe.load(recipe_file, ["averaging={decay: 0.9, start: 0.25}"]), tmp_path, Crew())
+    made = Trainer(recipe.load(recipe_file, ["averaging={decay: 0.9, start: 0.25}"]), tmp_path, DistributedContext())
     names = ("trunk.conv1.weight", "trunk.bn1.running_mean", "head.linear.bias")
     by_hand = {}
     for step in range(1, 8):
-        made._train_step()
-        now = {name: made.model.state_dict()[name].double() for name in names}
+        made.train_step()
+        now = {name: made.state.model.state_dict()[name].double() for name in names}
         for name, value in now.items():
             by_hand[name] = value if step <= 3 else 0.9 * by_hand[name] + 0.1 * value
     for name in names:
-        assert torch.allclose(made.average.module.state_dict()[name].double(), by_hand[name], atol=1e-6)
+        assert torch.allclose(made.state.averaged.state_dict()[name].double(), by_hand[name], atol=1e-6)

@@ -37,7 +37,7 @@ def released(evaluated, tmp_path, monkeypatch):
     shutil.copytree(sources.fetch(NAME).path, folder)
     place = folder / "results" / result.slug()
     shutil.copytree(source, place)
-    entry = replace(index.find(NAME), results=[json.loads(json.dumps(result.to_json()))])
+    entry = replace(index.find(NAME), results=[json.loads(json.dumps(result.to_dict()))])
     monkeypatch.setattr(index, "find", lambda name: entry)
     monkeypatch.setattr(sources, "SOURCES", {entry.stored: lambda entry: folder})
     return place
@@ -76,7 +76,7 @@ def test_verify_finds_a_number_that_was_touched_up(released):
 def test_a_card_has_the_accuracy_in_its_table_and_a_table_of_all_corruptions(evaluated):
     values = read_json(resources.folder("cards") / f"{NAME}.json")
     results = [document for document in values["results"] if document["ra"] is not None][:1]
-    document = json.loads(json.dumps(evaluated[1].to_json()))
+    document = json.loads(json.dumps(evaluated[1].to_dict()))
     without, card = (cards.render(values | {"results": found}) for found in (results, [*results, document]))
     assert "corrupted" not in without.lower()
     details = document["details"]
@@ -97,5 +97,5 @@ def test_reproduce_leaves_it_aside(evaluated, tmp_path):
     shutil.copytree(folder, tmp_path / "eval" / "p1f4.mini-cifar10" / "corruptions")
     ours = Ours(tmp_path)
     assert not ours.unreadable
-    assert ours.of(NAME).result.protocol["label"] == "pgd20"
+    assert ours.of(NAME).result.protocol.label == "pgd20"
     assert Result.read(folder / "result.json") == result

@@ -55,9 +55,11 @@ class Protocol(ABC):
     takes: ClassVar[frozenset[str]] = frozenset()
     # Whether `attack` is given images that are misclassified clean. Where not, they stay as they are, and the evidence
     # of them is 0.
-    attacks_mistakes: ClassVar[bool] = True
+    attacks_misclassified: ClassVar[bool] = True
     # Whether `attack` makes images; where not, it returns None.
     makes_images: ClassVar[bool] = True
+    # Whether its errors can be put in relation to those of another model.
+    has_baseline: ClassVar[bool] = False
 
     name: str
     seed: int

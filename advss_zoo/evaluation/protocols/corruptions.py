@@ -29,12 +29,11 @@ from advss_zoo.data.corruptions.archive import ARCHIVES
 from advss_zoo.data.corruptions.base import SEVERITIES
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.evaluation.details import derive
-from advss_zoo.evaluation.images import as_images
+from advss_zoo.evaluation.images import Images, as_images
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
-from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
-from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.evaluation.results import RESULT_FILE, Result, check
+from advss_zoo.evaluation.schema import Constants
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Corrupted(Protocol):
 
     gradient: ClassVar[Gradient] = "unused"
     makes_images: ClassVar[bool] = False
+    has_baseline: ClassVar[bool] = True
 
     name: str
     seed: int = 0
@@ -149,12 +149,12 @@ def mean_corruption_error(result: Result, baseline: Result) -> float:
     Raises:
         UsageError: they are not, or the baseline makes no error under some corruption.
     """
-    mine, theirs = result.details or {}, baseline.details or {}
-    if "corruptions" not in mine or _compared(result) != _compared(baseline):
+    names = result.protocol.corruptions
+    if names is None or _compared(result) != _compared(baseline):
         raise UsageError("mCE compares two results of one `corruptions` protocol on the same images.")
-    mean = mean_error_ratio(mine["corruptions"], theirs["corruptions"], result.protocol["corruptions"]["benchmark"])
+    mean = mean_error_ratio(result.details.corruptions, baseline.details.corruptions, names.benchmark)
     if math.isinf(mean):
-        raise UsageError(f"{baseline.model['name']} makes no error under some corruption, so mCE has no value.")
+        raise UsageError(f"{baseline.model.name} makes no error under some corruption, so mCE has no value.")
     return mean
 
 
@@ -174,7 +174,7 @@ def mean_error_ratio(
     )
 
 
-def find_baseline(folder: Path, protocol: Protocol, images: ImageSet) -> Result:
+def find_baseline(folder: Path, protocol: Protocol, images: ImageSet | Images) -> Result:
     """The result of `protocol` on these images that lies somewhere below `folder`, perhaps cut from one on more images.
 
     Raises:
@@ -182,43 +182,37 @@ def find_baseline(folder: Path, protocol: Protocol, images: ImageSet) -> Result:
         AdvssError: a result there is damaged.
     """
     recorded = {path: Result.read(path) for path in sorted(folder.rglob(RESULT_FILE))}
-    of_protocol = [path for path, result in recorded.items() if result.protocol == protocol.constants()]
-    found = [result for path in of_protocol if (result := _on(images, path, recorded[path]))]
+    constants = Constants(**protocol.constants())
+    of_protocol = [path for path, result in recorded.items() if result.protocol == constants]
+    found = [result for path in of_protocol if (result := _on(as_images(images), path, recorded[path]))]
     if not found:
         raise UsageError(
             f"There is no result of {protocol.label()} on these images in {folder}.",
             f"Evaluate the baseline first, with --attack {protocol.name} on the same images, and give the folder of "
             "its results: --baseline DIR.",
         )
-    models = {result.model["weights_sha256"]: result.model["name"] for result in found}
+    models = {result.model.weights_sha256: result.model.name for result in found}
     if len(models) > 1:
         named = " and ".join(models.values())
         raise UsageError(f"There are results of {protocol.label()} of {named} in {folder}.", "Give the folder of one.")
     return found[0]
 
 
-def _on(images: ImageSet, path: Path, recorded: Result) -> Result | None:
+def _on(images: Images, path: Path, recorded: Result) -> Result | None:
     """The result at `path`, on these images alone; None where it is on others, or that cannot be told.
 
     Of a data set that is the same everywhere, name, positions and labels say what the images are.
     """
-    if recorded.data["content_sha256"] == images.content_sha256:
+    if recorded.data.content_sha256 == images.content_sha256:
         return check(path)
     whole = catalogue.whole(images.name)
-    if whole is None or whole != catalogue.whole(recorded.data["name"]) or images.split != recorded.data["split"]:
+    if whole is None or whole != catalogue.whole(recorded.data.name) or images.split != recorded.data.split:
         return None
-    result, verdicts = check(path), Verdicts.read(path.with_name(VERDICTS_FILE)).first(len(images))
+    verdicts = recorded.verdicts.first(len(images))
     if not (np.array_equal(verdicts.index, images.index) and np.array_equal(verdicts.label, images.labels)):
         return None
-    return replace(
-        result,
-        data=as_images(images).facts,
-        n=len(verdicts),
-        verdicts={"file": VERDICTS_FILE, "sha256": verdicts.sha256},
-        details=derive(result.protocol, verdicts),
-        **verdicts.scores(),
-    )
+    return check(path).first(images.facts)
 
 
 def _compared(result: Result) -> tuple[Any, ...]:
-    return result.protocol, result.data["content_sha256"], result.data["indices"]
+    return result.protocol, result.data.content_sha256, result.data.indices

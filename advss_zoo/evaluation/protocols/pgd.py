@@ -50,7 +50,7 @@ class Pgd(Protocol):
     examples: ClassVar[tuple[str, ...]] = ("pgd20",)
     gradient: ClassVar[Gradient] = "needed"
     takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "step_size", "restarts", "search"})
-    attacks_mistakes: ClassVar[bool] = False
+    attacks_misclassified: ClassVar[bool] = False
     iterate: ClassVar[Literal["last", "any"]] = "last"
 
     name: str

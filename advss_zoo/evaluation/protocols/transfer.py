@@ -39,7 +39,7 @@ class EnsemblePgd(Pgd, ABC):
     """Attacks with the constants of `pgd20` that have to know the members of an ensemble; each begins once."""
 
     takes: ClassVar[frozenset[str]] = Pgd.takes - {"restarts", "search"}
-    attacks_mistakes: ClassVar[bool] = True  # because they leave evidence of every image
+    attacks_misclassified: ClassVar[bool] = True  # because they leave evidence of every image
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:

@@ -37,7 +37,7 @@ class UnforeseenAttack(Protocol):
     pattern: ClassVar[str] = rf"unforeseen-({'|'.join(attacks())})-eps[1-6]({UNTARGETED})?"
     examples: ClassVar[tuple[str, ...]] = ("unforeseen-fog-eps4", "unforeseen-fog-eps4-untargeted")
     gradient: ClassVar[Gradient] = "needed"
-    attacks_mistakes: ClassVar[bool] = False
+    attacks_misclassified: ClassVar[bool] = False
 
     name: str
     attack_name: str

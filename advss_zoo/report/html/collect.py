@@ -14,11 +14,13 @@ from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import AdvssError, UsageError, all_mistakes
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.results import RESULT_FILE
-from advss_zoo.files import read_json
-from advss_zoo.report.html.evidence import Config, Evaluation, Record, cleaned, read
+from advss_zoo.report.html.evidence import Evaluation, LogRecord, cleaned, read
 from advss_zoo.texts import visible
 from advss_zoo.training import log
-from advss_zoo.zoo import CONFIG, ensembles, index, sources
+from advss_zoo.zoo import CONFIG, index, sources
+from advss_zoo.zoo.checkpoint import Config
+from advss_zoo.zoo.ensembles import EnsembleConfig
+from advss_zoo.zoo.load import read_config
 
 LOG_FILE = "log.jsonl"
 LONGEST = 400  # characters of why something was left out
@@ -27,23 +29,23 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Run:
+class LoggedRun:
     """The log of one training run."""
 
     name: str
-    records: tuple[Record, ...]
+    records: tuple[LogRecord, ...]
 
 
 @dataclass(frozen=True)
-class Found:
+class Findings:
     """Everything a report is made of; `left_out` says what could not be read, and why.
 
     `images` are test images whose results are among it, beside the data sets that are known by name.
     """
 
     evaluations: tuple[Evaluation, ...]
-    runs: tuple[Run, ...]
-    configs: dict[str, Config]  # by the sha256 of the weights file
+    runs: tuple[LoggedRun, ...]
+    configs: dict[str, Config | EnsembleConfig]  # by the sha256 of the weights file
     left_out: tuple[str, ...]
     images: tuple[ImageSet, ...] = ()
 
@@ -51,14 +53,14 @@ class Found:
         """How long what was evaluated had been trained, if a checkpoint in the folders or the zoo says so."""
         sha256 = evaluation.model.sha256
         config = self.configs.get(sha256 or "")
-        if config and config.provenance:
+        if isinstance(config, Config) and config.provenance:
             return config.provenance.epochs
         return next((entry.training.get("epochs") for entry in index.entries() if entry.sha256 == sha256), None)
 
     def classes(self, evaluation: Evaluation) -> tuple[str, ...]:
         """The names of the labels, if a checkpoint in the folders says so."""
         config = self.configs.get(evaluation.model.sha256 or "")
-        return config.classes if config else ()
+        return tuple(map(visible, config.classes)) if config else ()
 
 
 def folder_of(text: str) -> Path:
@@ -76,7 +78,7 @@ def folder_of(text: str) -> Path:
         raise UsageError(f"{text!r} is neither a folder nor a checkpoint of the zoo.", error.hint) from error
 
 
-def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Found:
+def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Findings:
     """
     Args:
         images: for the gallery, where they are of no data set that is known by name.
@@ -104,9 +106,10 @@ def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Found:
     runs_read = list(_readable(logs, lambda path: _run(path, logs[path]), left_out))
     if not evaluations and not runs_read:
         raise AdvssError("None of the results there can be read.", " ".join(left_out))
-    known = {config.sha256: config for config in _readable(configs, _config, []) if config.sha256}
+    read_configs = _readable(configs, lambda path: read_config(path.parent), [])
+    known = {config.sha256: config for config in read_configs if config.sha256}
     runs_shown = tuple(run for run in runs_read if run.records)
-    return Found(tuple(_distinct(evaluations)), runs_shown, known, tuple(left_out), tuple(images))
+    return Findings(tuple(_distinct(evaluations)), runs_shown, known, tuple(left_out), tuple(images))
 
 
 def _name(run: Path, folder: Path) -> str:
@@ -126,23 +129,13 @@ def reason(error: AdvssError) -> str:
     return shorten(visible(error.message), LONGEST)
 
 
-def _run(path: Path, name: str) -> Run:
+def _run(path: Path, name: str) -> LoggedRun:
     try:
-        return Run(name, tuple(Record.model_validate(record) for record in cleaned(log.read(path))))
+        return LoggedRun(name, tuple(LogRecord.model_validate(record) for record in cleaned(log.read(path))))
     except ValidationError as error:
         raise AdvssError(f"{path} is no log of a run: {all_mistakes(error)}.") from error
     except (ValueError, RecursionError) as error:
         raise AdvssError(f"{path} is no log of a run ({error}).") from error
-
-
-def _config(path: Path) -> Config:
-    found = cleaned(read_json(path))
-    try:
-        if ensembles.is_ensemble(path.parent):
-            found |= {"sha256": ensembles.read(path.parent).sha256}
-        return Config.model_validate(found)
-    except ValidationError as error:
-        raise AdvssError(f"{path} describes no checkpoint: {all_mistakes(error)}.") from error
 
 
 def _distinct(evaluations: Iterable[Evaluation]) -> Iterator[Evaluation]:

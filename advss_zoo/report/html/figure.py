@@ -56,7 +56,7 @@ def _harmless(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Table:
+class DataTable:
     """The first column names the rows."""
 
     caption: str
@@ -97,7 +97,7 @@ class Figure:
     title: str
     description: str
     scene: Scene
-    table: Table
+    table: DataTable
     toggle: Toggle | None = None
     note: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)

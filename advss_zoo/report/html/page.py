@@ -13,9 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import advss_zoo
 from advss_zoo.files import write_atomically
 from advss_zoo.report.html import palette
-from advss_zoo.report.html.collect import Found
+from advss_zoo.report.html.collect import Findings
 from advss_zoo.report.html.figure import Figure, Section
-from advss_zoo.report.html.material import Material
+from advss_zoo.report.html.report_data import ReportData
 from advss_zoo.report.html.scene import to_png
 from advss_zoo.report.html.sections import (
     attacks,
@@ -30,7 +30,7 @@ from advss_zoo.report.html.sections import (
     transfer,
     unforeseen,
 )
-from advss_zoo.zoo.cards import percent
+from advss_zoo.texts import percent
 
 TEMPLATES = Path(__file__).with_name("templates")
 ORDER = (
@@ -50,8 +50,8 @@ class Report:
         UsageError: there is no result of the baseline under corruptions.
     """
 
-    def __init__(self, found: Found, baseline: str | None = None) -> None:
-        self._material = Material(found, baseline)
+    def __init__(self, found: Findings, baseline: str | None = None) -> None:
+        self._material = ReportData(found, baseline)
         self.sections: tuple[Section, ...] = tuple(part for module in ORDER if (part := module.section(self._material)))
 
     @property
@@ -136,7 +136,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"px": _pixels, "percent": percent}
+    environment.filters |= {"px": _pixels, "percent": partial(percent, nothing="-")}
     return environment
 
 

@@ -162,14 +162,14 @@ LEGEND_ROW = 19.0
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """A line of a legend: what is drawn before the text, around (0, 0), and the text."""
 
     text: str
     sample: tuple[Mark, ...]
 
 
-def with_legend(scene: Scene, entries: Iterable[Entry], left: float = 8.0) -> Scene:
+def with_legend(scene: Scene, entries: Iterable[LegendEntry], left: float = 8.0) -> Scene:
     """The scene, taller by a legend below it that flows from line to line."""
     marks, x, y = list(scene.marks), left, scene.height + LEGEND_ROW / 2
     for entry in entries:

@@ -22,17 +22,17 @@ from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.training import cost, parents, recipe
+from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
 from advss_zoo.zoo.checkpoint import Config
 from advss_zoo.zoo.load import folders_of
 from advss_zoo.zoo.names import LONGEST_NAME
-from advss_zoo.zoo.runs import PLAN
+from advss_zoo.zoo.runs import PLAN, RUNS
 
 Mode = Literal["f1", "f2", "f3", "f4"]
 Norm = Literal["linf", "l2"]
-TrainingLoss = Literal["classification", "trades"]
+TrainingLoss = Literal["classification", "trades", "rslad"]
 
 SCRATCH = "scratch"  # what people call a start that has no weights
 
@@ -54,7 +54,13 @@ LONGEST_FOLDER = 40  # characters of a folder's name in that of a checkpoint
 # As many positions times channels go through the first stage of a network at once as for 128 images of CIFAR-10
 # through that of the paper's, at most, for about the same memory; batches of larger images are cut into shares.
 MOST_VALUES = 128 * 32**2 * 4 * 64
-OPTIONS = {"data": "--data", "image_size": "--image-size", "parent": "--from", "trains": "--mode"}
+OPTIONS = {
+    "data": "--data",
+    "image_size": "--image-size",
+    "parent": "--from",
+    "trains": "--mode",
+    "teacher": "--teacher",
+}
 """Keys of a recipe that decide what is measured and described, too."""
 
 
@@ -74,6 +80,7 @@ class FinetuneOptions(BaseModel):
     norm: Norm = "linf"
     eps: float
     objective: TrainingLoss = "classification"
+    teacher: str | None = None
     epochs: int | None = None
     budget: float | None = None
     overrides: tuple[str, ...] = ()
@@ -91,6 +98,8 @@ class FinetuneOptions(BaseModel):
             raise UsageError("--budget and --epochs both say how long to train.", "Give one of them.")
         if self.objective == "trades" and not self.adversarial:
             raise UsageError(f"TRADES needs an adversary, and --mode {self.mode} has none.", "Choose --mode f2 or f4.")
+        if self.objective == "rslad" and self.teacher is None:
+            raise UsageError("--objective rslad learns a teacher's soft labels.", "Add --teacher MODEL.")
         if self.start == SCRATCH and self.mode in ("f1", "f2"):
             raise UsageError(
                 f"--mode {self.mode} trains the head alone, on a trunk that is random from scratch.",
@@ -183,15 +192,27 @@ def image_size(starts: Sequence[Start]) -> int:
     return sizes.pop()
 
 
-def plan(options: FinetuneOptions, starts: Sequence[Start], prepared: Prepared, *, spent: float, device: str) -> Plan:
+def plan(
+    options: FinetuneOptions,
+    starts: Sequence[Start],
+    prepared: Prepared,
+    *,
+    spent: float,
+    device: str,
+    beside: Path = RUNS,
+) -> Plan:
     """What will be trained, and by which recipes.
 
     Args:
         spent: seconds of the budget that are gone.
+        beside: the folder that the run will be in.
 
     Raises:
-        UsageError: an override does not fit, or the budget is too small for one epoch.
+        UsageError: an override does not fit, or the teacher does not, or the budget is too small for one epoch.
+        CheckpointError: the teacher's weights cannot be had.
     """
+    if options.teacher not in (None, recipe.OWN_AVERAGE):
+        teacher.open_fitting(options.teacher, prepared.classes, options.image_size, beside)
     tested = min(prepared.summary.parts["test"], TEST_IMAGES)
     if options.budget is None:
         epochs = options.epochs or usual_epochs(prepared.summary.parts["train"])
@@ -291,6 +312,7 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
             "cutout": CUTOUT if images < FEW else 0.0,
         },
         "objective": _objective(options, prepared),
+        "teacher": options.teacher and {"model": options.teacher},
         "adversary": _adversary(options, steps),
         "trains": "all" if trunk_too else "head",
         "epochs": epochs,

@@ -94,6 +94,7 @@ def finetune(
     norm: Norm = "linf",
     eps: float | str | None = None,
     objective: TrainingLoss = "classification",
+    teacher: str | None = None,
     epochs: int | None = None,
     budget: float | str | None = None,
     image_size: int | None = None,
@@ -117,6 +118,7 @@ def finetune(
         norm: of the threat model.
         eps: its size in units of pixel values in [0,1], such as 4/255 or "4/255"; None: 8/255, for l2 0.5.
         objective: the loss that is minimised.
+        teacher: a model whose soft labels are learned, as for `load_model`, or "self"; "rslad" needs one.
         epochs: passes over the training images; None: the fewer images, the more.
         budget: seconds, or a text such as "10m" or "1h", to choose epochs and attack steps by.
         image_size: pixels a side; None: what `start` was made for.
@@ -134,8 +136,9 @@ def finetune(
         AdvssError: training diverges, or the disk is full.
     """
     request = _Request.of(
-        data=data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, epochs=epochs, budget=budget,
-        image_size=image_size, overrides=overrides, out=out, device=device, progress=progress, say=say,
+        data=data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, teacher=teacher,
+        epochs=epochs, budget=budget, image_size=image_size, overrides=overrides, out=out, device=device,
+        progress=progress, say=say,
     )  # fmt: skip
     kept = planning.read_plan(request.folder)
     if kept and not resume:
@@ -153,6 +156,7 @@ def plan_finetuning(
     norm: Norm = "linf",
     eps: float | str | None = None,
     objective: TrainingLoss = "classification",
+    teacher: str | None = None,
     epochs: int | None = None,
     budget: float | str | None = None,
     image_size: int | None = None,
@@ -168,8 +172,9 @@ def plan_finetuning(
         AdvssError: as `finetune` before it trains.
     """
     return _Request.of(
-        data=data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, epochs=epochs, budget=budget,
-        image_size=image_size, overrides=overrides, out=out, device=device, progress=progress, say=say,
+        data=data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, teacher=teacher,
+        epochs=epochs, budget=budget, image_size=image_size, overrides=overrides, out=out, device=device,
+        progress=progress, say=say,
     ).plan()  # fmt: skip
 
 
@@ -229,7 +234,9 @@ class _Request:
             planning.check_same(kept, self.options, prepared)
         self.say(f"Estimating the time on this machine ({self.device}) ...")
         spent = time.monotonic() - self.asked
-        plan = kept or planning.plan(self.options, self.starts, prepared, spent=spent, device=self.device)
+        plan = kept or planning.plan(
+            self.options, self.starts, prepared, spent=spent, device=self.device, beside=self.folder.parent
+        )
         images = prepared.summary.parts["train"]
         estimates = (cost.estimate(recipe, device=self.device, images=images) for recipe in plan.recipes)
         planned = PlannedRun(plan, prepared, self.folder, self.device, tuple(estimates))

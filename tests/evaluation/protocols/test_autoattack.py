@@ -14,7 +14,6 @@ from torch import nn
 from advss_zoo.attacks import autoattack_driver as driver
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import Ball
-from advss_zoo.evaluation.details import cautions
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import check
@@ -84,7 +83,7 @@ def test_an_image_is_robust_if_it_withstands_every_attack(protocol, model, data,
     result = evaluate(model, data, protocol, out=tmp_path)
     verdicts = Verdicts.read(tmp_path / "verdicts.npz")
     broken_by = verdicts.evidence["broken_by"]
-    first, *others = (attack["broken"] for attack in result.details["attacks"])
+    first, *others = (attack.broken for attack in result.details.attacks)
     assert first > 30
     assert any(others), "or the first says it all"
     alone = {}
@@ -106,13 +105,13 @@ def test_only_standing_images_are_attacked(protocol, runs, model, data, tmp_path
             expected += [(name, standing)] * (standing > 0)
             standing -= int((verdicts.evidence["broken_by"][rows] == place).sum())
     assert runs == expected
-    assert result.details["attacks"][-1]["accuracy"] == result.ra
+    assert result.details.attacks[-1].accuracy == result.ra
 
 
 def test_accuracies_fall_from_attack_to_attack(protocol, model, data):
     result = evaluate(model, data, protocol)
-    accuracies = [result.ta, *(attack["accuracy"] for attack in result.details["attacks"])]
-    assert [attack["name"] for attack in result.details["attacks"]] == list(ATTACKS)
+    accuracies = [result.ta, *(attack.accuracy for attack in result.details.attacks)]
+    assert [attack.name for attack in result.details.attacks] == list(ATTACKS)
     assert all(before >= after for before, after in itertools.pairwise(accuracies))
     assert accuracies[1] < result.ta
     assert accuracies[-1] == result.ra > 0
@@ -140,8 +139,8 @@ def test_adversarial_images_are_in_the_threat_model_and_misclassified(norm, mode
 def test_a_single_attack_is_a_protocol_of_its_own(runs, model):
     for name in driver.FEWEST_CLASSES:
         result = evaluate(model, images(model, 8), quick(name, eps=EPS))
-        assert [attack["name"] for attack in result.details["attacks"]] == [name]
-        assert "black_box_beats_white_box" not in result.details
+        assert [attack.name for attack in result.details.attacks] == [name]
+        assert "black_box_beats_white_box" not in result.details.to_dict()
     assert [name for name, _ in runs] == list(driver.FEWEST_CLASSES)
 
 
@@ -152,10 +151,10 @@ def test_a_single_attack_is_a_protocol_of_its_own(runs, model):
 def test_models_of_few_classes(classes, tmp_path):
     model = network(classes)
     result = evaluate(model, images(model, 24), quick("autoattack", eps=2 / 255), out=tmp_path)
-    ran = [attack["name"] for attack in result.protocol["attacks"]]
-    assert ran == [attack["name"] for attack in result.details["attacks"]] == list(driver.suite(classes))
-    assert result.protocol["label"] == f"autoattack ({'reduced, ' * (classes < 4)}linf, eps 2/255)"
-    assert {attack.get("n_target_classes", classes - 1) for attack in result.protocol["attacks"]} == {classes - 1}
+    ran = [attack.name for attack in result.protocol.attacks]
+    assert ran == [attack.name for attack in result.details.attacks] == list(driver.suite(classes))
+    assert result.protocol.label == f"autoattack ({'reduced, ' * (classes < 4)}linf, eps 2/255)"
+    assert {getattr(attack, "n_target_classes", classes - 1) for attack in result.protocol.attacks} == {classes - 1}
     assert 0 < result.ra < result.ta, "some stand to the last target"
     assert check(tmp_path / "result.json") == result
 
@@ -166,9 +165,9 @@ def test_models_of_few_classes_in_full(classes):
     """To the last step, target and query."""
     model = network(classes)
     result = evaluate(model, images(model, 24), parse("autoattack", eps=2 / 255))
-    assert [attack["name"] for attack in result.details["attacks"]] == list(driver.suite(classes))
+    assert [attack.name for attack in result.details.attacks] == list(driver.suite(classes))
     assert 0 < result.ra < result.ta
-    assert result.details["unconfirmed"] == 0
+    assert result.details.unconfirmed == 0
 
 
 def test_the_reduced_version_says_so():
@@ -209,18 +208,18 @@ def test_a_claim_that_is_not_borne_out_does_not_count(lie, protocol, runs, model
     honest = evaluate(model, data, protocol)
     runs.change = lambda name, x, found: lie(x, found) if name == "apgd-ce" else found
     result = evaluate(model, data, protocol)
-    first, *others = result.details["attacks"]
-    assert (first["name"], first["broken"], first["accuracy"]) == ("apgd-ce", 0, result.ta)
-    assert result.details["unconfirmed"] >= honest.details["attacks"][0]["broken"] > 30
-    assert others[0]["broken"] > 30, "the next attack is given what the liar left"
-    assert honest.details["unconfirmed"] == 0
+    first, *others = result.details.attacks
+    assert (first.name, first.broken, first.accuracy) == ("apgd-ce", 0, result.ta)
+    assert result.details.unconfirmed >= honest.details.attacks[0].broken > 30
+    assert others[0].broken > 30, "the next attack is given what the liar left"
+    assert honest.details.unconfirmed == 0
 
 
 def test_an_attack_that_breaks_what_no_gradient_attack_could_is_flagged(runs, model, data):
     runs.change = lambda name, x, found: found if name == "square" else x
     result = evaluate(model, data, quick("autoattack", eps=0.2))
-    assert [attack["broken"] for attack in result.details["attacks"]][:3] == [0, 0, 0]
-    assert result.details["black_box_beats_white_box"] is True
+    assert [attack.broken for attack in result.details.attacks][:3] == [0, 0, 0]
+    assert result.details.black_box_beats_white_box is True
 
 
 class Rounding(nn.Module):
@@ -236,9 +235,9 @@ class Rounding(nn.Module):
 
 def test_zero_gradients_are_counted(model, data):
     result = evaluate(Rounding(model), data, quick("autoattack", eps=0.2))
-    assert result.details["zero_gradients"] == 1
-    assert result.details["black_box_beats_white_box"] is True
-    assert evaluate(model, data, quick("autoattack", eps=0.2)).details["zero_gradients"] == 0
+    assert result.details.zero_gradients == 1
+    assert result.details.black_box_beats_white_box is True
+    assert evaluate(model, data, quick("autoattack", eps=0.2)).details.zero_gradients == 0
 
 
 class Dynamic(nn.Module):
@@ -260,9 +259,9 @@ class Dynamic(nn.Module):
 )
 def test_a_defence_that_optimises_at_test_time_is_said(take, model, data):
     result = evaluate(Dynamic(model, take), data, quick("autoattack"))
-    assert result.details["dynamic"] is True
-    assert "takes gradients while it classifies" in cautions(result.details, result.n)[-2]
-    assert "dynamic" not in evaluate(model, data, quick("autoattack")).details
+    assert result.details.dynamic is True
+    assert "takes gradients while it classifies" in result.warnings[-2]
+    assert not evaluate(model, data, quick("autoattack")).details.dynamic
 
 
 # What the verdicts do not depend on.
@@ -271,7 +270,7 @@ def test_a_defence_that_optimises_at_test_time_is_said(take, model, data):
 def test_batch_sizes_and_repetitions(protocol, model, data, tmp_path):
     sizes = (1, 64, 1000)
     results = [evaluate(model, data, protocol, out=tmp_path / str(size), batch_size=size) for size in sizes]
-    assert len({result.verdicts["sha256"] for result in results}) == 1
+    assert len({result.verdicts_file.sha256 for result in results}) == 1
 
 
 def test_the_network_sees_small_batches_in_multiples_of_eight(protocol, model):
@@ -298,13 +297,13 @@ def test_another_seed_gives_other_images_and_other_passes_other_numbers(model, d
 def test_a_search_in_half_precision_says_so_and_of_which_attacks(model, data, tmp_path):
     half = replace(quick("autoattack", eps=EPS), search="bf16")
     result = evaluate(model, data, half, out=tmp_path)
-    assert result.protocol["label"] == "autoattack (linf, eps 6/255, bf16 search)"
-    searches = {attack["name"]: attack["search"] for attack in result.protocol["attacks"]}
+    assert result.protocol.label == "autoattack (linf, eps 6/255, bf16 search)"
+    searches = {attack.name: attack.search for attack in result.protocol.attacks}
     assert searches == {"apgd-ce": "bf16", "apgd-t": "bf16", "fab-t": "fp32", "square": "fp32"}
     single = evaluate(model, data, quick("autoattack", eps=EPS))
-    assert {attack["search"] for attack in single.protocol["attacks"]} == {single.protocol["search"]} == {"fp32"}
+    assert {attack.search for attack in single.protocol.attacks} == {single.protocol.search} == {"fp32"}
     assert abs(result.ra - single.ra) <= 2 / 72
-    assert result.details["unconfirmed"] == 0
+    assert result.details.unconfirmed == 0
     assert check(tmp_path / "result.json") == result
 
 

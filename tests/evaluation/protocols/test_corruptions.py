@@ -16,6 +16,7 @@ from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.protocols.corruptions import find_baseline, mean_corruption_error, mean_error_ratio
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.evaluation.schema import Constants
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.model import Model
 
@@ -40,13 +41,14 @@ def accuracy(model, images):
 
 def test_every_number_is_the_accuracy_on_a_generated_set(patches, few, result):
     expected = {
-        name: [accuracy(patches, generated(few, name, severity)) for severity in range(1, 6)] for name in CORRUPTIONS
+        name: tuple(accuracy(patches, generated(few, name, severity)) for severity in range(1, 6))
+        for name in CORRUPTIONS
     }
-    assert result.details["corruptions"] == expected
+    assert result.details.corruptions == expected
     benchmark = [value for name in BENCHMARK for value in expected[name]]
     assert len(benchmark) == 75
-    assert result.details["corruption_accuracy"] == pytest.approx(np.mean(benchmark))
-    low, high = result.details["corruption_accuracy_ci95"]
+    assert result.details.corruption_accuracy == pytest.approx(np.mean(benchmark))
+    low, high = result.details.corruption_accuracy_ci95
     assert 0 <= low < np.mean(benchmark) < high <= 1
     assert result.ta == accuracy(patches, few)
     assert (result.ra, result.ra_ci95) == (None, None)
@@ -115,9 +117,9 @@ def test_output_that_is_not_finite_is_found(patches, few):
 
 def test_the_seed_is_that_of_the_corruptions(patches, few, result):
     other = evaluate(patches, few, parse("corruptions", seed=1))
-    assert other.protocol["seed"] == other.seed == 1
+    assert other.protocol.seed == other.seed == 1
     assert other.fingerprint != result.fingerprint
-    assert other.details["corruptions"]["contrast"] == result.details["corruptions"]["contrast"]
+    assert other.details.corruptions["contrast"] == result.details.corruptions["contrast"]
     assert other.details != result.details
 
 
@@ -147,7 +149,7 @@ def test_the_archive_is_read_by_the_images_index(chosen, patches, few):
     images = few.take(list(chosen))
     found = evaluate(patches, images, "corruptions-archive")
     assert found.details == evaluate(patches, images, parse("corruptions", seed=5)).details
-    assert found.protocol["archive"] == "CIFAR-10-C"
+    assert found.protocol.archive == "CIFAR-10-C"
 
 
 @pytest.mark.usefixtures("published")
@@ -173,7 +175,7 @@ def test_mean_corruption_error(result, few):
 
     def scaled(share, fog=None):
         errors = {name: [1 - share / 2] * 5 for name in CORRUPTIONS} | ({"fog": [fog] * 5} if fog is not None else {})
-        return replace(result, details={**result.details, "corruptions": errors})
+        return result.model_copy(update={"details": result.details.model_copy(update={"corruptions": errors})})
 
     baseline = scaled(1)
     assert mean_corruption_error(baseline, baseline) == pytest.approx(1)
@@ -181,10 +183,12 @@ def test_mean_corruption_error(result, few):
     assert mean_corruption_error(scaled(0.5, fog=0), baseline) == pytest.approx((14 * 0.5 + 2) / 15)
     with pytest.raises(UsageError, match="no error under some corruption"):
         mean_corruption_error(baseline, scaled(1, fog=1))
+    others = result.model_copy(update={"data": result.data.model_copy(update={"indices": "first 7"})})
     with pytest.raises(UsageError, match="on the same images"):
-        mean_corruption_error(replace(result, data={**result.data, "indices": "first 7"}), baseline)
+        mean_corruption_error(others, baseline)
+    clean = result.model_copy(update={"protocol": Constants(name="clean", label="clean")})
     with pytest.raises(UsageError, match="on the same images"):
-        mean_corruption_error(replace(result, details=None), replace(result, details=None))
+        mean_corruption_error(clean, clean)
 
 
 def test_the_error_under_a_corruption_is_summed_over_severities_first():
@@ -240,4 +244,4 @@ def test_baselines_of_several_models_in_one_folder_are_not_chosen_from(patches, 
         evaluate(Model(model, name), few, "corruptions", out=tmp_path / name)
     with pytest.raises(UsageError, match=r"results of corruptions of one and other in .*Give the folder of one"):
         find_baseline(tmp_path, parse("corruptions"), few)
-    assert find_baseline(tmp_path / "other", parse("corruptions"), few).model["name"] == "other"
+    assert find_baseline(tmp_path / "other", parse("corruptions"), few).model.name == "other"

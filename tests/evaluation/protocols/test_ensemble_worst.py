@@ -88,10 +88,10 @@ def test_each_part_alone(evaluated, right, broken):
     result, _, verdicts = evaluated
     for name in PARTS:
         assert verdicts.evidence[f"part_{name}"].astype(bool).tolist() == broken[name].tolist()
-    assert result.details["parts"] == [
+    assert result.details.to_dict()["parts"] == [
         {"name": name, "accuracy": (right & ~broken[name]).double().mean().item()} for name in PARTS
     ]
-    assert len({part["accuracy"] for part in result.details["parts"]}) > 5, "or the losses are not told apart"
+    assert len({part.accuracy for part in result.details.parts}) > 5, "or the losses are not told apart"
 
 
 def test_ra_is_the_union_and_every_image_falls_once(evaluated, right, broken):
@@ -101,7 +101,7 @@ def test_ra_is_the_union_and_every_image_falls_once(evaluated, right, broken):
         first = standing & broken[name]
         standing &= ~broken[name]
         expected.append({"name": name, "broken": int(first.sum()), "accuracy": standing.double().mean().item()})
-    assert result.details["attacks"] == expected
+    assert result.details.to_dict()["attacks"] == expected
     assert result.ra == standing.double().mean().item() > 0
     assert sum(attack["broken"] > 0 for attack in expected) > 1, "no part alone says it all"
     assert check(folder / "result.json") == result
@@ -133,7 +133,7 @@ def test_misclassified_images_are_not_attacked():
     seen = counted(model)
     result = evaluate(model, (x, wrong), "ensemble-worst")
     assert (result.ta, result.ra) == (0, 0)
-    assert {part["accuracy"] for part in result.details["parts"]} == {0}
+    assert {part.accuracy for part in result.details.parts} == {0}
     assert max(seen) < 64 * 20, "fewer than one attack would need"
 
 
@@ -160,6 +160,6 @@ def test_a_kill_costs_at_most_one_part(part, evaluated, tmp_path):
 def test_the_union_contains_what_transfers(evaluated, model):
     transferred = evaluate(model, data(model), quick("transfer"))
     assert evaluated[0].ra <= transferred.ra
-    alone = {part["name"]: part["accuracy"] for part in evaluated[0].details["parts"]}
-    for name, rates in zip(NAMES, transferred.details["transfer"]["asr_of_right"], strict=True):
+    alone = {part.name: part.accuracy for part in evaluated[0].details.parts}
+    for name, rates in zip(NAMES, transferred.details.transfer.asr_of_right, strict=True):
         assert alone[f"transfer from {name}"] == pytest.approx(transferred.ta * (1 - rates[-1]))

@@ -24,7 +24,6 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.details import cautions
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
@@ -68,28 +67,28 @@ def test_its_attack_is_pgd20():
 
 
 def test_the_table_is_the_papers_table_4(evaluated, mistakes):
-    shown = evaluated[0].details["transfer"]
-    assert shown["sources"] == list(NAMES)
-    assert shown["targets"] == [*NAMES, "ensemble"]
-    for source, rates, of_right in zip(NAMES, shown["asr"], shown["asr_of_right"], strict=True):
-        for target, rate, rate_of_right in zip(shown["targets"], rates, of_right, strict=True):
+    shown = evaluated[0].details.transfer
+    assert shown.sources == tuple(NAMES)
+    assert shown.targets == (*NAMES, "ensemble")
+    for source, rates, of_right in zip(NAMES, shown.asr, shown.asr_of_right, strict=True):
+        for target, rate, rate_of_right in zip(shown.targets, rates, of_right, strict=True):
             assert rate == len(mistakes[source][target]) / N
             right = set(range(N)) - mistakes[None][target]
             assert rate_of_right == len(mistakes[source][target] & right) / len(right)
-    assert len({rate for rates in shown["asr"] for rate in rates}) > 6, "or nothing is told apart"
+    assert len({rate for rates in shown.asr for rate in rates}) > 6, "or nothing is told apart"
 
 
 def test_the_venn_counts_are_those_of_figure_5(evaluated, mistakes):
     for source in NAMES:
-        (pair,) = evaluated[0].details["venn"][source]
-        one, other = pair["targets"]
+        (pair,) = evaluated[0].details.venn[source]
+        one, other = pair.targets
         assert {source, one, other} == set(NAMES)
         one, other = mistakes[source][one], mistakes[source][other]
         areas = [one & other, one - other, other - one]
         assert all(areas)
-        assert [pair["both"], *pair["only"]] == [len(area) for area in areas]
-        assert pair["of_union"] == [len(area) / len(one | other) for area in areas]
-        assert pair["of_all"] == [len(area) / N for area in areas]
+        assert [pair.both, *pair.only] == [len(area) for area in areas]
+        assert list(pair.of_union) == [len(area) / len(one | other) for area in areas]
+        assert list(pair.of_all) == [len(area) / N for area in areas]
 
 
 def test_ra_is_the_worst_case_over_the_sources(evaluated, mistakes):
@@ -103,11 +102,11 @@ def test_ra_is_the_worst_case_over_the_sources(evaluated, mistakes):
 
 
 def test_the_diagonal_is_pgd20_of_each_model_alone(evaluated, model):
-    shown = evaluated[0].details["transfer"]
+    shown = evaluated[0].details.transfer
     for place, member in enumerate(model.members):
         alone = evaluate(member, data(model), quick("pgd20"))
-        assert shown["asr_of_right"][place][place] == pytest.approx(1 - alone.ra / alone.ta)
-        assert shown["asr"][place][place] <= 1 - alone.ra
+        assert shown.asr_of_right[place][place] == pytest.approx(1 - alone.ra / alone.ta)
+        assert shown.asr[place][place] <= 1 - alone.ra
 
 
 def test_the_images_kept_fool_the_ensemble_or_are_clean(evaluated, model, mistakes):
@@ -126,14 +125,14 @@ def test_from_two_to_seven_members(count, tmp_path):
     model = ensemble(count)
     x, y = data(model, 24)
     result = evaluate(model, (x, y), quick("transfer"), out=tmp_path)
-    asr = np.array(result.details["transfer"]["asr"])
+    asr = np.array(result.details.transfer.asr)
     assert asr.shape == (count, count + 1)
     for place, member in enumerate(model.members):
         found = plain_pgd(lambda z, member=member: cross_entropy(member(z), y), x)
         wrong = [model(found).argmax(1) != y for model in model.members]
         assert asr[place, :-1].tolist() == [mask.double().mean().item() for mask in wrong]
         assert asr[place, -1] == (probabilities(model.members, found).argmax(1) != y).double().mean()
-    assert len(result.details["venn"][model.names[0]]) == (count - 1) * (count - 2) // 2
+    assert len(result.details.venn[model.names[0]]) == (count - 1) * (count - 2) // 2
     assert check(tmp_path / "result.json") == result
 
 
@@ -153,9 +152,9 @@ def test_mistakes_count_among_all_and_not_among_what_is_right_clean():
     """Grey images of class 0. What darkens them for the first makes the second, which was wrong, right."""
     grey = torch.full((8, 3, 8, 8), 0.5), torch.zeros(8, dtype=torch.int64)
     result = evaluate(Ensemble([Bright(1, -0.001), Bright(-1, 0.002)]), grey, parse("transfer", eps=4 / 255))
-    table = result.details["transfer"]
-    assert [rates[:2] for rates in table["asr"]] == [[1, 0], [0, 1]]
-    assert [rates[:2] for rates in table["asr_of_right"]] == [[1, None], [0, None]]
+    table = result.details.transfer
+    assert [rates[:2] for rates in table.asr] == [(1, 0), (0, 1)]
+    assert [rates[:2] for rates in table.asr_of_right] == [(1, None), (0, None)]
 
 
 @pytest.mark.parametrize("size", [1, 64, 1000])
@@ -193,13 +192,13 @@ class Rounded(nn.Module):
         return self.member((x * 255).round() / 255)
 
 
-def test_a_member_without_slope_is_a_caution():
+def test_a_member_without_slope_is_a_warning():
     """The ensemble has a gradient, so nothing else would tell that one of the attacks went nowhere."""
     one, other = members(2)
     model = Ensemble([one, Rounded(other)])
     result = evaluate(model, data(model, 16), quick("transfer"))
-    assert result.details["zero_gradients"] == 1
-    assert cautions(result.details, 16)[0].startswith("16 of 16 images have a gradient of exactly 0")
+    assert result.details.zero_gradients == 1
+    assert result.warnings[0].startswith("16 of 16 images have a gradient of exactly 0")
 
 
 @pytest.mark.parametrize("name", ["transfer", "ensemble-worst"])
@@ -223,6 +222,6 @@ def test_eight_members_are_too_many():
 
 def test_other_norms(model):
     result = evaluate(model, data(model, 24), parse("transfer", norm="l2", eps=0.3))
-    assert result.protocol["label"] == "transfer (l2, eps 0.3)"
+    assert result.protocol.label == "transfer (l2, eps 0.3)"
     with pytest.raises(UsageError, match="l1"):
         parse("transfer", norm="l1")

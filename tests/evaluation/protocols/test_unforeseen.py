@@ -43,7 +43,7 @@ def test_every_attack_runs_through_an_evaluation(attack, tmp_path):
 class Throughout(UnforeseenAttack):
     """Attacks mistakes, too."""
 
-    attacks_mistakes = True
+    attacks_misclassified = True
 
 
 @pytest.mark.parametrize("attack", ["linf", "elastic"])

@@ -15,6 +15,9 @@ from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS
 from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.files import write_json
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.zoo.checkpoint import Config, Provenance
 
 N = 40
 CLASSES = 10
@@ -71,7 +74,24 @@ def result(
     folder = folder / f"{len(list(folder.glob('*'))) if folder.exists() else 0:03d}"
     found.write(folder / "verdicts.npz")
     made, path = Result.from_verdicts(found, **(known | facts)), folder / "result.json"
-    path.write_text(json.dumps(made.to_json()))  # escapes what UTF-8 has no code for, unlike `Result.write`
+    path.write_text(json.dumps(made.to_dict()))  # escapes what UTF-8 has no code for, unlike `Result.write`
+    return path
+
+
+def config(folder: Path, sha256: str | None, classes: tuple[str, ...], epochs: float = 32.0) -> Path:
+    """Leave the config.json of a classifier with weights of this sha256; returns its path."""
+    made_by = {"recipe": "p1f4.mini", "recipe_sha256": "", "profile": "fast", "data": "cifar10", "split": "train"}
+    made = Config(
+        name="mine",
+        tag="mini",
+        scenario="p1f4",
+        architecture=Architecture(depth=18, width=2, num_classes=len(classes)),
+        classes=classes,
+        sha256=sha256,
+        provenance=Provenance(**made_by, picked="last", epochs=epochs),
+    )
+    path = folder / "config.json"
+    write_json(path, made.model_dump(mode="json"))
     return path
 
 

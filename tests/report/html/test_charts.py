@@ -21,7 +21,7 @@ from advss_zoo.report.html.scene import (
     SHAPES,
     WIDTH,
     Circle,
-    Entry,
+    LegendEntry,
     Line,
     Scene,
     Style,
@@ -225,7 +225,9 @@ def test_six_models_differ_in_colour_and_shape_and_twelve_in_one_of_them() -> No
 
 
 def test_legends_flow_over_lines_and_cut_what_is_too_long() -> None:
-    scene = with_legend(Scene(10, ()), [Entry("name " * 5, ()), Entry("name " * 5, ()), Entry("x" * 200, ())])
+    scene = with_legend(
+        Scene(10, ()), [LegendEntry("name " * 5, ()), LegendEntry("name " * 5, ()), LegendEntry("x" * 200, ())]
+    )
     rows = {text.y for text in texts(scene)}
     assert len(rows) == 3
     assert texts(scene)[-1].text.endswith("…")

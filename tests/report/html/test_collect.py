@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -11,8 +10,9 @@ import pytest
 from report.html import fabricated
 
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.evaluation.results import Result
 from advss_zoo.report.html.collect import collect, folder_of
-from advss_zoo.report.html.material import Material
+from advss_zoo.report.html.report_data import ReportData, comparable
 from advss_zoo.zoo import index
 
 
@@ -91,11 +91,10 @@ def test_epochs_come_from_a_checkpoint_beside_or_in_the_zoo(tmp_path: Path, monk
     path = fabricated.result(tmp_path)
     (evaluation,) = collect([tmp_path]).evaluations
     assert collect([tmp_path]).epochs(evaluation) is None
-    config = {"sha256": evaluation.model.sha256, "provenance": {"epochs": 32.0}, "classes": ["a", "b"]}
-    path.with_name("config.json").write_text(json.dumps(config))
+    config = fabricated.config(path.parent, evaluation.model.sha256, ("a", "b"))
     assert collect([tmp_path]).epochs(evaluation) == 32.0
     assert collect([tmp_path]).classes(evaluation) == ("a", "b")
-    path.with_name("config.json").write_text("{}")
+    config.write_text("{}")
     assert collect([tmp_path]).epochs(evaluation) is None
     monkeypatch.undo()
     entry = index.find("p1f4.mini")
@@ -109,16 +108,24 @@ def test_namesakes_are_told_apart_by_their_weights(tmp_path: Path) -> None:
         tmp_path, model={"name": "p1f4.mini", "sha256": None, "weights_sha256": "abcdef0123"}, fingerprint=""
     )
     fabricated.clean(tmp_path, name="other")
-    material = Material(collect([tmp_path]))
-    assert [material.name(e) for e in material.evaluations] == [
+    report_data = ReportData(collect([tmp_path]))
+    assert [report_data.name(e) for e in report_data.evaluations] == [
         *["other", "p1f4.mini (" + fabricated.sha256_of("weights of p1f4.mini")[:7] + ")", "p1f4.mini (abcdef0)"]
     ]
-    assert len({material.look(e).colour for e in material.evaluations}) == 3
+    assert len({report_data.look(e).colour for e in report_data.evaluations}) == 3
 
 
 def test_results_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for steps in (10, 2, 1, 20):
         fabricated.result(tmp_path, fabricated.pgd(steps))
     fabricated.result(tmp_path, {**fabricated.pgd(), "label": "9" * 10_000})
-    labels = [e.protocol.label for e in Material(collect([tmp_path])).evaluations]
+    labels = [e.protocol.label for e in ReportData(collect([tmp_path])).evaluations]
     assert labels[1:] == ["pgd1", "pgd2", "pgd10", "pgd20"]
+
+
+def test_results_are_not_compared_with_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands of results that would take minutes."""
+    monkeypatch.setattr(Result, "__eq__", lambda self, other: pytest.fail("compared"))
+    data = ReportData(collect([fabricated.everything(tmp_path)]))
+    assert len(data.origins(data.evaluations)) == len(data.evaluations)
+    assert sum(map(len, comparable(data.evaluations))) <= len(data.evaluations)

@@ -6,9 +6,9 @@ import csv
 import io
 from urllib.parse import unquote
 
-from advss_zoo.report.html.figure import NOTHING, Column, Table
+from advss_zoo.report.html.figure import NOTHING, Column, DataTable
 
-TABLE = Table(
+TABLE = DataTable(
     "some",
     (Column("model"), Column("RA", "percent"), Column("n", "number")),
     (("a,b", 0.43391, 10_000), ('=1+"1"', None, 0.5), ("-x", 0.0, None)),

@@ -14,7 +14,7 @@ from advss_zoo.errors import UsageError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.rotation import Rotation
-from advss_zoo.training import cost, parents, recipe, timing
+from advss_zoo.training import cost, parents, timing
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.training.timing import Seconds
@@ -101,7 +101,7 @@ def test_a_name_does_not_grow_with_every_round() -> None:
     assert made.name == "my-pets-rotation-p3f4-f4"
 
 
-@pytest.mark.parametrize("override", ["data=x", "image_size=64", "parent=p1f4.mini", "trains=head"])
+@pytest.mark.parametrize("override", ["data=x", "image_size=64", "parent=p1f4.mini", "trains=head", "teacher=self"])
 def test_what_the_result_is_judged_by_is_an_option(override: str) -> None:
     with pytest.raises(UsageError, match="has an option of its own here"):
         planned(made_of([9, 9]), overrides=(override,))
@@ -140,6 +140,18 @@ def test_classes_of_different_sizes_are_weighted() -> None:
 
 def test_trades_is_a_choice() -> None:
     assert planned(made_of([9, 9]), objective="trades").recipes[0].objective.name == "trades"
+
+
+def test_a_teacher_is_a_choice_whose_numbers_can_be_changed() -> None:
+    (made,) = planned(made_of([9, 9]), teacher="self", overrides=("teacher.share=0.8",)).recipes
+    assert made.teacher is not None
+    assert (made.teacher.model, made.teacher.share, made.objective.name) == ("self", 0.8, "classification")
+    assert planned(made_of([9, 9])).recipes[0].teacher is None
+
+
+def test_a_teacher_of_other_classes_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(UsageError, match=r"p1f4\.mini has the classes airplane, .*; .* are class 0, class 1"):
+        planned(made_of([9, 9]), teacher="p1f4.mini", objective="rslad")
 
 
 def test_overrides_have_the_last_word() -> None:
@@ -224,12 +236,17 @@ class TestStarts:
         """The members' runs lie below that of the ensemble, and from there the name means the zoo's."""
         monkeypatch.chdir(tmp_path)
         config = checkpoint.Config(
-            name="p1f4", tag="mini", scenario="p1f4", architecture=ARCHITECTURE, classes=tuple("abcdefghij")
+            **{"name": "p1f4", "tag": "mini", "scenario": "p1f4", "classes": tuple("abcdefghij")},
+            architecture=ARCHITECTURE,
+            provenance=checkpoint.Provenance(
+                **{"recipe": "p1f4.mini", "recipe_sha256": "", "profile": "fast", "data": "cifar10", "split": "train"},
+                **{"picked": "best-ta", "deployed": "best-ta", "epochs": 1},
+            ),
         )
         run = Path("runs/p1f4.mini")
         checkpoint.save(run / "best-ta", ResNetV2(ARCHITECTURE).state_dict(), config)
         checkpoint.save(run / "last", ResNetV2(ARCHITECTURE).state_dict(), config)
-        (run / "recipe.yaml").write_text(recipe.load("p1f4.mini", ["ship=best-ta"]).to_yaml())
+        (run / "recipe.yaml").touch()
         found = planning.starts("runs/p1f4.mini+rotation-p3", Path("runs"))
         below = Path("runs/pets-ensemble-f4.mini")
         assert parents.find(str(found[0].reference), below) == run / "best-ta"
@@ -240,7 +257,7 @@ class TestStarts:
             planning.starts("p1f4+p1f4.mini", tmp_path)
 
     def test_members_of_different_sizes(self) -> None:
-        with pytest.raises(UsageError, match="Say one: --image-size N"):
+        with pytest.raises(UsageError, match="Choose one: --image-size N"):
             planning.image_size([start(), start(name="other", side=64)])
 
 
@@ -251,7 +268,7 @@ class TestKeptPlan:
         plan.write(tmp_path)
         assert planning.read_plan(tmp_path) == plan
 
-    def test_other_wishes_and_other_images_are_refused(self) -> None:
+    def test_other_options_and_other_images_are_refused(self) -> None:
         prepared = made_of([9, 9])
         plan = planned(prepared)
         planning.check_same(plan, options(), prepared)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from advss_zoo.report.html import palette
-from advss_zoo.report.html.scene import DASHES, SHAPES, Entry, Line, Mark, Style, marker
+from advss_zoo.report.html.scene import DASHES, SHAPES, LegendEntry, Line, Mark, Style, marker
 
 RADIUS = 4.2
 
@@ -42,10 +42,10 @@ class Look:
         fill = "paper" if hollow else self.colour
         return marker(self.shape, x, y, radius, Style(stroke=self.colour, fill=fill, width=1.4), tip)
 
-    def entry(self, text: str, *, line: bool = True) -> Entry:
+    def entry(self, text: str, *, line: bool = True) -> LegendEntry:
         """The line of a legend."""
         stroke: tuple[Mark, ...] = (Line(((-11, 0), (11, 0)), self.line),) if line else ()
-        return Entry(text, (*stroke, self.marker(0, 0)))
+        return LegendEntry(text, (*stroke, self.marker(0, 0)))
 
 
 def whisker(x: tuple[float, float], y: tuple[float, float], colour: str) -> Line:

@@ -10,24 +10,22 @@ import numpy as np
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.confusion import Confusion
-from advss_zoo.evaluation.results import VERDICTS_FILE
-from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.report.html.charts import heatmap
 from advss_zoo.report.html.evidence import Evaluation
-from advss_zoo.report.html.figure import Column, Figure, Section, Table
-from advss_zoo.report.html.material import Material, data_set, images
+from advss_zoo.report.html.figure import Column, DataTable, Figure, Section
+from advss_zoo.report.html.report_data import ReportData, data_set, images
 
 MOST_MODELS = 4
 MOST_CLASSES = 20  # of more a cell is too small to see
 FIRST = ("pgd20", "autoattack")  # of a model's results these are shown rather than others
 
 
-def section(material: Material) -> Section | None:
-    shown = list(islice(_shown(material), MOST_MODELS))
+def section(report_data: ReportData) -> Section | None:
+    shown = list(islice(_shown(report_data), MOST_MODELS))
     figures = [
         figure
-        for place, (label, evaluation) in enumerate(zip(material.labels(shown), shown, strict=True), 1)
-        for figure in _figures(material, evaluation, label, place)
+        for place, (label, evaluation) in enumerate(zip(report_data.labels(shown), shown, strict=True), 1)
+        for figure in _figures(report_data, evaluation, label, place)
     ]
     if not figures:
         return None
@@ -39,22 +37,23 @@ def section(material: Material) -> Section | None:
     )
 
 
-def _shown(material: Material) -> Iterator[Evaluation]:
+def _shown(report_data: ReportData) -> Iterator[Evaluation]:
     """Of each model on each data set one result, whose classes are known and few."""
     chosen: dict[tuple[str, str], Evaluation] = {}
-    for evaluation in sorted(material.evaluations, key=lambda e: (e.protocol.label not in FIRST, -e.n)):
-        known = 2 <= len(material.found.classes(evaluation)) <= MOST_CLASSES
+    for evaluation in sorted(report_data.evaluations, key=lambda e: (e.protocol.label not in FIRST, -e.n)):
+        known = 2 <= len(report_data.found.classes(evaluation)) <= MOST_CLASSES
         if known and evaluation.checked and evaluation.ra is not None:
             chosen.setdefault((evaluation.model.weights_sha256, data_set(evaluation)), evaluation)
-    return (evaluation for evaluation in material.evaluations if evaluation in chosen.values())
+    shown = set(map(id, chosen.values()))
+    return (evaluation for evaluation in report_data.evaluations if id(evaluation) in shown)
 
 
-def _figures(material: Material, evaluation: Evaluation, label: str, place: int) -> Iterator[Figure]:
-    classes = material.found.classes(evaluation)
+def _figures(report_data: ReportData, evaluation: Evaluation, label: str, place: int) -> Iterator[Figure]:
+    classes = report_data.found.classes(evaluation)
     try:
-        verdicts = Verdicts.read(evaluation.folder / VERDICTS_FILE)
+        verdicts = evaluation.verdicts
     except AdvssError as error:
-        material.leave_out(error)
+        report_data.leave_out(error)
         return
     found: dict[Literal["clean", "attacked"], np.ndarray | None] = {
         "clean": verdicts.clean_prediction,
@@ -76,13 +75,13 @@ def _figures(material: Material, evaluation: Evaluation, label: str, place: int)
             title,
             f"Confusion matrix of {len(classes)} classes on {images([evaluation])}, {what_images}.",
             heatmap.draw(classes, classes, rows, "a", row_heading="is", column_heading="taken for (%)"),
-            Table(
+            DataTable(
                 f"{title}, number of images: what it is in rows, what it was taken for in columns",
                 (Column("is"), *(Column(label, "number") for label in classes)),
                 tuple((label, *map(int, row)) for label, row in zip(classes, confusion.counts, strict=True)),
             ),
             note=f"n = {evaluation.n:,}.",
-            origins=material.origins([evaluation]),
+            origins=report_data.origins([evaluation]),
         )
 
 

@@ -21,11 +21,10 @@ from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import in_order, load_data
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
-from advss_zoo.evaluation.results import VERDICTS_FILE
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.report.html.evidence import Evaluation
-from advss_zoo.report.html.figure import Column, Figure, Section, Table
-from advss_zoo.report.html.material import Material
+from advss_zoo.report.html.figure import Column, DataTable, Figure, Section
+from advss_zoo.report.html.report_data import ReportData
 from advss_zoo.report.html.scene import Mark, Picture, Scene, Text, fitted
 
 MOST_RESULTS = 8
@@ -63,7 +62,7 @@ class Room:
     factor: int | None
 
     @property
-    def table(self) -> Table:
+    def table(self) -> DataTable:
         columns = (
             Column("position", "number"),
             Column("label"),
@@ -71,11 +70,11 @@ class Room:
             Column("prediction, attacked"),
         )
         rows = tuple((str(e.position), e.label, e.before, e.after) for e in self.exhibits)
-        return Table(f"Images shown: {self.title}", columns, rows)
+        return DataTable(f"Images shown: {self.title}", columns, rows)
 
 
-def section(material: Material) -> Section | None:
-    rooms = tuple(islice(_rooms(material), MOST_RESULTS))
+def section(report_data: ReportData) -> Section | None:
+    rooms = tuple(islice(_rooms(report_data), MOST_RESULTS))
     if not rooms:
         return None
     return Section(
@@ -113,28 +112,28 @@ def _drawing(name: str, room: Room) -> Figure:
     return Figure(name, room.title, text, scene, room.table)
 
 
-def _rooms(material: Material) -> Iterator[Room]:
-    for evaluation in material.evaluations:
+def _rooms(report_data: ReportData) -> Iterator[Room]:
+    for evaluation in report_data.evaluations:
         if evaluation.ra is not None and (evaluation.folder / TENSORS_FILE).is_file():
             try:
-                room = _room(material, evaluation)
+                room = _room(report_data, evaluation)
             except AdvssError as error:
-                material.leave_out(error)
+                report_data.leave_out(error)
                 continue
             if room.exhibits:
                 yield room
 
 
-def _room(material: Material, evaluation: Evaluation) -> Room:
+def _room(report_data: ReportData, evaluation: Evaluation) -> Room:
     """
     Raises:
         AdvssError: the images are damaged, or not those of the verdicts.
     """
-    verdicts = Verdicts.read(evaluation.folder / VERDICTS_FILE)
+    verdicts = evaluation.verdicts
     chosen, broken = _chosen(verdicts)
     adversarial = _adversarial(evaluation.folder / TENSORS_FILE, verdicts, chosen)
-    images = _clean(material, evaluation, verdicts)
-    classes = images.classes if images else material.found.classes(evaluation)
+    images = _clean(report_data, evaluation, verdicts)
+    classes = images.classes if images else report_data.found.classes(evaluation)
     clean, factor = None, None
     if images and images.images.shape[1:] == adversarial.shape[1:]:
         clean = images.images[chosen].astype(np.float32) / np.float32(255)
@@ -158,8 +157,8 @@ def _room(material: Material, evaluation: Evaluation) -> Room:
         )
         for place, row in enumerate(chosen)
     ]
-    title = f"{material.name(evaluation)} under {evaluation.protocol.label}, {evaluation.data.name}"
-    return Room(title, material.anchor(evaluation), tuple(exhibits), factor)
+    title = f"{report_data.name(evaluation)} under {evaluation.protocol.label}, {evaluation.data.name}"
+    return Room(title, report_data.anchor(evaluation), tuple(exhibits), factor)
 
 
 def _chosen(verdicts: Verdicts) -> tuple[list[int], int]:
@@ -193,13 +192,13 @@ def _adversarial(path: Path, verdicts: Verdicts, chosen: Sequence[int]) -> Pixel
     return np.clip(np.nan_to_num(found), 0, 1).astype(np.float32)
 
 
-def _clean(material: Material, evaluation: Evaluation, verdicts: Verdicts) -> ImageSet | None:
+def _clean(report_data: ReportData, evaluation: Evaluation, verdicts: Verdicts) -> ImageSet | None:
     """The very images that were attacked, if they were given or are on this machine, labelled as the model knows them.
 
     A name may also be the path of a folder. That is not followed: a result must not choose what is read.
     """
-    name, classes = evaluation.data.name, material.found.classes(evaluation)
-    given = (images for images in material.found.images if images.name == name)
+    name, classes = evaluation.data.name, report_data.found.classes(evaluation)
+    given = (images for images in report_data.found.images if images.name == name)
     for images in chain(given, _known(name)):
         with suppress(AdvssError):
             found = images.take(verdicts.index.astype(np.int64))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from advss_zoo.report.html.evidence import Evaluation, Interval
-from advss_zoo.report.html.figure import Cell, Column, Section, Table
-from advss_zoo.report.html.material import Material, by_data, data_set
+from advss_zoo.evaluation.schema import Interval
+from advss_zoo.report.html.evidence import Evaluation
+from advss_zoo.report.html.figure import Cell, Column, DataTable, Section
+from advss_zoo.report.html.report_data import ReportData, by_data, data_set
 from advss_zoo.report.html.sections import strength
 
 CLEAN = "TA"
@@ -23,29 +24,29 @@ class Score:
     interval: Interval | None
     source: Evaluation
     anchor: str
-    caution: bool = False  # is there something to know before believing in it?
+    warning: bool = False  # is there something to know before believing in it?
     best: bool = False
 
 
 @dataclass(frozen=True)
-class Row:
+class RankingRow:
     name: str
     n: int  # of the result with the most images
     scores: tuple[Score | None, ...]  # by column
 
 
 @dataclass(frozen=True)
-class Board:
+class RankingTable:
     """Models by falling RA; of several results in one place, that on the most images counts."""
 
     name: str
     caption: str
     columns: tuple[str, ...]
     sorted_by: int  # place among the columns
-    rows: tuple[Row, ...]
+    rows: tuple[RankingRow, ...]
 
     @property
-    def table(self) -> Table:
+    def table(self) -> DataTable:
         """What the link gives: intervals and numbers of images in columns of their own."""
         columns = [Column("model")]
         for name in self.columns:
@@ -55,11 +56,11 @@ class Board:
                 Column(f"{name} 95% high", "percent"),
             ]
             columns += [Column(f"{name} images", "number")]
-        return Table(self.caption, tuple(columns), tuple((row.name, *_cells(row.scores)) for row in self.rows))
+        return DataTable(self.caption, tuple(columns), tuple((row.name, *_cells(row.scores)) for row in self.rows))
 
 
-def section(material: Material) -> Section | None:
-    boards = tuple(_boards(material))
+def section(report_data: ReportData) -> Section | None:
+    boards = tuple(_boards(report_data))
     if not boards:
         return None
     return Section(
@@ -73,13 +74,13 @@ def section(material: Material) -> Section | None:
     )
 
 
-def _boards(material: Material) -> Iterable[Board]:
-    swept = {id(evaluation) for evaluation in strength.swept(material)}
-    for place, evaluations in enumerate(by_data(material.evaluations)):
+def _boards(report_data: ReportData) -> Iterable[RankingTable]:
+    swept = {id(evaluation) for evaluation in strength.swept(report_data)}
+    for place, evaluations in enumerate(by_data(report_data.evaluations)):
         scores: dict[str, dict[str, Score]] = {}  # by model and column
         for evaluation in sorted(evaluations, key=lambda e: -e.n):
-            row = scores.setdefault(material.name(evaluation), {})
-            anchor = material.anchor(evaluation)
+            row = scores.setdefault(report_data.name(evaluation), {})
+            anchor = report_data.anchor(evaluation)
             row.setdefault(CLEAN, Score(evaluation.ta, evaluation.ta_ci95, evaluation, anchor))
             if found := _score(evaluation, anchor, id(evaluation) in swept):
                 row.setdefault(found[0], found[1])
@@ -95,10 +96,10 @@ def _score(evaluation: Evaluation, anchor: str, swept: bool) -> tuple[str, Score
     elsewhere = evaluation.protocol.attack is not None or details.transfer is not None or swept
     if evaluation.ra is None or (elsewhere and label not in FIRST):
         return None
-    return label, Score(evaluation.ra, evaluation.ra_ci95, evaluation, anchor, caution=bool(evaluation.cautions))
+    return label, Score(evaluation.ra, evaluation.ra_ci95, evaluation, anchor, warning=bool(evaluation.warnings))
 
 
-def _board(name: str, caption: str, scores: dict[str, dict[str, Score]]) -> Board:
+def _board(name: str, caption: str, scores: dict[str, dict[str, Score]]) -> RankingTable:
     labels = {label for row in scores.values() for label in row}
     columns = [CLEAN, *sorted(labels - {CLEAN}, key=_rank)]
     sorted_by = min(1, len(columns) - 1)
@@ -106,17 +107,17 @@ def _board(name: str, caption: str, scores: dict[str, dict[str, Score]]) -> Boar
         column: _marked({model: row[column] for model, row in scores.items() if column in row}) for column in columns
     }
     rows = [
-        Row(
+        RankingRow(
             model, max(score.source.n for score in row.values()), tuple(marked[column].get(model) for column in columns)
         )
         for model, row in scores.items()
     ]
 
-    def standing(row: Row) -> tuple[bool, float]:
+    def standing(row: RankingRow) -> tuple[bool, float]:
         score = row.scores[sorted_by]
         return score is None, -(score.value if score else 0.0)
 
-    return Board(name, caption, tuple(columns), sorted_by, tuple(sorted(rows, key=standing)))
+    return RankingTable(name, caption, tuple(columns), sorted_by, tuple(sorted(rows, key=standing)))
 
 
 def _rank(label: str) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.report.html.evidence import Evaluation
 from advss_zoo.report.html.figure import NOTHING, Section
-from advss_zoo.report.html.material import Material
+from advss_zoo.report.html.report_data import ReportData
 from advss_zoo.texts import visible
 
 SIZES = ("eps", "step_size")
@@ -20,26 +20,26 @@ CHECKED = {
 
 
 @dataclass(frozen=True)
-class Origin:
+class ResultOrigin:
     """One result: what its numbers are, and facts by name."""
 
     anchor: str
     heading: str
     scores: str
-    cautions: tuple[str, ...]
+    warnings: tuple[str, ...]
     facts: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Group:
     model: str
-    origins: tuple[Origin, ...]
+    origins: tuple[ResultOrigin, ...]
 
 
-def section(material: Material) -> Section | None:
-    groups: dict[str, list[Origin]] = {}
-    for evaluation in material.evaluations:
-        groups.setdefault(material.name(evaluation), []).append(_origin(material, evaluation))
+def section(report_data: ReportData) -> Section | None:
+    groups: dict[str, list[ResultOrigin]] = {}
+    for evaluation in report_data.evaluations:
+        groups.setdefault(report_data.name(evaluation), []).append(_origin(report_data, evaluation))
     if not groups:
         return None
     return Section(
@@ -51,7 +51,7 @@ def section(material: Material) -> Section | None:
     )
 
 
-def _origin(material: Material, evaluation: Evaluation) -> Origin:
+def _origin(report_data: ReportData, evaluation: Evaluation) -> ResultOrigin:
     model, data = evaluation.model, evaluation.data
     facts = {
         "command": evaluation.command,
@@ -66,11 +66,11 @@ def _origin(material: Material, evaluation: Evaluation) -> Origin:
         "sha256 of the file": model.sha256 or NOTHING,
         "sha256 of the weights": model.weights_sha256,
         "sha256 of the images": data.content_sha256,
-        "sha256 of the verdicts": evaluation.verdicts.get("sha256", NOTHING),
+        "sha256 of the verdicts": evaluation.verdicts_file.sha256,
         "folder": visible(str(evaluation.folder)),
     }
     heading = f"{evaluation.protocol.label} on {data.name}"
-    return Origin(material.anchor(evaluation), heading, _scores(evaluation), tuple(evaluation.cautions), facts)
+    return ResultOrigin(report_data.anchor(evaluation), heading, _scores(evaluation), tuple(evaluation.warnings), facts)
 
 
 def _scores(evaluation: Evaluation) -> str:
@@ -80,7 +80,7 @@ def _scores(evaluation: Evaluation) -> str:
 
 
 def _constants(evaluation: Evaluation) -> list[tuple[str, Any]]:
-    return [item for item in evaluation.protocol.constants.items() if item[0] not in ("name", "label")]
+    return [item for item in evaluation.protocol.to_dict().items() if item[0] not in ("name", "label")]
 
 
 def _shown(key: str, value: Any) -> str:

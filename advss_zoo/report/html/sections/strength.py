@@ -12,8 +12,8 @@ from advss_zoo.report.html.charts.axes import at_values, linear
 from advss_zoo.report.html.charts.lines import Curve
 from advss_zoo.report.html.charts.series import Value
 from advss_zoo.report.html.evidence import Evaluation
-from advss_zoo.report.html.figure import Column, Figure, Section, Table
-from advss_zoo.report.html.material import Material, images, percent, size
+from advss_zoo.report.html.figure import Column, DataTable, Figure, Section
+from advss_zoo.report.html.report_data import ReportData, images, percent, size
 
 PGD = re.compile(r"pgd[0-9]+(-any)?")
 FEWEST = 2  # points of a curve
@@ -22,11 +22,11 @@ UNITS = {"linf": "eps (Linf, in 1/255)", "l2": "eps (L2)", "l1": "eps (L1)"}
 Sweep = list[Evaluation]  # of one model on the same images, all but one constant the same, by that constant
 
 
-def section(material: Material) -> Section | None:
-    against_eps, against_steps = _sweeps(material, _but_eps, _eps), _sweeps(material, _but_steps, _steps)
+def section(report_data: ReportData) -> Section | None:
+    against_eps, against_steps = _sweeps(report_data, _but_eps, _eps), _sweeps(report_data, _but_steps, _steps)
     figures = [
-        *(_eps_figure(f"eps-{norm}", norm, material, sweeps) for norm, sweeps in _by_norm(against_eps)),
-        *(_steps_figure(f"steps-{norm}", norm, material, sweeps) for norm, sweeps in _by_norm(against_steps)),
+        *(_eps_figure(f"eps-{norm}", norm, report_data, sweeps) for norm, sweeps in _by_norm(against_eps)),
+        *(_steps_figure(f"steps-{norm}", norm, report_data, sweeps) for norm, sweeps in _by_norm(against_steps)),
     ]
     if not figures:
         return None
@@ -39,9 +39,9 @@ def section(material: Material) -> Section | None:
     )
 
 
-def swept(material: Material) -> list[Evaluation]:
+def swept(report_data: ReportData) -> list[Evaluation]:
     """The results that are a point of a curve."""
-    sweeps = _sweeps(material, _but_eps, _eps) + _sweeps(material, _but_steps, _steps)
+    sweeps = _sweeps(report_data, _but_eps, _eps) + _sweeps(report_data, _but_steps, _steps)
     return [evaluation for sweep in sweeps for evaluation in sweep]
 
 
@@ -81,10 +81,10 @@ def _but_steps(evaluation: Evaluation) -> tuple[Any, ...]:
 
 
 def _sweeps(
-    material: Material, key: Callable[[Evaluation], tuple[Any, ...]], value: Callable[[Evaluation], float]
+    report_data: ReportData, key: Callable[[Evaluation], tuple[Any, ...]], value: Callable[[Evaluation], float]
 ) -> list[Sweep]:
     found: dict[tuple[Any, ...], dict[float, Evaluation]] = {}
-    for evaluation in material.evaluations:
+    for evaluation in report_data.evaluations:
         protocol = evaluation.protocol
         known = protocol.norm in UNITS and protocol.eps and protocol.steps and evaluation.ra is not None
         if known and PGD.fullmatch(protocol.name):
@@ -99,14 +99,14 @@ def _by_norm(sweeps: Iterable[Sweep]) -> Iterable[tuple[str, list[Sweep]]]:
     return found.items()
 
 
-def _eps_figure(name: str, norm: str, material: Material, sweeps: Sequence[Sweep]) -> Figure:
+def _eps_figure(name: str, norm: str, report_data: ReportData, sweeps: Sequence[Sweep]) -> Figure:
     firsts = [sweep[0] for sweep in sweeps]
-    labels = material.labels(firsts, [e.protocol.name for e in firsts], *_chosen(firsts))
+    labels = report_data.labels(firsts, [e.protocol.name for e in firsts], *_chosen(firsts))
     unit = 255.0 if norm == "linf" else 1.0
     curves = [
         Curve(
             label,
-            material.look(sweep[0]),
+            report_data.look(sweep[0]),
             ((0.0, percent(sweep[0].ta, sweep[0].ta_ci95)), *((unit * _eps(e), _ra(e)) for e in sweep)),
         )
         for label, sweep in zip(labels, sweeps, strict=True)
@@ -129,17 +129,17 @@ def _eps_figure(name: str, norm: str, material: Material, sweeps: Sequence[Sweep
         scene,
         _table("Accuracy by eps", "eps", rows),
         note="At eps 0 the accuracy is TA.",
-        origins=material.origins(e for sweep in sweeps for e in sweep),
+        origins=report_data.origins(e for sweep in sweeps for e in sweep),
     )
 
 
-def _steps_figure(name: str, norm: str, material: Material, sweeps: Sequence[Sweep]) -> Figure:
+def _steps_figure(name: str, norm: str, report_data: ReportData, sweeps: Sequence[Sweep]) -> Figure:
     firsts = [sweep[0] for sweep in sweeps]
     sizes = [f"eps {size(_eps(e), norm)}" for e in firsts]
     kinds = ["any iterate" if e.protocol.iterate == "any" else "" for e in firsts]
-    labels = material.labels(firsts, sizes, kinds, *_chosen(firsts))
+    labels = report_data.labels(firsts, sizes, kinds, *_chosen(firsts))
     curves = [
-        Curve(label, material.look(sweep[0]), tuple((_steps(e), _ra(e)) for e in sweep))
+        Curve(label, report_data.look(sweep[0]), tuple((_steps(e), _ra(e)) for e in sweep))
         for label, sweep in zip(labels, sweeps, strict=True)
     ]
     values = [found for curve in curves for _, found in curve.points]
@@ -157,13 +157,13 @@ def _steps_figure(name: str, norm: str, material: Material, sweeps: Sequence[Swe
         f"Curves of accuracy against the number of steps of PGD for {len(curves)} models, on {images(firsts)}.",
         lines.draw(curves, across, linear(ends), "steps (log scale)", what),
         _table("Accuracy by steps", "steps", rows),
-        origins=material.origins(e for sweep in sweeps for e in sweep),
+        origins=report_data.origins(e for sweep in sweeps for e in sweep),
     )
 
 
-def _table(caption: str, axis: str, rows: Sequence[tuple[Any, ...]]) -> Table:
+def _table(caption: str, axis: str, rows: Sequence[tuple[Any, ...]]) -> DataTable:
     columns = Column("model"), Column(axis), Column("RA", "percent")
-    return Table(caption, (*columns, Column("95% low", "percent"), Column("95% high", "percent")), tuple(rows))
+    return DataTable(caption, (*columns, Column("95% low", "percent"), Column("95% high", "percent")), tuple(rows))
 
 
 def _ra(evaluation: Evaluation) -> Value:
@@ -179,7 +179,7 @@ def _chosen(evaluations: Sequence[Evaluation]) -> Iterable[list[str]]:
 
 
 def _precision(evaluation: Evaluation) -> str:
-    return str(evaluation.protocol.constants.get("search", "fp32"))  # results of the first versions say nothing of it
+    return evaluation.protocol.search or "fp32"  # results of the first versions say nothing of it
 
 
 def _said(evaluations: Sequence[Evaluation]) -> str:

@@ -11,8 +11,8 @@ from advss_zoo.report.html.charts import scatter
 from advss_zoo.report.html.charts.scatter import Dot
 from advss_zoo.report.html.charts.series import Value
 from advss_zoo.report.html.evidence import Evaluation
-from advss_zoo.report.html.figure import Column, Figure, Section, Table, Toggle
-from advss_zoo.report.html.material import Material, comparable, data_set, images, percent
+from advss_zoo.report.html.figure import Column, DataTable, Figure, Section, Toggle
+from advss_zoo.report.html.report_data import ReportData, comparable, data_set, images, percent
 
 PAPERS = "pgd20"  # the protocol of the paper's numbers
 HEADLINES = (PAPERS, "autoattack")
@@ -29,8 +29,8 @@ COLUMNS = (
 )
 
 
-def section(material: Material) -> Section | None:
-    attacked = [e for e in material.evaluations if e.ra is not None and e.protocol.attack is None]
+def section(report_data: ReportData) -> Section | None:
+    attacked = [e for e in report_data.evaluations if e.ra is not None and e.protocol.attack is None]
     if not attacked:
         return None
     labels = Counter(e.protocol.label for e in attacked)
@@ -41,7 +41,7 @@ def section(material: Material) -> Section | None:
         for evaluations in comparable(e for e in attacked if e.protocol.label == label)
     ]
     figures = tuple(
-        _figure(f"tradeoff-{place}", label, material, evaluations)
+        _figure(f"tradeoff-{place}", label, report_data, evaluations)
         for place, (label, evaluations) in enumerate(plots, 1)
     )
     return Section(
@@ -53,18 +53,18 @@ def section(material: Material) -> Section | None:
     )
 
 
-def _figure(name: str, label: str, material: Material, evaluations: Sequence[Evaluation]) -> Figure:
-    names = [material.name(evaluation) for evaluation in evaluations]
+def _figure(name: str, label: str, report_data: ReportData, evaluations: Sequence[Evaluation]) -> Figure:
+    names = [report_data.name(evaluation) for evaluation in evaluations]
     several = len({evaluation.n for evaluation in evaluations}) > 1
-    epochs = [material.found.epochs(evaluation) for evaluation in evaluations]
+    epochs = [report_data.found.epochs(evaluation) for evaluation in evaluations]
     ours = [
-        Dot(text, percent(e.ta, e.ta_ci95), percent(e.ra or 0.0, e.ra_ci95), trained, material.look(e))
+        Dot(text, percent(e.ta, e.ta_ci95), percent(e.ra or 0.0, e.ra_ci95), trained, report_data.look(e))
         for text, e, trained in zip(names, evaluations, epochs, strict=True)
     ]
     axes = "TA: accuracy on clean images (%)", f"RA: accuracy under {label} (%)"
     data = data_set(evaluations[0])
     theirs = list(_papers()) if label == PAPERS and data == CIFAR10.name else []
-    table = Table(
+    table = DataTable(
         f"TA and RA under {label} on {data}",
         COLUMNS,
         (
@@ -86,7 +86,7 @@ def _figure(name: str, label: str, material: Material, evaluations: Sequence[Eva
         table,
         Toggle("Show the paper's ResNet-50v2 (hollow)", scatter.draw([*theirs, *ours], *axes)) if theirs else None,
         note=f"On {images(evaluations)}; the table says how many each." if several else None,
-        origins=material.origins(evaluations),
+        origins=report_data.origins(evaluations),
     )
 
 

@@ -8,18 +8,18 @@ from advss_zoo.report.html.charts import lines
 from advss_zoo.report.html.charts.axes import linear
 from advss_zoo.report.html.charts.lines import Curve
 from advss_zoo.report.html.charts.series import Look, Value
-from advss_zoo.report.html.collect import Run
-from advss_zoo.report.html.evidence import Record
-from advss_zoo.report.html.figure import Column, Figure, Section, Table
-from advss_zoo.report.html.material import Material
+from advss_zoo.report.html.collect import LoggedRun
+from advss_zoo.report.html.evidence import LogRecord
+from advss_zoo.report.html.figure import Column, DataTable, Figure, Section
+from advss_zoo.report.html.report_data import ReportData
 
 LARGEST = 1e6  # a loss beyond it, or none at all: the run has diverged, and would hide the rest
 MOST_POINTS = 200  # of the curve of a loss; more are averaged
 
 
-def section(material: Material) -> Section | None:
+def section(report_data: ReportData) -> Section | None:
     figures: list[Figure] = []
-    for place, run in enumerate(material.runs, 1):
+    for place, run in enumerate(report_data.runs, 1):
         measured = [record for record in run.records if record.validation]
         logged = [(record.epoch, record.loss) for record in run.records if record.loss is not None]
         losses = [(epoch, loss) for epoch, loss in logged if abs(loss) < LARGEST]
@@ -38,14 +38,14 @@ def section(material: Material) -> Section | None:
     )
 
 
-def _accuracies(name: str, run: Run, measured: Sequence[Record]) -> Figure:
+def _accuracies(name: str, run: LoggedRun, measured: Sequence[LogRecord]) -> Figure:
     ta = tuple((r.epoch, Value(100 * r.validation.ta)) for r in measured if r.validation)
     ra = tuple(
         (r.epoch, Value(100 * r.validation.ra)) for r in measured if r.validation and r.validation.ra is not None
     )
     curves = [Curve("TA", Look(0), ta), *([Curve("RA", Look(1), ra)] if ra else [])]
     epochs = [record.epoch for record in measured]
-    table = Table(
+    table = DataTable(
         f"Validation of {run.name}",
         (Column("epoch"), Column("TA", "percent"), Column("RA", "percent")),
         tuple((f"{r.epoch:g}", r.validation.ta, r.validation.ra) for r in measured if r.validation),
@@ -56,13 +56,13 @@ def _accuracies(name: str, run: Run, measured: Sequence[Record]) -> Figure:
     return Figure(name, f"{run.name}: validation", f"Accuracy on validation images by epoch, {run.name}.", scene, table)
 
 
-def _losses(name: str, run: Run, losses: Sequence[tuple[float, float]]) -> Figure:
+def _losses(name: str, run: LoggedRun, losses: Sequence[tuple[float, float]]) -> Figure:
     points = _averaged(losses)
     curve = Curve("training loss", Look(5), tuple((epoch, Value(loss)) for epoch, loss in points))
     scene = lines.draw(
         [curve], linear([], low=0, high=points[-1][0]), linear([loss for _, loss in points]), "epoch", "loss"
     )
-    table = Table(
+    table = DataTable(
         f"Training loss of {run.name}",
         (Column("epoch"), Column("loss", "number")),
         tuple((f"{epoch:.4g}", loss) for epoch, loss in points),

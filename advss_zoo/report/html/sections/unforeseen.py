@@ -13,8 +13,8 @@ from advss_zoo.report.html.charts import dots, radar
 from advss_zoo.report.html.charts.dots import Series
 from advss_zoo.report.html.charts.series import Value
 from advss_zoo.report.html.evidence import Evaluation
-from advss_zoo.report.html.figure import Cell, Column, Figure, Section, Table
-from advss_zoo.report.html.material import Material, images, percent
+from advss_zoo.report.html.figure import Cell, Column, DataTable, Figure, Section
+from advss_zoo.report.html.report_data import ReportData, images, percent
 
 PROTOCOL = re.compile(r"unforeseen-(.+)-eps([1-6])(?:-(untargeted))?")
 STRENGTHS = 6
@@ -47,13 +47,13 @@ class Spoke:
         return percent(fmean(accuracies), interval)
 
 
-def section(material: Material) -> Section | None:
-    groups = _groups(material)
+def section(report_data: ReportData) -> Section | None:
+    groups = _groups(report_data)
     if not groups:
         return None
     figures: list[Figure] = []
     for place, (data, models) in enumerate(groups.items(), 1):
-        figures += _figures(place, data, material, models)
+        figures += _figures(place, data, report_data, models)
     return Section(
         "unforeseen",
         "Unforeseen attacks",
@@ -63,10 +63,10 @@ def section(material: Material) -> Section | None:
     )
 
 
-def _groups(material: Material) -> dict[str, dict[tuple[str, str, int], Measured]]:
+def _groups(report_data: ReportData) -> dict[str, dict[tuple[str, str, int], Measured]]:
     """By data, then by weights and number of images."""
     groups: dict[str, dict[tuple[str, str, int], Measured]] = {}
-    for evaluation in material.evaluations:
+    for evaluation in report_data.evaluations:
         named = PROTOCOL.fullmatch(evaluation.protocol.name)
         if named and evaluation.ra is not None:
             models = groups.setdefault(evaluation.data.name, {})
@@ -75,17 +75,19 @@ def _groups(material: Material) -> dict[str, dict[tuple[str, str, int], Measured
     return groups
 
 
-def _figures(place: int, data: str, material: Material, models: dict[tuple[str, str, int], Measured]) -> list[Figure]:
+def _figures(
+    place: int, data: str, report_data: ReportData, models: dict[tuple[str, str, int], Measured]
+) -> list[Figure]:
     firsts = [next(iter(measured.values())) for measured in models.values()]
-    labels = material.labels(firsts)
+    labels = report_data.labels(firsts)
     spokes = _spokes(list(models.values()))
     rows = [spoke.label for spoke in spokes]
     series = []
     for label, first, measured in zip(labels, firsts, models.values(), strict=True):
         values = {spoke.label: value for spoke in spokes if (value := spoke.value(measured))}
-        series.append(Series(label, material.look(first), values))
+        series.append(Series(label, report_data.look(first), values))
     table = _table(labels, list(models.values()))
-    origins = material.origins(e for measured in models.values() for e in measured.values())
+    origins = report_data.origins(e for measured in models.values() for e in measured.values())
     where = f"{len(spokes)} unforeseen attacks on {images(firsts)}"
     found = []
     if len(spokes) >= radar.FEWEST:
@@ -114,7 +116,7 @@ def _uar_figures(
     if not attacks:
         return
     columns = Column("attack"), *(Column(label, "percent") for label in labels)
-    table = Table("UAR", columns, tuple((attack, *(found.get(attack) for found in scores)) for attack in attacks))
+    table = DataTable("UAR", columns, tuple((attack, *(found.get(attack) for found in scores)) for attack in attacks))
     shown = [
         Series(one.label, one.look, {attack: percent(score) for attack, score in found.items()})
         for one, found in zip(series, scores, strict=True)
@@ -137,7 +139,7 @@ def _spokes(models: Sequence[Measured]) -> list[Spoke]:
     return spokes
 
 
-def _table(labels: Sequence[str], models: Sequence[Measured]) -> Table:
+def _table(labels: Sequence[str], models: Sequence[Measured]) -> DataTable:
     columns = (
         Column("model"),
         Column("attack"),
@@ -149,7 +151,7 @@ def _table(labels: Sequence[str], models: Sequence[Measured]) -> Table:
         for attack in dict.fromkeys(attack for attack, _ in measured):
             found = [measured.get((attack, strength)) for strength in range(1, STRENGTHS + 1)]
             rows.append((label, attack, *(None if e is None else e.ra for e in found), _uar(attack, measured)))
-    return Table("Accuracy by strength, and UAR where all strengths and a calibration exist", columns, tuple(rows))
+    return DataTable("Accuracy by strength, and UAR where all strengths and a calibration exist", columns, tuple(rows))
 
 
 def _uar(attack: str, measured: Measured) -> float | None:

@@ -12,22 +12,22 @@ from advss_zoo.data.catalogue import whole
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.report.html.charts.series import Look, Value
-from advss_zoo.report.html.collect import Found, Run, reason
+from advss_zoo.report.html.collect import Findings, LoggedRun, reason
 from advss_zoo.report.html.evidence import Evaluation
 
 DIGITS = 7  # of a sha256 that tell two sets of weights apart
 
 
-class Material:
+class ReportData:
     """Everything that was found, by model, data and protocol.
 
     `baseline` is the name of the model that errors under corruptions are compared with, if any is.
     """
 
-    def __init__(self, found: Found, baseline: str | None = None) -> None:
+    def __init__(self, found: Findings, baseline: str | None = None) -> None:
         self.found = found
         self.baseline = baseline
-        self.runs: tuple[Run, ...] = found.runs
+        self.runs: tuple[LoggedRun, ...] = found.runs
         self.evaluations: tuple[Evaluation, ...] = tuple(sorted(found.evaluations, key=_order))
         self.left_out: list[str] = list(found.left_out)
 
@@ -38,6 +38,10 @@ class Material:
     @cached_property
     def _places(self) -> dict[tuple[str, str], int]:
         return {weights: place for place, weights in enumerate(dict.fromkeys(e.weights for e in self.evaluations))}
+
+    @cached_property
+    def _anchors(self) -> dict[int, str]:
+        return {id(evaluation): f"result-{place}" for place, evaluation in enumerate(self.evaluations, 1)}
 
     @property
     def models(self) -> int:
@@ -57,7 +61,7 @@ class Material:
 
     def anchor(self, evaluation: Evaluation) -> str:
         """The id of the place in the page that says where a result came from."""
-        return f"result-{self.evaluations.index(evaluation) + 1}"
+        return self._anchors[id(evaluation)]
 
     def origins(self, evaluations: Iterable[Evaluation]) -> dict[str, str]:
         """What the results are, by `anchor`."""
@@ -106,7 +110,8 @@ def comparable(evaluations: Iterable[Evaluation]) -> list[list[Evaluation]]:
         found: dict[tuple[str, str], Evaluation] = {}
         for evaluation in sorted(group, key=lambda e: -e.n):
             found.setdefault(evaluation.weights, evaluation)
-        groups.append([evaluation for evaluation in group if evaluation in found.values()])
+        chosen = set(map(id, found.values()))
+        groups.append([evaluation for evaluation in group if id(evaluation) in chosen])
     return groups
 
 

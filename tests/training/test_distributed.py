@@ -13,7 +13,7 @@ import torch
 
 from advss_zoo.errors import UsageError
 from advss_zoo.training import log, recipe, trainer
-from advss_zoo.training.crew import Crew
+from advss_zoo.training.distributed import DistributedContext
 
 RUN = """
 import os, sys
@@ -21,10 +21,10 @@ from pathlib import Path
 from advss_zoo.training import recipe, trainer
 
 class Trainer(trainer.Trainer):
-    def _train_step(self):
-        if self.step == int(os.environ["STOP"]):
+    def train_step(self):
+        if self.state.step == int(os.environ["STOP"]):
             sys.exit()
-        return super()._train_step()
+        return super().train_step()
 
 trainer.LOG_EVERY, trainer.SAVE_EVERY, trainer.Trainer = 1, -1.0, Trainer
 trainer.train(recipe.load(sys.argv[1], sys.argv[3:]), Path(sys.argv[2]), resume=True)
@@ -77,7 +77,7 @@ def test_shares_of_a_batch_are_disjoint_and_weigh_what_they_hold():
     module = torch.nn.Linear(1, 1)
     statistics = [torch.zeros(2)]
     seen, weights = [], []
-    for share in Crew(accumulation=3).shares(module, torch.arange(10), statistics):
+    for share in DistributedContext(accumulation=3).shares(module, torch.arange(10), statistics):
         assert statistics[0].tolist() == [0, 0], "every share starts from the same statistics"
         statistics[0] += share.number
         seen += share.index.tolist()
@@ -91,7 +91,10 @@ def test_shares_of_a_batch_are_disjoint_and_weigh_what_they_hold():
 def test_statistics_that_no_share_moves_stay_bit_for_bit(shares):
     before = torch.rand(1000)
     statistics = [before.clone()]
-    assert len(list(Crew(accumulation=shares).shares(torch.nn.Linear(1, 1), torch.arange(64), statistics))) == shares
+    assert (
+        len(list(DistributedContext(accumulation=shares).shares(torch.nn.Linear(1, 1), torch.arange(64), statistics)))
+        == shares
+    )
     assert torch.equal(statistics[0], before)
 
 
@@ -102,12 +105,12 @@ def test_head_only_training_in_three_shares_keeps_the_trunk(cache, recipe_file, 
 
 def test_a_run_goes_on_with_as_many_shares_as_it_was_begun_with(cache, recipe_file, tmp_path):
     trainer.train(recipe.load(recipe_file, ["epochs=1", "accumulation=2"]), tmp_path / "run")
-    with pytest.raises(UsageError, match="begun with 2 shares a batch, not 1"):
+    with pytest.raises(UsageError, match="started with 2 shares a batch, not 1"):
         trainer.train(recipe.load(recipe_file, ["epochs=1"]), tmp_path / "run", resume=True)
 
 
 def test_an_empty_share_weighs_nothing():
-    shares = list(Crew(accumulation=4).shares(torch.nn.Linear(1, 1), torch.arange(2), [torch.zeros(1)]))
+    shares = list(DistributedContext(accumulation=4).shares(torch.nn.Linear(1, 1), torch.arange(2), [torch.zeros(1)]))
     assert [share.weight for share in shares] == [0.5, 0.5, 0, 0]
 
 

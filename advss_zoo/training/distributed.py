@@ -1,4 +1,4 @@
-"""The processes that share a run, one being the plain case. HF Accelerate says who they are and lets them talk.
+"""The processes that share a run, often only one. HF Accelerate says which there are and lets them communicate.
 
 A step's batch is cut into shares: one a process, or several that a process goes through one after the other
 (gradient accumulation). Each share is normalised by itself and the running statistics of batch norm become the mean
@@ -32,7 +32,7 @@ class Share:
     weight: float
 
 
-class Crew:
+class DistributedContext:
     """This process among those of the run."""
 
     def __init__(self, device: str | torch.device = "cpu", accumulation: int = 1) -> None:
