@@ -152,9 +152,11 @@ class Result(Part):
         """The result that its corruption errors are relative to, where `evaluate` was given one; not in the file."""
         return self._baseline
 
-    @baseline.setter
-    def baseline(self, result: Result | None) -> None:
-        self._baseline = result
+    def relative_to(self, baseline: Result) -> Self:
+        """Return this result with a `baseline`."""
+        found = self.model_copy()
+        found._baseline = baseline
+        return found
 
     @property
     def experiment(self) -> Experiment:

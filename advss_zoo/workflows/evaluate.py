@@ -234,8 +234,8 @@ class PlannedEvaluation:
                 say=say,
                 command=command,
             )
-            result.baseline = self.baselines.get(protocol.name)
-            results.append(result)
+            baseline = self.baselines.get(protocol.name)
+            results.append(result.relative_to(baseline) if baseline else result)
         return results
 
 
