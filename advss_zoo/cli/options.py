@@ -19,9 +19,6 @@ MODEL = "NAME, A+B, run, folder, hf://ORG/REPO, FILE.onnx, package.module:factor
 ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Device; auto uses a GPU if available.")]
-BatchSizeOption = Annotated[
-    int, typer.Option("--batch-size", metavar="N", min=1, help="Images per batch; progress is saved after each.")
-]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N images.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
 

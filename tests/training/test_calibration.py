@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.deploy.predict import classifier, softmax
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.prediction import classifier
+from advss_zoo.models.probabilities import softmax
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.training import calibration
 from advss_zoo.training.assembly import assemble
@@ -84,7 +85,7 @@ def test_it_is_kept_beside_weights_that_stay_as_they_were(images: ImageSet, tmp_
     loaded = open_model(folder)
     pixels = torch.from_numpy(images.images).float() / 255
     with torch.no_grad():
-        expected = loaded.model(pixels)
+        expected = loaded(pixels)
     model = classifier(loaded)
     np.testing.assert_array_equal(model.logits(pixels.numpy()), expected.numpy())
     assert found == calibration.temperature(expected.double().numpy(), images.labels)

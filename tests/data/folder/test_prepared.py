@@ -228,7 +228,14 @@ class TestSummary:
         assert sum(summary.classes["cat"].values()) == 12
         assert (summary.smallest, summary.largest, summary.copies) == ((8, 8), (30, 9), 1)
         text = "\n".join(summary.lines())
-        for part in ("22 images of 2 classes", "8x8, 30x9", "21 RGB, 1 L", "1 unreadable files skipped", "dog/text.jpg", "two labels"):
+        for part in (
+            "22 images of 2 classes",
+            "8x8, 30x9",
+            "21 RGB, 1 L",
+            "1 unreadable files skipped",
+            "dog/text.jpg",
+            "two labels",
+        ):
             assert part in text
 
     def test_of_many_classes_some_are_shown(self, tmp_path: Path, draw: Draw) -> None:
