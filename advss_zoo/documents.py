@@ -11,7 +11,7 @@ MOST_DEPTH = 40  # lists and maps inside each other
 
 
 def from_json(content: bytes) -> Any:
-    """
+    """Parse JSON that is plain data.
     Raises:
         ValueError: it is not JSON, or no plain data (see `check`).
     """
@@ -24,7 +24,7 @@ def from_json(content: bytes) -> Any:
 
 
 def check(value: Any) -> Any:
-    """The value itself, if it is plain data: maps with text as keys, lists, text, numbers of 64 bits, truth, nothing.
+    """Check that a value is plain data, and return it: maps with text keys, lists, text, numbers, booleans, null.
 
     Raises:
         ValueError: something in it is not, or it is nested too deeply.

@@ -45,7 +45,7 @@ LONGEST = 500  # characters of one: what is wrong may be as long as its author l
 
 
 def all_mistakes(error: ValidationError, words: Iterable[str] = ()) -> str:
-    """What pydantic found wrong, each with its place: "epochs: Input should be ...; ...".
+    """List the errors of pydantic with their places: "epochs: Input should be ...; ...".
 
     Args:
         words: the keys that exist, of which an unknown one brings the nearest.
@@ -71,6 +71,6 @@ def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """ " (did you mean epochs?)", or nothing where no known word is near."""
+    """Return " (did you mean epochs?)", or "" without a similar known word."""
     near = difflib.get_close_matches(word[:LONGEST], list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -17,7 +17,7 @@ TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 def read(content: bytes | str) -> Any:
-    """What the safe loader makes of it, but dates stay text.
+    """Parse YAML by the safe loader; dates stay text.
 
     Raises:
         ValueError: it is not YAML, has aliases, or is no plain data (see `documents.check`).

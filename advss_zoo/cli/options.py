@@ -24,12 +24,14 @@ OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Fo
 
 
 def examples(*lines: str) -> str:
-    """An epilog of command lines that are shown as they stand, however narrow the terminal (\\b forbids wrapping)."""
+    """Return an epilog of command lines that are shown as they stand, however narrow the terminal (\\b forbids
+    wrapping).
+    """
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def the_model(text: str | None) -> Reference:
-    """What MODEL means, the zoo's default classifier if it is left out; what means nothing is refused before torch."""
+    """Parse MODEL, by default the zoo's default classifier, before torch is imported."""
     from advss_zoo.zoo import index
     from advss_zoo.zoo.reference import parse_reference
 
@@ -46,7 +48,7 @@ def warn_if_shadowed(reference: Reference) -> None:
 
 
 def pick_device(device: Device) -> str:
-    """
+    """Return the device for an option; "auto" is a GPU if torch sees one.
     Raises:
         UsageError: a GPU was asked for and torch sees none.
     """

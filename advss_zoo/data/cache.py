@@ -28,7 +28,7 @@ def cache_file(dataset: Dataset) -> Path:
 
 
 def read(dataset: Dataset, split: Split) -> tuple[Pixels, Pixels]:
-    """Images (N, 3, H, W) and labels (N,) of one split, verified by their sha256.
+    """Return images (N, 3, H, W) and labels (N,) of one split, verified by their sha256.
 
     Where the data set is `mapped`, they are read-only views of the file.
 
@@ -61,7 +61,7 @@ def read(dataset: Dataset, split: Split) -> tuple[Pixels, Pixels]:
 
 
 def intact(dataset: Dataset) -> bool:
-    """Does the cache hold the data set, with every byte as it was written?"""
+    """Tell whether the cache holds the data set, with every byte as it was written."""
     try:
         for split in dataset.splits:
             read(dataset, split)
@@ -71,7 +71,7 @@ def intact(dataset: Dataset) -> bool:
 
 
 def verify(arrays: Mapping[str, Pixels], expected: Mapping[str, str]) -> None:
-    """
+    """Compare arrays with their expected sha256.
     Raises:
         DataError: an array has another sha256 than expected.
     """
@@ -105,7 +105,9 @@ def write(dataset: Dataset, arrays: Mapping[str, Iterable[Pixels]]) -> None:
 
 
 def header(dataset: Dataset, shapes: Mapping[str, tuple[int, ...]], sha256: Mapping[str, str]) -> bytes:
-    """The first HEADER_BYTES bytes of a file that then holds uint8 arrays of these shapes, one after the other."""
+    """Return the first HEADER_BYTES bytes of a file that then holds uint8 arrays of these shapes, one after the
+    other.
+    """
     entries: dict[str, object] = {"__metadata__": {"dataset": dataset.name, **sha256}}
     begin = 0
     for name, shape in shapes.items():
@@ -117,7 +119,7 @@ def header(dataset: Dataset, shapes: Mapping[str, tuple[int, ...]], sha256: Mapp
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Is there room for so many bytes where `path` is to be written?
+    """Check that there is room for `needed` bytes where `path` is to be written.
 
     Raises:
         AdvssError: there is not.

@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 def groups() -> dict[str, list[str]]:
-    """The WordNet ids of each superclass. They are ranges of all 1,000 ids as they sort: dogs are 151 to 268."""
+    """Return the WordNet ids of each superclass. They are ranges of all 1,000 ids as they sort: dogs are 151 to 268."""
     wordnet_ids: dict[str, list[str]] = read_json(Path(__file__).parent / "bundled" / "restricted-imagenet.json")
     return wordnet_ids
 
@@ -81,7 +81,9 @@ def make(dataset: GroupedImageNet, source: Path | None, reporter: Reporter) -> N
 
 
 def cropped(image: Image.Image) -> Pixels:
-    """The middle of an image, (3, 224, 224), after its shorter side was resized to 256 (bilinear, antialiased)."""
+    """Return the middle of an image, (3, 224, 224), after its shorter side was resized to 256 (bilinear,
+    antialiased).
+    """
     shorter = min(image.size)
     width, height = (int(RESIZED * side / shorter) for side in image.size)
     left, top = round((width - SIDE) / 2), round((height - SIDE) / 2)

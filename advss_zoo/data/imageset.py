@@ -82,7 +82,7 @@ class ImageSet:
         return content.hexdigest()
 
     def first(self, n: int) -> ImageSet:
-        """The first `n` images, or all where there are fewer.
+        """Return the first `n` images, or all where there are fewer.
 
         Raises:
             UsageError: `n` is less than 1.
@@ -92,7 +92,7 @@ class ImageSet:
         return replace(self, images=self.images[:n], labels=self.labels[:n], index=self.index[:n])
 
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> ImageSet:
-        """The images at `positions` in this set, in that order.
+        """Return the images at `positions` in this set, in that order.
 
         Raises:
             UsageError: a position lies outside this set.

@@ -78,12 +78,12 @@ def count_for_training(name: str) -> int:
 
 
 def is_own(name: str) -> bool:
-    """Is this a path, and not the name of a data set? Names come first: `./cifar10` is a folder."""
+    """Tell whether this is a path, not the name of a data set. Names come first: `./cifar10` is a folder."""
     return name not in names() and (os.sep in name or (name != "" and Path(name).exists()))
 
 
 def in_order(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
-    """The same images with labels that count the given classes, matched by name.
+    """Return the same images with labels that count the given classes, matched by name.
 
     Raises:
         UsageError: an image is of none of these classes.

@@ -54,7 +54,7 @@ class Metadata:
 
     @classmethod
     def from_props(cls, props: Mapping[str, str]) -> Self:
-        """
+        """Parse the metadata of an ONNX file.
         Raises:
             CheckpointError: a text is missing, or is not what its name says.
         """
@@ -76,7 +76,7 @@ class Metadata:
 
 
 def is_name(text: str) -> bool:
-    """May something in an ONNX file be called that?"""
+    """Tell whether a text can be a name in an ONNX file."""
     harmless = not any(unicodedata.category(each) in STEERING or each in TURNING for each in text)
     return 0 < len(text) <= LONGEST and harmless
 

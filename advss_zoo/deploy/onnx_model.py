@@ -46,7 +46,7 @@ class OnnxModel:
 
     @classmethod
     def read(cls, path: Path, device: str = "auto") -> OnnxModel:
-        """
+        """Open an ONNX file.
         Raises:
             CheckpointError: it is no ONNX file, takes no images, or says what cannot be true of itself.
             UsageError: a GPU was asked for, and onnxruntime cannot use one.
@@ -58,7 +58,7 @@ class OnnxModel:
 
     @classmethod
     def parse(cls, content: bytes, path: str, device: str = "auto") -> OnnxModel:
-        """`read` of bytes; `path` is what errors call them."""
+        """Open the bytes of an ONNX file; `path` is used in errors."""
         session = _session(content, path, device)
         try:
             size, outputs = _image_size(session, path), _outputs(session, path)
@@ -84,7 +84,7 @@ class OnnxModel:
         return self
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of images (N,3,H,W) in [0,1]: (N,K).
+        """Compute logits (N,K) of images (N,3,H,W) in [0,1].
 
         Raises:
             AdvssError: it fails on such images, or returns something else.

@@ -20,7 +20,7 @@ from advss_zoo.models.outputs import check_finite, check_logits
 
 
 def count_classes(model: nn.Module, x: Tensor) -> int:
-    """How many classes the model says that x (B,C,H,W) may be of.
+    """Count the classes of the model, whose logits of x (B,C,H,W) are computed.
 
     Raises:
         AdvssError: it fails on such images.
@@ -71,7 +71,7 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
 
 
 def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
-    """
+    """Check that a gradient attack can make progress.
     Raises:
         AdvssError: of the images x (B,C,H,W) the loss has no slope at any that is classified correctly, or at any at
             all: an attack by gradient would break nothing and prove nothing.
@@ -87,7 +87,7 @@ def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
 
 
 def zero_gradients(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """At which images (B,C,H,W) the gradient of the cross-entropy is exactly 0, bool (B,).
+    """Tell for which images (B,C,H,W) the gradient of the cross-entropy is exactly 0, bool (B,).
 
     Raises:
         AdvssError: it is NaN or infinite at one of them.
@@ -155,7 +155,7 @@ def _logits(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def check_adversarial(adversarial: Tensor, x: Tensor, ball: Ball) -> None:
-    """
+    """Check that adversarial images lie in the ball and the box.
     Raises:
         AdvssError: an image lies outside the ball or the box, which is a defect of the attack.
     """

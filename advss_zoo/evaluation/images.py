@@ -50,7 +50,7 @@ class Images:
         )
 
     def batch(self, rows: range, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """x float32 (B,C,H,W) in [0,1], y (B,), index (B,) of the images at `rows`."""
+        """Return x float32 (B,C,H,W) in [0,1], y (B,) and index (B,) of the images at `rows`."""
         chosen = list(rows)
         x = torch.from_numpy(self.pixels[chosen]).to(device)
         x = x.float() / 255 if x.dtype == torch.uint8 else x

@@ -46,7 +46,7 @@ class Store:
     keeps_adversarial: bool = False
 
     def result(self) -> Result | None:
-        """The result, if the work is done already.
+        """Return the result, if the work is done already.
 
         Raises:
             UsageError: the folder holds another evaluation's, or one whose adversarial images were not kept.
@@ -64,7 +64,7 @@ class Store:
         return result
 
     def resume(self, images: Images, step: int) -> tuple[Verdicts | None, Effort]:
-        """The verdicts so far, if there are any, and what they took; passes begin at every `step`-th image.
+        """Return the verdicts so far, if there are any, and what they took; passes begin at every `step`-th image.
 
         Raises:
             UsageError: the folder holds another evaluation's, or adversarial images of it were not kept.
@@ -91,11 +91,11 @@ class Store:
         return found, Effort.model_validate(progress)
 
     def parts(self, first: int) -> Path:
-        """How the files begin that keep the finished parts of the pass from image `first` on."""
+        """Return how the files begin that keep the finished parts of the pass from image `first` on."""
         return self._unfinished / "parts" / f"{first:08d}"
 
     def finished(self, first: int) -> tuple[Verdicts, Effort] | None:
-        """What the pass from image `first` on has given in a process that shared the work, and what it took."""
+        """Return what the pass from image `first` on has given in a process that shared the work, and what it took."""
         found = Finished(self.shared).read(first)
         kept = found is None or found[0].attacked_prediction is None or self._passes.path(first).exists()
         return found if kept or not self.keeps_adversarial else None

@@ -76,7 +76,7 @@ class Verdicts:
         return Verdicts(*joined)
 
     def first(self, n: int) -> Verdicts:
-        """Those on the first `n` images, or all where there are fewer."""
+        """Return those on the first `n` images, or all where there are fewer."""
         cut: list[Any] = [None if array is None else array[:n] for array in self._all]
         cut.append({name: array[:n] for name, array in self.evidence.items()})
         return Verdicts(*cut)
@@ -108,7 +108,7 @@ class Verdicts:
         return self.right & (self.attacked_prediction == self.label)
 
     def agreement(self, recorded: Verdicts) -> int:
-        """On how many of these images `recorded`, which begins with the same images, says the same.
+        """Count the images with the same verdicts in `recorded`, which begins with the same images.
 
         What became of an image that is misclassified clean says nothing: protocols differ in whether they attack it.
         """
@@ -122,7 +122,7 @@ class Verdicts:
         return int(same.sum())
 
     def to_bytes(self) -> bytes:
-        """The .npz file; equal verdicts give equal bytes, for it holds no dates and is not compressed.
+        """Return the .npz file; equal verdicts give equal bytes, for it holds no dates and is not compressed.
 
         `numpy.savez` makes of them what the version of Python makes of sizes that are not known beforehand.
         """
@@ -144,7 +144,7 @@ class Verdicts:
 
     @classmethod
     def read(cls, path: Path) -> Verdicts:
-        """
+        """Read a file of verdicts.
         Raises:
             AdvssError: the file is missing or damaged.
         """

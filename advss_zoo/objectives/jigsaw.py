@@ -59,7 +59,7 @@ class Jigsaw(ClassObjective):
             )
 
     def orders(self) -> Tensor:
-        """The order of the pieces for each class, (permutations + 1, grid*grid); the first is the identity."""
+        """Return the order of the pieces for each class, (permutations + 1, grid*grid); the first is the identity."""
         return _orders(self.grid**2, self.permutations, self.permutation_seed)
 
 

@@ -57,7 +57,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Table:
-    """
+    """Load a table of the paper.
     Raises:
         UsageError: the paper has no such table; the message names the nearest.
     """
@@ -84,7 +84,7 @@ def load(name: str) -> Table:
 
 
 def values(checkpoint: str) -> Values:
-    """What the paper prints for a checkpoint, in the first table that has it.
+    """Return what the paper prints for a checkpoint, in the first table that has it.
 
     Raises:
         KeyError: none has.
@@ -96,12 +96,12 @@ def values(checkpoint: str) -> Values:
 
 
 def stand_in(checkpoint: str) -> str | None:
-    """The checkpoint that takes the place of another where a tag has no recipe for that one."""
+    """Return the checkpoint that takes the place of another where a tag has no recipe for that one."""
     return stand_ins().get(checkpoint, {}).get("checkpoint")
 
 
 def images(checkpoint: str) -> str | None:
-    """Which images a checkpoint of Table 7 was pretrained on."""
+    """Return which images a checkpoint of Table 7 was pretrained on."""
     told = [(name, each["images"]) for name, each in stand_ins().items()]
     told += [(each["checkpoint"], each["its_images"]) for each in stand_ins().values()]
     return dict(told).get(checkpoint)
@@ -115,7 +115,7 @@ def stand_ins() -> dict[str, dict[str, str]]:
 
 @cache
 def ensembles() -> dict[str, tuple[str, ...]]:
-    """The ensembles of the paper and their members."""
+    """Return the ensembles of the paper and their members."""
     return {cell.checkpoint: cell.members for cell in _cells() if cell.checkpoint and cell.members}
 
 

@@ -30,7 +30,7 @@ class Examples:
         return len(self._positions)
 
     def images(self, index: Tensor) -> Tensor:
-        """uint8 (B,3,H,W) of the given positions in this part, (B,)."""
+        """Return uint8 (B,3,H,W) of the given positions in this part, (B,)."""
         if self._held is not None:
             return self._held[index]
         return torch.from_numpy(self._images[self._positions[index.cpu().numpy()]]).to(self._device)

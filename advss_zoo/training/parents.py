@@ -28,7 +28,7 @@ class Inherited:
     trunk_sha256_after: str
 
     def check_unchanged(self, network: Network) -> None:
-        """
+        """Check that the frozen trunk is unchanged.
         Raises:
             AdvssError: the trunk of the network, which was to be frozen, has moved.
         """
@@ -54,7 +54,7 @@ def inherit(made: recipe.Recipe, network: Network, out: Path, *, resumed: bool, 
 
 
 def find(name: str, beside: Path, profile: str | None = None) -> Path:
-    """The checkpoint folder of a recipe's parent or member.
+    """Return the checkpoint folder of a recipe's parent or member.
 
     A run of that name in `beside` comes before the zoo: who makes a chain of recipes means what was just made.
 

@@ -248,7 +248,7 @@ class Recipe(_Named):
         return self.image_size or self.architecture.image_size
 
     def side_at(self, progress: float) -> int:
-        """Pixels a side of the images at this moment of training, progress in [0,1)."""
+        """Return pixels a side of the images at this moment of training, progress in [0,1)."""
         return phase_at(self.resolution, progress)[0].side if self.resolution else self.side
 
     @property
@@ -257,22 +257,22 @@ class Recipe(_Named):
         return self.validation.attack if self.adversary[-1].passes else None
 
     def head_alone(self, progress: float) -> bool:
-        """Is the trunk frozen at this moment of training?"""
+        """Tell whether the trunk is frozen at this moment of training."""
         return self.trains == "head" or progress < self.head_first
 
     def phase(self, progress: float) -> tuple[Adversary, float]:
-        """The adversary of this moment of training, and how much of its phase is over; progress in [0,1)."""
+        """Return the adversary of this moment of training, and how much of its phase is over; progress in [0,1)."""
         phase, begin, end = phase_at(self.adversary, progress)
         return phase, (progress - begin) / (end - begin)
 
 
 def names() -> list[str]:
-    """The recipes that ship with the package."""
+    """Return the recipes that ship with the package."""
     return sorted(path.stem for path in resources.folder("recipes").glob("*.yaml"))
 
 
 def load(source: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
-    """`load_any` for a recipe that trains something.
+    """Load a recipe that trains something, as `load_any` does.
 
     Raises:
         UsageError: also if it is that of an ensemble.
@@ -310,7 +310,7 @@ def load_any(
 
 
 def from_values(values: dict[str, Any], overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
-    """A recipe out of its keys instead of a file, with overrides on top.
+    """Build a recipe from its keys instead of a file, with overrides on top.
 
     Raises:
         UsageError: something in it is wrong; all mistakes are named at once.

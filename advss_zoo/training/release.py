@@ -90,13 +90,13 @@ def _checked(paths: list[Path], sha256: str) -> dict[Path, results.Result]:
 
 
 def describe(folder: Path, machine: str) -> dict[str, Any]:
-    """`facts` of a classifier or a trunk, and what the log of its run says."""
+    """Describe a classifier or a trunk: its `facts`, and what the log of its run says."""
     about = facts(folder)
     return about | {"training": about["training"] | _logged(folder, about["training"]["epochs"]) | {"machine": machine}}
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """What the files of a checkpoint, and of an ensemble the cards of its members, say: values of its card.
+    """Return what the files of a checkpoint, and of an ensemble the cards of its members, say: values of its card.
 
     Raises:
         UsageError: a member of an ensemble is none of the zoo's.
@@ -142,7 +142,7 @@ def _ensemble(folder: Path) -> dict[str, Any]:
 
 
 def control_of(name: str | None) -> dict[str, Any] | None:
-    """The accuracies of the control as the zoo has them."""
+    """Return the accuracies of the control as the zoo has them."""
     if name is None:
         return None
     entry = index.find(name)

@@ -31,7 +31,7 @@ class Item:
 
 
 def items() -> list[Item]:
-    """Everything in the cache, checkpoints first.
+    """List everything in the cache, checkpoints first.
 
     Raises:
         AdvssError: the cache cannot be read.

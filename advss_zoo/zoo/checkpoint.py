@@ -117,7 +117,7 @@ def save(
 
 
 def read_config(folder: Path) -> Config:
-    """
+    """Read the configuration of a checkpoint folder.
     Raises:
         CheckpointError: there is none, or it does not describe a model.
     """
@@ -131,7 +131,7 @@ def read_config(folder: Path) -> Config:
 
 
 def load(folder: Path) -> tuple[Network, Config]:
-    """The network of a checkpoint folder, on the CPU, in float32 and evaluation mode.
+    """Load the network of a checkpoint folder, on the CPU, in float32 and evaluation mode.
 
     Raises:
         CheckpointError: a file is missing or damaged, or a tensor is missing, extra, misshapen or not finite.
@@ -151,7 +151,7 @@ def load(folder: Path) -> tuple[Network, Config]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file.
+    """Read all tensors of a safetensors file.
 
     Raises:
         CheckpointError: it is not a whole safetensors file.
@@ -172,7 +172,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def build(config: Config, state: Mapping[str, Tensor]) -> Network:
-    """The network with exactly these weights, in evaluation mode.
+    """Build the network with exactly these weights, in evaluation mode.
 
     Raises:
         CheckpointError: a tensor is missing, extra, misshapen or not finite; it is named.
@@ -194,7 +194,7 @@ def _network(config: Config) -> Network:
 
 
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """
+    """Check that weights have the expected names, shapes and types, and are finite.
     Raises:
         CheckpointError: the two do not hold the same names, shapes and kinds of numbers, or a value is not finite.
     """

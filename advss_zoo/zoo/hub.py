@@ -56,7 +56,7 @@ class MissingError(CheckpointError):
 
 
 def api() -> HfApi:
-    """The client, for HF_ENDPOINT as it is now; the token is read by the client itself and never by us.
+    """Return the client, for HF_ENDPOINT as it is now; the token is read by the client itself and never by us.
 
     A name and a password in HF_ENDPOINT go into the header that they would end in anyway: the client logs addresses.
     """
@@ -73,17 +73,17 @@ def api() -> HfApi:
 
 
 def folder() -> Path:
-    """Where huggingface_hub keeps what it downloads for us."""
+    """Return the folder of huggingface_hub's downloads for us."""
     return files.cache_folder() / "hub"
 
 
 def records() -> Path:
-    """Where we note what the Hub said of repositories that are not in the zoo's index."""
+    """Return the folder of notes on repositories that are not in the zoo's index."""
     return files.cache_folder() / "snapshots"
 
 
 def look_up(address: Address) -> Snapshot:
-    """What a repository holds now. One request, not repeated: that the Hub cannot be reached is noticed at once.
+    """Ask what a repository holds now, in one request, so that an unreachable Hub is noticed at once.
 
     Raises:
         CheckpointError: it is not there, may not be seen, or is too large; an UnreachableError if the Hub is away.
@@ -110,7 +110,7 @@ def look_up(address: Address) -> Snapshot:
 
 
 def resolve(address: Address) -> Snapshot:
-    """What a repository holds, remembered: at a commit it is asked for once, else whenever the Hub can be reached.
+    """Ask what a repository holds, and remember it: once for a commit, else whenever the Hub can be reached.
 
     Raises:
         CheckpointError: as `look_up`, if nothing is remembered either.
@@ -130,7 +130,7 @@ def resolve(address: Address) -> Snapshot:
 
 
 def fetch(snapshot: Snapshot) -> Path:
-    """The folder of a snapshot in the cache, with every file as it should be; only what is missing is asked for.
+    """Fetch a snapshot into the cache and return its folder; only missing files are downloaded.
 
     Raises:
         CheckpointError: a file cannot be had, or is not what it should be. It is then not in the cache either.
@@ -230,7 +230,7 @@ def _record(address: Address) -> Path:
 
 
 def read_record(path: Path) -> Snapshot | None:
-    """A note in `records`; None if there is none, or a damaged one."""
+    """Read a note in `records`; None if there is none, or a damaged one."""
     try:
         return Snapshot.from_json(files.read_json(path))
     except AdvssError:

@@ -23,13 +23,13 @@ PICKS = ("average", "best-ta", "best-ra", LAST)
 
 
 def is_run(folder: Path) -> bool:
-    """Checkpoints keep their recipe, too, but have a configuration."""
+    """Tell whether a folder is a run. Checkpoints keep their recipe, too, but have a configuration."""
     signs = (RECIPE, PLAN, f"{ENSEMBLE}/{CONFIG}")
     return not (folder / CONFIG).is_file() and any((folder / sign).is_file() for sign in signs)
 
 
 def find(name: str, runs: Path = RUNS) -> Path | None:
-    """The run in `runs` that NAME.TAG means; NAME alone, if there is but one.
+    """Find the run in `runs` that NAME.TAG means; NAME alone, if there is only one.
 
     Raises:
         UsageError: there are several.
@@ -47,7 +47,7 @@ def find(name: str, runs: Path = RUNS) -> Path | None:
 
 
 def checkpoint_in(folder: Path) -> Path:
-    """The checkpoint that a run stands for; any other folder is taken as it is.
+    """Return the checkpoint that a run stands for; any other folder is returned as it is.
 
     Raises:
         UsageError: the run is not finished.

@@ -57,7 +57,7 @@ class Address:
 
 
 def parse(text: str) -> Address:
-    """
+    """Parse an address on the Hub.
     Raises:
         UsageError: this is no address on the Hub.
     """
@@ -71,7 +71,7 @@ def parse(text: str) -> Address:
 
 
 def parse_repository(text: str) -> Address:
-    """
+    """Parse the address of a single repository.
     Raises:
         UsageError: this names no single repository on the Hub.
     """
@@ -106,7 +106,7 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """
+        """Parse the record of a repository.
         Raises:
             CheckpointError: it is none, or names a file that does not belong to a checkpoint.
         """
@@ -128,7 +128,7 @@ class Snapshot:
 
 
 def belongs(name: str) -> bool:
-    """Is this the name of a file that a checkpoint may hold? In particular it leads out of no folder."""
+    """Tell whether a name is that of a checkpoint file. In particular it leads out of no folder."""
     return len(name) <= MAX_LENGTH and _LAYOUT.fullmatch(name) is not None
 
 
@@ -137,7 +137,7 @@ def is_commit(revision: str | None) -> bool:
 
 
 def digest(content: Path | bytes, like: str = SHA256) -> str:
-    """Of a file or of bytes, by the function that `like` is a digest of.
+    """Compute the digest of a file or of bytes, by the function that `like` is a digest of.
 
     Raises:
         AdvssError: the file cannot be read.

@@ -72,7 +72,7 @@ def verify(
 
 
 def check_card(entry: Entry, folder: Path) -> None:
-    """Is a card what its JSON gives, and that what the checkpoint's files and the cards of others say?
+    """Check that a card is what its JSON gives, and that this is what the checkpoint's files and other cards say.
 
     The results are another matter (`results.check`). Of the validation no verdicts are kept.
 

@@ -46,7 +46,7 @@ class Unforeseen(ABC):
 
     @classmethod
     def check_shape(cls, shape: Sequence[int]) -> None:
-        """Is the attack defined for images of this shape (C,H,W)?
+        """Check that the attack is defined for images of this shape (C,H,W).
 
         Raises:
             UsageError: it is not.
@@ -64,19 +64,19 @@ class Unforeseen(ABC):
 
     @abstractmethod
     def start(self) -> Tensor:
-        """Random variables to begin from (B,...); they need not lie in the region."""
+        """Return random variables to begin from (B,...); they need not lie in the region."""
 
     @abstractmethod
     def images(self, v: Tensor) -> Tensor:
-        """The images (B,3,H,W) that variables v stand for; in [0,1] up to rounding for v in the region."""
+        """Return the images (B,3,H,W) that variables v stand for; in [0,1] up to rounding for v in the region."""
 
     @classmethod
     def step_size(cls, eps: float, steps: int) -> float:
-        """The published step, in the unit of the variables: eps/sqrt(steps), or one of the attack's own."""
+        """Return the published step, in the unit of the variables: eps/sqrt(steps), or one of the attack's own."""
         return eps / math.sqrt(steps) if cls.own_step is None else cls.own_step
 
     def search(self, loss: Loss, steps: int, step_size: float) -> Tensor:
-        """Variables after `steps` steps of ascent on the loss of their images: the last iterate.
+        """Ascend on the loss for `steps` steps; returns the last variables.
 
         Raises:
             AdvssError: the loss has no finite gradient, with which the search would stand still unnoticed.
@@ -101,7 +101,7 @@ class Unforeseen(ABC):
         steps: int,
         step_size: float | None = None,
     ) -> Tensor:
-        """Adversarial images (B,3,H,W) in [0,1], detached.
+        """Return adversarial images (B,3,H,W) in [0,1], detached.
 
         Args:
             loss: what is maximised, summed over the batch (`targets.targeted_loss` is the published one).

@@ -41,7 +41,7 @@ CIFAR10 = {
 
 
 def uar(accuracies: Sequence[float], calibration: Calibration) -> float:
-    """Unforeseen attack robustness: the accuracies under eps1 to eps6 over those of networks trained for it.
+    """Compute UAR: the accuracies under eps1 to eps6 over those of networks trained for the attack.
 
     Args:
         accuracies: percent of all images, one for each strength.

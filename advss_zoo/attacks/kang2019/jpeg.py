@@ -109,7 +109,7 @@ class JpegL1(Jpeg):
 
 
 def inverse_dct(blocks: Tensor) -> Tensor:
-    """Orthonormal inverse cosine transform of (...,8,8)."""
+    """Apply the orthonormal inverse cosine transform to (...,8,8)."""
     position = torch.arange(8, device=blocks.device)
     basis = torch.cos((2 * position + 1) * position[:, None] * math.pi / 16) / 2
     basis[0] /= math.sqrt(2)

@@ -34,7 +34,7 @@ PIECE = 2**18  # pixels that are worked on at once
 
 
 def find(name: str, severity: int) -> Corruption:
-    """The corruption of that name, if it has that severity.
+    """Return the corruption of that name, if it has that severity.
 
     Raises:
         UsageError: there is none of that name, or the severity is not 1 to 5.
@@ -50,7 +50,7 @@ def find(name: str, severity: int) -> Corruption:
 def corrupt(
     images: NDArray[np.uint8], name: str, severity: int, index: NDArray[np.int64], seed: int
 ) -> NDArray[np.uint8]:
-    """Corrupted copies of the images.
+    """Corrupt images.
 
     The constants are for images of 32 x 32 pixels. On others, pixelate, elastic_transform, fog and frost keep their
     proportions to the image, the widths of blurs and noise stay as many pixels as they are: what the published
@@ -83,7 +83,7 @@ def corrupt(
 
 
 def generated(images: ImageSet, name: str, severity: int, seed: int = 0) -> ImageSet:
-    """A set with each image corrupted by `corrupt`; its name is like "cifar10-c generated snow 3".
+    """Corrupt each image of a set by `corrupt`; its name is like "cifar10-c generated snow 3".
 
     Raises:
         UsageError: there is no such corruption or severity.

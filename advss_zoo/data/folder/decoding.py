@@ -37,7 +37,7 @@ class Facts(NamedTuple):
 
 
 def read(path: Path, side: int) -> tuple[Pixels, Facts] | str:
-    """The middle square of an image as (3, side, side), and what the file is; or why it cannot be read.
+    """Return the middle square of an image as (3, side, side), and what the file is; or why it cannot be read.
 
     The shorter side is resized to `side` pixels (bilinear, antialiased); an image of that size stays as it is, bit for
     bit. Grey becomes colour, 16 bits become 8, what is transparent lies on white, EXIF turns are made, and of an

@@ -151,7 +151,7 @@ def counted(images: int) -> str:
 
 
 def some(names: Iterable[str]) -> str:
-    """ "a, b and 3 more"."""
+    """List names as "a, b and 3 more"."""
     found = sorted(names)
     more = len(found) - SHOWN
     return ", ".join(found[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")

@@ -63,7 +63,7 @@ class Listing:
         return hashlib.sha256(rows.encode()).hexdigest()  # repr escapes what is no text
 
     def as_test(self) -> Listing:
-        """The same images, none of which is for training."""
+        """Return the same images, all in the test split."""
         return replace(self, entries=[entry._replace(part="test") for entry in self.entries])
 
 
@@ -94,7 +94,7 @@ def list_images(source: Path) -> Listing:
 
 
 def table_hint(listing: Listing) -> str | None:
-    """What to type where a table in a folder may say what its folders do not."""
+    """Suggest a table in the folder that may hold the labels."""
     if not listing.source.is_dir():
         return None
     places = (folder.glob(pattern) for folder in (listing.source, listing.root) for pattern in ("*", "*/*"))
@@ -256,7 +256,7 @@ def _add(listing: Listing, path: str, label: str, part: Part | None) -> None:
 
 
 def count_for_training(source: Path, share: float) -> int:
-    """About how many images would be trained on: those that are said to be, or a share of all."""
+    """Estimate how many images would be trained on: those of the train split, or a share of all."""
     entries = list_images(source).entries
     named = sum(entry.part == "train" for entry in entries)
     return named or round(share * len(entries))

@@ -66,11 +66,11 @@ class Prepared:
         return self.file.with_suffix(UNUSED_SUFFIX)
 
     def counts(self) -> NDArray[np.int64]:
-        """Images to train on of each class, (classes,)."""
+        """Return images to train on of each class, (classes,)."""
         return np.array([counts["train"] for counts in self.summary.classes.values()])
 
     def load(self, split: Split) -> ImageSet:
-        """
+        """Load the images of a split.
         Raises:
             DataError: there are no images of this split, the cache holds them no longer as they were found, or it is
                 damaged.
@@ -130,7 +130,7 @@ def prepare(source: Path, side: int, *, whole: bool = False, reporter: Reporter 
 
 
 def known(name: str) -> Iterator[Prepared]:
-    """Those in the cache that are called so: the same images, in each size that was asked for."""
+    """List the cached data sets of that name: the same images, in each size that was requested."""
     records = cache.cache_file(_dataset(Path("any"), (), ())).parent.glob("*.json")
     everyone = (_recorded(record.with_suffix(".safetensors")) for record in sorted(records))
     return (prepared for prepared in everyone if prepared and prepared.name == name)

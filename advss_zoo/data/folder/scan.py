@@ -48,13 +48,13 @@ class Scan:
 
 
 def bytes_of(side: int) -> int:
-    """Of an image."""
+    """Return the bytes of an image."""
     return 3 * side * side
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time; others wait."""
+    """Hold a lock; other processes wait."""
     lock = FileLock(path)
     with explained("write", path):
         lock.acquire()

@@ -66,7 +66,7 @@ class Summary:
         return asdict(self)
 
     def lines(self) -> Iterator[str]:
-        """For people: what there is, class by class, what is not used, and what is done."""
+        """Describe for people the images by class, those left out, and the processing."""
         total = sum(self.parts.values())
         yield f"{total:,} images of {len(self.classes):,} classes in {self.source}"
         yield from self._table()
@@ -113,7 +113,7 @@ def _notes(named: set[str], classes: tuple[str, ...]) -> Iterator[str]:
 
 
 def used_rows(division: Division, listing: Listing) -> Iterator[tuple[str, str, str]]:
-    """Path, label and part of every image that is used: a table that divides the same images alike."""
+    """Return path, label and part of every image that is used: a table that divides the same images alike."""
     for part, images in division.parts.items():
         for seen in images:
             yield _path(listing, seen), seen.entry.label, part

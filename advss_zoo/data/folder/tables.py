@@ -39,12 +39,12 @@ class Row(NamedTuple):
 
 
 def is_table(name: str) -> bool:
-    """Does a file's name say that it is a table?"""
+    """Tell whether a file's name is that of a table."""
     return name.lower().endswith(SUFFIXES) and not is_hidden(name)
 
 
 def read(source: Path) -> tuple[list[Row], dict[str, str]]:
-    """The rows of a table, and why others are none, by "NAME:LINE".
+    """Read the rows of a table, and the reasons to skip others, by "NAME:LINE".
 
     Raises:
         DataError: it is not text in UTF-8, or has no column for paths or labels.

@@ -21,12 +21,12 @@ __all__ = ["Protocol", "Settings", "expand", "parse", "parse_all"]
 
 
 def expand(name: str) -> tuple[str, ...]:
-    """The protocols that a name stands for: those of a suite (such as "unforeseen-fog"), or itself."""
+    """Return the protocols that a name stands for: those of a suite (such as "unforeseen-fog"), or itself."""
     return _suites().get(name, (name,))
 
 
 def parse(name: str, **settings: Any) -> Protocol:
-    """The protocol called `name`, for example "clean", "pgd20" or "autoattack".
+    """Return the protocol called `name`, for example "clean", "pgd20" or "autoattack".
 
     Args:
         settings: norm, eps, step_size, restarts, seed and search, see `Settings`; sizes may be texts such as "8/255".
@@ -43,7 +43,7 @@ def parse(name: str, **settings: Any) -> Protocol:
 
 
 def parse_all(names: Sequence[str], **settings: Any) -> list[Protocol]:
-    """The protocols that names stand for, each once; a setting is for those of them that take it.
+    """Return the protocols that names stand for, each once; a setting is for those of them that take it.
 
     Raises:
         UsageError: as `parse`; but that a setting is not taken is wrong only where no protocol takes it.

@@ -71,7 +71,7 @@ class Corrupted(Protocol):
         """The images (B,3,H,W) at `index`, labelled y, under one corruption."""
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> None:
-        """Leaves an integer for each corruption and image, whose bit s - 1 says whether it is right at severity s."""
+        """Record an integer for each corruption and image, whose bit s - 1 says whether it is right at severity s."""
         record = record or Record()
         for name in CORRUPTIONS:
             right = partial(self._right, name, model, x, y, index)
@@ -110,7 +110,7 @@ class Published(Corrupted):
     dataset: str = "cifar10"
 
     def for_classes(self, classes: int) -> Self:
-        """
+        """Choose the archive for a number of classes.
         Raises:
             UsageError: there is no archive of a data set with so many classes.
             DataError: the archive is not on this machine.
@@ -141,7 +141,7 @@ class Published(Corrupted):
 
 
 def mean_corruption_error(result: Result, baseline: Result) -> float:
-    """mCE of Hendrycks and Dietterich: the error under a corruption over that of the baseline, mean over the benchmark.
+    """Compute mCE (Hendrycks and Dietterich): the error over that of the baseline, mean over the benchmark.
 
     Args:
         result, baseline: of one of the protocols here, on the same images.
@@ -161,7 +161,7 @@ def mean_corruption_error(result: Result, baseline: Result) -> float:
 def mean_error_ratio(
     accuracies: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]], names: Iterable[str]
 ) -> float:
-    """The mean over corruptions of the error, summed over severities, over that of the baseline.
+    """Return the mean over corruptions of the error, summed over severities, over that of the baseline.
 
     Infinite where the baseline makes no error under one of them.
     """
@@ -175,7 +175,8 @@ def mean_error_ratio(
 
 
 def find_baseline(folder: Path, protocol: Protocol, images: ImageSet | Images) -> Result:
-    """The result of `protocol` on these images that lies somewhere below `folder`, perhaps cut from one on more images.
+    """Return the result of `protocol` on these images that lies somewhere below `folder`, perhaps cut from one on
+    more images.
 
     Raises:
         UsageError: there is none, or there are some of several models.

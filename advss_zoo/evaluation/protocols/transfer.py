@@ -50,7 +50,7 @@ class EnsemblePgd(Pgd, ABC):
         self.ensemble(unwrapped(model))
 
     def ensemble(self, model: nn.Module) -> Ensemble:
-        """The ensemble that `model` is, perhaps padded.
+        """Return the ensemble that `model` is, perhaps padded.
 
         Raises:
             UsageError: it is none, or not one whose members can be told apart.
@@ -95,7 +95,7 @@ class Transfer(EnsemblePgd):
         }
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
-        """Of the sources' adversarial images the first that fools the ensemble; x where none does."""
+        """Return the first of the sources' adversarial images that fools the ensemble; x where none does."""
         record, ensemble = record or Record(), self.ensemble(model)
         members = [Padded(member) for member in ensemble.members]
         record.evidence[CLEAN] = _bits(_wrong(ensemble, x, y)[:, :-1])

@@ -50,7 +50,7 @@ class Findings:
     images: tuple[ImageSet, ...] = ()
 
     def epochs(self, evaluation: Evaluation) -> float | None:
-        """How long what was evaluated had been trained, if a checkpoint in the folders or the zoo says so."""
+        """Return how long what was evaluated had been trained, if a checkpoint in the folders or the zoo says so."""
         sha256 = evaluation.model.sha256
         config = self.configs.get(sha256 or "")
         if isinstance(config, Config) and config.provenance:
@@ -58,13 +58,13 @@ class Findings:
         return next((entry.training.get("epochs") for entry in index.entries() if entry.sha256 == sha256), None)
 
     def classes(self, evaluation: Evaluation) -> tuple[str, ...]:
-        """The names of the labels, if a checkpoint in the folders says so."""
+        """Return the names of the labels, if a checkpoint in the folders says so."""
         config = self.configs.get(evaluation.model.sha256 or "")
         return tuple(map(visible, config.classes)) if config else ()
 
 
 def folder_of(text: str) -> Path:
-    """The folder that a path, or the name of a checkpoint of the zoo, means.
+    """Return the folder that a path, or the name of a checkpoint of the zoo, means.
 
     Raises:
         UsageError: it is neither.
@@ -79,7 +79,7 @@ def folder_of(text: str) -> Path:
 
 
 def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Findings:
-    """
+    """Collect the results and training runs in folders.
     Args:
         images: for the gallery, where they are of no data set that is known by name.
 
@@ -125,7 +125,7 @@ def _readable(paths: Iterable[Path], reader: Callable[[Path], T], left_out: list
 
 
 def reason(error: AdvssError) -> str:
-    """Why something cannot be shown, fit to be read: file names and what is in files may be anything."""
+    """Explain why something cannot be shown, in safe text: names and contents of files may be anything."""
     return shorten(visible(error.message), LONGEST)
 
 

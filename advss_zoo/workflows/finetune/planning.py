@@ -90,7 +90,7 @@ class FinetuneOptions(BaseModel):
         return self.mode in ("f2", "f4")
 
     def check(self) -> None:
-        """
+        """Check that the options do not contradict each other.
         Raises:
             UsageError: two options contradict each other, or the path of the images cannot be stored in a recipe.
         """
@@ -144,13 +144,13 @@ class Plan:
 
 
 def full_name(options: FinetuneOptions, starts: Sequence[Start]) -> str:
-    """NAME.TAG of what comes out."""
+    """Return NAME.TAG of the result."""
     name = _ensemble_name(options) if len(starts) > 1 else _name(options, starts[0].config)
     return f"{name}.{starts[0].config.tag}"
 
 
 def starts(name: str, beside: Path) -> list[Start]:
-    """The trunks of a checkpoint: one, or that of each member of an ensemble.
+    """Return the trunks of a checkpoint: one, or that of each member of an ensemble.
 
     Args:
         name: what people call it (see `zoo.reference`), or several of those joined by +; SCRATCH is the net of the
@@ -181,7 +181,7 @@ def _from_scratch() -> Start:
 
 
 def image_size(starts: Sequence[Start]) -> int:
-    """The size of images that all of them were made for.
+    """Return the size of images that all of them were made for.
 
     Raises:
         UsageError: there are several.
@@ -201,7 +201,7 @@ def plan(
     device: str,
     beside: Path = RUNS,
 ) -> Plan:
-    """What will be trained, and by which recipes.
+    """Plan what is trained, and by which recipes.
 
     Args:
         spent: seconds of the budget that are gone.
@@ -229,7 +229,7 @@ def plan(
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """What `Plan.write` wrote, if there is any.
+    """Return what `Plan.write` wrote, if there is any.
 
     Raises:
         AdvssError: it cannot be read.
@@ -264,7 +264,7 @@ def check_same(kept: Plan, options: FinetuneOptions, prepared: Prepared) -> None
 
 
 def usual_epochs(images: int) -> int:
-    """How often so many images are gone through where nothing is said: the fewer, the more often."""
+    """Return the default number of epochs: the fewer images, the more."""
     return min(120, max(6, round(3_000 / math.sqrt(images))))
 
 
@@ -348,7 +348,8 @@ def _objective(options: FinetuneOptions, prepared: Prepared) -> dict[str, Any]:
 
 
 def class_weights(prepared: Prepared) -> tuple[float, ...]:
-    """Inverse to the images of each class, 1 in the mean over images but for rare classes, whose weight is MOST_WEIGHT.
+    """Weight classes inversely to their images, 1 in the mean over images but for rare classes, whose weight is
+    MOST_WEIGHT.
 
     Empty where classes are about as large.
     """
