@@ -49,7 +49,7 @@ def evaluate(
 ) -> list[Result]: ...
 
 
-def evaluate(
+def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecked
     model: AnyModel,
     data: AnyData = SUBSET,
     protocols: str | Protocol | Sequence[str | Protocol] | None = None,
@@ -293,7 +293,7 @@ def _of_folder(
 ) -> ImageSet:
     """Load the test images of a folder in the size that the model takes."""
     known = model if isinstance(model, Model) else None
-    side = image_size or (known and known.image_size)
+    side = image_size or (known.image_size if known else None)
     if side is None:
         raise UsageError(f"It is not known what size of images {_name_of(model)} takes.", "Add --image-size N.")
     prepared = prepare(folder, side, whole=whole, reporter=reporter(progress, say))
