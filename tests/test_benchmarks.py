@@ -109,7 +109,7 @@ def test_the_commands_are_understood(
     assert execute() == 0
     (recipe,) = json.loads(capsys.readouterr().out)["recipes"]
     assert (recipe["seed"], recipe["augmentation"]["flip"]) == (21, False)
-    assert recipe["ship"] == ("best-ta" if way == "f3" else "best-ra")
+    assert recipe["deployed"] == ("best-ta" if way == "f3" else "best-ra")
     started = (recipe["parent"], recipe["scenario"])
     assert started == ((None, "p1f4") if way == "scratch" else (index.default_trunk(), f"p3{way}"))
 

@@ -125,8 +125,8 @@ def command(
     share_among(processes)
     import_torch()
     from advss_zoo.evaluation import robustbench as for_robustbench
-    from advss_zoo.report.places import folder_name, pick_of
     from advss_zoo.workflows.evaluate import PlannedEvaluation, choose
+    from advss_zoo.zoo.places import folder_name, pick_of
     from advss_zoo.zoo.runs import RUNS
 
     protocols = choose(

@@ -17,11 +17,12 @@ import torch
 from advss_zoo.data.load import count_for_training
 from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.training import log, speeds, timing
+from advss_zoo.training import log, speeds, teacher, timing
 from advss_zoo.training.recipe import Recipe
 from advss_zoo.training.schedules import phase_at
 from advss_zoo.training.speeds import Stopwatch
 from advss_zoo.training.timing import Seconds, Work
+from advss_zoo.zoo.runs import RUNS
 
 LEAST = 5.0  # seconds of an evaluation that say how fast it is
 
@@ -63,8 +64,9 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
     """
     images = images or count_for_training(recipe.data)
     device, found = torch.device(device), list(pieces(recipe))
+    taught = _attack_pass(recipe, device) * teacher.passes_per_image(recipe, RUNS)
     training = sum(
-        (_step(recipe, piece, device) * (piece.share * recipe.epochs * images) for piece in found), Seconds()
+        (_step(recipe, piece, device, taught) * (piece.share * recipe.epochs * images) for piece in found), Seconds()
     )
     watched = recipe.validation
     looks = recipe.epochs / watched.every * watched.images
@@ -152,22 +154,23 @@ def work(recipe: Recipe, piece: Piece) -> Work:
         -(-recipe.batch_size // recipe.accumulation),
         piece.head_alone,
         recipe.clean_weight,
+        recipe.teacher.model if recipe.teacher else None,
     )
 
 
-def _step(recipe: Recipe, piece: Piece, device: torch.device) -> Seconds:
-    """An image's share of a training step: attack, update, and whatever else a step does."""
+def _step(recipe: Recipe, piece: Piece, device: torch.device, taught: Seconds) -> Seconds:
+    """An image's share of a training step: attack, update with what its teacher takes, and whatever else there is."""
     at = work(recipe, piece)
     if known := speeds.recall(speeds.training(at, piece.attack_passes), device):
         return Seconds(known, known * timing.present_slowdown(device))
-    update = timing.seconds_per_image(at, "update", device)
+    update = timing.seconds_per_image(replace(at, teacher=None), "update", device) + taught
     if not piece.attack_passes:
         return update
-    attacked = replace(at, head_alone=False, clean_weight=0.0)  # which make no difference to an attack
+    attacked = replace(at, head_alone=False, clean_weight=0.0, teacher=None)  # which make no difference to an attack
     return timing.seconds_per_image(attacked, "attack", device) * piece.attack_passes + update
 
 
 def _attack_pass(recipe: Recipe, device: torch.device, *, watched: bool = False) -> Seconds:
     objective = recipe.objective.watched if watched else recipe.objective
     at = work(recipe, Piece(0.0, 1.0, 1, recipe.side, head_alone=False))
-    return timing.seconds_per_image(replace(at, objective=objective, clean_weight=0.0), "attack", device)
+    return timing.seconds_per_image(replace(at, objective=objective, clean_weight=0.0, teacher=None), "attack", device)

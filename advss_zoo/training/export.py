@@ -50,7 +50,7 @@ def export(
             data=data.name,
             split=f"train, {len(data.training):,} of {data.available:,} images",
             picked=picked,
-            deployed=recipe.ship,
+            deployed=recipe.deployed,
             norm=recipe.threat and recipe.threat.norm,
             eps=recipe.threat and recipe.threat.eps,
             epochs=epochs,

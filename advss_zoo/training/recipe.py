@@ -30,6 +30,7 @@ from advss_zoo.registry import any_of
 from advss_zoo.training.schedules import AnyPhase, AnySchedule, Resolution, cosine, phase_at
 from advss_zoo.zoo import index
 from advss_zoo.zoo.names import LONGEST_NAME, MAX_LENGTH, NAME, TAG
+from advss_zoo.zoo.reference import names_in
 
 if TYPE_CHECKING:
     AnyObjective: TypeAlias = Objective
@@ -88,7 +89,7 @@ class Validation(_Part):
     )
 
 
-class Teacher(_Part):
+class TeacherOptions(_Part):
     """Whose probabilities for clean images are the labels: those of a model, or of the run's own average.
 
     A recipe may name the model alone: `teacher: ensemble-p3f4.mini`. `self` is ADR (Wu et al. 2024, arXiv 2305.12118),
@@ -108,7 +109,7 @@ class Teacher(_Part):
         return {**ADR, **values} if isinstance(values, dict) and values.get("model") == OWN_AVERAGE else values
 
     @model_validator(mode="after")
-    def _labels_come_from_somewhere(self) -> Teacher:
+    def _labels_come_from_somewhere(self) -> TeacherOptions:
         if self.is_own and self.share == 1:
             raise ValueError("the own average needs a `share` below 1, or nothing is learnt from the labels in the end")
         return self
@@ -165,7 +166,7 @@ class Recipe(_Named):
     resolution: list[Resolution] = Field([], description="phases of smaller images, which grow; none: always full size")
     augmentation: Augmentation = Augmentation()
     objective: AnyObjective
-    teacher: Teacher | None = None
+    teacher: TeacherOptions | None = None
     adversary: list[AnyAdversary] = Field(min_length=1)
     clean_weight: float = Field(0.0, ge=0, lt=1, description="share of the loss on clean inputs in what is minimised")
     attack_mode: Literal["eval", "train"] = Field("eval", description="of batch norm and dropout during the attack")
@@ -182,7 +183,7 @@ class Recipe(_Named):
     schedule: list[AnySchedule] = Field(min_length=1)
     averaging: Averaging = Averaging()
     validation: Validation = Validation()
-    ship: Literal["average", "best-ta", "best-ra", "last"] = "best-ta"
+    deployed: Literal["average", "best-ta", "best-ra", "last"] = "best-ta"
     precision: Literal["fp32", "bf16"] = Field("bf16", description="of the forward passes; weights are always fp32")
     seed: int = Field(20, ge=0)
 
@@ -204,8 +205,8 @@ class Recipe(_Named):
 
     @model_validator(mode="after")
     def _patience_needs_a_best(self) -> Recipe:
-        if self.validation.patience and not self.ship.startswith("best-"):
-            raise ValueError(f"`validation.patience` waits for better weights, but `ship` takes the {self.ship}")
+        if self.validation.patience and not self.deployed.startswith("best-"):
+            raise ValueError(f"`validation.patience` waits for better weights, but `deployed` is {self.deployed}")
         return self
 
     @model_validator(mode="after")
@@ -376,7 +377,7 @@ def _teachers(value: object) -> list[str]:
     model = value.get("model") if isinstance(value, dict) else value
     if not isinstance(model, str) or model == OWN_AVERAGE:
         return []
-    return [part for part in ([model] if _exists(Path(model)) else model.split("+")) if "://" not in part]
+    return names_in(model)
 
 
 def _exists(path: Path) -> bool:

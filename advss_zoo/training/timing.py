@@ -64,6 +64,7 @@ class Work:
     batch_size: int
     head_alone: bool = False
     clean_weight: float = 0.0
+    teacher: str | None = None
 
 
 @cache

@@ -80,7 +80,7 @@ def train(
         if context.total == recipe.accumulation:  # one process
             records = [record for record in log.read(trainer.log_file) if record["step"] > first]
             cost.remember_run(recipe, records, trainer.timeline.steps, watch)
-    return out / recipe.ship
+    return out / recipe.deployed
 
 
 class Trainer:

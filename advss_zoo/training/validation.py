@@ -58,7 +58,7 @@ def improve(state: RunState, recipe: Recipe, measured: dict[str, float]) -> list
     gained = any(accuracy > state.best[kind] for kind, accuracy in measured.items())
     for kind, accuracy in measured.items():
         better, equal = accuracy > state.best[kind], accuracy == state.best[kind]
-        if recipe.ship == f"best-{kind}" and (better or (equal and gained)):
+        if recipe.deployed == f"best-{kind}" and (better or (equal and gained)):
             state.waited = 0
         if better or (recipe.validation.patience and equal):
             state.best[kind] = accuracy

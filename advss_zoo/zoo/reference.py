@@ -95,6 +95,12 @@ def means_model(text: str) -> bool:
     return not os.path.lexists(text) and names.is_name(text)
 
 
+def names_in(text: str) -> list[str]:
+    """Return the names and paths in a reference, which need not exist yet: a recipe may ask for what is made later."""
+    parts = [text] if os.path.lexists(text) else text.split("+")
+    return [part for part in parts if not (part.startswith(tuple(_PREFIXES)) or _FACTORY.fullmatch(part))]
+
+
 def _meant(text: str, beside: Path | None = None) -> Reference | None:
     """What the first way of reading a text that fits gives: the order is the precedence."""
     ways: list[Callable[[str], Reference | None]] = [_prefixed, _of_zoo, _at, partial(_ensemble, beside=beside), _run]

@@ -63,7 +63,7 @@ def test_a_run_prints_its_checkpoint(advss: Advss, monkeypatch: pytest.MonkeyPat
         seen.update(out=out, **options)
         progress(0, 2, "")
         progress(1, 2, "TA 70.1")
-        return out / str(recipe.ship)
+        return out / str(recipe.deployed)
 
     monkeypatch.setattr(trainer, "train", train)
     status, stdout, stderr = advss("train", "p1f4.mini", "--resume", "--device", "cpu")

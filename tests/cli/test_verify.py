@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from advss_zoo.zoo import index, verify
+from advss_zoo.zoo import verify
 
 Advss = Callable[..., Any]
 
@@ -21,7 +21,6 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
         yield SimpleNamespace(name="limit", passed=True, detail=str(limit))
         yield from checks
 
-    monkeypatch.setattr(index, "find", lambda name: None)
     monkeypatch.setattr(verify, "verify", fake)
     return checks
 

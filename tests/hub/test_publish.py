@@ -319,7 +319,7 @@ def test_an_ensemble_goes_with_the_members_in_its_folder(hub, described, tmp_pat
 def run(described: Path, tmp_path: Path) -> Path:
     """The folder of a run that ships its average, which is the tiny checkpoint."""
     folder = tmp_path / "run"
-    made_by = recipe.load("p1f4.mini", ["ship=average"])
+    made_by = recipe.load("p1f4.mini", ["deployed=average"])
     provenance = checkpoint.Provenance(
         recipe=made_by.full_name,
         recipe_sha256=made_by.sha256,

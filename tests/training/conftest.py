@@ -47,7 +47,7 @@ batch_size: 40
 schedule: [{peak: 0.1}]
 averaging: {decay: 0.9, start: 0.3}
 validation: {every: 2, images: 40, attack: {name: pgd, steps: 1}}
-ship: average
+deployed: average
 precision: fp32
 """
 

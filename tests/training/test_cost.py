@@ -81,6 +81,12 @@ def test_images_that_grow_are_timed_at_each_size(asked):
     assert sum(piece.share for piece in cost.pieces(made)) == pytest.approx(1)
 
 
+def test_a_teacher_takes_forward_passes():
+    without, taught = (cost.estimate(recipe.load("p1f4.mini", more), images=100) for more in ([], ["teacher=self"]))
+    added = 32 * 100 * 1 / 3  # a third of a pass for every image of 32 epochs
+    assert taught.seconds - without.seconds == pytest.approx(added)
+
+
 def test_it_is_a_share_of_the_batch_that_is_timed(asked):
     cost.estimate(recipe.load("p1f4.mini", ["accumulation=4"]))
     assert {work.batch_size for _, work in asked} == {32}

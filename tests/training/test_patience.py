@@ -12,7 +12,7 @@ from advss_zoo.training import log, recipe, trainer
 from advss_zoo.zoo import checkpoint
 
 # An epoch is one step; every epoch is looked at.
-OPTIONS = ["batch_size=120", "epochs=8", "ship=best-ra", "validation.every=1", "validation.patience=2"]
+OPTIONS = ["batch_size=120", "epochs=8", "deployed=best-ra", "validation.every=1", "validation.patience=2"]
 PICKED = ("average", "last", "best-ta", "best-ra")
 
 
@@ -52,7 +52,7 @@ def test_what_does_not_ship_earns_no_patience(
     cache: Path, recipe_file: Path, tmp_path: Path, measured: dict[int, tuple[float, float]]
 ) -> None:
     measured |= {1: (0.3, 0.2), 2: (0.2, 0.3), 3: (0.1, 0.4)}
-    trainer.train(recipe.load(recipe_file, [*OPTIONS, "ship=best-ta"]), tmp_path / "run")
+    trainer.train(recipe.load(recipe_file, [*OPTIONS, "deployed=best-ta"]), tmp_path / "run")
     assert epochs(tmp_path / "run") == {"average": 3, "last": 3, "best-ta": 1, "best-ra": 3}
 
 
@@ -107,5 +107,5 @@ def test_a_kill_does_not_start_the_waiting_anew(
 
 
 def test_the_last_weights_have_nothing_to_wait_for(recipe_file: Path) -> None:
-    with pytest.raises(UsageError, match="`ship` takes the average"):
+    with pytest.raises(UsageError, match="`deployed` is average"):
         recipe.load(recipe_file, ["validation.patience=2"])

@@ -191,7 +191,7 @@ def test_every_mistake_brings_the_nearest_word(recipe_file, tmp_path):
         "parent=selfie-p3.mni",
         "epochs=many",
         "data=cifra10",
-        "ship=lsat",
+        "deployed=lsat",
         "profile=papr",
         "adversary.0.until=1",
         "optimizer=sgd",
@@ -262,7 +262,7 @@ def test_the_papers_pretraining(name):
         assert (made.clean_weight, made.attack_mode) == (0.5, "train")
     else:
         assert (adversary.name, made.clean_weight) == ("none", 0)
-    assert (made.ship, made.averaging.decay, made.validation.images) == ("best-ta", 0, 5000)
+    assert (made.deployed, made.averaging.decay, made.validation.images) == ("best-ta", 0, 5000)
 
 
 @pytest.mark.parametrize(("name", "inner", "outer"), [("apdpe-p3.r50", 0.1, 0.1), ("apdpe-l05-p3.r50", 0.5, 0.5)])

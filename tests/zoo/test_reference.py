@@ -13,7 +13,7 @@ import pytest
 import advss_zoo
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.zoo import index
-from advss_zoo.zoo.reference import means_model, parse_reference
+from advss_zoo.zoo.reference import means_model, names_in, parse_reference
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +105,10 @@ def test_a_path_comes_before_a_run_but_a_folder_of_anything_else_does_not() -> N
     Path("pets").rename("mine")
     Path("photos").rename("pets")
     assert parse_reference("pets").kind == "run"
+
+
+def test_names_that_need_not_exist_yet() -> None:
+    assert names_in("later-p3f4.mini+hf://acme/net+my.module:factory+./mine") == ["later-p3f4.mini", "./mine"]
 
 
 def test_what_was_just_made_comes_before_the_zoo_in_a_chain_of_recipes() -> None:

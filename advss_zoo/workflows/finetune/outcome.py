@@ -99,7 +99,7 @@ def _values(
         "eps": format_eps(options.eps),
         "side": options.image_size,
         "recipe": recipe,
-        "weights": [str(run / each.ship / WEIGHTS) for each, run in zip(plan.recipes, runs, strict=True)],
+        "weights": [str(run / each.deployed / WEIGHTS) for each, run in zip(plan.recipes, runs, strict=True)],
         "training": _training(plan, runs),
         "data": summary,
         "results": [result.to_dict()],
@@ -125,7 +125,7 @@ def by_class(classes: Sequence[str], verdicts: Verdicts) -> list[dict[str, Any]]
 
 def _member(recipe: Recipe, run: Path) -> dict[str, Any]:
     """A member of an ensemble, and what it started from."""
-    made = checkpoint.read_config(run / recipe.ship).provenance
+    made = checkpoint.read_config(run / recipe.deployed).provenance
     assert made is not None
     return {"name": recipe.full_name, "parent": recipe.parent, "parent_sha256": made.parent_sha256}
 
@@ -133,7 +133,7 @@ def _member(recipe: Recipe, run: Path) -> dict[str, Any]:
 def _training(plan: Plan, runs: Sequence[Path]) -> dict[str, Any]:
     """What the logs say."""
     records = [log.read(run / "log.jsonl") for run in runs]
-    config = checkpoint.read_config(runs[0] / plan.recipes[0].ship)
+    config = checkpoint.read_config(runs[0] / plan.recipes[0].deployed)
     assert config.provenance is not None
     measured = [record["validation"] for record in records[0] if "validation" in record]
     return {

@@ -326,7 +326,7 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
             "attack": _attack(options, 5),
             "patience": PATIENCE,
         },
-        "ship": "best-ra" if options.adversarial else "best-ta",
+        "deployed": "best-ra" if options.adversarial else "best-ta",
     }
     return recipe.from_values(values, options.overrides)
 

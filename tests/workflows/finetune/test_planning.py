@@ -73,7 +73,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_modes_are_the_papers(mode: str, trains: str, adversary: str, ship: str) -> None:
     (made,) = planned(made_of([70, 70]), mode=mode).recipes
-    assert (made.trains, made.adversary[-1].name, made.ship) == (trains, adversary, ship)
+    assert (made.trains, made.adversary[-1].name, made.deployed) == (trains, adversary, ship)
     assert (made.full_name, made.scenario) == (f"my-pets-rotation-p3{mode}.mini", f"p3{mode}")
     assert made.architecture == ARCHITECTURE.model_copy(update={"num_classes": 2})
 
