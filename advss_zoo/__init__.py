@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from advss_zoo.models.model import Model
     from advss_zoo.workflows.export import export
     from advss_zoo.workflows.predict import predict
+    from advss_zoo.workflows.pull import pull
+    from advss_zoo.workflows.verify import verify
     from advss_zoo.zoo.index import list_models
     from advss_zoo.zoo.load import load_trunk
     from advss_zoo.zoo.open import open_model as load_model
@@ -39,7 +41,9 @@ __all__ = [
     "load_model",
     "load_trunk",
     "predict",
+    "pull",
     "results_frame",
+    "verify",
 ]
 
 _LAZY = {  # where each is defined, and by what name
@@ -51,7 +55,9 @@ _LAZY = {  # where each is defined, and by what name
     "load_model": ("advss_zoo.zoo.open", "open_model"),
     "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
     "predict": ("advss_zoo.workflows.predict", "predict"),
+    "pull": ("advss_zoo.workflows.pull", "pull"),
     "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
+    "verify": ("advss_zoo.workflows.verify", "verify"),
 }
 
 

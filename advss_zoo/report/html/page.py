@@ -101,16 +101,19 @@ class Report:
         content = self.html().encode()
         write_atomically(path, lambda file: file.write(content))
 
-    def write_figures(self, folder: Path) -> None:
-        """Each of the `drawings` as SVG and as PNG, in the colours of the light page.
+    def write_figures(self, folder: Path) -> list[Path]:
+        """Write each of the `drawings` as SVG and as PNG, in the colours of the light page; returns the files.
 
         Raises:
             AdvssError: a file cannot be written.
         """
+        paths = []
         for figure in self.drawings:
             contents = {".svg": svg(figure).encode(), ".png": to_png(figure.scene)}
             for suffix, content in contents.items():
-                write_atomically(folder / f"{figure.name}{suffix}", partial(_write, content))
+                paths.append(folder / f"{figure.name}{suffix}")
+                write_atomically(paths[-1], partial(_write, content))
+        return paths
 
 
 def svg(figure: Figure) -> str:

@@ -11,9 +11,10 @@ import pytest
 
 from advss_zoo import resources
 from advss_zoo.files import read_json
+from advss_zoo.workflows import verify as verify_module
+from advss_zoo.workflows.verify import verify
 from advss_zoo.zoo import cards, index, sources
-from advss_zoo.zoo import verify as verify_module
-from advss_zoo.zoo.verify import verify
+from advss_zoo.zoo import facts as facts_module
 
 NAME = "p1f4.mini"
 CARDS = resources.folder("cards")
@@ -40,7 +41,7 @@ def test_the_bundled_checkpoint_is_what_its_card_says(copy):
     checks = list(verify(NAME, limit=16, device="cpu"))
     assert [check.name for check in checks if not check.passed] == ["autoattack on cifar10-1k"], checks
     assert [check.detail for check in checks if check.passed is None] == [
-        "several attacks, which take hours, are made again with --full alone"
+        "several attacks, which take hours, are only made again in full"
     ]
     assert len(checks) == 2 + 2 * len(index.find(NAME).results)
 
@@ -48,7 +49,7 @@ def test_the_bundled_checkpoint_is_what_its_card_says(copy):
 @pytest.mark.nightly
 @pytest.mark.parametrize("entry", index.entries(), ids=lambda entry: entry.full_name)
 def test_every_number_of_every_card_comes_out_again(entry):
-    assert all(check.passed for check in verify(entry.full_name, limit=None, device="cpu"))
+    assert all(check.passed for check in verify(entry.full_name, full=True, device="cpu"))
 
 
 def test_other_weights(copy):
@@ -90,14 +91,14 @@ def test_a_card_that_was_touched_up(copy, monkeypatch):
 def test_every_card_says_what_the_files_and_other_cards_say(entry):
     folder = sources.SOURCES[entry.stored](entry)
     if folder.is_dir():  # a source distribution lacks weights/
-        verify_module.check_card(entry, folder)
+        facts_module.check_card(entry, folder)
 
 
 @pytest.mark.parametrize("key", ["parameters", "bytes", "scenario"])
 def test_a_card_that_says_something_else_than_the_files(copy, key, monkeypatch):
     said = {"parameters": 99, "bytes": 99, "scenario": "p3f4"}[key]
-    monkeypatch.setattr(verify_module, "read_json", lambda path: read_json(path) | {key: said})
-    monkeypatch.setattr(index, "card", lambda name: cards.render(verify_module.read_json(CARDS / f"{name}.json")))
+    monkeypatch.setattr(facts_module, "read_json", lambda path: read_json(path) | {key: said})
+    monkeypatch.setattr(index, "card", lambda name: cards.render(facts_module.read_json(CARDS / f"{name}.json")))
     card = list(itertools.islice(verify(NAME, limit=8, device="cpu"), 2))[1]
     assert (card.name, card.passed) == ("card", False)
     assert f"says {key} = {said!r}, but" in card.detail

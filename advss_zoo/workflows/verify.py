@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
-from advss_zoo import resources
 from advss_zoo.data.catalogue import CIFAR10, SUBSET
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import load_data
-from advss_zoo.errors import AdvssError, CheckpointError
+from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import protocols, results
 from advss_zoo.evaluation.results import Result
-from advss_zoo.evaluation.runner import Progress, evaluate
+from advss_zoo.evaluation.runner import Progress as Progressed
+from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import read_json
-from advss_zoo.models.model import Model
-from advss_zoo.training import release
-from advss_zoo.zoo import RESULTS, cards, index, load, sources
+from advss_zoo.models.model import Model, pick_device
+from advss_zoo.workflows.progress import Progress, ignore
+from advss_zoo.zoo import RESULTS, index, load, sources
+from advss_zoo.zoo.facts import check_card
 from advss_zoo.zoo.index import Entry
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import Reference, parse_reference
@@ -37,18 +37,36 @@ class Verification:
 
 
 def verify(
-    reference: Reference | str | Path, *, limit: int | None, device: str, progress: Progress | None = None
+    reference: Reference | str | Path,
+    limit: int = 128,
+    full: bool = False,
+    *,
+    device: str = "auto",
+    progress: Progress = ignore,
 ) -> Iterator[Verification]:
     """Check a checkpoint of the zoo against its card, any other against the results in its folder; quick checks first.
 
     Args:
-        limit: how many of the first images of each result are evaluated again; None: all of them.
+        reference: a checkpoint, as `load_model` takes it.
+        limit: how many of the first images of each result are evaluated again.
+        full: evaluate all of them, and the protocols of several attacks, which take hours.
+        device: where to compute; "auto" is a GPU if there is one.
+        progress: called with "Verifying NAME", "images", the images done, their number, and a note, for each result.
+
+    Returns:
+        An iterator that makes one check after the other.
 
     Raises:
         UsageError: there is no such checkpoint.
         DataError: a result is to be made again on images that are not on this machine.
     """
-    reference = parse_reference(reference)
+    if limit < 1:
+        raise UsageError(f"limit must be at least 1, got {limit}.")
+    told = partial(progress, f"Verifying {reference}", "images")
+    return _checks(parse_reference(reference), None if full else limit, pick_device(device), told)
+
+
+def _checks(reference: Reference, limit: int | None, device: str, progress: Progressed) -> Iterator[Verification]:
     entry = index.find(reference.text) if reference.kind == "zoo" else None
     try:
         fetched = sources.fetch(reference)
@@ -71,30 +89,6 @@ def verify(
             yield _again(model, folder, result, limit, device, progress)
 
 
-def check_card(entry: Entry, folder: Path) -> None:
-    """Is a card what its JSON gives, and that what the checkpoint's files and the cards of others say?
-
-    The results are another matter (`results.check`). Of the validation no verdicts are kept.
-
-    Raises:
-        AdvssError: it is not.
-    """
-    path = resources.folder("cards") / f"{entry.full_name}.json"
-    values, found = read_json(path), release.facts(folder)
-    control, said = values["control"], values | values["training"]
-    found |= found.pop("training") | {"control": release.control_of(control and control["name"])}
-    for key, value in found.items():
-        if said.get(key) != value:
-            raise CheckpointError(
-                f"The card of {entry.full_name} says {key} = {reprlib.repr(said.get(key))}, but its files and the "
-                f"cards of others give {reprlib.repr(value)}."
-            )
-    if cards.render(values) != index.card(entry.full_name):
-        raise CheckpointError(
-            f"The card of {entry.full_name} is not what {path} gives.", "Run `python -m advss_zoo.zoo.cards`."
-        )
-
-
 def _card(entry: Entry, folder: Path) -> Verification:
     try:
         check_card(entry, folder)
@@ -115,13 +109,11 @@ def _recorded(folder: Path, recorded: Result, sha256: str) -> Verification:
 
 
 def _again(
-    model: Model, folder: Path, recorded: Result, limit: int | None, device: str, progress: Progress | None
+    model: Model, folder: Path, recorded: Result, limit: int | None, device: str, progress: Progressed
 ) -> Verification:
     """Does attacking the model again give the stored verdicts?"""
     if limit is not None and recorded.protocol.attacks:
-        return Verification(
-            _label(recorded), None, "several attacks, which take hours, are made again with --full alone"
-        )
+        return Verification(_label(recorded), None, "several attacks, which take hours, are only made again in full")
     images = _images(recorded, limit)
     settings = {key: value for key, value in recorded.protocol.to_dict().items() if key in SETTINGS}
     fresh = evaluate(model, images, protocols.parse(**settings), device=device, progress=progress).verdicts

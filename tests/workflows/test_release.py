@@ -16,7 +16,7 @@ from advss_zoo.models.model import Model
 from advss_zoo.training import recipe, trainer
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.recipe import EnsembleRecipe
-from advss_zoo.training.release import release
+from advss_zoo.workflows.release import release
 from advss_zoo.zoo import cards, checkpoint, ensembles, index
 
 WORDS = {"summary": "A tiny net.", "limits": "For tests.", "machine": "a test"}

@@ -1,6 +1,6 @@
 """For maintainers: put a trained and evaluated checkpoint into the zoo.
 
-python -m advss_zoo.training.release runs/p1f4.mini/average --result runs/results/p1f4.mini/pgd20 ...
+python -m advss_zoo.workflows.release runs/p1f4.mini/average --result runs/results/p1f4.mini/pgd20 ...
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.files import write_json
 from advss_zoo.training import log, recipe
-from advss_zoo.zoo import RESULTS, WEIGHTS, cards, checkpoint, ensembles, index
+from advss_zoo.zoo import RESULTS, cards, ensembles
+from advss_zoo.zoo.facts import control_of, facts
 from advss_zoo.zoo.runs import CURVES
 
 
@@ -64,60 +65,6 @@ def describe(folder: Path, machine: str) -> dict[str, Any]:
     """`facts` of a classifier or a trunk, and what the log of its run says."""
     about = facts(folder)
     return about | {"training": about["training"] | _logged(folder, about["training"]["epochs"]) | {"machine": machine}}
-
-
-def facts(folder: Path) -> dict[str, Any]:
-    """What the files of a checkpoint, and of an ensemble the cards of its members, say: values of its card.
-
-    Raises:
-        UsageError: a member of an ensemble is none of the zoo's.
-        CheckpointError: this is no whole checkpoint.
-    """
-    if ensembles.is_ensemble(folder):
-        return _ensemble(folder)
-    model, config = checkpoint.load(folder)
-    return {
-        "name": config.name,
-        "tag": config.tag,
-        "kind": config.kind,
-        "task": config.task,
-        "scenario": config.scenario,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "bytes": (folder / WEIGHTS).stat().st_size,
-        "sha256": config.sha256,
-        "classes": list(config.classes),
-        "members": [],
-        "training": config.provenance.model_dump(mode="json") if config.provenance else {},
-    }
-
-
-def _ensemble(folder: Path) -> dict[str, Any]:
-    """What an ensemble's members, which the zoo has already, say about it."""
-    config = ensembles.read(folder)
-    members = [index.find(member.name) for member in config.members]
-    return {
-        "name": config.name,
-        "tag": config.tag,
-        "kind": config.kind,
-        "task": None,
-        "scenario": config.scenario,
-        "parameters": sum(member.parameters for member in members),
-        "bytes": sum(member.bytes for member in members),
-        "sha256": config.sha256,
-        "classes": list(config.classes),
-        "members": [
-            {"name": member.full_name, "sha256": member.sha256, "ta": member.ta, "ra": member.ra} for member in members
-        ],
-        "training": {"recipe": config.full_name, "data": members[0].training["data"], "parent": None},
-    }
-
-
-def control_of(name: str | None) -> dict[str, Any] | None:
-    """The accuracies of the control as the zoo has them."""
-    if name is None:
-        return None
-    entry = index.find(name)
-    return {"name": entry.full_name, "ta": entry.ta, "ra": entry.ra}
 
 
 def _logged(folder: Path, epochs: float) -> dict[str, Any]:
