@@ -20,6 +20,7 @@ LAYERS = (
     ("adversaries", "deploy", "evaluation", "objectives"),
     ("zoo",),
     ("training",),
+    ("reproduction",),
     ("report",),
     ("workflows",),
     ("",),  # advss_zoo itself, the public functions

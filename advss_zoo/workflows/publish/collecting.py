@@ -21,10 +21,9 @@ from advss_zoo.zoo import CARD, CONFIG, RESULTS, cards, checkpoint, ensembles, i
 from advss_zoo.zoo.facts import check_card
 from advss_zoo.zoo.index import Entry
 from advss_zoo.zoo.reference import Reference, parse_reference
-from advss_zoo.zoo.runs import CURVES
+from advss_zoo.zoo.runs import CURVES, LOG
 from advss_zoo.zoo.snapshot import PREFIX, belongs, digest
 
-LOG = "log.jsonl"
 LONGEST_CARD = 2**20  # bytes
 
 Content = Path | bytes
