@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from advss_zoo.models.model import Model
     from advss_zoo.workflows.export import export
     from advss_zoo.workflows.predict import predict
+    from advss_zoo.workflows.publish import publish
     from advss_zoo.workflows.pull import pull
+    from advss_zoo.workflows.report import report
     from advss_zoo.workflows.verify import verify
     from advss_zoo.zoo.index import list_models
     from advss_zoo.zoo.load import load_trunk
@@ -41,7 +43,9 @@ __all__ = [
     "load_model",
     "load_trunk",
     "predict",
+    "publish",
     "pull",
+    "report",
     "results_frame",
     "verify",
 ]
@@ -55,7 +59,9 @@ _LAZY = {  # where each is defined, and by what name
     "load_model": ("advss_zoo.zoo.open", "open_model"),
     "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
     "predict": ("advss_zoo.workflows.predict", "predict"),
+    "publish": ("advss_zoo.workflows.publish", "publish"),
     "pull": ("advss_zoo.workflows.pull", "pull"),
+    "report": ("advss_zoo.workflows.report", "report"),
     "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
     "verify": ("advss_zoo.workflows.verify", "verify"),
 }

@@ -21,7 +21,7 @@ LAYERS = (
     ("zoo",),
     ("training",),
     ("reproduction",),
-    ("report",),
+    ("results_page",),
     ("workflows",),
     ("",),  # advss_zoo itself, the public functions
     ("cli",),

@@ -206,7 +206,7 @@ def command(
 def _compared(baseline: str, protocols: list[Protocol]) -> Path:
     """The folder of what the corruptions are compared with."""
     from advss_zoo.evaluation.protocols.corruptions import Corrupted
-    from advss_zoo.report.html.collect import folder_of
+    from advss_zoo.results_page.collect import folder_of
 
     if not any(isinstance(protocol, Corrupted) for protocol in protocols):
         raise UsageError("--baseline is for corruptions.", "Add --attack corruptions.")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from advss_zoo.report.html.collect import collect, folder_of
-from advss_zoo.report.html.page import Report
+from advss_zoo.results_page.collect import collect, folder_of
+from advss_zoo.results_page.page import Report
 
 
 @dataclass(frozen=True)

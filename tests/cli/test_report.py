@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.html import fabricated
+from results_page import fabricated
 
 from advss_zoo.zoo import index
 

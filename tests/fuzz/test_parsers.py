@@ -40,7 +40,7 @@ from advss_zoo.evaluation.saved import Saved
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
-from advss_zoo.report.html import collect, evidence
+from advss_zoo.results_page import collect, evidence
 from advss_zoo.training import recipe
 from advss_zoo.workflows.publish import collecting
 from advss_zoo.zoo import checkpoint, index, load, names, snapshot

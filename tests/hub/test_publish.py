@@ -599,7 +599,7 @@ def test_a_card_that_says_something_else_than_the_files_and_other_cards(checkout
 
 
 def test_folders_that_are_no_checkpoint(tmp_path, tiny):
-    with pytest.raises(CheckpointError, match="There is no .*nowhere"):
+    with pytest.raises(CheckpointError, match=r"There is no .*nowhere"):
         collecting.collect(str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="neither a checkpoint"):
         collecting.collect(str(tmp_path))
