@@ -88,7 +88,7 @@ def config(folder: Path, sha256: str | None, classes: tuple[str, ...], epochs: f
         architecture=Architecture(depth=18, width=2, num_classes=len(classes)),
         classes=classes,
         sha256=sha256,
-        provenance=Provenance(**made_by, picked="last", epochs=epochs),
+        provenance=Provenance(**made_by, picked="last", deployed="last", epochs=epochs),
     )
     path = folder / "config.json"
     write_json(path, made.model_dump(mode="json"))
