@@ -35,10 +35,8 @@ def command(
     from advss_zoo.workflows.verify import verify
 
     passed = True
-    with out.progress(f"Verifying {reference}", "images") as bar:
-        for check in verify(
-            reference, limit or 128, full, device=device, progress=lambda label, unit, *done: bar(*done)
-        ):
+    with out.steps() as steps:
+        for check in verify(reference, limit or 128, full, device=device, progress=steps):
             out.line(f"{STATES[check.passed]}\t{check.name}\t{check.detail}")
             passed &= check.passed is not False
     if not passed:
