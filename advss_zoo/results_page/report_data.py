@@ -10,10 +10,10 @@ from typing import Any
 
 from advss_zoo.data.catalogue import whole
 from advss_zoo.errors import AdvssError
-from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.results_page.charts.series import Look, Value
 from advss_zoo.results_page.collect import Findings, LoggedRun, reason
 from advss_zoo.results_page.evidence import Evaluation
+from advss_zoo.texts import format_eps
 
 DIGITS = 7  # of a sha256 that tell two sets of weights apart
 

@@ -6,11 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.results_page.evidence import Evaluation
 from advss_zoo.results_page.figure import NOTHING, Section
 from advss_zoo.results_page.report_data import ReportData
-from advss_zoo.texts import visible
+from advss_zoo.texts import format_eps, visible
 
 SIZES = ("eps", "step_size")
 CHECKED = {

@@ -147,7 +147,8 @@ def _files(folder: Path, found: Mapping[Path, Result], card: str) -> dict[str, C
             content[f"{RESULTS}/{result.slug()}/{name}"] = path / name
     if (folder.parent / LOG).is_file() and (folder.parent / CURVES).is_file():
         content[CURVES] = folder.parent / CURVES
-    return content | metadata.evaluation_files(_documents(found.values())) | {CARD: card.encode()}
+    named = {result.slug(): result.to_dict() for result in found.values()}
+    return content | metadata.evaluation_files(named) | {CARD: card.encode()}
 
 
 def _documents(found: Iterable[Result]) -> list[dict[str, Any]]:
