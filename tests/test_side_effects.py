@@ -13,6 +13,7 @@ import pytest
 WATCH = """
 import json, os, random, sys, tempfile, warnings
 import numpy, PIL.Image, torch, huggingface_hub, scipy.special  # which have warnings of their own
+import onnxscript, torch._dynamo  # likewise; and torch sets TORCHINDUCTOR_CACHE_DIR when it imports the second
 from huggingface_hub.utils import _http
 
 def state():

@@ -13,7 +13,7 @@ from advss_zoo.cli.output import out, size
 from advss_zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from advss_zoo.workflows.publish import Published
+    from advss_zoo.workflows.publish import PublishedCheckpoint
 
 EXAMPLES = examples(
     "advss publish p1f4.mini --to hf://ORG/p1f4.mini",
@@ -63,7 +63,7 @@ def command(
             out.hint(line)
 
 
-def _row(done: Published) -> dict[str, str]:
+def _row(done: PublishedCheckpoint) -> dict[str, str]:
     count = len(done.changes)
     return {
         "checkpoint": done.full_name,
@@ -72,18 +72,18 @@ def _row(done: Published) -> dict[str, str]:
     }
 
 
-def _files(done: Published) -> list[dict[str, str]]:
+def _files(done: PublishedCheckpoint) -> list[dict[str, str]]:
     return [
         {"to": done.target, "change": change, "size": size(done.sizes.get(name, 0), "B"), "file": name}
         for name, change in done.changes.items()
     ]
 
 
-def _document(done: Published) -> dict[str, Any]:
+def _document(done: PublishedCheckpoint) -> dict[str, Any]:
     return asdict(done) | {"recorded": done.recorded and str(done.recorded)}
 
 
-def _remarks(done: Published, tag: str) -> list[str]:
+def _remarks(done: PublishedCheckpoint, tag: str) -> list[str]:
     remarks = []
     if done.tagged != done.commit:
         remarks.append(f"{done.full_name}: the tag {tag} stays at {done.tagged}; a new release gets a new one.")

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from advss_zoo.errors import UsageError
 from advss_zoo.workflows.publish.collecting import collect, collect_all
-from advss_zoo.workflows.publish.sending import TAG, Published, gather, to_folder, to_hub
+from advss_zoo.workflows.publish.sending import TAG, PublishedCheckpoint, gather, to_folder, to_hub
 from advss_zoo.zoo import snapshot
 from advss_zoo.zoo.reference import Reference
 
-__all__ = ["TAG", "Published", "PublishedZoo", "publish", "publish_zoo"]
+__all__ = ["TAG", "PublishedCheckpoint", "PublishedZoo", "publish", "publish_zoo"]
 
 
 @dataclass(frozen=True)
 class PublishedZoo:
     """What publishing each checkpoint changed, and the address of the page on the Hub that lists them."""
 
-    checkpoints: tuple[Published, ...]
+    checkpoints: tuple[PublishedCheckpoint, ...]
     page: str | None = None
 
 
@@ -28,7 +28,7 @@ def publish(
     private: bool = False,
     gated: bool = False,
     dry_run: bool = False,
-) -> Published:
+) -> PublishedCheckpoint:
     """Publish a checkpoint with its card, recipe and results.
 
     Weights that are not those of the card, and numbers that the results do not bear out, are refused. What has not

@@ -28,7 +28,7 @@ Change = Literal["new", "changed", "removed"]
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedCheckpoint:
     """What publishing changed, or with a dry run would.
 
     `sizes` are the bytes of each new or changed file. On the Hub there is a `commit`, and `tagged` is the one that the
@@ -44,7 +44,7 @@ class Published:
     recorded: Path | None = None
 
 
-def to_folder(bundle: Bundle, folder: Path, *, dry_run: bool = False) -> Published:
+def to_folder(bundle: Bundle, folder: Path, *, dry_run: bool = False) -> PublishedCheckpoint:
     """Make `folder` hold the checkpoint; files in it that belong to no checkpoint are left alone.
 
     Raises:
@@ -61,7 +61,7 @@ def to_folder(bundle: Bundle, folder: Path, *, dry_run: bool = False) -> Publish
                 (folder / name).unlink()
         else:
             _write(folder / name, bundle.files[name])
-    return Published(bundle.full_name, str(folder), changes, _sizes(bundle, changes))
+    return PublishedCheckpoint(bundle.full_name, str(folder), changes, _sizes(bundle, changes))
 
 
 def _check_place(folder: Path, full_name: str) -> None:
@@ -80,7 +80,7 @@ def _check_place(folder: Path, full_name: str) -> None:
 
 def to_hub(
     bundle: Bundle, address: Address, *, private: bool = False, gated: bool = False, dry_run: bool = False
-) -> Published:
+) -> PublishedCheckpoint:
     """Make the repository hold the checkpoint, in one commit, or none where nothing changed; tag and record it.
 
     Args:
@@ -95,7 +95,7 @@ def to_hub(
     there = _existing(address)
     if dry_run:
         changes = _changes(bundle, there.files if there else {})
-        return Published(bundle.full_name, str(address), changes, _sizes(bundle, changes))
+        return PublishedCheckpoint(bundle.full_name, str(address), changes, _sizes(bundle, changes))
     client = hub.api()
     with hub.explained(address):
         if there is None:
@@ -115,7 +115,7 @@ def to_hub(
     if changes:
         there = _commit(bundle, address, there, changes)
     published = replace(there, files=dict(sorted(bundle.digests.items())))
-    return Published(
+    return PublishedCheckpoint(
         bundle.full_name,
         str(address),
         changes,
