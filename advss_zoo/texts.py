@@ -23,6 +23,12 @@ def percent(fraction: float | None, nothing: str = "") -> str:
     return nothing if fraction is None else f"{100 * fraction:.2f}"
 
 
+def format_eps(eps: float) -> str:
+    """Write a size in pixel values as "8/255" where it is exactly that, else with all digits."""
+    levels = round(eps * 255)
+    return f"{levels}/255" if 0 < levels < 255 and levels / 255 == eps else repr(eps)
+
+
 def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
