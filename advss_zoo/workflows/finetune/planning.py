@@ -1,4 +1,4 @@
-"""Recipes for fine-tuning on a folder of images: what `advss finetune` trains by when nobody has said more.
+"""Recipes for fine-tuning on a folder of images: what training goes by where nobody has said more.
 
 The numbers are those of the .mini recipes, scaled to the images there are; docs/finetuning.md says what of it was
 measured, and how. Cutout for few images, and when training stops early, follow the literature (DeVries and Taylor 2017;
@@ -32,6 +32,7 @@ from advss_zoo.zoo.runs import PLAN, RUNS
 
 Mode = Literal["f1", "f2", "f3", "f4"]
 Norm = Literal["linf", "l2"]
+TrainingLoss = Literal["classification", "trades", "rslad"]
 
 SCRATCH = "scratch"  # what people call a start that has no weights
 
@@ -41,14 +42,14 @@ IMBALANCED = 1.5  # largest class to smallest, from which on losses are weighted
 FEW = 2_000  # training images, below which augmentation is stronger
 CUTOUT = 0.25
 MOST_WEIGHT = 10.0  # of a class: more, and a few images throw the weights about
-WATCHED = 500  # validation images, at most
-WATCHES = 8  # validations in a run
+VALIDATION_IMAGES = 500  # validation images, at most
+VALIDATIONS = 8  # validations in a run
 PATIENCE = 4  # of them without a better RA (F1, F3: TA) end it
-JUDGED = 1_000  # test images that the result is measured on, at most
+TEST_IMAGES = 1_000  # test images that the result is measured on, at most
 SPARE = 0.95  # of a budget is planned for: what is not forward and backward passes takes time, too
-JUDGING_PASSES = 14  # PGD-20 and two predictions, whose passes give no gradients of weights
-JUDGING = 0.25  # of a budget at most
-FEWEST_JUDGED = 100
+TEST_PASSES = 14  # PGD-20 and two predictions, whose passes give no gradients of weights
+TEST_SHARE = 0.25  # of a budget at most
+FEWEST_TEST_IMAGES = 100
 LONGEST_FOLDER = 40  # characters of a folder's name in that of a checkpoint
 # As many positions times channels go through the first stage of a network at once as for 128 images of CIFAR-10
 # through that of the paper's, at most, for about the same memory; batches of larger images are cut into shares.
@@ -60,29 +61,50 @@ OPTIONS = {
     "trains": "--mode",
     "teacher": "--teacher",
 }
-"""Keys of a recipe by which the result is judged and described, too."""
+"""Keys of a recipe that decide what is measured and described, too."""
 
 
-class Wishes(BaseModel):
-    """What a person asks of fine-tuning; None is left to `recipe_for`."""
+class FinetuneOptions(BaseModel):
+    """What a person asks of fine-tuning; None is left to the plan.
+
+    `eps` is in units of pixel values in [0,1], `budget` in seconds at the machine's present load, some of which go into
+    reading the images.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str
     start: str
     mode: Mode = "f4"
-    side: int
+    image_size: int
     norm: Norm = "linf"
     eps: float
-    objective: Literal["classification", "trades", "rslad"] = "classification"
+    objective: TrainingLoss = "classification"
     teacher: str | None = None
     epochs: int | None = None
-    budget: float | None = None  # seconds at the machine's present load, some of them gone into reading the images
+    budget: float | None = None
     overrides: tuple[str, ...] = ()
 
     @property
     def adversarial(self) -> bool:
         return self.mode in ("f2", "f4")
+
+    def check(self) -> None:
+        """
+        Raises:
+            UsageError: two options contradict each other, or the path of the images cannot be stored in a recipe.
+        """
+        if self.budget is not None and self.epochs is not None:
+            raise UsageError("--budget and --epochs both say how long to train.", "Give one of them.")
+        if self.objective == "trades" and not self.adversarial:
+            raise UsageError(f"TRADES needs an adversary, and --mode {self.mode} has none.", "Choose --mode f2 or f4.")
+        if self.objective == "rslad" and self.teacher is None:
+            raise UsageError("--objective rslad learns a teacher's soft labels.", "Add --teacher MODEL.")
+        if self.start == SCRATCH and self.mode in ("f1", "f2"):
+            raise UsageError(
+                f"--mode {self.mode} trains the head alone, on a trunk that is random from scratch.",
+                "Choose --mode f3 or f4.",
+            )
 
 
 @dataclass(frozen=True)
@@ -97,29 +119,33 @@ class Start:
 class Plan:
     """One recipe for each trunk, and on how many of the test images the result is measured."""
 
-    wishes: Wishes
+    options: FinetuneOptions
     data_key: str
     recipes: tuple[Recipe, ...]
-    judged: int
+    test_images: int
 
     def ensemble(self, members: Sequence[Path]) -> EnsembleRecipe:
         """Of the given checkpoint folders, one a recipe."""
         return EnsembleRecipe(
-            name=_ensemble_name(self.wishes),
+            name=_ensemble_name(self.options),
             tag=self.recipes[0].tag,
             scenario=self.recipes[0].scenario,
             members=[str(member) for member in members],
         )
 
     def write(self, folder: Path) -> None:
-        recipes = [recipe.model_dump(mode="json") for recipe in self.recipes]
-        facts = {"wishes": self.wishes.model_dump(mode="json"), "data_key": self.data_key, "judged": self.judged}
-        write_json(folder / PLAN, {**facts, "recipes": recipes})
+        values = {
+            "options": self.options.model_dump(mode="json"),
+            "data_key": self.data_key,
+            "recipes": [recipe.model_dump(mode="json") for recipe in self.recipes],
+            "test_images": self.test_images,
+        }
+        write_json(folder / PLAN, values)
 
 
-def full_name(wishes: Wishes, starts: Sequence[Start]) -> str:
+def full_name(options: FinetuneOptions, starts: Sequence[Start]) -> str:
     """NAME.TAG of what comes out."""
-    name = _ensemble_name(wishes) if len(starts) > 1 else _name(wishes, starts[0].config)
+    name = _ensemble_name(options) if len(starts) > 1 else _name(options, starts[0].config)
     return f"{name}.{starts[0].config.tag}"
 
 
@@ -162,12 +188,18 @@ def image_size(starts: Sequence[Start]) -> int:
     """
     sizes = {start.config.image_size for start in starts}
     if len(sizes) > 1:
-        raise UsageError(f"The members were made for images of {sorted(sizes)} pixels.", "Say one: --image-size N.")
+        raise UsageError(f"The members were made for images of {sorted(sizes)} pixels.", "Choose one: --image-size N.")
     return sizes.pop()
 
 
 def plan(
-    wishes: Wishes, starts: Sequence[Start], prepared: Prepared, *, spent: float, device: str, beside: Path = RUNS
+    options: FinetuneOptions,
+    starts: Sequence[Start],
+    prepared: Prepared,
+    *,
+    spent: float,
+    device: str,
+    beside: Path = RUNS,
 ) -> Plan:
     """What will be trained, and by which recipes.
 
@@ -179,21 +211,21 @@ def plan(
         UsageError: an override does not fit, or the teacher does not, or the budget is too small for one epoch.
         CheckpointError: the teacher's weights cannot be had.
     """
-    if wishes.teacher not in (None, recipe.OWN_AVERAGE):
-        teacher.open_fitting(wishes.teacher, prepared.classes, wishes.side, beside)
-    judged = min(prepared.summary.parts["test"], JUDGED)
-    if wishes.budget is None:
-        epochs = wishes.epochs or usual_epochs(prepared.summary.parts["train"])
-        recipes = [_recipe(wishes, start, prepared, epochs, USUAL_STEPS) for start in starts]
-        return Plan(wishes, prepared.key, tuple(recipes), judged)
-    one, began = _recipe(wishes, starts[0], prepared, 1, 1), time.monotonic()
-    judging = JUDGING_PASSES * cost.evaluation_pass(one, device).now * len(starts)
-    judged = min(judged, max(FEWEST_JUDGED, int(JUDGING * wishes.budget / judging)))
+    if options.teacher not in (None, recipe.OWN_AVERAGE):
+        teacher.open_fitting(options.teacher, prepared.classes, options.image_size, beside)
+    tested = min(prepared.summary.parts["test"], TEST_IMAGES)
+    if options.budget is None:
+        epochs = options.epochs or usual_epochs(prepared.summary.parts["train"])
+        recipes = [_recipe(options, start, prepared, epochs, USUAL_STEPS) for start in starts]
+        return Plan(options, prepared.key, tuple(recipes), tested)
+    one, began = _recipe(options, starts[0], prepared, 1, 1), time.monotonic()
+    testing = TEST_PASSES * cost.evaluation_pass(one, device).now * len(starts)
+    tested = min(tested, max(FEWEST_TEST_IMAGES, int(TEST_SHARE * options.budget / testing)))
     cost.estimate(one, device=device, images=prepared.summary.parts["train"])  # whose timed passes take time, too
     spent += time.monotonic() - began
-    seconds = (SPARE * wishes.budget - spent - judged * judging) / len(starts)
-    recipes = [_within(wishes, start, prepared, seconds, device) for start in starts]
-    return Plan(wishes, prepared.key, tuple(recipes), judged)
+    seconds = (SPARE * options.budget - spent - tested * testing) / len(starts)
+    recipes = [_within(options, start, prepared, seconds, device) for start in starts]
+    return Plan(options, prepared.key, tuple(recipes), tested)
 
 
 def read_plan(folder: Path) -> Plan | None:
@@ -207,25 +239,28 @@ def read_plan(folder: Path) -> Plan | None:
         return None
     values = read_json(path)
     try:
-        wishes = Wishes.model_validate(values["wishes"])
+        options = FinetuneOptions.model_validate(values["options"])
         recipes = tuple(Recipe.model_validate(each) for each in values["recipes"])
-        return Plan(wishes, values["data_key"], recipes, values["judged"])
+        return Plan(options, values["data_key"], recipes, values["test_images"])
     except (KeyError, TypeError, ValueError) as error:
-        raise AdvssError(f"{path} is no plan of this version.", "Choose another --out.") from error
+        raise AdvssError(f"{path} was written by another version of advss-zoo.", "Choose another --out.") from error
 
 
-def check_same(kept: Plan, wishes: Wishes, prepared: Prepared) -> None:
-    """Is what is asked for what a run was begun with?
+def check_same(kept: Plan, options: FinetuneOptions, prepared: Prepared) -> None:
+    """Check that a run is resumed with the options that it was started with, on the same images.
 
     Raises:
         UsageError: it is not.
     """
-    before, now = kept.wishes.model_dump(), wishes.model_dump()
-    if other := [key for key in now if before[key] != now[key]]:
-        described = "; ".join(f"{key} was {before[key]}, now {now[key]}" for key in other)
-        raise UsageError(f"The run was begun otherwise: {described}.", "Choose another --out, or say the same.")
+    before, now = kept.options.model_dump(), options.model_dump()
+    if changed := [key for key in now if before[key] != now[key]]:
+        described = "; ".join(f"{key} was {before[key]}, now {now[key]}" for key in changed)
+        raise UsageError(
+            f"--resume needs the original options; these changed: {described}.",
+            "Give the original ones, or choose another --out.",
+        )
     if kept.data_key != prepared.key:
-        raise UsageError(f"The images in {wishes.data} have changed since the run was begun.", "Choose another --out.")
+        raise UsageError(f"The images in {options.data} have changed since the run started.", "Choose another --out.")
 
 
 def usual_epochs(images: int) -> int:
@@ -233,67 +268,67 @@ def usual_epochs(images: int) -> int:
     return min(120, max(6, round(3_000 / math.sqrt(images))))
 
 
-def _within(wishes: Wishes, start: Start, prepared: Prepared, seconds: float, device: str) -> Recipe:
+def _within(options: FinetuneOptions, start: Start, prepared: Prepared, seconds: float, device: str) -> Recipe:
     """The strongest adversary that leaves time for the usual epochs; with more time than that, up to twice as many."""
     images = prepared.summary.parts["train"]
     usual = usual_epochs(images)
-    for steps in STEPS if wishes.adversarial else STEPS[-1:]:
+    for steps in STEPS if options.adversarial else STEPS[-1:]:
 
         def takes(epochs: int, steps: int = steps) -> float:
-            made = _recipe(wishes, start, prepared, epochs, steps)
+            made = _recipe(options, start, prepared, epochs, steps)
             return cost.estimate(made, device=device, images=images).seconds_now
 
         epochs = bisect_right(range(1, 2 * usual + 1), seconds, key=takes)
         if epochs >= usual or (steps == STEPS[-1] and epochs):
-            return _recipe(wishes, start, prepared, epochs, steps)
+            return _recipe(options, start, prepared, epochs, steps)
     raise UsageError(
         f"The budget is too small: {max(0, seconds):.0f} s are left to train in, and an epoch takes longer.",
         "Give more, or smaller images (--image-size).",
     )
 
 
-def _recipe(wishes: Wishes, start: Start, prepared: Prepared, epochs: int, steps: int) -> Recipe:
+def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: int, steps: int) -> Recipe:
     """How one trunk is fine-tuned."""
-    for key in (override.partition("=")[0].strip() for override in wishes.overrides):
+    for key in (override.partition("=")[0].strip() for override in options.overrides):
         if key in OPTIONS:
             raise UsageError(f"`{key}` has an option of its own here.", f"Write {OPTIONS[key]} in place of {key}=.")
     config, images = start.config, prepared.summary.parts["train"]
     batch = _batch_size(images)
     total = epochs * math.ceil(images / batch)
-    trunk_too = wishes.mode in ("f3", "f4")
+    trunk_too = options.mode in ("f3", "f4")
     made = config.provenance
     values: dict[str, Any] = {
-        "name": _name(wishes, config),
+        "name": _name(options, config),
         "tag": config.tag,
         "task": config.task,
-        "scenario": _tuned(config.scenario, config, wishes),
+        "scenario": _tuned(config.scenario, config, options),
         "parent": start.reference,
         "profile": made.profile if made else "fast",
         "architecture": config.architecture.model_copy(update={"num_classes": len(prepared.classes)}).model_dump(),
-        "data": wishes.data,
-        "image_size": wishes.side,
+        "data": options.data,
+        "image_size": options.image_size,
         "augmentation": {
-            "crop_padding": min(64, max(1, wishes.side // 8)),
+            "crop_padding": min(64, max(1, options.image_size // 8)),
             "cutout": CUTOUT if images < FEW else 0.0,
         },
-        "objective": _objective(wishes, prepared),
-        "teacher": wishes.teacher and {"model": wishes.teacher},
-        "adversary": _adversary(wishes, steps),
+        "objective": _objective(options, prepared),
+        "teacher": options.teacher and {"model": options.teacher},
+        "adversary": _adversary(options, steps),
         "trains": "all" if trunk_too else "head",
         "epochs": epochs,
         "batch_size": batch,
-        "accumulation": math.ceil(batch * _values_per_image(config.architecture, wishes.side) / MOST_VALUES),
+        "accumulation": math.ceil(batch * _values_per_image(config.architecture, options.image_size) / MOST_VALUES),
         "schedule": [{"peak": 0.1 if trunk_too else 0.2, "warmup": 0.15}],
         "averaging": {"decay": min(0.998, max(0.5, 1 - 10 / total)), "start": 0.3},
         "validation": {
-            "every": math.ceil(epochs / WATCHES),
-            "images": min(WATCHED, prepared.held_out),
-            "attack": _attack(wishes, 5),
+            "every": math.ceil(epochs / VALIDATIONS),
+            "images": min(VALIDATION_IMAGES, prepared.held_out),
+            "attack": _attack(options, 5),
             "patience": PATIENCE,
         },
-        "deployed": "best-ra" if wishes.adversarial else "best-ta",
+        "deployed": "best-ra" if options.adversarial else "best-ta",
     }
-    return recipe.from_values(values, wishes.overrides)
+    return recipe.from_values(values, options.overrides)
 
 
 def _batch_size(images: int) -> int:
@@ -307,9 +342,9 @@ def _values_per_image(architecture: Architecture, side: int) -> int:
     return side**2 * architecture.width * (4 if architecture.depth == 50 else 1)
 
 
-def _objective(wishes: Wishes, prepared: Prepared) -> dict[str, Any]:
-    smoothing = 0.1 if wishes.adversarial else 0.0
-    return {"name": wishes.objective, "label_smoothing": smoothing, "class_weights": class_weights(prepared)}
+def _objective(options: FinetuneOptions, prepared: Prepared) -> dict[str, Any]:
+    smoothing = 0.1 if options.adversarial else 0.0
+    return {"name": options.objective, "label_smoothing": smoothing, "class_weights": class_weights(prepared)}
 
 
 def class_weights(prepared: Prepared) -> tuple[float, ...]:
@@ -324,20 +359,20 @@ def class_weights(prepared: Prepared) -> tuple[float, ...]:
     return tuple(round(min(float(weight), MOST_WEIGHT), 4) for weight in weights)
 
 
-def _adversary(wishes: Wishes, steps: int) -> list[dict[str, Any]]:
+def _adversary(options: FinetuneOptions, steps: int) -> list[dict[str, Any]]:
     """The radius grows over the first third, as in the recipes of the zoo."""
-    if not wishes.adversarial:
+    if not options.adversarial:
         return [{"name": "none"}]
-    one_step = wishes.norm == "linf" and steps == 1
-    attack = {"name": "n-fgsm", "eps": wishes.eps} if one_step else _attack(wishes, max(2, steps))
-    first = {"name": "n-fgsm", "eps": wishes.eps} if wishes.norm == "linf" else attack
-    return [first | {"until": 0.3, "eps_start": wishes.eps / 2}, attack]
+    one_step = options.norm == "linf" and steps == 1
+    attack = {"name": "n-fgsm", "eps": options.eps} if one_step else _attack(options, max(2, steps))
+    first = {"name": "n-fgsm", "eps": options.eps} if options.norm == "linf" else attack
+    return [first | {"until": 0.3, "eps_start": options.eps / 2}, attack]
 
 
-def _attack(wishes: Wishes, steps: int) -> dict[str, Any]:
+def _attack(options: FinetuneOptions, steps: int) -> dict[str, Any]:
     """PGD whose steps add up to 1.25 times the radius, or more if each would be below a quarter of it."""
-    size = wishes.eps * max(0.25, 1.25 / steps)
-    return {"name": "pgd", "norm": wishes.norm, "eps": wishes.eps, "steps": steps, "step_size": size}
+    size = options.eps * max(0.25, 1.25 / steps)
+    return {"name": "pgd", "norm": options.norm, "eps": options.eps, "steps": steps, "step_size": size}
 
 
 def _reference(folder: Path, beside: Path) -> str:
@@ -349,21 +384,21 @@ def _reference(folder: Path, beside: Path) -> str:
         return str(folder)
 
 
-def _name(wishes: Wishes, config: Config) -> str:
-    data, tuned = _data_name(wishes), _tuned(config.name, config, wishes).removeprefix(f"{_data_name(wishes)}-")
+def _name(options: FinetuneOptions, config: Config) -> str:
+    data, tuned = _data_name(options), _tuned(config.name, config, options).removeprefix(f"{_data_name(options)}-")
     return f"{data}-{tuned[len(data) + 1 - LONGEST_NAME :].strip('-')}"
 
 
-def _ensemble_name(wishes: Wishes) -> str:
-    return f"{_data_name(wishes)}-ensemble-{wishes.mode}"
+def _ensemble_name(options: FinetuneOptions) -> str:
+    return f"{_data_name(options)}-ensemble-{options.mode}"
 
 
-def _tuned(text: str, config: Config, wishes: Wishes) -> str:
+def _tuned(text: str, config: Config, options: FinetuneOptions) -> str:
     """rotation-p3 becomes rotation-p3f4; what was fine-tuned before, p1f4, becomes p1f4-f4."""
-    return text + ("" if config.kind == "trunk" else "-") + wishes.mode
+    return text + ("" if config.kind == "trunk" else "-") + options.mode
 
 
-def _data_name(wishes: Wishes) -> str:
+def _data_name(options: FinetuneOptions) -> str:
     """The name of a folder as part of a checkpoint's."""
-    plain = re.sub(r"[^a-z0-9]+", "-", Path(wishes.data).absolute().stem.lower())
+    plain = re.sub(r"[^a-z0-9]+", "-", Path(options.data).absolute().stem.lower())
     return plain[:LONGEST_FOLDER].strip("-") or "images"

@@ -14,11 +14,12 @@ from advss_zoo.errors import UsageError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.rotation import Rotation
-from advss_zoo.training import cost, finetune, parents, timing
+from advss_zoo.training import cost, parents, timing
 from advss_zoo.training.assembly import assemble
-from advss_zoo.training.finetune import Start, Wishes
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.training.timing import Seconds
+from advss_zoo.workflows.finetune import planning
+from advss_zoo.workflows.finetune.planning import FinetuneOptions, Start
 from advss_zoo.zoo import checkpoint, index
 
 EPS = 8 / 255
@@ -47,12 +48,12 @@ def start(kind: str = "trunk", name: str = "rotation-p3", side: int = 32) -> Sta
     return Start(f"{name}.mini", config)
 
 
-def wishes(**more: object) -> Wishes:
-    return Wishes(**{"data": "My Pets!", "start": "rotation-p3", "side": 32, "eps": EPS, **more})  # type: ignore[arg-type]
+def options(**more: object) -> FinetuneOptions:
+    return FinetuneOptions(**{"data": "My Pets!", "start": "rotation-p3", "image_size": 32, "eps": EPS, **more})  # type: ignore[arg-type]
 
 
-def planned(prepared: Prepared, start_: Start | None = None, spent: float = 0, **more: object) -> finetune.Plan:
-    return finetune.plan(wishes(**more), [start_ or start()], prepared, spent=spent, device="cpu")
+def planned(prepared: Prepared, start_: Start | None = None, spent: float = 0, **more: object) -> planning.Plan:
+    return planning.plan(options(**more), [start_ or start()], prepared, spent=spent, device="cpu")
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_modes_are_the_papers(mode: str, trains: str, adversary: str, ship: str)
 
 @pytest.mark.parametrize("mode", ["f3", "f4"])
 def test_from_scratch_is_p1_and_has_no_parent(mode: str, tmp_path: Path) -> None:
-    (scratch,) = finetune.starts(finetune.SCRATCH, tmp_path)
+    (scratch,) = planning.starts(planning.SCRATCH, tmp_path)
     (made,) = planned(made_of([70, 70]), scratch, mode=mode).recipes
     assert (made.name, made.scenario, made.parent, made.task) == (f"my-pets-p1{mode}", f"p1{mode}", None, None)
 
@@ -109,7 +110,7 @@ def test_what_the_result_is_judged_by_is_an_option(override: str) -> None:
 @pytest.mark.parametrize(("side", "shares"), [(32, 1), (64, 1), (256, 4)])
 def test_large_images_go_through_the_net_in_shares(side: int, shares: int) -> None:
     mini = start().config.model_copy(update={"architecture": ARCHITECTURE.model_copy(update={"width": 16})})
-    (made,) = planned(made_of([6_000, 6_000]), Start("mini", mini), side=side).recipes
+    (made,) = planned(made_of([6_000, 6_000]), Start("mini", mini), image_size=side).recipes
     assert (made.batch_size, made.accumulation) == (128, shares)
 
 
@@ -129,12 +130,12 @@ def test_eps_and_norm_reach_training_and_validation() -> None:
 
 def test_classes_of_different_sizes_are_weighted() -> None:
     prepared = made_of([100, 100, 10])
-    weights = finetune.class_weights(prepared)
+    weights = planning.class_weights(prepared)
     assert weights[2] == pytest.approx(10 * weights[0], rel=1e-3)
     assert sum(w * n for w, n in zip(weights, prepared.counts(), strict=True)) == pytest.approx(210, rel=1e-3)
     assert planned(prepared).recipes[0].objective.class_weights == weights  # type: ignore[attr-defined]
-    assert finetune.class_weights(made_of([100, 80, 70])) == ()
-    assert finetune.class_weights(made_of([100_000, 5])) == (0.5, finetune.MOST_WEIGHT)
+    assert planning.class_weights(made_of([100, 80, 70])) == ()
+    assert planning.class_weights(made_of([100_000, 5])) == (0.5, planning.MOST_WEIGHT)
 
 
 def test_trades_is_a_choice() -> None:
@@ -164,7 +165,7 @@ def test_overrides_have_the_last_word() -> None:
 def test_few_images_are_seen_more_often(images: int) -> None:
     """At least 6 times, at most 120 times."""
     (made,) = planned(made_of([images // 2, images - images // 2])).recipes
-    assert made.epochs == finetune.usual_epochs(images) >= finetune.usual_epochs(images + 1)
+    assert made.epochs == planning.usual_epochs(images) >= planning.usual_epochs(images + 1)
     assert 6 <= made.epochs <= 120
     assert 2 <= made.batch_size <= max(2, images)
     assert (made.augmentation.cutout > 0) == (images < 2_000)
@@ -183,9 +184,9 @@ class TestBudget:
     def test_what_is_planned_fits(self, budget: float, mode: str, timed: None) -> None:
         plan = planned(made_of([700, 700], 200, 400), budget=budget, mode=mode, spent=5)
         (made,) = plan.recipes
-        seconds = cost.estimate(made, images=1_400).seconds + 14 * plan.judged * 0.001 + 5
-        assert 0.6 * min(budget, seconds / finetune.SPARE) <= seconds <= finetune.SPARE * budget
-        assert made.epochs <= 2 * finetune.usual_epochs(1_400)
+        seconds = cost.estimate(made, images=1_400).seconds + 14 * plan.test_images * 0.001 + 5
+        assert 0.6 * min(budget, seconds / planning.SPARE) <= seconds <= planning.SPARE * budget
+        assert made.epochs <= 2 * planning.usual_epochs(1_400)
 
     def test_more_time_buys_a_stronger_adversary(self, timed: None) -> None:
         prepared = made_of([700, 700], 200, 400)
@@ -200,20 +201,20 @@ class TestBudget:
     def test_an_ensemble_shares_it(self, timed: None) -> None:
         starts = [start(), start(name="jigsaw-p3")]
         prepared = made_of([700, 700], 200, 400)
-        plan = finetune.plan(wishes(budget=240.0), starts, prepared, spent=0, device="cpu")
+        plan = planning.plan(options(budget=240.0), starts, prepared, spent=0, device="cpu")
         assert sum(cost.estimate(made, images=1_400).seconds for made in plan.recipes) < 240
         assert [made.name for made in plan.recipes] == ["my-pets-rotation-p3f4", "my-pets-jigsaw-p3f4"]
 
 
 class TestStarts:
     def test_of_the_zoo_by_name(self, tmp_path: Path) -> None:
-        (found,) = finetune.starts(index.default_trunk(), tmp_path)
+        (found,) = planning.starts(index.default_trunk(), tmp_path)
         assert (found.reference, found.config.kind) == (index.default_trunk(), "trunk")
 
     def test_several_joined(self, tmp_path: Path) -> None:
-        found = finetune.starts("rotation-p3+p1f4", tmp_path)
+        found = planning.starts("rotation-p3+p1f4", tmp_path)
         assert [each.reference for each in found] == ["rotation-p3.mini", "p1f4.mini"]
-        assert finetune.image_size(found) == 32
+        assert planning.image_size(found) == 32
 
     def test_an_ensembles_folder_is_its_members(self, tmp_path: Path) -> None:
         members = []
@@ -225,7 +226,7 @@ class TestStarts:
             checkpoint.save(members[-1], ResNetV2(ARCHITECTURE).state_dict(), config)
         made = EnsembleRecipe(name="both", tag="test", scenario="p1f4", members=[str(member) for member in members])
         folder = assemble(made, tmp_path / "runs")
-        found = finetune.starts(str(folder), tmp_path)
+        found = planning.starts(str(folder), tmp_path)
         assert [each.config.name for each in found] == ["one", "two"]
         assert all(Path(each.reference).is_dir() for each in found)
 
@@ -246,36 +247,36 @@ class TestStarts:
         checkpoint.save(run / "best-ta", ResNetV2(ARCHITECTURE).state_dict(), config)
         checkpoint.save(run / "last", ResNetV2(ARCHITECTURE).state_dict(), config)
         (run / "recipe.yaml").touch()
-        found = finetune.starts("runs/p1f4.mini+rotation-p3", Path("runs"))
+        found = planning.starts("runs/p1f4.mini+rotation-p3", Path("runs"))
         below = Path("runs/pets-ensemble-f4.mini")
         assert parents.find(str(found[0].reference), below) == run / "best-ta"
         assert found[1].reference == "rotation-p3.mini"
 
     def test_one_twice_is_no_ensemble(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"different names; found p1f4\.mini, p1f4\.mini"):
-            finetune.starts("p1f4+p1f4.mini", tmp_path)
+            planning.starts("p1f4+p1f4.mini", tmp_path)
 
     def test_members_of_different_sizes(self) -> None:
-        with pytest.raises(UsageError, match="Say one: --image-size N"):
-            finetune.image_size([start(), start(name="other", side=64)])
+        with pytest.raises(UsageError, match="Choose one: --image-size N"):
+            planning.image_size([start(), start(name="other", side=64)])
 
 
 class TestKeptPlan:
     def test_is_read_as_it_was_written(self, tmp_path: Path) -> None:
         plan = planned(made_of([100, 10]), overrides=("seed=3",))
-        assert finetune.read_plan(tmp_path) is None
+        assert planning.read_plan(tmp_path) is None
         plan.write(tmp_path)
-        assert finetune.read_plan(tmp_path) == plan
+        assert planning.read_plan(tmp_path) == plan
 
-    def test_other_wishes_and_other_images_are_refused(self) -> None:
+    def test_other_options_and_other_images_are_refused(self) -> None:
         prepared = made_of([9, 9])
         plan = planned(prepared)
-        finetune.check_same(plan, wishes(), prepared)
+        planning.check_same(plan, options(), prepared)
         with pytest.raises(UsageError, match=r"mode was f4, now f2"):
-            finetune.check_same(plan, wishes(mode="f2"), prepared)
+            planning.check_same(plan, options(mode="f2"), prepared)
         changed = Prepared(prepared.name, "another key", prepared.held_out, prepared.summary, prepared.file)
         with pytest.raises(UsageError, match=r"images in My Pets! have changed"):
-            finetune.check_same(plan, wishes(), changed)
+            planning.check_same(plan, options(), changed)
 
 
 def test_the_time_of_a_pass_is_that_of_the_size_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +284,7 @@ def test_the_time_of_a_pass_is_that_of_the_size_of_the_images(monkeypatch: pytes
     monkeypatch.setattr(
         timing, "seconds_per_image", lambda work, part, device: asked.add(work.side) or Seconds(1.0, 1.0)
     )
-    cost.estimate(planned(made_of([9, 9]), side=64).recipes[0], images=18)
+    cost.estimate(planned(made_of([9, 9]), image_size=64).recipes[0], images=18)
     assert asked == {64}
 
 
@@ -294,5 +295,5 @@ def test_a_pretext_head_is_no_obstacle(tmp_path: Path) -> None:
     )
     torch.manual_seed(0)
     checkpoint.save(tmp_path / "own", Rotation().build(ARCHITECTURE).state_dict(), config)
-    (found,) = finetune.starts(str(tmp_path / "own"), tmp_path)
+    (found,) = planning.starts(str(tmp_path / "own"), tmp_path)
     assert planned(made_of([9, 9]), found).recipes[0].parent == str(tmp_path / "own")

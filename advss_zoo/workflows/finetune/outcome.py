@@ -17,8 +17,8 @@ from advss_zoo.files import explained, write_atomically
 from advss_zoo.report.html.collect import collect
 from advss_zoo.report.html.page import Report
 from advss_zoo.training import log
-from advss_zoo.training.finetune import Plan
 from advss_zoo.training.recipe import Recipe
+from advss_zoo.workflows.finetune.planning import Plan
 from advss_zoo.zoo import CARD, WEIGHTS, cards, checkpoint, index, load
 from advss_zoo.zoo import runs as run_folders
 
@@ -29,7 +29,7 @@ SHOWN = 15  # confusions that it lists of more
 
 
 def finish(plan: Plan, summary: Summary, folder: Path, runs: Sequence[Path], place: Path, result: Result) -> Path:
-    """Put card and curves into the folder of a checkpoint; returns the card.
+    """Put card and curves into the folder of a checkpoint, and return the path of the card.
 
     Args:
         folder: the checkpoint, whose result lies in `place`.
@@ -46,7 +46,7 @@ def finish(plan: Plan, summary: Summary, folder: Path, runs: Sequence[Path], pla
 
 
 def report(run: Path, images: ImageSet) -> Path:
-    """Write the page of everything below the folder of a run; returns it.
+    """Write the page of everything below the folder of a run, and return its path.
 
     Args:
         images: the test images, of which the gallery shows some.
@@ -57,7 +57,7 @@ def report(run: Path, images: ImageSet) -> Path:
 
 
 def called(folder: Path) -> str:
-    """What a person calls a checkpoint that lies in a run: the run's name where that will do, else a path with a /."""
+    """Return what commands call a checkpoint in a run: the run's name where that will do, else a path with a /."""
     run = folder.parent
     if run_folders.find(run.name) == run and not index.knows(run.name):
         return run.name
@@ -65,7 +65,7 @@ def called(folder: Path) -> str:
 
 
 def stopped(recipe: Recipe, run: Path) -> float | None:
-    """The epochs after which training led no further; None where it went on to the end."""
+    """Return the epochs after which training stopped early, or None if it went on to the end."""
     made = checkpoint.read_config(run / run_folders.LAST).provenance
     assert made is not None
     return made.epochs if made.epochs < recipe.epochs else None
@@ -74,7 +74,7 @@ def stopped(recipe: Recipe, run: Path) -> float | None:
 def _values(
     plan: Plan, summary: Summary, folder: Path, runs: Sequence[Path], place: Path, result: Result
 ) -> dict[str, Any]:
-    recipe, wishes = plan.recipes[0], plan.wishes
+    recipe, options = plan.recipes[0], plan.options
     ensemble = plan.ensemble(runs) if len(runs) > 1 else None
     verdicts = Verdicts.read(place / VERDICTS_FILE)
     classes = tuple(summary.classes)
@@ -92,27 +92,27 @@ def _values(
         "called": called(folder),
         "temperature": load.read_config(folder).temperature,
         "classes": classes,
-        "mode": wishes.mode.upper(),
-        "whole": wishes.mode in ("f3", "f4"),
-        "adversarial": wishes.adversarial,
-        "norm": wishes.norm,
-        "eps": format_eps(wishes.eps),
-        "side": wishes.side,
+        "mode": options.mode.upper(),
+        "whole": options.mode in ("f3", "f4"),
+        "adversarial": options.adversarial,
+        "norm": options.norm,
+        "eps": format_eps(options.eps),
+        "side": options.image_size,
         "recipe": recipe,
         "weights": [str(run / each.deployed / WEIGHTS) for each, run in zip(plan.recipes, runs, strict=True)],
         "training": _training(plan, runs),
         "data": summary,
         "results": [result.to_dict()],
         "matrix": len(classes) <= MOST_CLASSES,
-        "by_class": _by_class(classes, verdicts),
+        "by_class": by_class(classes, verdicts),
         "confusions": {what: Confusion.of(classes, verdicts.label, found) for what, found in predictions.items()},
         "shown": SHOWN,
         "rare": [label for label, counts in summary.classes.items() if counts["test"] < 30],
     }
 
 
-def _by_class(classes: Sequence[str], verdicts: Verdicts) -> list[dict[str, Any]]:
-    """How many images there are of each class, and TA and RA on those; None where there are none."""
+def by_class(classes: Sequence[str], verdicts: Verdicts) -> list[dict[str, Any]]:
+    """Count the images of each class, and measure TA and RA on them; None where there are none."""
     rows = []
     for number, label in enumerate(classes):
         own = verdicts.label == number

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from advss_zoo.evaluation.confusion import Confusion
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.training.outcome import _by_class
+from advss_zoo.workflows.finetune.outcome import by_class
 
 CLASSES = ("ant", "bee", "cow")
 verdicts = st.lists(st.tuples(*[st.integers(0, 2)] * 3), min_size=1, max_size=30)
@@ -33,8 +33,8 @@ def test_confusions_are_counted(rows: list[tuple[int, int, int]]) -> None:
 def test_classes_add_up_to_the_whole(rows: list[tuple[int, int, int]]) -> None:
     columns = [np.array(column, dtype=np.int32) for column in zip(*rows, strict=True)]
     found = Verdicts(np.arange(len(rows), dtype=np.int32), *columns)
-    by_class = _by_class(CLASSES, found)
-    assert sum(row["images"] for row in by_class) == len(rows)
-    assert sum(round(row["images"] * (row["ta"] or 0)) for row in by_class) == found.ta_hits
-    assert sum(round(row["images"] * (row["ra"] or 0)) for row in by_class) == found.ra_hits
-    assert all((row["ta"] is None) == (row["images"] == 0) for row in by_class)
+    counted = by_class(CLASSES, found)
+    assert sum(row["images"] for row in counted) == len(rows)
+    assert sum(round(row["images"] * (row["ta"] or 0)) for row in counted) == found.ta_hits
+    assert sum(round(row["images"] * (row["ra"] or 0)) for row in counted) == found.ra_hits
+    assert all((row["ta"] is None) == (row["images"] == 0) for row in counted)
