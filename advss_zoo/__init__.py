@@ -50,16 +50,16 @@ __all__ = [
 
 _LAZY = {  # where each is defined, and by what name
     "Model": ("advss_zoo.models.model", "Model"),
-    "export": ("advss_zoo.workflows.export", "export"),
-    "list_models": ("advss_zoo.zoo.index", "list_models"),
-    "predict": ("advss_zoo.workflows.predict", "predict"),
     "evaluate": ("advss_zoo.workflows.evaluate", "evaluate"),
+    "export": ("advss_zoo.workflows.export", "export"),
     "finetune": ("advss_zoo.workflows.finetune", "finetune"),
+    "list_models": ("advss_zoo.zoo.index", "list_models"),
     "load_data": ("advss_zoo.data.load", "load_data"),
     "load_model": ("advss_zoo.zoo.open", "open_model"),
     "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
     "plan_finetuning": ("advss_zoo.workflows.finetune", "plan_finetuning"),
     "plan_training": ("advss_zoo.workflows.train", "plan_training"),
+    "predict": ("advss_zoo.workflows.predict", "predict"),
     "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
     "train": ("advss_zoo.workflows.train", "train"),
 }
