@@ -13,43 +13,46 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from advss_zoo.version import __version__
+
 if TYPE_CHECKING:
     from advss_zoo import attacks
     from advss_zoo.data.load import load_data
     from advss_zoo.evaluation.frames import results_frame
     from advss_zoo.evaluation.runner import evaluate
     from advss_zoo.models.model import Model
+    from advss_zoo.workflows.export import export
+    from advss_zoo.workflows.predict import predict
+    from advss_zoo.zoo.index import list_models
     from advss_zoo.zoo.load import load_trunk
     from advss_zoo.zoo.open import open_model as load_model
 
-__version__ = "0.1.0"
+
 __all__ = [
     "Model",
     "__version__",
     "attacks",
     "evaluate",
+    "export",
     "list_models",
     "load_data",
     "load_model",
     "load_trunk",
+    "predict",
     "results_frame",
 ]
 
 _LAZY = {  # where each is defined, and by what name
     "Model": ("advss_zoo.models.model", "Model"),
     "evaluate": ("advss_zoo.evaluation.runner", "evaluate"),
+    "export": ("advss_zoo.workflows.export", "export"),
+    "list_models": ("advss_zoo.zoo.index", "list_models"),
     "load_data": ("advss_zoo.data.load", "load_data"),
     "load_model": ("advss_zoo.zoo.open", "open_model"),
     "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
+    "predict": ("advss_zoo.workflows.predict", "predict"),
     "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
 }
-
-
-def list_models() -> list[str]:
-    """The full names of all checkpoints of the zoo."""
-    from advss_zoo.zoo import index
-
-    return [entry.full_name for entry in index.entries()]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,14 @@
-"""What attacks ask of the numbers that they are given and of what a model makes of images."""
+"""What attacks ask of the numbers that they are given and of the gradients of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.models.outputs import check_finite
 
 # Images (B,C,H,W) to logits (B,K).
 Network = Callable[[Tensor], Tensor]
@@ -33,18 +33,6 @@ def check_seed(seed: int) -> None:
         raise UsageError(f"seed must be an integer from 0 to 2**61 - 1, got {seed!r}.")
 
 
-def check_logits(output: Any, x: Tensor) -> Tensor:
-    """`output` itself, if it can be the logits (B,K) of images x.
-
-    Raises:
-        AdvssError: it is something else.
-    """
-    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(x):
-        found = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-        raise AdvssError(f"The model returned {found} for {len(x)} images, expected logits ({len(x)}, classes).")
-    return output
-
-
 def check_differentiable(logits: Tensor) -> None:
     """
     Raises:
@@ -55,15 +43,6 @@ def check_differentiable(logits: Tensor) -> None:
             "The model's output has no gradient with respect to the images, which this attack needs.",
             "Check that forward works with torch operations only, outside torch.no_grad().",
         )
-
-
-def check_finite(logits: Tensor) -> None:
-    """
-    Raises:
-        AdvssError: one of them is not finite.
-    """
-    if not logits.isfinite().all():
-        raise AdvssError("The model's output is NaN or infinite.", "Its weights may be damaged.")
 
 
 def check_finite_gradient(gradient: Tensor) -> None:

@@ -26,8 +26,6 @@ from advss_zoo.attacks.checks import (
     Network,
     check_counts,
     check_differentiable,
-    check_finite,
-    check_logits,
     check_seed,
 )
 from advss_zoo.attacks.eps import check_eps
@@ -36,6 +34,7 @@ from advss_zoo.attacks.threat import Norm, ThreatModel
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
+from advss_zoo.models.outputs import check_finite, check_logits
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.seeds import derived_seed
 
@@ -273,7 +272,7 @@ def _attacked(
 
         def network(z: Tensor) -> Tensor:
             seen = z.to(x.dtype)
-            logits = check_logits(model(seen), seen)
+            logits = check_logits(model(seen), len(seen), Tensor)
             if z.requires_grad and torch.is_grad_enabled():
                 check_differentiable(logits)
             return at_least_float32(logits)

@@ -70,7 +70,7 @@ app.add_typer(data.app, name="data")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from advss_zoo import __version__
+        from advss_zoo.version import __version__
 
         out.line(f"advss-zoo {__version__}")
         raise typer.Exit

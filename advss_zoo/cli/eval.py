@@ -13,7 +13,7 @@ import typer
 
 from advss_zoo.cli.companions import share_among
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.measure import RUNS, measure
+from advss_zoo.cli.measure import measure
 from advss_zoo.cli.options import (
     BatchSizeOption,
     DeviceOption,
@@ -134,7 +134,8 @@ def command(
     out.json = json
     reference = the_model(model)
     from advss_zoo.data.load import in_order, is_own
-    from advss_zoo.report.places import folder_name, pick_of
+    from advss_zoo.zoo.places import folder_name, pick_of
+    from advss_zoo.zoo.runs import RUNS
 
     _check_data(data, image_size, whole)
     share_among(processes)

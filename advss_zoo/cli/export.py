@@ -33,8 +33,8 @@ def command(
     out.json = json
     reference = the_model(model)
     import_torch()
-    from advss_zoo.deploy.export import export
     from advss_zoo.evaluation.eps import format_eps
+    from advss_zoo.workflows.export import export
 
     done = export(reference, target)
     out.line(str(done.path), document=asdict(done) | {"path": str(done.path)})

@@ -1,11 +1,9 @@
-"""An evaluation with its progress on the terminal, and a note that these test images were looked at."""
+"""An evaluation with its progress on the terminal."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
     from advss_zoo.evaluation.protocols import Protocol
     from advss_zoo.evaluation.results import Result
     from advss_zoo.models.model import Model
-
-RUNS = Path("runs")
 
 
 def measure(
@@ -32,16 +28,13 @@ def measure(
     save_adversarial: bool = False,
 ) -> Result:
     from advss_zoo.evaluation.results import RESULT_FILE
-    from advss_zoo.evaluation.runner import evaluate
-    from advss_zoo.models.model import unwrapped
-    from advss_zoo.models.resnetv2 import Network
-    from advss_zoo.training.cost import remember_evaluation
-    from advss_zoo.training.speeds import Stopwatch
+    from advss_zoo.workflows.measure import LOOKS, note, timed
 
-    if is_first_process() and not (place / RESULT_FILE).exists():
-        _log(model, images, protocol, place)
-    with out.progress(protocol.label(), "images") as progress, Stopwatch(device) as watch:
-        result = evaluate(
+    begins = is_first_process() and not (place / RESULT_FILE).exists()
+    if begins and (why := note(model, images, protocol, place)):
+        out.hint(f"This look at test images is not noted in {LOOKS}: {why}.")
+    with out.progress(protocol.label(), "images") as progress:
+        return timed(
             model,
             images,
             protocol,
@@ -53,34 +46,3 @@ def measure(
             quantize=quantize,
             save_adversarial=save_adversarial,
         )
-    if isinstance(network := unwrapped(model), Network):
-        remember_evaluation(
-            network.architecture,
-            images.images.shape[-1],
-            protocol.label(),
-            images=result.n,
-            seconds=result.seconds,
-            watch=watch,
-        )
-    return result
-
-
-def _log(model: Model, images: ImageSet, protocol: Protocol, place: Path) -> None:
-    """Note every look at test images: a choice made by looking at them would show here."""
-    entry = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": model.name,
-        "sha256": model.sha256,
-        "data": images.name,
-        "split": images.split,
-        "n": len(images),
-        "protocol": protocol.label(),
-        "out": str(place),
-    }
-    path = RUNS / "test-evaluations.jsonl"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-    except OSError as error:  # the folder one stands in need not be one's own
-        out.hint(f"This look at test images is not noted in {path}: {error.strerror}.")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from advss_zoo.cli.options import MODEL, DeviceOption, JsonOption, examples, pick_device, the_model
+from advss_zoo.cli.interrupts import import_torch
+from advss_zoo.cli.options import MODEL, DeviceOption, JsonOption, examples, the_model
 from advss_zoo.cli.output import out
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.texts import percent
 
 if TYPE_CHECKING:
-    from advss_zoo.deploy.predict import Classifier, Prediction
+    from advss_zoo.models.prediction import Prediction, Predictions
 
 EXAMPLES = examples(
     "advss predict photo.jpg",
@@ -37,21 +37,15 @@ def command(
     Images of any size and mode are brought to the model's: the middle square, resized. Files that cannot be read are
     named and left out; exit status 1 if that is all of them. An ONNX file runs without torch.
     """
-    from advss_zoo.deploy import predict
+    from advss_zoo.workflows.predict import predict
 
     out.json = json
     model, images = divided(arguments)
-    found = predict.find(images)
     reference = the_model(model)
-    classifier = predict.open_classifier(reference, device if reference.kind == "onnx" else pick_device(device))
-    predictions: list[Prediction] = []
-    with out.progress("Looking at", "images") as progress:
-        total = len(found.files) + len(found.broken)
-        progress(len(found.broken), total)
-        for batch in predict.predict(classifier, found.files, found.broken, top):
-            predictions += batch
-            progress(len(predictions) + len(found.broken), total)
-    _show(classifier, predictions, found.broken, top)
+    if reference.kind != "onnx":
+        import_torch()
+    with out.progress("Predicting", "images") as bar:
+        _show(predict(reference, images, top, device=device, progress=lambda label, unit, *done: bar(*done)))
 
 
 def divided(arguments: list[str]) -> tuple[str | None, list[str]]:
@@ -70,24 +64,16 @@ def divided(arguments: list[str]) -> tuple[str | None, list[str]]:
     return first, rest
 
 
-def _show(classifier: Classifier, predictions: list[Prediction], broken: dict[Path, str], top: int) -> None:
+def _show(predictions: Predictions) -> None:
     """
     Raises:
         AdvssError: there are no predictions.
     """
     from advss_zoo.data.folder.names import printable
 
-    skipped = [(printable(str(path)), reason) for path, reason in broken.items()]
-    named = [(printable(str(each.path)), _named(classifier, each)) for each in predictions]
-    rows = [
-        {
-            "image": path,
-            "label": labels[0]["label"],
-            "%": percent(labels[0]["probability"]),
-            **({"next": _listed(labels[1:])} if top > 1 else {}),
-        }
-        for path, labels in named
-    ]
+    classifier = predictions.classifier
+    skipped = [(printable(str(path)), reason) for path, reason in predictions.skipped.items()]
+    named = [(printable(str(each.path)), each) for each in predictions]
     document = {
         "model": {
             "name": classifier.name,
@@ -95,10 +81,10 @@ def _show(classifier: Classifier, predictions: list[Prediction], broken: dict[Pa
             "device": classifier.device,
             "temperature": classifier.temperature,
         },
-        "images": [{"path": path, "predictions": labels} for path, labels in named],
+        "images": [{"path": path, "predictions": _labels(each)} for path, each in named],
         "skipped": [{"path": path, "reason": reason} for path, reason in skipped],
     }
-    out.table(rows, document=document)
+    out.table([_row(*each) for each in named], document=document)
     for path, reason in skipped:
         out.hint(f"Skipped {path}: {reason}")
     if not predictions:
@@ -106,12 +92,12 @@ def _show(classifier: Classifier, predictions: list[Prediction], broken: dict[Pa
     out.hint(f"By {classifier.name}, on the {'GPU' if classifier.device == 'cuda' else 'CPU'}.")
 
 
-def _named(classifier: Classifier, prediction: Prediction) -> list[dict[str, Any]]:
-    return [
-        {"label": classifier.classes[number], "probability": probability}
-        for number, probability in zip(prediction.classes, prediction.probabilities, strict=True)
-    ]
+def _labels(prediction: Prediction) -> list[dict[str, Any]]:
+    pairs = zip(prediction.labels, prediction.probabilities, strict=True)
+    return [{"label": label, "probability": probability} for label, probability in pairs]
 
 
-def _listed(labels: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{each['label']} {percent(each['probability'])}" for each in labels)
+def _row(path: str, prediction: Prediction) -> dict[str, str]:
+    shown = [(each["label"], percent(each["probability"])) for each in _labels(prediction)]
+    following = {"next": ", ".join(map(" ".join, shown[1:]))} if len(shown) > 1 else {}
+    return {"image": path, "label": shown[0][0], "%": shown[0][1], **following}

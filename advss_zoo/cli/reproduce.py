@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,26 +11,21 @@ import typer
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples, pick_device
 from advss_zoo.cli.output import duration, out
+from advss_zoo.files import write_atomically
 
 if TYPE_CHECKING:
-    from advss_zoo.report.paper import Table
-    from advss_zoo.report.plan import Profile, Step
+    from advss_zoo.reproduction.plan import Step
+    from advss_zoo.reproduction.standing import Profile
+    from advss_zoo.reproduction.tables import Comparison
 
 EXAMPLES = examples(
     "advss reproduce table3",
     "advss reproduce table3 --tag r50 --json",
     "advss reproduce fig1 --out runs",
     "advss reproduce table6 --tag mini --run",
+    "advss reproduce all --tag mini --markdown results.md",
 )
-HEADINGS = {
-    "ta": "TA",
-    "ra": "RA",
-    "epochs": "epochs",
-    "asr": "wrong",
-    "gain": "gain",
-    "accuracy": "accuracy",
-    "share": "share",
-}
+ALL = "all"
 WITH_INTERVALS = ("ta", "ra")
 PICKS = """
 Note: The paper's weights are those with the best TA on validation; ours are what each checkpoint ships (`advss show` \
@@ -37,191 +33,188 @@ says which). Those of a run that are picked by TA or by RA stand below them once
 
 
 def command(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="table3 to table8, fig1, fig3, fig4 or fig5.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="table3 to table8, fig1, fig3, fig4, fig5, or all.")],
     tag: Annotated[
-        Literal["mini", "r50"] | None,
-        typer.Option(help="Which of our nets; left out: that of the zoo's default checkpoint."),
+        str | None, typer.Option(help="Size of our nets; default: that of the zoo's default checkpoint.")
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Train and evaluate what is missing first.")] = False,
     profile: Annotated[
-        Literal["paper", "fast"], typer.Option(help="Of the recipes by which what is missing is trained.")
+        Literal["paper", "fast"], typer.Option(help="Profile of the recipes that ours are made by.")
     ] = "fast",
-    folder: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The folder of runs, results and figures.")
-    ] = Path("runs"),
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of runs, results and figures.")] = Path(
+        "runs"
+    ),
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the tables as one page of Markdown.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Print ours beside the paper's.
+    """Compare our results with a table of the paper.
 
     Ours are the numbers on the cards, else the results that `advss eval` left in the folder of runs; nothing is
     computed without --run. TA, the accuracy on clean images, and RA, under PGD-20, are in percent with their 95%
-    intervals. Below the table: what the paper claims and whether it holds for ours, and what is missing. With --run
-    the missing checkpoints are trained and evaluated; stopped and started again, it goes on where it was.
+    intervals. Below the table: what the paper claims and whether it holds for ours, and what is missing. A checkpoint
+    that was not made by its recipe as it stands is shown, and not judged. With --run the missing checkpoints are
+    trained and evaluated; stopped and started again, it goes on where it was.
     """
     out.json = json
     import_torch()
-    from advss_zoo.report import paper
-    from advss_zoo.zoo import index
+    from advss_zoo.reproduction import pages, paper
+    from advss_zoo.workflows.reproduce import reproduce
 
-    wanted = paper.load(table)
-    tag_name = tag or index.find(index.default_name()).tag
-    if run:
-        _make(wanted, tag_name, folder, profile)
-    document = _document(wanted, tag_name, folder, profile)
-    if json:
-        _add_costs(document["missing"], profile)
-        out.line("", document=document)
-        return
-    out.hint(_title(document))
-    out.table(_rows(document), document=None)
-    _remarks(document)
-    _add_costs(document["missing"], profile)  # the rest need not wait for that
-    _missing(document["missing"])
-
-
-def _document(table: Table, tag: str, folder: Path, profile: Profile) -> dict[str, Any]:
-    from advss_zoo.report import figures, tables
-    from advss_zoo.report.ours import Ours
-
-    document = tables.document(table, tag, Ours(folder), profile=profile)
-    path = folder / f"fig1.{tag}.png" if table.name == "fig1" else None
-    if path:
-        figures.draw(document, path)
-    return document | {"figure": path and str(path)}
-
-
-def _add_costs(missing: list[dict[str, Any]], profile: Profile) -> None:
-    """How long each step would take on this machine."""
-    from advss_zoo.report import plan
-
+    names = paper.names() if table == ALL else [table]
     device = pick_device("auto")
+    with _Steps() as progress:
+        found = [
+            reproduce(name, tag=tag, runs=folder, profile=profile, make=run, device=device, progress=progress)
+            for name in names
+        ]
+    if markdown:
+        page = pages.render(found).encode()
+        write_atomically(markdown, lambda file: file.write(page))
+    if json:
+        documents = [_document(each, folder, device, profile) for each in found]
+        out.line("", document=documents if table == ALL else documents[0])
+        return
+    for each in found if not markdown else ():
+        _show(each, folder, device, profile)
+    if markdown:
+        out.line(str(markdown))
+
+
+def _document(found: Comparison, folder: Path, device: str, profile: Profile) -> dict[str, Any]:
+    costs = _costs(found.missing, device, profile)
+    missing = [
+        step | {"seconds": seconds} for step, seconds in zip(found.to_dict()["missing"], costs.values(), strict=True)
+    ]
+    return found.to_dict() | {"missing": missing, "figure": _figure(found, folder)}
+
+
+def _figure(found: Comparison, folder: Path) -> str | None:
+    """Write Figure 1 as a picture; returns its path."""
+    if found.name != "fig1":
+        return None
+    from advss_zoo.report.html import scene
+    from advss_zoo.workflows.reproduce import figure1
+
+    path, picture = folder / f"fig1.{found.tag}.png", scene.to_png(figure1(found))
+    write_atomically(path, lambda file: file.write(picture))
+    return str(path)
+
+
+def _costs(missing: tuple[Step, ...], device: str, profile: Profile) -> dict[Step, float | None]:
+    """How many seconds each step would take on this machine."""
+    from advss_zoo.reproduction import plan
+
+    costs = {}
     with out.progress("timing what is missing", "steps") as progress:
         for done, step in enumerate(missing, start=1):
-            step["seconds"] = plan.seconds(plan.Step(**step), device, profile=profile)
+            costs[step] = plan.seconds(step, device, profile=profile)
             progress(done, len(missing))
+    return costs
+
+
+class _Steps:
+    """One line of progress for each thing that is made, one after the other."""
+
+    def __init__(self) -> None:
+        self._label, self._progress = "", out.progress("", "")
+
+    def __call__(self, label: str, unit: str, done: int, total: int, note: str) -> None:
+        if label != self._label:
+            self.__exit__(None, None, None)
+            self._label, self._progress = label, out.progress(label, unit)
+            self._progress.__enter__()
+        self._progress(done, total, note)
+
+    def __enter__(self) -> _Steps:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        if self._label:
+            self._progress.__exit__(*raised)
+            self._label = ""
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
 
 
-def _title(document: dict[str, Any]) -> str:
-    return f"{document['title']}; the paper's, and ours with tag {document['tag']}. In percent, with 95% intervals."
+def _show(found: Comparison, folder: Path, device: str, profile: Profile) -> None:
+    out.hint(f"{found.title}; the paper's, and ours with tag {found.tag}. In percent, with 95% intervals.")
+    out.table(_rows(found), document=None)
+    if figure := _figure(found, folder):
+        out.hint(f"Figure: {figure}")
+    _remarks(found)
+    _missing(_costs(found.missing, device, profile))  # the rest need not wait for that
 
 
-def _rows(document: dict[str, Any]) -> list[dict[str, str]]:
+def _rows(found: Comparison) -> list[dict[str, str]]:
     """For each model a row with the paper's numbers and below it one with ours, or more where there are more picks."""
-    from advss_zoo.report.ours import TEST_IMAGES
+    from advss_zoo.reproduction import pages
 
-    metrics = document["metrics"]
-    everything = [measured for row in document["rows"] for measured in (row["ours"], *row["other_picks"]) if measured]
-    show_n = any(measured.get("n", TEST_IMAGES) != TEST_IMAGES for measured in everything)
+    show_n, show_strengths = pages.particulars(found)
     rows = []
-    for row in document["rows"]:
-        name = row["checkpoint"] or "ours"
-        printed = {"paper": row["paper"]} if row["paper"] else {}
-        theirs = printed | {f"paper, {where}": values for where, values in row["elsewhere"].items()}
-        found = [measured for measured in (row["ours"], *row["other_picks"]) if measured]
-        mine = {f"{name} {measured['pick'] or ''}".strip(): measured for measured in found} or {name: {}}
-        for model, values in (theirs | mine).items():
-            cells = {"what": f"{row['row']} {row['column']}".strip(), "model": model}
-            for metric in metrics:
-                cells |= _cells(metric, values)
-            n = values.get("n")
-            rows.append(cells | ({"n": f"{n:,}" if n else ""} if show_n else {}))
-    return rows
+    for row in found.rows:
+        printed = {"paper": row.paper} if row.paper else {}
+        theirs = printed | {f"paper, {where}": values for where, values in row.elsewhere.items()}
+        for model, values in theirs.items():
+            rows.append(_row(row.label, model, found.metrics, values, {}))
+        for ours in row.measured or (None,):
+            numbers = (ours.values, ours.ci95) if ours else ({}, {})
+            cells = _row(row.label, pages.our_name(row, ours), found.metrics, *numbers)
+            rows.append(cells)
+            if ours:
+                cells |= {"n": f"{ours.n:,}", "strengths": " ".join(map(str, ours.strengths))}
+    extra = ["n"] * show_n + ["strengths"] * show_strengths
+    headings = [*(heading for heading in rows[0] if heading not in ("n", "strengths")), *extra]
+    return [{heading: cells.get(heading, "") for heading in headings} for cells in rows]
 
 
-def _cells(metric: str, values: dict[str, Any]) -> dict[str, str]:
-    heading, value, bounds = HEADINGS[metric], values.get(metric), values.get(f"{metric}_ci95")
-    text = "-" if value is None else f"{value:3.0f}" if metric == "epochs" else f"{100 * value:5.2f}"
-    interval = {f"{heading} 95%": _interval(bounds) if bounds else ""} if metric in WITH_INTERVALS else {}
-    return {heading: text} | interval
+def _row(
+    what: str,
+    model: str,
+    metrics: Sequence[str],
+    values: Mapping[str, float | None],
+    bounds: Mapping[str, tuple[float, float]],
+) -> dict[str, str]:
+    from advss_zoo.reproduction import pages
+
+    cells = {"what": what, "model": model}
+    for metric in metrics:
+        cells[pages.HEADINGS[metric]] = pages.cell(metric, values.get(metric))
+        if metric in WITH_INTERVALS:
+            found = bounds.get(metric)
+            cells[f"{pages.HEADINGS[metric]} 95%"] = pages.interval(found) if found else ""
+    return cells
 
 
-def _interval(bounds: tuple[float, float]) -> str:
-    """One decimal says enough of an interval two points wide, two of one close to 0."""
-    digits = 1 if bounds[0] >= 0.1 else 2
-    return "-".join(f"{100 * bound:.{digits}f}" for bound in bounds)
+def _remarks(found: Comparison) -> None:
+    from advss_zoo.reproduction import pages
 
-
-def _remarks(document: dict[str, Any]) -> None:
-    if document["figure"]:
-        out.hint(f"Figure: {document['figure']}")
-    if document["claims"]:
+    for change in pages.changes(found):
+        out.hint(f"Not judged: {change}")
+    if found.claims:
         out.hint("\nWhat the paper claims, judged by ours (chance: of which images were tested, not of the seed):")
-    for claim in document["claims"]:
-        out.hint(f"- {claim['verdict']}: {claim['claim']}")
-        for text in claim["evidence"]:
+    for claim in found.claims:
+        kind = " (observation: the paper's numbers, not its text)" if claim.kind == "observation" else ""
+        out.hint(f"- {claim.verdict}: {claim.claim}{kind}")
+        for text in claim.evidence:
             out.hint(f"    {text}")
-        if claim["missing"]:
-            out.hint(f"    missing: {', '.join(claim['missing'])}")
-    if "ra" in document["metrics"]:
+        if claim.missing:
+            out.hint(f"    missing: {', '.join(claim.missing)}")
+    if "ra" in found.metrics:
         out.hint(PICKS)
-    for note in document["notes"]:
+    for note in found.notes:
         out.hint(f"\nNote: {note}")
-    for reason in document["unreadable"]:
+    for reason in found.unreadable:
         out.hint(f"\nLeft out: {reason}")
+    for reason, names in pages.obstacles(found).items():
+        out.hint(f"\nMissing, {reason}: {', '.join(names)}")
 
 
-def _missing(steps: list[dict[str, Any]]) -> None:
-    commands = {step["command"]: step["seconds"] for step in steps if step["command"]}
-    if commands:
+def _missing(costs: dict[Step, float | None]) -> None:
+    possible = {step.command: seconds for step, seconds in costs.items() if step.command}
+    if possible:
         out.hint("\nMissing; --run makes it, or one by one (times are those on a free machine):")
-    for command, seconds in commands.items():
+    for command, seconds in possible.items():
         out.hint(f"    {command}" + (f"    # about {duration(seconds)}" if seconds else ""))
-    without = [step["name"] for step in steps if not step["command"]]
-    if without:
-        out.hint(f"\nMissing, and no recipe makes it: {', '.join(without)}")
-
-
-# --- --run ------------------------------------------------------------------------------------------------------------
-
-
-def _make(table: Table, tag: str, folder: Path, profile: Profile) -> None:
-    """Take the steps that are missing, and those that come of them; each goes on where it was stopped."""
-    from advss_zoo.report import tables
-    from advss_zoo.report.ours import Ours
-
-    device = pick_device("auto")
-    done: set[Step] = set()
-
-    def left() -> list[Step]:
-        missing = tables.missing(table, tag, Ours(folder), profile=profile)
-        return [step for step in missing if step.command and step not in done]
-
-    while steps := left():
-        for step in steps:
-            if step.action == "train":
-                _train(step, folder, device, profile)
-            else:
-                _evaluate(step, folder, device)
-        done.update(steps)
-
-
-def _train(step: Step, folder: Path, device: str, profile: Profile) -> None:
-    from advss_zoo.report import plan
-    from advss_zoo.training.assembly import assemble
-    from advss_zoo.training.recipe import EnsembleRecipe
-    from advss_zoo.training.trainer import train
-
-    recipe = plan.load_recipe(step.name, profile)
-    if isinstance(recipe, EnsembleRecipe):
-        assemble(recipe, folder / step.name, [plan.weights(member, folder) for member in recipe.members])
-        return
-    with out.progress(step.name, "steps") as progress:
-        train(recipe, folder / step.name, resume=True, device=device, progress=progress)
-
-
-def _evaluate(step: Step, folder: Path, device: str) -> None:
-    from advss_zoo.cli.measure import measure
-    from advss_zoo.data.load import load_data
-    from advss_zoo.evaluation import protocols
-    from advss_zoo.report import plan
-    from advss_zoo.report.ours import DATA
-    from advss_zoo.zoo.open import open_model
-
-    model = open_model(plan.weights(step.name, folder, step.pick), device)
-    place, images = plan.place(step.name, folder, step.pick), load_data(DATA[0], "test")
-    assert step.protocol is not None
-    for protocol in map(protocols.parse, protocols.expand(step.protocol)):
-        measure(model, images, protocol, place / protocol.slug(), batch_size=256, device=device)

@@ -1,6 +1,5 @@
-"""Models where they are used: ONNX files, and the labels of images.
+"""ONNX files.
 
-metadata: what an ONNX file of ours says of itself. export: a checkpoint as such a file. onnx_model: inference through
-onnxruntime. predict: which images there are, and what is in them. These import no torch before a checkpoint is opened,
-apart from export and onnx_module (an ONNX file for `advss_zoo.evaluation`).
+metadata: what a file of ours says of itself. export: a model as such a file. onnx_model: inference through onnxruntime,
+without torch. onnx_module: an ONNX file as a `Model`.
 """

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from advss_zoo.deploy.metadata import MARK, MOST_PIXELS, Metadata
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_bytes
+from advss_zoo.models.outputs import check_logits
 
 MOST_BYTES = 2**30  # ten times the largest network here
 INSTALL = "Run `pip install 'advss-zoo[onnx]'`; in a source checkout `pip install -e '.[onnx]'`."
@@ -92,10 +93,7 @@ class OnnxModel:
             (found,) = self.session.run(None, {self.session.get_inputs()[0].name: images})
         except Exception as error:  # onnxruntime's errors have no common base
             raise AdvssError(f"{self.name} fails on images of shape {images.shape}: {_reason(error)}.") from error
-        classes = len(self.metadata.classes) if self.metadata else found.shape[-1]
-        if found.shape != (len(images), classes):
-            raise AdvssError(f"{self.name} returned {found.shape} for {len(images)} images of {classes} classes.")
-        return found
+        return check_logits(found, len(images), np.ndarray, len(self.metadata.classes) if self.metadata else None)
 
 
 def require(package: str) -> Any:

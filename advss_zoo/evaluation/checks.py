@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from advss_zoo.attacks.checks import check_differentiable, check_finite, check_finite_gradient, check_logits
+from advss_zoo.attacks.checks import check_differentiable, check_finite_gradient
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.passes import MULTIPLE, Padded
 from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.models.outputs import check_finite, check_logits
 
 
 def count_classes(model: nn.Module, x: Tensor) -> int:
@@ -150,7 +151,7 @@ def _logits(model: nn.Module, x: Tensor) -> Tensor:
     except Exception as error:  # a model of the user's own may fail in any way
         reason = str(error).partition("\n")[0]
         raise AdvssError(f"The model fails on images of shape {tuple(x.shape)}: {reason}") from error
-    return check_logits(logits, x)
+    return check_logits(logits, len(x), Tensor)
 
 
 def check_adversarial(adversarial: Tensor, x: Tensor, ball: Ball) -> None:

@@ -12,7 +12,7 @@ import scipy
 import torch
 from pydantic import BaseModel, ConfigDict
 
-import advss_zoo
+from advss_zoo.version import __version__
 
 
 class Effort(BaseModel):
@@ -51,7 +51,7 @@ class Effort(BaseModel):
 def versions() -> dict[str, str]:
     """Of everything that a verdict can depend on; scipy and Pillow make corrupted images."""
     return {
-        "advss_zoo": advss_zoo.__version__,
+        "advss_zoo": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from advss_zoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from advss_zoo.attacks.threat import ThreatModel
+    from advss_zoo.models.prediction import Images, Predictions
 
 
 class Model(nn.Module):
@@ -59,6 +62,18 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.get_buffer("_anchor").device
+
+    def predict(
+        self, images: Images, top: int = 3, progress: Callable[[int, int], object] | None = None
+    ) -> Predictions:
+        """Name the most probable classes of images in files, folders, or Pillow; as `advss_zoo.predict`.
+
+        Args:
+            progress: called with the images done, and their number.
+        """
+        from advss_zoo.models import prediction  # Pillow is not needed to compute
+
+        return prediction.predict(prediction.classifier(self), prediction.find(images), top, progress)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

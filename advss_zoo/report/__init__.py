@@ -1,1 +1,1 @@
-"""The paper's tables and figures with ours beside them."""
+"""The page of `advss report`."""

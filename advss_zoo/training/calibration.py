@@ -9,11 +9,11 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.deploy.predict import classifier
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import write_json
 from advss_zoo.zoo import CONFIG, load
@@ -23,11 +23,12 @@ from advss_zoo.zoo.open import open_model
 # become as small as it may.
 DEVIATION = 0.5
 LIMITS = (1 / 50, 50.0)
+MOST_PIXELS = 1 << 18  # at once in the network
 SAME = 1e-6  # between the logits of two images, what rounding alone explains
 
 
 def calibrate(folder: Path, images: ImageSet, device: str) -> float:
-    """Fit the temperature of a checkpoint on images that it was not trained on, and note it in its configuration.
+    """Fit the temperature of a checkpoint on images that it was not trained on, and write it to its configuration.
 
     Args:
         images: at least one, of the checkpoint's classes in their order.
@@ -35,9 +36,10 @@ def calibrate(folder: Path, images: ImageSet, device: str) -> float:
     Raises:
         AdvssError: the model has collapsed: whatever image it sees, its logits are the same.
     """
-    model = classifier(open_model(folder, device))
-    parts = [images.images[begin : begin + model.batch] for begin in range(0, len(images), model.batch)]
-    logits = np.concatenate([model.logits(part.astype(np.float32) / np.float32(255)) for part in parts])
+    model, step = open_model(folder, device), max(1, MOST_PIXELS // images.images.shape[-1] ** 2)
+    parts = (images.take(range(begin, min(begin + step, len(images)))) for begin in range(0, len(images), step))
+    with torch.no_grad():
+        logits = np.concatenate([model(x.to(device)).cpu() for x, _ in parts])
     if len(images) > 1 and np.ptp(logits, axis=0).max() < SAME:
         raise AdvssError(
             f"Training has collapsed: the logits of {folder} are the same for all {len(images):,} validation images.",
@@ -50,7 +52,7 @@ def calibrate(folder: Path, images: ImageSet, device: str) -> float:
 
 
 def temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """The T, to four digits, at which softmax(logits / T) is least surprised by labels (N,); logits are (N,K)."""
+    """Return the T, to four digits, at which softmax(logits / T) fits labels (N,) best; logits are (N,K)."""
     rows = np.arange(len(labels))
 
     def surprise(log_t: float) -> float:

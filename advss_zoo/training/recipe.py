@@ -89,7 +89,7 @@ class Validation(_Part):
     )
 
 
-class Teacher(_Part):
+class TeacherOptions(_Part):
     """Whose probabilities for clean images are the labels: those of a model, or of the run's own average.
 
     A recipe may name the model alone: `teacher: ensemble-p3f4.mini`. `self` is ADR (Wu et al. 2024, arXiv 2305.12118),
@@ -109,7 +109,7 @@ class Teacher(_Part):
         return {**ADR, **values} if isinstance(values, dict) and values.get("model") == OWN_AVERAGE else values
 
     @model_validator(mode="after")
-    def _labels_come_from_somewhere(self) -> Teacher:
+    def _labels_come_from_somewhere(self) -> TeacherOptions:
         if self.is_own and self.share == 1:
             raise ValueError("the own average needs a `share` below 1, or nothing is learnt from the labels in the end")
         return self
@@ -166,7 +166,7 @@ class Recipe(_Named):
     resolution: list[Resolution] = Field([], description="phases of smaller images, which grow; none: always full size")
     augmentation: Augmentation = Augmentation()
     objective: AnyObjective
-    teacher: Teacher | None = None
+    teacher: TeacherOptions | None = None
     adversary: list[AnyAdversary] = Field(min_length=1)
     clean_weight: float = Field(0.0, ge=0, lt=1, description="share of the loss on clean inputs in what is minimised")
     attack_mode: Literal["eval", "train"] = Field("eval", description="of batch norm and dropout during the attack")

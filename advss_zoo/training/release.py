@@ -1,6 +1,7 @@
-"""For maintainers: put a trained and evaluated checkpoint into the zoo.
+"""For maintainers: put a trained and evaluated checkpoint into the zoo, or add results to one that is there.
 
-python -m advss_zoo.training.release runs/p1f4.mini/average --result runs/results/p1f4.mini/pgd20 ...
+python -m advss_zoo.training.release new runs/p1f4.mini/average --result runs/eval/p1f4.mini-cifar10/pgd20 ...
+python -m advss_zoo.training.release add p1f4.mini runs/eval/p1f4.mini-cifar10-1k/autoattack ...
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import typer
 from advss_zoo import resources
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import results
-from advss_zoo.files import write_json
+from advss_zoo.files import read_json, write_json
 from advss_zoo.training import log, recipe
-from advss_zoo.zoo import RESULTS, WEIGHTS, cards, checkpoint, ensembles, index
-from advss_zoo.zoo.runs import CURVES
+from advss_zoo.zoo import RESULTS, WEIGHTS, cards, checkpoint, ensembles, index, sources
+from advss_zoo.zoo.runs import CURVES, LOG
 
 
 def release(
@@ -34,10 +35,7 @@ def release(
     """Copy weights, recipe, curves and results to their place, and write the card."""
     about = facts(folder) if ensembles.is_ensemble(folder) else describe(folder, machine)
     full_name = f"{about['name']}.{about['tag']}"
-    recorded = {path: results.check(path / results.RESULT_FILE) for path in result or []}
-    for found in recorded.values():
-        if found.model.sha256 != about["sha256"]:
-            raise UsageError(f"The result {found.protocol.label} is of other weights: {found.model.sha256}.")
+    recorded = _checked(result or [], about["sha256"])
     place = {"bundled": resources.PACKAGE / "bundled", "checkout": resources.CHECKOUT / "weights"}[stored]
     target = place / full_name
     shutil.rmtree(target, ignore_errors=True)
@@ -58,6 +56,37 @@ def release(
     }
     write_json(resources.folder("cards") / f"{full_name}.json", values)
     cards.write(full_name, target)
+
+
+def add(
+    name: Annotated[str, typer.Argument(help="NAME.TAG of a checkpoint of the zoo.")],
+    result: Annotated[list[Path], typer.Argument(help="Result folders of `advss eval`.")],
+) -> None:
+    """Add results to a checkpoint and its card; one of the same data and protocol is replaced."""
+    entry = index.find(name)
+    recorded = _checked(result, entry.sha256)
+    target, card = sources.SOURCES[entry.stored](entry), resources.folder("cards") / f"{entry.full_name}.json"
+    for path, found in recorded.items():
+        shutil.copytree(path, target / RESULTS / found.slug(), dirs_exist_ok=True)
+    values = read_json(card)
+    kept = {results.Result.from_dict(each).slug(): each for each in values["results"]}
+    kept |= {found.slug(): found.to_dict() for found in recorded.values()}
+    write_json(card, values | {"results": list(kept.values())})
+    index.entries.cache_clear()
+    cards.write(entry.full_name, target)
+
+
+def _checked(paths: list[Path], sha256: str) -> dict[Path, results.Result]:
+    """Results that their verdicts bear out.
+
+    Raises:
+        UsageError: one is of other weights.
+    """
+    recorded = {path: results.check(path / results.RESULT_FILE) for path in paths}
+    for found in recorded.values():
+        if found.model.sha256 != sha256:
+            raise UsageError(f"The result {found.protocol.label} is of other weights: {found.model.sha256}.")
+    return recorded
 
 
 def describe(folder: Path, machine: str) -> dict[str, Any]:
@@ -122,10 +151,11 @@ def control_of(name: str | None) -> dict[str, Any] | None:
 
 def _logged(folder: Path, epochs: float) -> dict[str, Any]:
     """What the run's log says about the weights after so many epochs; `best` ones were measured when they were kept."""
-    records = log.read(folder.parent / "log.jsonl")
+    records = log.read(folder.parent / LOG)
     measured = [record for record in records if "validation" in record and record["epoch"] <= epochs]
     watched = recipe.load(folder / "recipe.yaml").validation
     return {
+        "curve": [{"epoch": each["epoch"], **each["validation"]} for each in records if "validation" in each],
         "minutes": round(records[-1]["seconds"] / 60, 1),
         "validation": measured[-1]["validation"],
         "validation_protocol": f"PGD-{watched.attack.steps} on {watched.images:,} images",
@@ -133,4 +163,7 @@ def _logged(folder: Path, epochs: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    typer.run(release)
+    app = typer.Typer(add_completion=False)
+    app.command("new")(release)
+    app.command("add")(add)
+    app()

@@ -16,8 +16,7 @@ from advss_zoo.models.model import Model
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.objectives.base import Batch
 from advss_zoo.training.precision import Precision
-from advss_zoo.training.recipe import Recipe
-from advss_zoo.training.recipe import Teacher as Options
+from advss_zoo.training.recipe import Recipe, TeacherOptions
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import parse_reference
 
@@ -31,7 +30,7 @@ class Teacher:
     `sha256` is that of its weights, and `side` the pixels a side of its images; None for the run's own average.
     """
 
-    options: Options
+    options: TeacherOptions
     model: nn.Module
     precision: Precision
     sha256: str | None = None

@@ -3,4 +3,3 @@
 WEIGHTS = "model.safetensors"  # what a checkpoint folder holds beside its config.json
 CONFIG = "config.json"
 CARD, RESULTS = "README.md", "results"  # and once it is described and evaluated
-MOST_TEMPERATURE = 1e6  # of a softmax; beyond it all classes are equally probable anyway

@@ -21,12 +21,13 @@ import advss_zoo.objectives
 from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import explained, read_json, sha256_of, write_atomically, write_json
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.probabilities import MOST_TEMPERATURE
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
 from advss_zoo.zoo import CONFIG as CONFIG
-from advss_zoo.zoo import MOST_TEMPERATURE, WEIGHTS
+from advss_zoo.zoo import WEIGHTS
 from advss_zoo.zoo.names import MAX_LENGTH, NAME, TAG
 
 if TYPE_CHECKING:

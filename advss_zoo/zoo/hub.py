@@ -32,8 +32,9 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but not exported
 
-from advss_zoo import __version__, files
+from advss_zoo import files
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.version import __version__
 from advss_zoo.zoo import CONFIG
 from advss_zoo.zoo.snapshot import Address, Snapshot, belongs, digest, is_commit
 

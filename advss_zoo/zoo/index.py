@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from advss_zoo import resources
 from advss_zoo.errors import AdvssError, UsageError
@@ -22,6 +23,9 @@ HEADLINE_DATA = "cifar10"
 SUBSET = "cifar10-1k"  # of its test images, for attacks that take long; `data.catalogue` would import numpy
 
 
+Kind = Literal["trunk", "classifier", "ensemble"]
+
+
 @dataclass(frozen=True)
 class Entry:
     """One checkpoint of the zoo, as cards/NAME.TAG.json describes it; accuracies are fractions."""
@@ -29,7 +33,7 @@ class Entry:
     name: str
     tag: str
     default: bool  # is this what NAME without a tag means?
-    kind: Literal["trunk", "classifier", "ensemble"]
+    kind: Kind
     task: str | None
     scenario: str
     parameters: int
@@ -82,6 +86,28 @@ def entries() -> tuple[Entry, ...]:
         AdvssError: a file of the index is damaged.
     """
     return tuple(_read(path) for path in sorted(resources.folder("cards").glob("*.json")))
+
+
+def list_models(pattern: str | None = None, tag: str | None = None, kind: str | None = None) -> list[str]:
+    """List the full names of the zoo's checkpoints.
+
+    Args:
+        pattern: of names, with or without their tag, such as "*f4*" (see `fnmatch`); None: all.
+        tag: such as "mini".
+        kind: "trunk", "classifier" or "ensemble".
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    if kind not in (None, *get_args(Kind)):
+        raise UsageError(f"unknown kind {kind!r}; choose from {', '.join(get_args(Kind))}.")
+    return [
+        entry.full_name
+        for entry in entries()
+        if (pattern is None or fnmatchcase(entry.full_name, pattern) or fnmatchcase(entry.name, pattern))
+        and tag in (None, entry.tag)
+        and kind in (None, entry.kind)
+    ]
 
 
 def _read(path: Path) -> Entry:

@@ -15,12 +15,13 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from advss_zoo import __version__, plain_yaml
+from advss_zoo import plain_yaml
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.evaluation.results import Result
 from advss_zoo.files import explained, read_bytes, write_atomically
 from advss_zoo.training import release
+from advss_zoo.version import __version__
 from advss_zoo.zoo import CARD, CONFIG, RESULTS, cards, checkpoint, ensembles, hub, index, load, metadata, sources
 from advss_zoo.zoo.index import Entry
 from advss_zoo.zoo.reference import Reference, parse_reference

@@ -14,6 +14,7 @@ from advss_zoo.zoo import CONFIG, names
 
 RUNS = Path("runs")  # where the commands look and write unless they are told otherwise
 RECIPE = "recipe.yaml"
+LOG = "log.jsonl"
 CURVES = "curves.png"  # the course of training, in a run and in what was released of it
 PLAN = "plan.json"  # of `advss finetune`: what was asked for, and the recipes that came of it
 LAST = "last"  # the folder in a run that is there only once the run is finished

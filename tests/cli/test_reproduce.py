@@ -15,19 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from report import made_up
+from reproduction import made_up
 
 from advss_zoo.data import load as data
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.classification import Classification
-from advss_zoo.report import ours, paper
+from advss_zoo.reproduction import ours, paper
 from advss_zoo.training import cost, recipe, trainer
 from advss_zoo.zoo import checkpoint, index
 
 Advss = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
 DOCUMENT = {"name", "title", "tag", "metrics", "rows", "claims", "missing", "notes", "unreadable", "figure"}
+STEP = {"name", "action", "command", "obstacle", "protocol", "pick", "seconds"}
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def test_every_table_is_one_document(table: str, advss: Advss) -> None:
     outcome = advss("reproduce", table, "--tag", "mini", "--json")
     assert outcome.status == 0
     steps = outcome.json["missing"]
-    assert all(step.keys() == {"name", "action", "command", "protocol", "pick", "seconds"} for step in steps)
+    assert all(step.keys() == STEP for step in steps)
     assert outcome.json.keys() == DOCUMENT
     assert (outcome.json["name"], outcome.json["tag"]) == (table, "mini")
 
@@ -91,7 +92,7 @@ def test_ours_stand_below_the_papers(advss: Advss) -> None:
     assert [(row[0], row[1], row[3], row[6]) for row in selfie] == [
         ("paper", "86.02", "51.05", ""),
         ("selfie-p3f4.mini", "75.00", "46.00", "1,000"),
-        ("selfie-p3f4.mini best-ra", "74.00", "47.00", "10,000"),
+        ("selfie-p3f4.mini (best-ra)", "74.00", "47.00", "10,000"),
     ]
     jigsaw = [row[1:5] for row in rows if row[0] == "P3F4 Jigsaw"]
     assert [row[0] for row in jigsaw] == ["paper", "paper, Table 5", "jigsaw-p3f4.mini"]
@@ -100,13 +101,13 @@ def test_ours_stand_below_the_papers(advss: Advss) -> None:
 
 @pytest.mark.usefixtures("_no_cards")
 def test_below_the_table_stand_claims_and_what_is_missing(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipe, "names", lambda: ["p1f4.mini"])
+    monkeypatch.setattr(recipe, "names", lambda: ["p1f3.mini", "p1f4.mini"])
     measure("p1f3.mini", 0.9, 0.05)
     stderr = advss("reproduce", "table3", "--tag", "mini").stderr
     assert "- does not hold: Full standard fine-tuning" in stderr
     assert "    p1f3.mini 5.00 (4.59 to 5.44)\n" in stderr
     assert "    advss train p1f4.mini    # about 1 h 30 min\n" in stderr
-    assert "no recipe makes it: selfie-p2f3.mini" in stderr
+    assert "Missing, no recipe makes it: selfie-p2f3.mini" in stderr
     assert "Note: Jigsaw (P3,F4) is 84.50 / 49.61 in Table 3" in stderr
 
 
@@ -118,11 +119,11 @@ def test_unforeseen_attacks_stand_one_below_the_other(advss: Advss) -> None:
     status, stdout, stderr = advss("reproduce", "fig4", "--tag", "mini")
     assert status == 0
     rows = [line.split("\t") for line in stdout.splitlines()]
-    assert rows[0] == ["what", "model", "accuracy", "n"]
-    assert [row[2:] for row in rows if row[0] == "fog Selfie"] == [["30.00", "100"]]
-    assert [row[2:] for row in rows if row[0] == "snow Jigsaw"] == [["-", ""]]
-    assert "fog: selfie-p3f4.mini over rotation-p3f4.mini +10.00 (" in stderr
-    assert "advss eval runs/selfie-p3f4.mini/average --attack unforeseen --data cifar10    # about" in stderr
+    assert rows[0] == ["what", "model", "accuracy", "n", "strengths"]
+    assert [row[2:] for row in rows if row[0] == "fog Selfie"] == [["30.00", "100", "1 2 3 4 5 6"]]
+    assert [row[2:] for row in rows if row[0] == "snow Jigsaw"] == [["-", "", ""]]
+    assert "fog 1, 2, 3, 4, 5, 6: selfie-p3f4.mini over rotation-p3f4.mini +10.00 (" in stderr
+    assert "advss eval runs/selfie-p3f4.mini/average --attack unforeseen --data cifar10-1k    # about" in stderr
 
 
 @pytest.mark.usefixtures("_no_cards")
@@ -133,11 +134,29 @@ def test_who_fools_whom_stands_below_the_papers(advss: Advss) -> None:
     assert rows[0] == ["what", "model", "wrong", "n"]
     assert rows[3:5] == [
         ["Selfie from Rotation", "paper", "37.75", ""],
-        ["Selfie from Rotation", "ours origin unknown", "35.00", "5,000"],
+        ["Selfie from Rotation", "ours", "35.00", "5,000"],
     ]
     assert "- holds: Adversarial images fool the model they were made on most" in table.stderr
-    assert "both\tours origin unknown\t66.67\t5,000\n" in figure.stdout
+    assert "both\tours\t66.67\t5,000\n" in figure.stdout
     assert "- does not hold: Of Selfie's images that fool Rotation or Jigsaw" in figure.stderr
+
+
+@pytest.mark.usefixtures("_no_cards")
+def test_what_was_made_otherwise_is_shown_and_said(advss: Advss) -> None:
+    measure("p1f4.mini", 0.7, 0.4)
+    made_up.train(Path("runs"), "p1f4.mini", "average", 16.0, seed=21)
+    _, stdout, stderr = advss("reproduce", "table3", "--tag", "mini")
+    assert "P1F4 any task\tp1f4.mini (not judged)\t70.00\t" in stdout
+    assert "Not judged: p1f4.mini: seed=21 (recipe: 20)\n" in stderr
+
+
+def test_everything_is_written_as_a_page(advss: Advss) -> None:
+    status, stdout, _ = advss("reproduce", "all", "--tag", "mini", "--markdown", "results.md")
+    assert (status, stdout) == (0, "results.md\n")
+    text = Path("results.md").read_text()
+    assert all(f"\n## {paper.load(name).title}\n" in text for name in paper.names())
+    found = advss("reproduce", "all", "--tag", "mini", "--json").json
+    assert [document["name"] for document in found] == paper.names()
 
 
 def test_the_figure_is_written_where_out_says(advss: Advss) -> None:
@@ -152,7 +171,8 @@ def test_the_tag_left_out_is_that_of_the_default_checkpoint(advss: Advss) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), [(["tabel3"], "Did you mean table3?"), (["table3", "--tag", "huge"], "--tag"), ([], "TABLE")]
+    ("arguments", "says"),
+    [(["tabel3"], "Did you mean table3?"), (["table3", "--tag", "huge"], "Choose from mini, r50"), ([], "TABLE")],
 )
 def test_wrong_usage_is_a_sentence(arguments: list[str], says: str, advss: Advss) -> None:
     status, stdout, stderr = advss("reproduce", *arguments)
@@ -196,8 +216,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 classes=tuple("abcdefghij"),
                 provenance=checkpoint.Provenance(
                     recipe=recipe.full_name,
-                    recipe_sha256="",
-                    profile="fast",
+                    recipe_sha256=recipe.sha256,
+                    profile=recipe.profile,
                     data="cifar10",
                     split="train",
                     picked=picked,
@@ -213,7 +233,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
     four = ImageSet("cifar10", "test", images, np.arange(4), np.arange(4), tuple("abcdefghij"))
     monkeypatch.setattr(trainer, "train", train)
-    monkeypatch.setattr(data, "load", lambda name, split: four)
+    monkeypatch.setattr(data, "load_data", lambda name, split: four)
     monkeypatch.setattr(ours, "TEST_IMAGES", 4)
     monkeypatch.setattr(recipe, "names", lambda: ["p1f3.mini", "p1f4.mini"])
     return seen
@@ -226,7 +246,7 @@ def test_run_makes_what_is_missing_once(advss: Advss, trained: list[str]) -> Non
     assert trained == ["p1f3.mini", "p1f4.mini"]
     first, second, *others = outcome.json["rows"]
     for row, name in ((first, "p1f3.mini"), (second, "p1f4.mini")):
-        assert (row["ours"]["n"], row["ours"]["epochs"], row["ours"]["pick"]) == (4, 3.0, None)
+        assert (row["ours"]["n"], row["ours"]["values"]["epochs"], row["ours"]["pick"]) == (4, 3.0, None)
         assert row["ours"]["result"] == str(Path(f"runs/eval/{name}-cifar10/pgd20"))
     assert all(row["ours"] is None for row in others)
     trained.clear()

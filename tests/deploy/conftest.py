@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from advss_zoo import load_model
 from advss_zoo.data.load import load_data
-from advss_zoo.deploy.export import Exported, export
 from advss_zoo.evaluation import protocols
+from advss_zoo.workflows.export import Exported, export
 
 
 class Twins(NamedTuple):

@@ -11,7 +11,7 @@ from advss_zoo import resources
 from advss_zoo.data import catalogue
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.files import read_json
-from advss_zoo.report import paper
+from advss_zoo.reproduction import paper
 from advss_zoo.training import examples, log, recipe, trainer
 from advss_zoo.zoo import checkpoint, index
 

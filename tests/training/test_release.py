@@ -16,7 +16,7 @@ from advss_zoo.models.model import Model
 from advss_zoo.training import recipe, trainer
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.recipe import EnsembleRecipe
-from advss_zoo.training.release import release
+from advss_zoo.training.release import add, release
 from advss_zoo.zoo import cards, checkpoint, ensembles, index
 
 WORDS = {"summary": "A tiny net.", "limits": "For tests.", "machine": "a test"}
@@ -51,9 +51,30 @@ def test_weights_results_and_card_come_to_their_place(checkout, run):
     assert (released / "results" / "arrays-clean" / "verdicts.npz").is_file()
     values = read_json(checkout / "cards" / "tiny.test.json")
     assert values["results"] == [read_json(result / "result.json")]
+    assert [look.keys() for look in values["training"]["curve"]] == [{"epoch", "ta", "ra"}]
     card = (checkout / "cards" / "tiny.test.md").read_text()
     assert card == (released / "README.md").read_text() == cards.render(values)
     assert f"{100 * values['results'][0]['ta']:.2f}" in card
+
+
+def test_a_result_is_added_to_what_is_there(checkout, run, tmp_path):
+    folder, result = run
+    release(folder, **WORDS, result=[result])
+    index.entries.cache_clear()
+    model, config = checkpoint.load(folder)
+    images = np.random.default_rng(0).integers(0, 256, (16, 3, 32, 32), dtype=np.uint8), np.arange(16)
+    more = tmp_path / "pgd1"
+    evaluate(Model(model, config.full_name, config.sha256), images, "pgd1", out=more)
+    for _ in range(2):  # the second time in place of the first
+        add("tiny.test", [more])
+    values = read_json(checkout / "cards" / "tiny.test.json")
+    assert values["results"] == [read_json(path / "result.json") for path in (result, more)]
+    released = checkout / "weights" / "tiny.test"
+    assert (released / "results" / "arrays-pgd1" / "verdicts.npz").is_file()
+    assert (released / "README.md").read_text() == cards.render(values)
+    evaluate(Model(model, "tiny.test", "0" * 64), images, "clean", out=tmp_path / "other")
+    with pytest.raises(UsageError, match="other weights"):
+        add("tiny.test", [tmp_path / "other"])
 
 
 def test_a_result_of_other_weights_is_refused(checkout, run, recipe_file):

@@ -15,7 +15,7 @@ from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.objectives.base import Batch
 from advss_zoo.training import recipe, teacher, trainer
 from advss_zoo.training.precision import Precision
-from advss_zoo.training.recipe import Teacher as Options
+from advss_zoo.training.recipe import TeacherOptions
 from advss_zoo.training.teacher import Teacher
 from advss_zoo.zoo import checkpoint
 
@@ -40,7 +40,7 @@ def batch_of(*targets, side=4):
 
 
 def soft(options, *logits, targets, progress=0.0):
-    batch = Teacher(Options.model_validate(options), Says(*logits), FP32).label(batch_of(*targets), progress)
+    batch = Teacher(TeacherOptions.model_validate(options), Says(*logits), FP32).label(batch_of(*targets), progress)
     return batch.soft.tolist()
 
 
@@ -74,14 +74,15 @@ def test_the_own_average_is_corrected_where_it_is_wrong():
 
 def test_smaller_images_are_shown_to_the_teacher_in_the_size_it_knows():
     model = Says(0.0, 1.0)
-    Teacher(Options(model="another"), model, FP32, side=32).label(batch_of(0, side=16), 0)
+    Teacher(TeacherOptions(model="another"), model, FP32, side=32).label(batch_of(0, side=16), 0)
     assert model.shown.shape == (1, 3, 32, 32)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_the_teacher_computes_in_the_precision_of_the_run_and_without_gradients(precision, dtype):
     model = Says(0.0, 1.0)
-    labelled = Teacher(Options(model="another"), model, Precision(precision, torch.device("cpu"))).label(batch_of(0), 0)
+    teacher = Teacher(TeacherOptions(model="another"), model, Precision(precision, torch.device("cpu")))
+    labelled = teacher.label(batch_of(0), 0)
     assert model.computed_in == dtype
     assert labelled.soft.dtype == torch.float32
     assert not labelled.soft.requires_grad
@@ -91,7 +92,7 @@ def test_the_teacher_computes_in_the_precision_of_the_run_and_without_gradients(
 
 
 def test_a_recipe_may_name_the_teacher_alone(recipe_file):
-    assert recipe.load(recipe_file, ["teacher=p1f4.mini"]).teacher == Options(model="p1f4.mini")
+    assert recipe.load(recipe_file, ["teacher=p1f4.mini"]).teacher == TeacherOptions(model="p1f4.mini")
     own = recipe.load(recipe_file, ["teacher=self"]).teacher
     assert (own.temperature_at(0), own.temperature_at(1)) == pytest.approx((2, 1))
     assert (own.share_at(0), own.share_at(1)) == pytest.approx((0.7, 0.95))

@@ -14,7 +14,7 @@ from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json
-from advss_zoo.report.ours import Ours
+from advss_zoo.reproduction.ours import OurResults
 from advss_zoo.zoo import cards, index, sources
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.verify import verify
@@ -95,7 +95,7 @@ def test_a_card_has_the_accuracy_in_its_table_and_a_table_of_all_corruptions(eva
 def test_reproduce_leaves_it_aside(evaluated, tmp_path):
     folder, result = evaluated
     shutil.copytree(folder, tmp_path / "eval" / "p1f4.mini-cifar10" / "corruptions")
-    ours = Ours(tmp_path)
+    ours = OurResults(tmp_path)
     assert not ours.unreadable
     assert ours.of(NAME).result.protocol.label == "pgd20"
     assert Result.read(folder / "result.json") == result

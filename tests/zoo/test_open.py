@@ -74,7 +74,7 @@ def test_it_is_copied_and_moved_like_any_module() -> None:
 def test_evaluation_sees_the_network_itself(name: str) -> None:
     model = load_model(name)
     result = evaluate(model, (X, torch.zeros(4, dtype=torch.long)), "clean")
-    assert result.model == {
+    assert result.model.to_dict() == {
         "name": model.name,
         "sha256": model.sha256,
         "weights_sha256": weights_sha256(unwrapped(model)),
@@ -135,7 +135,7 @@ def test_an_onnx_file_is_a_model_without_gradients() -> None:
 def test_a_model_of_ones_own_can_say_what_it_is() -> None:
     model = Model(torch.nn.Flatten(), "mine", "00ff", classes=("a", "b", "c"))
     result = evaluate(model, (torch.rand(8, 3, 1, 1), torch.zeros(8, dtype=torch.long)), "clean")
-    assert (result.model["name"], result.model["sha256"]) == ("mine", "00ff")
+    assert (result.model.name, result.model.sha256) == ("mine", "00ff")
 
 
 def test_a_gpu_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

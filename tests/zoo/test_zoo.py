@@ -151,3 +151,15 @@ def test_a_damaged_index_is_a_sentence(change, tmp_path, monkeypatch):
             index.entries()
     finally:
         index.entries.cache_clear()
+
+
+def test_models_are_listed_by_pattern_tag_and_kind():
+    everything = index.list_models()
+    assert everything == [entry.full_name for entry in index.entries()]
+    assert index.list_models("p1f4") == [name for name in everything if name.partition(".")[0] == "p1f4"]
+    chosen = index.list_models("*f4*", tag="mini", kind="classifier")
+    assert "p1f4.mini" in chosen
+    assert all("f4" in name and name.endswith(".mini") and index.find(name).kind == "classifier" for name in chosen)
+    assert index.list_models("no-such-*") == []
+    with pytest.raises(UsageError, match="choose from trunk, classifier, ensemble"):
+        index.list_models(kind="classifiers")

@@ -75,9 +75,15 @@ def _decoded(image: Image.Image, side: int, sha256: str) -> tuple[Pixels, Facts]
         return f"{width:,}x{height:,} pixels are more than {MOST_PIXELS:,}"
     turned = image.getexif().get(ORIENTATION, 1) != 1
     facts = Facts(sha256, width, height, image.mode, turned, bool(getattr(image, "is_animated", False)))
-    upright = ImageOps.exif_transpose(image) if turned else image
-    square = np.asarray(_square(_coloured(upright), side).convert("RGB"))
-    return np.ascontiguousarray(square.transpose(2, 0, 1)), facts
+    return pixels(image, side), facts
+
+
+def pixels(image: Image.Image, side: int) -> Pixels:
+    """Make an open image what `read` would make of its file: (3, side, side)."""
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    square = np.asarray(_square(_coloured(image), side).convert("RGB"))
+    return np.ascontiguousarray(square.transpose(2, 0, 1))
 
 
 def _coloured(image: Image.Image) -> Image.Image:

@@ -19,7 +19,6 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from advss_zoo.attacks.checks import check_finite
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.checks import check_adversarial, zero_gradients
 from advss_zoo.evaluation.details import CLEAN, FROM, MOST_MEMBERS, ZERO_GRADIENT
@@ -30,6 +29,7 @@ from advss_zoo.evaluation.record import Record
 from advss_zoo.files import slug
 from advss_zoo.models.ensemble import Ensemble, log_mean_probability
 from advss_zoo.models.model import unwrapped
+from advss_zoo.models.outputs import check_finite
 
 LONGEST_PART = 100  # characters of a name in that of a part, which its place tells from others
 

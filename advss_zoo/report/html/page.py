@@ -10,7 +10,6 @@ from typing import BinaryIO
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import advss_zoo
 from advss_zoo.files import write_atomically
 from advss_zoo.report.html import palette
 from advss_zoo.report.html.collect import Findings
@@ -31,6 +30,7 @@ from advss_zoo.report.html.sections import (
     unforeseen,
 )
 from advss_zoo.texts import percent
+from advss_zoo.version import __version__
 
 TEMPLATES = Path(__file__).with_name("templates")
 ORDER = (
@@ -89,7 +89,7 @@ class Report:
                 style=style,
                 script=script,
                 sums={"style": _sum(style), "script": _sum(script)},
-                version=advss_zoo.__version__,
+                version=__version__,
             )
         )
 

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from advss_zoo.data.catalogue import CIFAR10
-from advss_zoo.report import paper
 from advss_zoo.report.html.charts import scatter
 from advss_zoo.report.html.charts.scatter import Dot
 from advss_zoo.report.html.charts.series import Value
 from advss_zoo.report.html.evidence import Evaluation
 from advss_zoo.report.html.figure import Column, DataTable, Figure, Section, Toggle
 from advss_zoo.report.html.report_data import ReportData, comparable, data_set, images, percent
+from advss_zoo.reproduction import paper
 
 PAPERS = "pgd20"  # the protocol of the paper's numbers
 HEADLINES = (PAPERS, "autoattack")

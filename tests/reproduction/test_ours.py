@@ -6,12 +6,12 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from report import made_up
+from reproduction import made_up
 
 from advss_zoo import resources
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.statistics import Estimate
-from advss_zoo.report.ours import members
+from advss_zoo.reproduction.ours import Look, OurResults, members
 from advss_zoo.zoo import index
 
 NAME = "p1f4.mini"
@@ -23,13 +23,13 @@ PARTS = [f"{task}-p3f4.mini" for task in ("selfie", "rotation", "jigsaw")]
 def card(monkeypatch):
     """Put a card with one result into the zoo."""
 
-    def card(name, ta, ra, picked="average"):
+    def card(name, ta, ra, picked="average", **training):
         found = made_up.result(name, made_up.verdicts(ta, ra, 10_000), sha256=made_up.sha256_of(name, picked))
         entry = SimpleNamespace(
             full_name=name,
             sha256=made_up.sha256_of(name, picked),
             stored="bundled",
-            training={"picked": picked, "epochs": 32.0},
+            training={"picked": picked, "epochs": 32.0, "recipe_sha256": made_up.recipe_of(name).sha256} | training,
             results=[found.to_dict()],
         )
         monkeypatch.setattr(index, "entries", lambda: (entry,))
@@ -64,7 +64,6 @@ def test_other_weights_do_not_count_beside_a_card(card, measure, ours):
 @pytest.mark.parametrize("known", ["by a card", "by a run"])
 def test_weights_of_an_earlier_training_do_not_count(known, card, measure, ours, runs):
     measure(NAME, 0.7, 0.4, picked="earlier", trained=False)
-    assert ours().is_complete(NAME), "nothing says that these are not the ones"
     if known == "by a card":
         card(NAME, 0.7, 0.4)
     else:
@@ -170,9 +169,62 @@ def test_another_pick_does_not_complete(measure, ours):
 
 def test_weights_of_unknown_origin_say_so(measure, ours):
     measure(NAME, 0.7, 0.4, trained=False)
-    found = ours().of(NAME)
-    assert found is not None
+    (found,) = ours().measurements(NAME)
     assert (found.pick, found.epochs) == ("origin unknown", None)
+    assert found.changes[0].startswith("nothing here says how the weights ")
+    assert ours().of(NAME) is None
+
+
+def test_what_another_recipe_made_is_shown_with_what_differs_and_stands_for_nothing(measure, ours, runs):
+    measure(NAME, 0.7, 0.4)
+    made_up.train(runs, NAME, "average", 16.0, seed=21, precision="fp32")
+    (found,) = ours().measurements(NAME)
+    assert found.changes == (f"{NAME}: precision=fp32 (recipe: bf16)", f"{NAME}: seed=21 (recipe: 20)")
+    assert ours().of(NAME) is None
+    assert not ours().is_complete(NAME)
+    assert ours().weights(NAME) == frozenset()
+
+
+def test_what_another_recipe_of_a_parent_made_stands_for_nothing(measure, ours, runs):
+    child = PARTS[0]
+    measure(child, 0.7, 0.4)
+    assert ours().of(child).result.ta == 0.7
+    made_up.train(runs, "selfie-p3.mini", "last", 8.0, seed=21)
+    (found,) = ours().measurements(child)
+    assert found.changes == ("selfie-p3.mini: seed=21 (recipe: 20)",)
+    made_up.retrain(runs, "selfie-p3.mini", "last")
+    (found,) = ours().measurements(child)
+    assert found.changes[0].startswith("nothing here says how the weights ")
+
+
+def test_of_another_recipe_that_is_not_here_the_sha256_is_said(card, ours):
+    card(NAME, 0.7, 0.4, recipe_sha256="1234567890")
+    (found,) = ours().measurements(NAME)
+    assert found.changes[0].startswith(f"{NAME}: another recipe (12345678, now ")
+    assert ours().entry(NAME) is None
+
+
+def test_the_profile_is_a_part_of_the_recipe(measure, ours, runs):
+    measure("p1f4.r50", 0.7, 0.4)
+    assert ours().of("p1f4.r50") is not None
+    (found,) = OurResults(runs, "paper").measurements("p1f4.r50")
+    assert "p1f4.r50: profile=fast (recipe: paper)" in found.changes
+
+
+def test_a_run_of_the_zoos_recipe_stands_for_it_where_the_zoos_does_not(card, measure, ours):
+    card(NAME, 0.7, 0.4, picked="best-ta", recipe_sha256="1234567890")
+    measure(NAME, 0.6, 0.3)
+    assert ours().of(NAME).result.ta == 0.6
+
+
+def test_the_course_of_training_is_on_the_card_or_in_the_log(card, measure, ours, runs):
+    assert ours().curve(NAME) == []
+    measure(NAME, 0.7, 0.4)
+    assert ours().curve(NAME) == []
+    (runs / NAME / "log.jsonl").write_text('{"step": 1, "epoch": 2, "validation": {"ta": 0.5, "ra": 0.25}}\n')
+    assert ours().curve(NAME) == [Look(2, 0.5, 0.25)]
+    card(NAME, 0.7, 0.4, curve=[{"epoch": 4, "ta": 0.6, "ra": 0.3}])
+    assert ours().curve(NAME) == [Look(4, 0.6, 0.3)]
 
 
 def test_an_ensemble_is_its_members_in_any_order(measure, ours):
@@ -189,8 +241,10 @@ def test_an_ensemble_is_its_members_in_any_order(measure, ours):
 
 def test_an_ensemble_that_is_a_checkpoint_goes_by_its_name(measure, ours, runs):
     measure(ENSEMBLE, 0.72, 0.43, trained=False)
-    assert (ours().of(ENSEMBLE).result.ra, ours().of(ENSEMBLE).pick) == (0.43, "origin unknown")
-    made_up.assemble(runs, ENSEMBLE)
+    assert [found.pick for found in ours().measurements(ENSEMBLE)] == ["origin unknown"]
+    assert ours().of(ENSEMBLE) is None
+    for part in PARTS:
+        made_up.train(runs, part, "average", 16.0)
     assert (ours().of(ENSEMBLE).result.ra, ours().of(ENSEMBLE).pick) == (0.43, None)
     assert ours().is_complete(ENSEMBLE)
 
@@ -210,7 +264,20 @@ def test_an_ensemble_is_what_its_members_are_now(name, measure, ours, runs):
 def test_the_epochs_of_an_ensemble_need_all_members(measure, ours):
     measure(PARTS[0], 0.7, 0.4)
     measure("+".join(PARTS), 0.72, 0.43, trained=False)
-    assert ours().of(ENSEMBLE).epochs is None
+    (found,) = ours().measurements(ENSEMBLE)
+    assert (found.epochs, found.changes) == (
+        None,
+        (f"its members are not the weights that {ENSEMBLE} is made of",),
+    )
+
+
+def test_an_ensemble_is_found_by_its_weights_whatever_it_was_called(measure, ours, runs):
+    for part in PARTS[:2]:
+        measure(part, 0.7, 0.4)
+    folder = measure("+".join(PARTS[:2]), 0.72, 0.43, trained=False)
+    text = (folder / "result.json").read_text()
+    (folder / "result.json").write_text(text.replace("+".join(PARTS[:2]), "of my own"))
+    assert ours().of("ensemble-selfie-rotation-p3f4.mini").result.ra == 0.43
 
 
 def test_who_fools_whom(transfer, ours):
@@ -228,9 +295,9 @@ def test_who_fools_whom(transfer, ours):
 
 
 def test_weights_that_ship_come_before_others_and_many_images_before_few(transfer, ours, runs):
-    transfer(weights="best-ra", n=10_000)
+    transfer(weights="best-ra", n=10_000, trained=False)
     assert (ours().transfer(*PARTS).result.n, ours().transfer(*PARTS).pick) == (10_000, "origin unknown")
-    assert ours().is_complete(ENSEMBLE, "transfer")
+    assert not ours().is_complete(ENSEMBLE, "transfer")
     for part in PARTS:
         made_up.train(runs, part, "average", 16.0)
     assert ours().transfer(*PARTS) is None
@@ -253,13 +320,15 @@ def test_who_fools_whom_on_a_card(transfer, ours, monkeypatch):
     shutil.rmtree(folder)
     transfer(sources=(NAME, PARTS[0]), wrong=dict.fromkeys((NAME, PARTS[0]), (range(9), range(8), range(7))))
     entries = [
-        SimpleNamespace(full_name=part, sha256=made_up.sha256_of(part, "average"), stored="bundled", results=[])
+        SimpleNamespace(
+            full_name=part, sha256=made_up.sha256_of(part, "average"), stored="bundled", results=[], training={}
+        )
         for part in PARTS
     ]
-    ensemble = SimpleNamespace(full_name=ENSEMBLE, sha256="", stored="bundled", results=[document])
+    ensemble = SimpleNamespace(full_name=ENSEMBLE, sha256="", stored="bundled", results=[document], training={})
     monkeypatch.setattr(index, "entries", lambda: (*entries, ensemble))
     assert (ours().transfer(*PARTS).result.n, ours().transfer(*PARTS).pick) == (200, None)
-    assert (ours().transfer(NAME).result.n, ours().transfer(NAME).pick) == (100, "origin unknown")
+    assert (ours().transfer(NAME).result.n, ours().transfer(NAME).pick) == (100, None)
 
 
 def test_what_cannot_be_read_is_left_out_and_named(measure, ours, runs):

@@ -6,12 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from report import made_up
+from reproduction import made_up
 
 from advss_zoo import resources
 from advss_zoo.errors import UsageError
-from advss_zoo.report import plan
-from advss_zoo.report.ours import Ours
+from advss_zoo.reproduction import plan
+from advss_zoo.reproduction.ours import OurResults
 from advss_zoo.zoo import index
 
 ENSEMBLE = "ensemble-selfie-rotation-p3f4.mini"
@@ -40,7 +40,7 @@ def _recipes(tmp_path, monkeypatch):
 
 @pytest.fixture
 def steps():
-    return lambda *names: plan.steps(names, Ours(Path("runs")))
+    return lambda *names: plan.steps(names, OurResults(Path("runs")))
 
 
 def _commands(steps):
@@ -89,9 +89,9 @@ def test_what_a_recipe_makes_is_timed(steps):
 def test_an_evaluation_takes_the_passes_of_its_protocols_with_each_member(steps):
     *_, assembly, evaluation = steps(ENSEMBLE)
     assert (plan.seconds(assembly, "cpu"), plan.seconds(evaluation, "cpu")) == (None, 2 * 21)
-    *_, evaluation = plan.steps(["p1f4.mini"], Ours(Path("runs")), "unforeseen")
+    *_, evaluation = plan.steps(["p1f4.mini"], OurResults(Path("runs")), "unforeseen")
     assert (evaluation.protocol, plan.seconds(evaluation, "cpu")) == ("unforeseen", 60 * 201)
-    assert evaluation.command == "advss eval runs/p1f4.mini/average --attack unforeseen --data cifar10"
+    assert evaluation.command == "advss eval runs/p1f4.mini/average --attack unforeseen --data cifar10-1k"
 
 
 def test_what_is_finished_is_not_made_again(steps, runs):
@@ -127,52 +127,71 @@ def test_results_of_other_weights_are_not_in_the_way(steps, measure, runs):
     folder.parent.rename(runs / "eval" / "p1f4.mini-cifar10")
     made_up.retrain(runs, "p1f4.mini")
     place = f"runs/eval/p1f4.mini-cifar10-{made_up.sha256_of('p1f4.mini', 'another average')[:8]}"
-    assert plan.place("p1f4.mini", Path("runs")) == Path(place)
+    assert plan.place("p1f4.mini", OurResults(Path("runs"))) == Path(place)
     assert _commands(steps("p1f4.mini")) == [f"advss eval runs/p1f4.mini/average --data cifar10 --out {place}"]
 
 
 def test_what_a_run_picked_is_evaluated_beside_what_it_ships(measure, runs):
     for picked in ("best-ta", "best-ra", "average", "last"):
         made_up.train(runs, "p1f4.mini", picked, 8.0)
-    found = plan.picks(["p1f4.mini", "selfie-p3f4.mini"], Ours(Path("runs")))
+    found = plan.picks(["p1f4.mini", "selfie-p3f4.mini"], OurResults(Path("runs")))
     assert sorted(_commands(found)) == [
         f"advss eval runs/p1f4.mini/best-{metric} --data cifar10" for metric in ("ra", "ta")
     ]
     assert {step.pick: plan.seconds(step, "cpu") for step in found} == {"best-ta": 21, "best-ra": 21}
     measure("p1f4.mini", 0.7, 0.4, picked="best-ta")
-    assert [step.pick for step in plan.picks(["p1f4.mini"], Ours(Path("runs")))] == ["best-ra"]
+    assert [step.pick for step in plan.picks(["p1f4.mini"], OurResults(Path("runs")))] == ["best-ra"]
 
 
 def test_the_profile_of_what_is_trained(tmp_path):
     recipe = tmp_path / "checkout" / "recipes" / "p1f4.mini.yaml"
     recipe.write_text(recipe.read_text() + "profiles: {paper: {epochs: 1, deployed: best-ta}}\n")
-    made = plan.steps(["p1f4.mini"], Ours(Path("runs")), profile="paper")
+    made = plan.steps(["p1f4.mini"], OurResults(Path("runs"), "paper"))
     assert _commands(made) == [
         "advss train p1f4.mini profile=paper",
         "advss eval runs/p1f4.mini/best-ta --data cifar10",
     ]
     assert plan.load_recipe("p1f4.mini", "paper").epochs == 1
     with pytest.raises(UsageError, match="no profile 'paper'"):
-        plan.steps(["selfie-p3f4.mini"], Ours(Path("runs")), profile="paper")
+        plan.steps(["selfie-p3f4.mini"], OurResults(Path("runs"), "paper"))
 
 
 def test_another_protocol_is_another_evaluation(steps, measure, runs):
     made_up.train(runs, "p1f4.mini", "last", 8.0)
     measure("p1f4.mini", 0.7, 0.4)
-    assert _commands(plan.steps(["p1f4.mini"], Ours(runs), "transfer")) == [
+    assert _commands(plan.steps(["p1f4.mini"], OurResults(runs), "transfer")) == [
         f"advss eval {runs}/p1f4.mini/average --attack transfer --data cifar10 --out {runs}/eval/p1f4.mini-cifar10"
     ]
 
 
 def test_what_the_zoo_has_is_evaluated_by_name(steps, monkeypatch):
-    zoo = [SimpleNamespace(full_name="selfie-p3f4.mini", sha256="", results=[])]
-    monkeypatch.setattr(index, "entries", lambda: zoo)
-    assert _commands(steps("selfie-p3f4.mini")) == ["advss eval selfie-p3f4.mini --data cifar10"]
+    made = {"recipe_sha256": plan.load_recipe("p1f4.mini", "fast").sha256}
+    zoo = SimpleNamespace(full_name="p1f4.mini", sha256="a", results=[], training=made, stored="bundled")
+    monkeypatch.setattr(index, "entries", lambda: [zoo])
+    assert _commands(steps("p1f4.mini")) == ["advss eval p1f4.mini --data cifar10"]
+    made["recipe_sha256"] = "another"
+    assert _commands(steps("p1f4.mini"))[0] == "advss train p1f4.mini"
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_that_was_made_otherwise_is_in_the_way(finished, steps, runs):
+    made_up.train(runs, "p1f4.mini", "last" if finished else "best-ta", 8.0, seed=21)
+    (step,) = steps("p1f4.mini")
+    assert step.command is None
+    assert step.obstacle == "runs/p1f4.mini was made otherwise (seed=21 (recipe: 20)): move it away"
+
+
+def test_a_run_from_another_parent_is_in_the_way_too(steps, runs):
+    made_up.train(runs, "selfie-p3f4.mini", "last", 8.0)
+    made_up.retrain(runs, "selfie-p3.mini", "last")
+    (step,) = steps("selfie-p3f4.mini")
+    assert step.command is None
+    assert "nothing here says how the weights" in step.obstacle
 
 
 def test_another_folder_of_runs_is_named_in_every_command(tmp_path):
     elsewhere = tmp_path / "else where"
-    assert _commands(plan.steps(["p1f4.mini"], Ours(elsewhere))) == [
+    assert _commands(plan.steps(["p1f4.mini"], OurResults(elsewhere))) == [
         f"advss train p1f4.mini --out '{elsewhere}/p1f4.mini'",
         f"advss eval '{elsewhere}/p1f4.mini/average' --data cifar10 --out '{elsewhere}/eval/p1f4.mini-cifar10'",
     ]

@@ -95,6 +95,24 @@ def values(checkpoint: str) -> Values:
     raise KeyError(checkpoint)
 
 
+def stand_in(checkpoint: str) -> str | None:
+    """The checkpoint that takes the place of another where a tag has no recipe for that one."""
+    return stand_ins().get(checkpoint, {}).get("checkpoint")
+
+
+def images(checkpoint: str) -> str | None:
+    """Which images a checkpoint of Table 7 was pretrained on."""
+    told = [(name, each["images"]) for name, each in stand_ins().items()]
+    told += [(each["checkpoint"], each["its_images"]) for each in stand_ins().values()]
+    return dict(told).get(checkpoint)
+
+
+def stand_ins() -> dict[str, dict[str, str]]:
+    """Of Table 7, by the name that a checkpoint has where the images can be had."""
+    found: dict[str, dict[str, str]] = _everything()["table7"]["stand_ins"]
+    return found
+
+
 @cache
 def ensembles() -> dict[str, tuple[str, ...]]:
     """The ensembles of the paper and their members."""

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import write_json
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.report.ours import members
-from advss_zoo.training.recipe import load
+from advss_zoo.reproduction.ours import members
+from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.zoo import checkpoint
 from advss_zoo.zoo.ensembles import EnsembleConfig, Member, combined_sha256
 
 RECIPE = load("p1f4.mini").to_yaml()
+PICKS = ("average", "best-ta", "best-ra", "last")
 
 
 def sha256_of(name: str, picked: str) -> str:
@@ -62,8 +64,16 @@ def measure(runs, name, ta, ra, *, n=10_000, picked="average", epochs=16.0, shif
     return folder
 
 
-def train(runs: Path, name: str, picked: str, epochs: float) -> None:
-    """Leave a run that ships its average."""
+def train(runs: Path, name: str, picked: str, epochs: float, **changes: object) -> None:
+    """Leave a run of the recipe of that name, and one of its parent.
+
+    Args:
+        changes: what the recipe is changed in.
+    """
+    made = recipe_of(name).model_copy(update=changes)
+    parent = made.parent
+    if parent and not (runs / parent / "last").exists():
+        train(runs, parent, "last", 8.0)
     base, _, tag = name.partition(".")
     config = checkpoint.Config(
         name=base,
@@ -74,8 +84,10 @@ def train(runs: Path, name: str, picked: str, epochs: float) -> None:
         sha256=sha256_of(name, picked),
         provenance=checkpoint.Provenance(
             recipe=name,
-            recipe_sha256="",
+            recipe_sha256=made.sha256,
             profile="fast",
+            parent=parent,
+            parent_sha256=parent and sha256_of(parent, "last"),
             data="cifar10",
             split="train",
             picked=picked,
@@ -86,7 +98,15 @@ def train(runs: Path, name: str, picked: str, epochs: float) -> None:
     folder = runs / name / picked
     write_json(folder / "config.json", config.model_dump(mode="json"))
     for place in (folder, folder.parent):
-        (place / "recipe.yaml").write_text(RECIPE)
+        (place / "recipe.yaml").write_text(made.to_yaml())
+
+
+def recipe_of(name: str) -> Recipe:
+    """The one of that name, else that of the control with another name."""
+    try:
+        return load(name)
+    except UsageError:
+        return load("p1f4.mini").model_copy(update=dict(zip(("name", "tag"), name.split("."), strict=True)))
 
 
 def retrain(runs: Path, name: str, picked: str = "average") -> None:
@@ -121,7 +141,8 @@ def wrong_of(n: int) -> dict[str, tuple[range, ...]]:
 
 
 def unforeseen(runs: Path, name: str, accuracies: dict[str, float], *, n: int = 100, picked: str = "average") -> None:
-    """Leave results of unforeseen attacks, by protocol, on weights of a pick."""
+    """Leave results of unforeseen attacks, by protocol, on weights of a pick, and the run of what was attacked."""
+    train(runs, name, picked, 16.0)
     for label, accuracy in accuracies.items():
         found = verdicts(1.0, accuracy, n)
         folder = runs / "eval" / f"{name}-{picked}-{n}" / label
@@ -137,13 +158,16 @@ def transfer(
     n: int = 100,
     weights: str = "average",
     data: str = "cifar10",
+    trained: bool = True,
 ) -> Path:
-    """Leave a result of `transfer`; returns its folder.
+    """Leave a result of `transfer`, and the runs of its sources; returns its folder.
 
     Args:
         wrong: by source, for each of them and the ensemble the images that it gets wrong.
         weights: of which pick of the sources.
     """
+    for source in sources if trained else ():
+        train(runs, source, weights, 16.0)
     label = np.arange(n) % 10
     evidence = {"wrong_clean": np.zeros(n, np.int8)}
     for source in sources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from advss_zoo.errors import UsageError
-from advss_zoo.report import paper
+from advss_zoo.reproduction import paper
 from advss_zoo.training import recipe
 from advss_zoo.zoo import names
 

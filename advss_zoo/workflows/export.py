@@ -1,0 +1,77 @@
+"""A classifier or an ensemble as an ONNX file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from advss_zoo.deploy.export import check_difference, describe, to_onnx
+from advss_zoo.deploy.metadata import Metadata
+from advss_zoo.deploy.onnx_model import OnnxModel, require
+from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.files import write_atomically
+from advss_zoo.models.model import Model
+from advss_zoo.zoo.open import open_model
+from advss_zoo.zoo.reference import ONNX, Reference
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written, and the largest difference of a logit from PyTorch's."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    metadata: Metadata
+    difference: float
+
+
+def export(model: Model | Reference | str | Path, to: str | Path) -> Exported:
+    """Write a model as an ONNX file, once it has been compared with PyTorch.
+
+    The file takes any number of images (B,3,N,N) in [0,1] at once and returns logits (B,K), of an ensemble the log of
+    the mean probability; normalisation is inside.
+
+    Args:
+        model: an open model, or a reference to one as `load_model` takes it.
+        to: a path that ends in .onnx; only a file that was exported before is overwritten.
+
+    Raises:
+        UsageError: there is no such model, or the file cannot take this name, or that of a class.
+        CheckpointError: the weights cannot be had.
+        AdvssError: the packages of the extra `onnx` are missing; ONNX does not agree with PyTorch; the disk is full.
+    """
+    target = Path(to)
+    _check_target(target)
+    require("onnxscript")
+    opened = model if isinstance(model, Model) else open_model(model)
+    metadata = describe(opened)
+    side = metadata.image_size
+    example = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    content = to_onnx(opened, metadata, example)
+    difference = check_difference(opened, OnnxModel.parse(content, str(target), "cpu"), example)
+    write_atomically(target, lambda file: file.write(content))
+    return Exported(target, hashlib.sha256(content).hexdigest(), len(content), metadata, difference)
+
+
+def _check_target(target: Path) -> None:
+    """
+    Raises:
+        UsageError: no ONNX file may be written there.
+    """
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder.", f"Name a file in it: {target / 'model.onnx'}")
+    if target.suffix.lower() != ONNX:
+        raise UsageError(f"{target} is not the name of an ONNX file.", f"It has to end in {ONNX}, like model.onnx.")
+    if target.exists() and not _is_ours(target):
+        raise UsageError(f"{target} exists, and `advss export` did not write it.", "Choose another path.")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return OnnxModel.read(path, "cpu").metadata is not None
+    except CheckpointError:
+        return False

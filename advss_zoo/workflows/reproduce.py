@@ -1,0 +1,130 @@
+"""The paper's tables and figures with ours beside them; what is missing is made if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from advss_zoo.data import load as data
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.results import RESULT_FILE
+from advss_zoo.report.html.charts import scatter
+from advss_zoo.report.html.charts.scatter import Dot
+from advss_zoo.report.html.charts.series import Look, Value
+from advss_zoo.report.html.scene import Scene
+from advss_zoo.reproduction import paper, plan, tables
+from advss_zoo.reproduction.ours import OurResults
+from advss_zoo.reproduction.paper import Table, Values
+from advss_zoo.reproduction.plan import Step
+from advss_zoo.reproduction.standing import Profile, load_recipe, tags
+from advss_zoo.reproduction.tables import Comparison, Row
+from advss_zoo.training import assembly, trainer
+from advss_zoo.training.recipe import EnsembleRecipe
+from advss_zoo.workflows.measure import note, timed
+from advss_zoo.zoo import index
+from advss_zoo.zoo.open import open_model
+from advss_zoo.zoo.runs import RUNS
+
+# What is made, the unit it is counted in, units done, units in all, what was last seen.
+StepProgress = Callable[[str, str, int, int, str], None]
+
+
+def reproduce(
+    table: str,
+    *,
+    tag: str | None = None,
+    runs: Path = RUNS,
+    profile: Profile = "fast",
+    make: bool = False,
+    device: str = "cpu",
+    progress: StepProgress | None = None,
+) -> Comparison:
+    """Compare our results with a table or figure of the paper.
+
+    Ours are the results on the cards, and those that `advss eval` left in `runs`. Only those of checkpoints that the
+    recipes as they stand have made are judged.
+
+    Args:
+        table: table3 to table8, fig1, fig3, fig4 or fig5.
+        tag: the size of our nets; None: that of the zoo's default checkpoint.
+        runs: the folder of runs and results.
+        profile: of the recipes that ours are compared with, and by which what is missing is trained.
+        make: train and evaluate what is missing first; stopped and called again, it goes on where it was.
+        device: what it is made on.
+        progress: called as what is missing is made.
+
+    Raises:
+        UsageError: there is no such table, or no recipe with that tag.
+        AdvssError: training or evaluating failed.
+    """
+    wanted, known = paper.load(table), tags()
+    tag = tag or index.find(index.default_name()).tag
+    if tag not in known:
+        raise UsageError(f"No recipe has the tag {tag!r}.", f"Choose from {', '.join(known)}.")
+    if make:
+        _make(wanted, tag, partial(OurResults, runs, profile), device, progress)
+    return tables.compare(wanted, tag, OurResults(runs, profile))
+
+
+def figure1(comparison: Comparison) -> Scene:
+    """Draw Figure 1: accuracy against robustness, the paper's models hollow and ours filled."""
+    theirs = [_dot(row.row, row.paper) for row in comparison.rows]
+    ours = [_our_dot(row, Look(place)) for place, row in enumerate(comparison.rows) if row.ours]
+    return scatter.draw([*theirs, *ours], "TA: accuracy on clean images (%)", "RA: accuracy under PGD-20 (%)")
+
+
+def _dot(label: str, values: Values) -> Dot:
+    return Dot(label, Value(100 * values["ta"]), Value(100 * values["ra"]), values["epochs"])
+
+
+def _our_dot(row: Row, look: Look) -> Dot:
+    assert row.ours is not None
+    ta, ra = (
+        Value(100 * (row.ours.values[metric] or 0.0), (100 * row.ours.ci95[metric][0], 100 * row.ours.ci95[metric][1]))
+        for metric in ("ta", "ra")
+    )
+    return Dot(f"{row.row}, ours", ta, ra, row.ours.values["epochs"], look)
+
+
+def _make(table: Table, tag: str, ours: Callable[[], OurResults], device: str, progress: StepProgress | None) -> None:
+    """Take the steps that are missing, and those that come of them."""
+    done: set[Step] = set()
+
+    def left() -> Iterable[Step]:
+        return [step for step in tables.missing(table, tag, ours()) if step.command and step not in done]
+
+    while steps := left():
+        for step in steps:
+            made = _train if step.action == "train" else _evaluate
+            made(step, ours(), device, progress or (lambda *_: None))
+        done.update(steps)
+
+
+def _train(step: Step, ours: OurResults, device: str, progress: StepProgress) -> None:
+    recipe, folder = load_recipe(step.name, ours.standing.profile), ours.runs / step.name
+    if isinstance(recipe, EnsembleRecipe):
+        assembly.assemble(recipe, folder, [plan.weights(member, ours) for member in recipe.members])
+        return
+    trainer.train(recipe, folder, resume=True, device=device, progress=partial(progress, step.name, "steps"))
+
+
+def _evaluate(step: Step, ours: OurResults, device: str, progress: StepProgress) -> None:
+    assert step.protocol is not None
+    model = open_model(plan.weights(step.name, ours, step.pick), device)
+    place = plan.place(step.name, ours, step.protocol, step.pick)
+    images = data.load_data(plan.data_of(step.protocol), "test")
+    for protocol in map(protocols.parse, protocols.expand(step.protocol)):
+        folder = place / protocol.slug()
+        if not (folder / RESULT_FILE).exists():
+            note(model, images, protocol, folder)
+        timed(
+            model,
+            images,
+            protocol,
+            out=folder,
+            device=device,
+            progress=partial(progress, f"{step.name}: {protocol.label()}", "images"),
+            command=step.command,
+        )

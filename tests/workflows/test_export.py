@@ -1,0 +1,57 @@
+"""A model is written as an ONNX file, or nothing is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from deploy import onnx_files
+from torch import Tensor
+
+from advss_zoo.deploy.metadata import Metadata
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.models.model import Model
+from advss_zoo.workflows import export as exporting
+from advss_zoo.workflows.export import export
+
+
+def test_only_what_was_exported_before_is_overwritten(tmp_path: Path) -> None:
+    ours, others, text = (tmp_path / name for name in ("ours.onnx", "others.onnx", "text.onnx"))
+    assert export("p1f4.mini", onnx_files.write(ours)).path == ours
+    onnx_files.write(others, props={})
+    text.write_text("notes")
+    for path in (others, text):
+        with pytest.raises(UsageError, match="`advss export` did not write it"):
+            export("p1f4.mini", path)
+
+
+@pytest.mark.parametrize(("name", "says"), [(".", "is a folder"), ("model.pt", "end in .onnx"), ("m", "end in .onnx")])
+def test_a_target_that_is_no_onnx_file_is_refused(name: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=says):
+        export("p1f4.mini", tmp_path / name)
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(model: Model, metadata: Metadata, example: Tensor) -> bytes:
+        return onnx_files.write(
+            tmp_path / "other.onnx", {**metadata.to_props()}, shape=("batch", 3, 32, 32), classes=10
+        ).read_bytes()
+
+    target = onnx_files.write(tmp_path / "model.onnx")
+    before = target.read_bytes()
+    monkeypatch.setattr(exporting, "to_onnx", elsewhere)
+    with pytest.raises(AdvssError):
+        export("p1f4.mini", target)
+    assert target.read_bytes() == before
+
+
+MISSING = r"needs the package {}, which is not installed\. Run `pip install 'advss-zoo\[onnx\]'`"
+
+
+def test_without_the_exporters_package_the_sentence_says_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(AdvssError, match=MISSING.format("onnxscript")):
+        export("p1f4.mini", tmp_path / "model.onnx")

@@ -1,0 +1,75 @@
+"""`advss_zoo.predict`, and `Model.predict`, which is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from deploy import onnx_files
+from PIL import Image
+from torch import Tensor, nn
+
+import advss_zoo
+from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.models.model import Model
+
+
+class ByColour(nn.Module):
+    """As the ONNX file of the tests."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 10 * x.mean(dim=(2, 3))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("blue", "red"):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.new("RGB", (12, 9), name).save(tmp_path / "photos" / f"{name}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model(ByColour(), "colours", classes=onnx_files.CLASSES, image_size=8)
+
+
+def test_a_model_and_its_onnx_file_say_the_same(photos: Path, model: Model, tmp_path: Path) -> None:
+    seen: list[tuple[object, ...]] = []
+    found = model.predict(photos)
+    assert [(each.path, each.labels[0]) for each in found] == [
+        (photos / "blue.png", "blue"),
+        (photos / "red.png", "red"),
+    ]
+    assert advss_zoo.predict(model, str(photos / "*.png"), progress=lambda *each: seen.append(each)) == found
+    assert seen[-1] == ("Predicting", "images", 2, 2, "")
+    by_onnx = advss_zoo.predict(onnx_files.write(tmp_path / "model.onnx"), [photos / "blue.png", photos])
+    assert [each.labels for each in by_onnx] == [each.labels for each in found]
+    assert by_onnx[0].probabilities == pytest.approx(found[0].probabilities)
+
+
+def test_what_cannot_be_read_is_told(photos: Path, model: Model) -> None:
+    (photos / "empty.png").touch()
+    assert advss_zoo.predict(model, photos).skipped == {photos / "empty.png": "0 bytes"}
+
+
+def test_images_are_looked_for_before_a_model_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        advss_zoo.predict("p1f4.mini", tmp_path / "nowhere.png")
+
+
+def test_a_model_that_names_no_classes_is_refused(photos: Path, tmp_path: Path) -> None:
+    for model in (Model(ByColour(), "colours"), onnx_files.write(tmp_path / "others.onnx", {})):
+        with pytest.raises(AdvssError, match="does not say which classes"):
+            advss_zoo.predict(model, photos)
+
+
+def test_a_model_that_gives_nan_is_refused(photos: Path) -> None:
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.full((len(x), 3), torch.nan)
+
+    model = Model(Broken(), "broken", classes=onnx_files.CLASSES, image_size=8)
+    with pytest.raises(AdvssError, match="NaN"):
+        model.predict(photos)
