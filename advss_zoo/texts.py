@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from advss_zoo.errors import UsageError
 
@@ -17,6 +18,12 @@ UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 def visible(text: str, keep: str = "") -> str:
     """The text of a stranger with a replacement for whatever has no picture of its own, but for what is in `keep`."""
     return "".join(c if c in keep or unicodedata.category(c) not in INVISIBLE else REPLACEMENT for c in text)
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """ "a, b and 3 more"."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def percent(fraction: float | None, nothing: str = "") -> str:

@@ -10,9 +10,12 @@ from typing import Any
 
 from advss_zoo.data.catalogue import whole
 from advss_zoo.errors import AdvssError
+from advss_zoo.results_page.charts import dots
+from advss_zoo.results_page.charts.dots import Series
 from advss_zoo.results_page.charts.series import Look, Value
 from advss_zoo.results_page.collect import Findings, LoggedRun, reason
 from advss_zoo.results_page.evidence import Evaluation
+from advss_zoo.results_page.figure import Column, DataTable, Figure
 from advss_zoo.texts import format_eps
 
 DIGITS = 7  # of a sha256 that tell two sets of weights apart
@@ -77,6 +80,33 @@ class ReportData:
                 evaluations, zip(*told, strict=True) if told else [()] * len(evaluations), strict=True
             )
         ]
+
+    def dots(
+        self, name: str, title: str, axis: str, evaluations: Sequence[Evaluation], shares: Sequence[dict[str, float]],
+        *, heading: str = "attack", rows: Sequence[str] = (), text: str | None = None, caption: str | None = None,
+    ) -> Figure:  # fmt: skip
+        """Draw what each evaluation says of some rows as dots, with the table behind them.
+
+        Args:
+            shares: fractions by row, of each evaluation.
+            rows: in their order; left out: as they come.
+        """
+        rows = list(rows) or list(dict.fromkeys(row for one in shares for row in one))
+        labels = self.labels(evaluations)
+        series = [
+            Series(label, self.look(evaluation), {said(row): percent(share) for row, share in one.items()})
+            for label, evaluation, one in zip(labels, evaluations, shares, strict=True)
+        ]
+        columns = Column(heading), *(Column(label, "percent") for label in labels)
+        table = DataTable(caption or title, columns, tuple((row, *(one.get(row) for one in shares)) for row in rows))
+        scene = dots.draw([said(row) for row in rows], series, axis)
+        text = text or f"{title}, on {images(evaluations)}."
+        return Figure(name, title, text, scene, table, origins=self.origins(evaluations))
+
+
+def said(name: str) -> str:
+    """A name in a file as people read it."""
+    return name.replace("_", " ")
 
 
 def _order(evaluation: Evaluation) -> tuple[Any, ...]:

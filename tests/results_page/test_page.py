@@ -420,7 +420,7 @@ def test_adversarial_images_of_other_images_are_left_out(tmp_path: Path) -> None
 def test_a_result_does_not_choose_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from advss_zoo.results_page.sections import gallery
 
-    monkeypatch.setattr(gallery, "load", lambda *_: pytest.fail("a path in a result was followed"))
+    monkeypatch.setattr(gallery, "load_data", lambda *_: pytest.fail("a path in a result was followed"))
     fabricated.saved(tmp_path, data=str(tmp_path))
     (section,) = [section for section in Report(collect([tmp_path])).sections if section.name == "gallery"]
     assert section.context[0].exhibits[0].clean is None

@@ -32,13 +32,10 @@ def draw(one: str, other: str, counts: Counts, lines: tuple[str, str, str]) -> S
     left = (WIDTH - (radii[0] + distance + radii[1])) / 2 + radii[0]
     right = left + distance
     marks: list[Mark] = [
-        Circle(x, MIDDLE, radius, Style(stroke=colour, fill=colour, opacity=0.25, width=1.5))
+        Circle(x, MIDDLE, radius, style)
+        for filled in (True, False)
         for x, radius, colour in ((left, radii[0], "s1"), (right, radii[1], "s2"))
-        if radius
-    ]
-    marks += [
-        Circle(x, MIDDLE, radius, Style(stroke=colour, width=1.8))
-        for x, radius, colour in ((left, radii[0], "s1"), (right, radii[1], "s2"))
+        for style in [Style(stroke=colour, fill=colour if filled else None, opacity=0.25 if filled else 1, width=1.8)]
         if radius
     ]
     marks += [

@@ -10,11 +10,10 @@ from statistics import fmean
 from advss_zoo.data.corruptions import BENCHMARK
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.protocols.corruptions import mean_error_ratio
-from advss_zoo.results_page.charts import dots, heatmap
-from advss_zoo.results_page.charts.dots import Series
+from advss_zoo.results_page.charts import heatmap
 from advss_zoo.results_page.evidence import Evaluation
 from advss_zoo.results_page.figure import Column, DataTable, Figure, Section
-from advss_zoo.results_page.report_data import ReportData, comparable, data_set, images, percent
+from advss_zoo.results_page.report_data import ReportData, comparable, data_set, images, said
 from advss_zoo.zoo import index
 
 # The families of the benchmark, and the four extra corruptions, which its mean leaves out.
@@ -106,7 +105,7 @@ def _map(
     starts = [sum(map(len, families[:place])) for place in range(1, len(families))]
     columns = [*(str(severity + 1) for severity in range(severities)), "mean"]
     scene = heatmap.draw(
-        [_said(row) for row in rows],
+        [said(row) for row in rows],
         columns,
         shares,
         "a",
@@ -127,23 +126,16 @@ def _map(
 
 
 def _comparison(name: str, report_data: ReportData, found: Sequence[Evaluation]) -> Figure:
-    labels = report_data.labels(found)
     means = [{name: fmean(row) for name, row in e.details.corruptions.items()} for e in found]
     rows = [name for family in _families(list(dict.fromkeys(name for one in means for name in one))) for name in family]
-    series = [
-        Series(label, report_data.look(evaluation), {_said(name): percent(value) for name, value in one.items()})
-        for label, evaluation, one in zip(labels, found, means, strict=True)
-    ]
-    table = DataTable(
-        "Accuracy by corruption, mean over severities",
-        (Column("corruption"), *(Column(label, "percent") for label in labels)),
-        tuple((row, *(one.get(row) for one in means)) for row in rows),
+    return report_data.dots(
+        name,
+        f"{found[0].protocol.label} on {data_set(found[0])}: model by model",
+        "accuracy, mean over severities (%)",
+        found,
+        means,
+        heading="corruption",
+        rows=rows,
+        text=f"Dots: accuracy of {len(found)} models by corruption, on {images(found)}.",
+        caption="Accuracy by corruption, mean over severities",
     )
-    scene = dots.draw([_said(row) for row in rows], series, "accuracy, mean over severities (%)")
-    text = f"Dots: accuracy of {len(found)} models by corruption, on {images(found)}."
-    title = f"{found[0].protocol.label} on {data_set(found[0])}: model by model"
-    return Figure(name, title, text, scene, table, origins=report_data.origins(found))
-
-
-def _said(name: str) -> str:
-    return name.replace("_", " ")

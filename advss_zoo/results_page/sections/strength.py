@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from advss_zoo.attacks.ascent import default_step
+from advss_zoo.evaluation.schema import Interval
 from advss_zoo.results_page.charts import lines
 from advss_zoo.results_page.charts.axes import at_values, linear
 from advss_zoo.results_page.charts.lines import Curve
-from advss_zoo.results_page.charts.series import Value
 from advss_zoo.results_page.evidence import Evaluation
 from advss_zoo.results_page.figure import Column, DataTable, Figure, Section
 from advss_zoo.results_page.report_data import ReportData, images, percent, size
@@ -19,14 +20,15 @@ PGD = re.compile(r"pgd[0-9]+(-any)?")
 FEWEST = 2  # points of a curve
 UNITS = {"linf": "eps (Linf, in 1/255)", "l2": "eps (L2)", "l1": "eps (L1)"}
 
+Point = tuple[float, str, float, Interval | None]  # what is varied, as a number and as the table shows it; RA
 Sweep = list[Evaluation]  # of one model on the same images, all but one constant the same, by that constant
 
 
 def section(report_data: ReportData) -> Section | None:
-    against_eps, against_steps = _sweeps(report_data, _but_eps, _eps), _sweeps(report_data, _but_steps, _steps)
     figures = [
-        *(_eps_figure(f"eps-{norm}", norm, report_data, sweeps) for norm, sweeps in _by_norm(against_eps)),
-        *(_steps_figure(f"steps-{norm}", norm, report_data, sweeps) for norm, sweeps in _by_norm(against_steps)),
+        figure(f"{varied}-{norm}", norm, report_data, sweeps)
+        for varied, figure in (("eps", _eps_figure), ("steps", _steps_figure))
+        for norm, sweeps in _by_norm(_sweeps(report_data, varied))
     ]
     if not figures:
         return None
@@ -41,54 +43,23 @@ def section(report_data: ReportData) -> Section | None:
 
 def swept(report_data: ReportData) -> list[Evaluation]:
     """The results that are a point of a curve."""
-    sweeps = _sweeps(report_data, _but_eps, _eps) + _sweeps(report_data, _but_steps, _steps)
-    return [evaluation for sweep in sweeps for evaluation in sweep]
+    return [e for varied in ("eps", "steps") for sweep in _sweeps(report_data, varied) for e in sweep]
 
 
-def _eps(evaluation: Evaluation) -> float:
-    assert evaluation.protocol.eps is not None
-    return evaluation.protocol.eps
-
-
-def _steps(evaluation: Evaluation) -> float:
-    assert evaluation.protocol.steps is not None
-    return evaluation.protocol.steps
-
-
-def _common(evaluation: Evaluation) -> tuple[Any, ...]:
-    protocol, data = evaluation.protocol, evaluation.data
-    usual = default_step(str(protocol.norm), _eps(evaluation), int(_steps(evaluation)))
-    step = None if protocol.step_size == usual else protocol.step_size
-    return (
-        evaluation.weights,
-        data.content_sha256,
-        data.indices,
-        protocol.norm,
-        protocol.iterate,
-        protocol.restarts,
-        step,
-        evaluation.seed,
-        _precision(evaluation),
-    )
-
-
-def _but_eps(evaluation: Evaluation) -> tuple[Any, ...]:
-    return *_common(evaluation), evaluation.protocol.steps
-
-
-def _but_steps(evaluation: Evaluation) -> tuple[Any, ...]:
-    return *_common(evaluation), evaluation.protocol.eps
-
-
-def _sweeps(
-    report_data: ReportData, key: Callable[[Evaluation], tuple[Any, ...]], value: Callable[[Evaluation], float]
-) -> list[Sweep]:
+def _sweeps(report_data: ReportData, varied: str) -> list[Sweep]:
+    """Of PGD, by the constant that is varied."""
     found: dict[tuple[Any, ...], dict[float, Evaluation]] = {}
     for evaluation in report_data.evaluations:
-        protocol = evaluation.protocol
-        known = protocol.norm in UNITS and protocol.eps and protocol.steps and evaluation.ra is not None
-        if known and PGD.fullmatch(protocol.name):
-            found.setdefault(key(evaluation), {}).setdefault(value(evaluation), evaluation)
+        protocol, data = evaluation.protocol, evaluation.data
+        if protocol.norm not in UNITS or not PGD.fullmatch(protocol.name) or evaluation.ra is None:
+            continue
+        if protocol.eps and protocol.steps:
+            usual = protocol.step_size == default_step(protocol.norm, protocol.eps, protocol.steps)
+            attack = protocol.norm, protocol.iterate, protocol.restarts, None if usual else protocol.step_size
+            same = evaluation.weights, data.content_sha256, data.indices, evaluation.seed, _precision(evaluation)
+            other = protocol.steps if varied == "eps" else protocol.eps
+            at = getattr(protocol, varied)
+            found.setdefault((*attack, *same, other), {}).setdefault(at, evaluation)
     return [[sweep[at] for at in sorted(sweep)] for sweep in found.values() if len(sweep) >= FEWEST]
 
 
@@ -103,72 +74,56 @@ def _eps_figure(name: str, norm: str, report_data: ReportData, sweeps: Sequence[
     firsts = [sweep[0] for sweep in sweeps]
     labels = report_data.labels(firsts, [e.protocol.name for e in firsts], *_chosen(firsts))
     unit = 255.0 if norm == "linf" else 1.0
-    curves = [
-        Curve(
-            label,
-            report_data.look(sweep[0]),
-            ((0.0, percent(sweep[0].ta, sweep[0].ta_ci95)), *((unit * _eps(e), _ra(e)) for e in sweep)),
-        )
-        for label, sweep in zip(labels, sweeps, strict=True)
+    points = [
+        [(0.0, "0 (TA)", e[0].ta, e[0].ta_ci95), *((unit * (one.protocol.eps or 0.0), *_ra(one, "eps")) for one in e)]
+        for e in sweeps
     ]
-    ends = [at for curve in curves for at, _ in curve.points]
-    what = f"accuracy (%) under {_said(firsts)}"
-    rows = [
-        (label, shown, *cells)
-        for label, sweep in zip(labels, sweeps, strict=True)
-        for shown, cells in [
-            ("0 (TA)", (sweep[0].ta, *sweep[0].ta_ci95)),
-            *((size(_eps(e), norm), (e.ra, *(e.ra_ci95 or (None, None)))) for e in sweep),
-        ]
-    ]
-    scene = lines.draw(curves, at_values(ends), linear([0, 100]), UNITS[norm], what)
-    return Figure(
-        name,
-        "RA against the size of perturbations",
-        f"Curves of accuracy against eps for {len(curves)} models, on {images(firsts)}; at 0 the accuracy is TA.",
-        scene,
-        _table("Accuracy by eps", "eps", rows),
-        note="At eps 0 the accuracy is TA.",
-        origins=report_data.origins(e for sweep in sweeps for e in sweep),
-    )
+    text = f"Curves of accuracy against eps for {len(sweeps)} models, on {images(firsts)}; at 0 the accuracy is TA."
+    axes = UNITS[norm], f"accuracy (%) under {_said(firsts)}"
+    figure = _drawn(name, "RA against the size of perturbations", text, axes, report_data, sweeps, labels, points)
+    return replace(figure, note="At eps 0 the accuracy is TA.")
 
 
 def _steps_figure(name: str, norm: str, report_data: ReportData, sweeps: Sequence[Sweep]) -> Figure:
     firsts = [sweep[0] for sweep in sweeps]
-    sizes = [f"eps {size(_eps(e), norm)}" for e in firsts]
+    sizes = [f"eps {size(e.protocol.eps or 0.0, norm)}" for e in firsts]
     kinds = ["any iterate" if e.protocol.iterate == "any" else "" for e in firsts]
     labels = report_data.labels(firsts, sizes, kinds, *_chosen(firsts))
+    points = [[(float(one.protocol.steps or 0), *_ra(one, "steps")) for one in sweep] for sweep in sweeps]
+    text = f"Curves of accuracy against the number of steps of PGD for {len(sweeps)} models, on {images(firsts)}."
+    axes = "steps (log scale)", f"accuracy (%) under PGD{f', {sizes[0]}' if len(set(sizes)) == 1 else ''}"
+    return _drawn(name, "RA against the number of steps", text, axes, report_data, sweeps, labels, points, steps=True)
+
+
+def _drawn(
+    name: str, title: str, text: str, axes: tuple[str, str], report_data: ReportData, sweeps: Sequence[Sweep],
+    labels: Sequence[str], points: Sequence[Sequence[Point]], *, steps: bool = False,
+) -> Figure:  # fmt: skip
     curves = [
-        Curve(label, report_data.look(sweep[0]), tuple((_steps(e), _ra(e)) for e in sweep))
-        for label, sweep in zip(labels, sweeps, strict=True)
+        Curve(label, report_data.look(sweep[0]), tuple((at, percent(share, ci95)) for at, _, share, ci95 in line))
+        for label, sweep, line in zip(labels, sweeps, points, strict=True)
     ]
+    across = at_values((at for line in points for at, *_ in line), logarithmic=steps)
     values = [found for curve in curves for _, found in curve.points]
-    ends = [end for found in values for end in (found.value, *(found.interval or ()))]
-    what = f"accuracy (%) under PGD, {sizes[0]}" if len(set(sizes)) == 1 else "accuracy (%) under PGD"
+    up = linear([end for found in values for end in (found.value, *(found.interval or ()))] if steps else [0, 100])
+    what = "steps" if steps else "eps"
+    bounds = Column("RA", "percent"), Column("95% low", "percent"), Column("95% high", "percent")
     rows = [
-        (label, f"{_steps(e):g}", e.ra, *(e.ra_ci95 or (None, None)))
-        for label, sweep in zip(labels, sweeps, strict=True)
-        for e in sweep
+        (label, shown, share, *(ci95 or (None, None)))
+        for label, line in zip(labels, points, strict=True)
+        for _, shown, share, ci95 in line
     ]
-    across = at_values((at for curve in curves for at, _ in curve.points), logarithmic=True)
-    return Figure(
-        name,
-        "RA against the number of steps",
-        f"Curves of accuracy against the number of steps of PGD for {len(curves)} models, on {images(firsts)}.",
-        lines.draw(curves, across, linear(ends), "steps (log scale)", what),
-        _table("Accuracy by steps", "steps", rows),
-        origins=report_data.origins(e for sweep in sweeps for e in sweep),
-    )
+    table = DataTable(f"Accuracy by {what}", (Column("model"), Column(what), *bounds), tuple(rows))
+    origins = report_data.origins(e for sweep in sweeps for e in sweep)
+    return Figure(name, title, text, lines.draw(curves, across, up, *axes), table, origins=origins)
 
 
-def _table(caption: str, axis: str, rows: Sequence[tuple[Any, ...]]) -> DataTable:
-    columns = Column("model"), Column(axis), Column("RA", "percent")
-    return DataTable(caption, (*columns, Column("95% low", "percent"), Column("95% high", "percent")), tuple(rows))
-
-
-def _ra(evaluation: Evaluation) -> Value:
+def _ra(evaluation: Evaluation, varied: str) -> tuple[str, float, Interval | None]:
+    """What is varied, as the table shows it; RA and its interval."""
+    protocol = evaluation.protocol
+    shown = f"{protocol.steps}" if varied == "steps" else size(protocol.eps or 0.0, protocol.norm)
     assert evaluation.ra is not None
-    return percent(evaluation.ra, evaluation.ra_ci95)
+    return shown, evaluation.ra, evaluation.ra_ci95
 
 
 def _chosen(evaluations: Sequence[Evaluation]) -> Iterable[list[str]]:

@@ -29,24 +29,13 @@ def section(report_data: ReportData) -> Section | None:
 
 
 def _figures(name: str, report_data: ReportData, evaluation: Evaluation, transfer: TransferRates) -> Iterable[Figure]:
-    yield _matrix(
-        name,
-        "Success of transferred attacks",
-        "Mistakes on clean images count, as in the paper.",
-        report_data,
-        evaluation,
-        transfer,
-        transfer.asr,
-    )
-    yield _matrix(
-        f"{name}-right",
+    title, note = "Success of transferred attacks", "Mistakes on clean images count, as in the paper."
+    yield _matrix(name, title, note, report_data, evaluation, transfer, transfer.asr)
+    title, note = (
         "The same, of images that are right clean",
-        "Of the images alone that the target classifies correctly clean.",
-        report_data,
-        evaluation,
-        transfer,
-        transfer.asr_of_right,
+        "Of the images that the target classifies correctly clean.",
     )
+    yield _matrix(f"{name}-right", title, note, report_data, evaluation, transfer, transfer.asr_of_right)
     pairs = [(source, pair) for source, found in evaluation.details.venn.items() for pair in found]
     for place, (source, pair) in enumerate(pairs, 1):
         yield _venn(f"{name}-venn-{place}", report_data, evaluation, source, pair)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from advss_zoo.attacks.kang2019.calibration import CIFAR10
@@ -98,32 +98,18 @@ def _figures(
     text = f"Dots with intervals: accuracy of {len(models)} models under {where}."
     scene = dots.draw(rows, series, "accuracy under the attack (%)")
     found.append(Figure(f"unforeseen-{place}", f"{data}: attack by attack", text, scene, table, origins=origins))
-    return [*found, *_uar_figures(f"unforeseen-{place}-uar", data, labels, series, list(models.values()), origins)]
+    return [*found, *_uar_figures(f"unforeseen-{place}-uar", data, report_data, list(models.values()))]
 
 
-def _uar_figures(
-    name: str,
-    data: str,
-    labels: Sequence[str],
-    series: Sequence[Series],
-    models: Sequence[Measured],
-    origins: dict[str, str],
-) -> Iterator[Figure]:
-    scores = [
-        {attack: score for attack in CIFAR10 if (score := _uar(attack, measured)) is not None} for measured in models
-    ]
-    attacks = [attack for attack in CIFAR10 if any(attack in found for found in scores)]
-    if not attacks:
-        return
-    columns = Column("attack"), *(Column(label, "percent") for label in labels)
-    table = DataTable("UAR", columns, tuple((attack, *(found.get(attack) for found in scores)) for attack in attacks))
-    shown = [
-        Series(one.label, one.look, {attack: percent(score) for attack, score in found.items()})
-        for one, found in zip(series, scores, strict=True)
-    ]
+def _uar_figures(name: str, data: str, report_data: ReportData, models: Sequence[Measured]) -> list[Figure]:
+    scores = [{attack: score for attack in CIFAR10 if (score := _uar(attack, one)) is not None} for one in models]
+    if not (attacks := [attack for attack in CIFAR10 if any(attack in found for found in scores)]):
+        return []
     title = f"{data}: UAR, 100 being as robust as a net trained for the attack"
-    text = f"Dots: unforeseen attack robustness of {len(labels)} models by attack."
-    yield Figure(name, title, text, dots.draw(attacks, shown, "UAR"), table, origins=origins)
+    text = f"Dots: unforeseen attack robustness of {len(models)} models by attack."
+    firsts = [next(iter(measured.values())) for measured in models]
+    figure = report_data.dots(name, title, "UAR", firsts, scores, rows=attacks, text=text, caption="UAR")
+    return [replace(figure, origins=report_data.origins(e for measured in models for e in measured.values()))]
 
 
 def _spokes(models: Sequence[Measured]) -> list[Spoke]:
