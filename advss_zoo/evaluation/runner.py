@@ -60,7 +60,7 @@ def evaluate(
     save_adversarial: bool = False,
     quantize: bool = False,
 ) -> Result:
-    """Accuracy of a model on clean and on attacked images.
+    """Measure one protocol on one model: what `advss_zoo.evaluate` runs for each of its protocols.
 
     Args:
         model: images (B,C,H,W) in [0,1] to logits (B,K), normalisation inside; is moved to `device`, evaluated in eval

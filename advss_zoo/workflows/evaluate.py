@@ -26,7 +26,7 @@ from advss_zoo.evaluation.protocols.corruptions import find_baseline
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.saved import Saved
 from advss_zoo.models.model import Model, pick_device
-from advss_zoo.report.html.collect import folder_of
+from advss_zoo.results_page.collect import folder_of
 from advss_zoo.workflows.measure import measure
 from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
 from advss_zoo.zoo.open import open_model
@@ -125,7 +125,8 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
         say=say,
     )
     results = evaluation.run(out, progress=progress, say=say, command=command)
-    return results[0] if protocols is None or isinstance(protocols, str | Protocol) else results
+    several = isinstance(protocols, Sequence) and not isinstance(protocols, str)
+    return results if several else results[0]
 
 
 def choose(
@@ -144,7 +145,7 @@ def choose(
     if isinstance(protocols, str):
         found = [parse(protocols, **settings)]
     else:
-        asked = [protocols] if isinstance(protocols, Protocol) else protocols
+        asked = protocols if isinstance(protocols, Sequence) else [protocols]
         found = parse_all([each for each in asked if isinstance(each, str)], **settings)
         found += [each for each in asked if not isinstance(each, str)]
     return found if adversarial is None else [*found, Saved.read(Path(adversarial))]

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from advss_zoo.data import load as data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.report.html.charts import scatter
-from advss_zoo.report.html.charts.scatter import Dot
-from advss_zoo.report.html.charts.series import Look, Value
-from advss_zoo.report.html.scene import Scene
 from advss_zoo.reproduction import paper, plan, tables
 from advss_zoo.reproduction.ours import OurResults
 from advss_zoo.reproduction.paper import Table, Values
 from advss_zoo.reproduction.plan import Step
 from advss_zoo.reproduction.standing import Profile, load_recipe, tags
 from advss_zoo.reproduction.tables import Comparison, Row
+from advss_zoo.results_page.charts import scatter
+from advss_zoo.results_page.charts.scatter import Dot
+from advss_zoo.results_page.charts.series import Look, Value
+from advss_zoo.results_page.scene import Scene
 from advss_zoo.training import assembly, trainer
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.workflows.measure import measure
@@ -113,10 +112,10 @@ def _evaluate(step: Step, ours: OurResults, device: str, progress: Progress) -> 
     model = open_model(plan.weights(step.name, ours, step.pick), device)
     place = plan.place(step.name, ours, step.protocol, step.pick)
     images = data.load_data(plan.data_of(step.protocol), "test")
+
+    def told(label: str, unit: str, done: int, total: int, note: str) -> None:
+        progress(f"{step.name}: {label}", unit, done, total, note)
+
     for protocol in map(protocols.parse, protocols.expand(step.protocol)):
-        told = partial(_named, progress, step.name)
-        measure(model, images, protocol, place / protocol.slug(), device=device, progress=told, command=step.command)
-
-
-def _named(progress: Progress, name: str, label: str, *done: Any) -> None:
-    progress(f"{name}: {label}", *done)
+        folder = place / protocol.slug()
+        measure(model, images, protocol, folder, device=device, progress=told, command=step.command)

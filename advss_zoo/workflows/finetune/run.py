@@ -9,9 +9,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from advss_zoo.data.folder.prepared import Prepared, prepare
 from advss_zoo.data.load import is_own
-from advss_zoo.errors import DataError, UsageError
+from advss_zoo.errors import DataError, UsageError, all_mistakes
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import DEFAULT_EPS
 from advss_zoo.evaluation.eps import parse_eps
@@ -136,46 +138,25 @@ def finetune(
         AdvssError: training diverges, or the disk is full.
     """
     request = _Request.of(
-        data=data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, teacher=teacher,
+        data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, teacher=teacher,
         epochs=epochs, budget=budget, image_size=image_size, overrides=overrides, out=out, device=device,
         progress=progress, say=say,
     )  # fmt: skip
     kept = planning.read_plan(request.folder)
     if kept and not resume:
         raise UsageError(
-            f"{request.folder} already holds a run.", "Add --resume to go on with it, or choose another --out."
+            f"{request.folder} already holds a run.", "Add --resume to continue it, or choose another --out."
         )
     return request.carry_out(request.plan(kept), resume)
 
 
-def plan_finetuning(
-    data: str | Path,
-    *,
-    start: str | Path | None = None,
-    mode: Mode = "f4",
-    norm: Norm = "linf",
-    eps: float | str | None = None,
-    objective: TrainingLoss = "classification",
-    teacher: str | None = None,
-    epochs: int | None = None,
-    budget: float | str | None = None,
-    image_size: int | None = None,
-    overrides: Sequence[str] = (),
-    out: str | Path | None = None,
-    device: str = "auto",
-    progress: Progress = ignore,
-    say: Say = ignore,
-) -> PlannedRun:
-    """Look at the images and plan what `finetune` would do with the same arguments; train nothing.
+def plan_finetuning(data: str | Path, **options: Any) -> PlannedRun:
+    """Look at the images, and plan what `finetune` would do with the same options; train nothing.
 
     Raises:
         AdvssError: as `finetune` before it trains.
     """
-    return _Request.of(
-        data=data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, teacher=teacher,
-        epochs=epochs, budget=budget, image_size=image_size, overrides=overrides, out=out, device=device,
-        progress=progress, say=say,
-    ).plan()  # fmt: skip
+    return _Request.of(data, **options).plan()
 
 
 @dataclass(frozen=True)
@@ -193,36 +174,32 @@ class _Request:
     @classmethod
     def of(
         cls,
-        *,
         data: str | Path,
-        start: str | Path | None,
-        norm: Norm,
-        eps: float | str | None,
-        budget: float | str | None,
-        image_size: int | None,
-        overrides: Sequence[str],
-        out: str | Path | None,
-        device: str,
-        progress: Progress,
-        say: Say,
+        *,
+        start: str | Path | None = None,
+        norm: Norm = "linf",
+        eps: float | str | None = None,
+        budget: float | str | None = None,
+        image_size: int | None = None,
+        overrides: Sequence[str] = (),
+        out: str | Path | None = None,
+        device: str = "auto",
+        progress: Progress = ignore,
+        say: Say = ignore,
         **more: Any,
     ) -> _Request:
         asked, where = time.monotonic(), pick_device(device)
-        size = DEFAULT_EPS[norm] if eps is None else parse_eps(eps, norm)
+        size = DEFAULT_EPS.get(norm, 0.0) if eps is None else parse_eps(eps, norm)
         seconds = None if budget is None else parse_duration(budget)
         path, runs = _recipe_path(data), Path(out).parent if out else RUNS
         start = str(start or index.default_trunk())
         starts = planning.starts(start, runs)
-        options = FinetuneOptions(
-            data=path,
-            start=start,
-            norm=norm,
-            eps=size,
-            budget=seconds,
-            image_size=image_size or planning.image_size(starts),
-            overrides=tuple(overrides),
-            **more,
-        )
+        known = {"data": path, "start": start, "norm": norm, "eps": size, "budget": seconds, "overrides": overrides}
+        side = image_size or planning.image_size(starts)
+        try:
+            options = FinetuneOptions.model_validate({**known, "image_size": side, **more})
+        except ValidationError as error:
+            raise UsageError(all_mistakes(error, FinetuneOptions.model_fields)) from error
         options.check()
         folder = Path(out) if out else runs / planning.full_name(options, starts)
         return cls(options, starts, folder, where, progress, say, asked)

@@ -76,6 +76,8 @@ def test_a_plan_has_estimates_and_trains_nothing() -> None:
         ({"start": "scratch", "mode": "f2"}, "--mode f2 trains the head alone"),
         ({"objective": "trades", "mode": "f3"}, "TRADES needs an adversary"),
         ({"eps": 9}, "eps must be at most 1 in linf"),
+        ({"mode": "f5", "start": "trunk"}, "mode: Input should be 'f1', 'f2', 'f3' or 'f4'"),
+        ({"norm": "l1", "start": "trunk"}, "norm: Input should be 'linf' or 'l2'"),
     ],
 )
 def test_options_that_contradict_each_other(options: dict[str, Any], says: str) -> None:
