@@ -12,6 +12,7 @@ MOST_DEPTH = 40  # lists and maps inside each other
 
 def from_json(content: bytes) -> Any:
     """Parse JSON that is plain data.
+
     Raises:
         ValueError: it is not JSON, or no plain data (see `check`).
     """

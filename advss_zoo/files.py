@@ -164,6 +164,7 @@ def _json(value: Any) -> bytes:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file of plain data.
+
     Raises:
         AdvssError: the file cannot be read, or is not JSON of a sensible size.
     """

@@ -77,6 +77,7 @@ def constants(name: str, norm: str, classes: int, iterations: int, queries: int)
 
 def check_classes(name: str, attacks: Sequence[str], classes: int) -> None:
     """Check that there are enough classes for the attacks.
+
     Raises:
         UsageError: one of the attacks, which `name` stands for, cannot run on so few classes.
     """

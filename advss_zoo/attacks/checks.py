@@ -16,6 +16,7 @@ Network = Callable[[Tensor], Tensor]
 
 def check_counts(**counts: int) -> None:
     """Check that all values are positive integers.
+
     Raises:
         UsageError: one of them is not a positive integer.
     """
@@ -26,6 +27,7 @@ def check_counts(**counts: int) -> None:
 
 def check_seed(seed: int) -> None:
     """Check that a seed is in the range of `advss_zoo.noise`.
+
     Raises:
         UsageError: `advss_zoo.noise` cannot take it.
     """
@@ -35,6 +37,7 @@ def check_seed(seed: int) -> None:
 
 def check_differentiable(logits: Tensor) -> None:
     """Check that the logits depend on the images in autograd.
+
     Raises:
         AdvssError: they do not depend on the images as autograd sees it.
     """
@@ -47,6 +50,7 @@ def check_differentiable(logits: Tensor) -> None:
 
 def check_finite_gradient(gradient: Tensor) -> None:
     """Check that the gradient of each image is finite.
+
     Raises:
         AdvssError: the gradient (B,C,H,W) of an image is NaN or infinite.
     """

@@ -72,6 +72,7 @@ def intact(dataset: Dataset) -> bool:
 
 def verify(arrays: Mapping[str, Pixels], expected: Mapping[str, str]) -> None:
     """Compare arrays with their expected sha256.
+
     Raises:
         DataError: an array has another sha256 than expected.
     """

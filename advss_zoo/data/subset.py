@@ -21,6 +21,7 @@ def path() -> Path:
 
 def load_subset() -> ImageSet:
     """Load the 1,000 test images of CIFAR-10 in the package.
+
     Raises:
         DataError: the files of this installation are missing or damaged, or Pillow cannot read WebP.
     """

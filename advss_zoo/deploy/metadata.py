@@ -55,6 +55,7 @@ class Metadata:
     @classmethod
     def from_props(cls, props: Mapping[str, str]) -> Self:
         """Parse the metadata of an ONNX file.
+
         Raises:
             CheckpointError: a text is missing, or is not what its name says.
         """

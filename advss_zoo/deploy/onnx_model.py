@@ -47,6 +47,7 @@ class OnnxModel:
     @classmethod
     def read(cls, path: Path, device: str = "auto") -> OnnxModel:
         """Open an ONNX file.
+
         Raises:
             CheckpointError: it is no ONNX file, takes no images, or says what cannot be true of itself.
             UsageError: a GPU was asked for, and onnxruntime cannot use one.

@@ -72,6 +72,7 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
 
 def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """Check that a gradient attack can make progress.
+
     Raises:
         AdvssError: of the images x (B,C,H,W) the loss has no slope at any that is classified correctly, or at any at
             all: an attack by gradient would break nothing and prove nothing.
@@ -156,6 +157,7 @@ def _logits(model: nn.Module, x: Tensor) -> Tensor:
 
 def check_adversarial(adversarial: Tensor, x: Tensor, ball: Ball) -> None:
     """Check that adversarial images lie in the ball and the box.
+
     Raises:
         AdvssError: an image lies outside the ball or the box, which is a defect of the attack.
     """

@@ -88,6 +88,7 @@ class Result(Part):
     @classmethod
     def from_dict(cls, value: Any, folder: Path | None = None) -> Self:
         """Validate the JSON of a result.
+
         Args:
             folder: where the verdicts lie.
 
@@ -110,6 +111,7 @@ class Result(Part):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a result file.
+
         Raises:
             AdvssError: the file is missing, damaged or of another schema.
         """

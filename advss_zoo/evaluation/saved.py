@@ -47,6 +47,7 @@ class Saved(Protocol):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Open a file of saved adversarial images.
+
         Raises:
             UsageError: it is not a file of this name with the result of its evaluation beside it.
             DataError: it is damaged.

@@ -145,6 +145,7 @@ class Verdicts:
     @classmethod
     def read(cls, path: Path) -> Verdicts:
         """Read a file of verdicts.
+
         Raises:
             AdvssError: the file is missing or damaged.
         """

@@ -58,6 +58,7 @@ def names() -> list[str]:
 
 def load(name: str) -> Table:
     """Load a table of the paper.
+
     Raises:
         UsageError: the paper has no such table; the message names the nearest.
     """
@@ -65,7 +66,7 @@ def load(name: str) -> Table:
     if name not in known:
         near = difflib.get_close_matches(name.lower().replace(" ", ""), known, n=1, cutoff=0.3)
         hint = f"Did you mean {near[0]}? " if near else ""
-        raise UsageError(f"There is nothing to reproduce called {name!r}.", f"{hint}There are: {', '.join(known)}.")
+        raise UsageError(f"Unknown table {name!r}.", f"{hint}Choose from {', '.join(known)}.")
     found = _everything()[name]
     cells = [
         _cell(row, column, dict(values)) for row, columns in found["rows"].items() for column, values in columns.items()

@@ -80,6 +80,7 @@ def folder_of(text: str) -> Path:
 
 def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Findings:
     """Collect the results and training runs in folders.
+
     Args:
         images: for the gallery, where they are of no data set that is known by name.
 

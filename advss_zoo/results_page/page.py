@@ -95,6 +95,7 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write the page.
+
         Raises:
             AdvssError: the file cannot be written.
         """

@@ -28,6 +28,7 @@ def check_loss(worst: Tensor) -> None:
 
 def check_weights(model: nn.Module) -> None:
     """Check that all weights are finite.
+
     Raises:
         DivergenceError: a weight is not finite.
     """

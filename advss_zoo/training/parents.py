@@ -29,6 +29,7 @@ class Inherited:
 
     def check_unchanged(self, network: Network) -> None:
         """Check that the frozen trunk is unchanged.
+
         Raises:
             AdvssError: the trunk of the network, which was to be frozen, has moved.
         """

@@ -119,6 +119,7 @@ def save(
 
 def read_config(folder: Path) -> Config:
     """Read the configuration of a checkpoint folder.
+
     Raises:
         CheckpointError: there is none, or it does not describe a model.
     """
@@ -196,6 +197,7 @@ def _network(config: Config) -> Network:
 
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Check that weights have the expected names, shapes and types, and are finite.
+
     Raises:
         CheckpointError: the two do not hold the same names, shapes and kinds of numbers, or a value is not finite.
     """

@@ -61,6 +61,7 @@ def combined_sha256(members: Sequence[str]) -> str:
 
 def is_ensemble(folder: Path) -> bool:
     """Tell whether a checkpoint folder is an ensemble's.
+
     Raises:
         AdvssError: there is a config.json that cannot be read.
     """
@@ -71,6 +72,7 @@ def is_ensemble(folder: Path) -> bool:
 
 def read(folder: Path) -> EnsembleConfig:
     """Read the configuration of an ensemble.
+
     Raises:
         CheckpointError: the folder does not describe an ensemble.
     """

@@ -32,6 +32,7 @@ def is_name(text: str) -> bool:
 
 def parse(text: str) -> Name:
     """Parse a checkpoint name.
+
     Raises:
         UsageError: this is not a name; in particular it is a path.
     """

@@ -58,6 +58,7 @@ class Address:
 
 def parse(text: str) -> Address:
     """Parse an address on the Hub.
+
     Raises:
         UsageError: this is no address on the Hub.
     """
@@ -72,6 +73,7 @@ def parse(text: str) -> Address:
 
 def parse_repository(text: str) -> Address:
     """Parse the address of a single repository.
+
     Raises:
         UsageError: this names no single repository on the Hub.
     """
@@ -107,6 +109,7 @@ class Snapshot:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Parse the record of a repository.
+
         Raises:
             CheckpointError: it is none, or names a file that does not belong to a checkpoint.
         """

@@ -50,13 +50,16 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             "--restarts cannot be used with autoattack.\nLeave out",
         ),
         (["--attack", "fab-t,clean", "--step-size", "1/255"], "--step-size cannot be used with fab-t or clean."),
-        (["--attack", "clean", "--save-adv"], "clean makes no adversarial images.\nLeave out --save-adv."),
-        (["--attack", "clean,corruptions", "--save-adv"], "makes no adversarial images.\nLeave out --save-adv."),
+        (
+            ["--attack", "clean", "--save-adv"],
+            "--save-adv needs adversarial images, which clean does not make.\nLeave out --save-adv.",
+        ),
+        (["--attack", "clean,corruptions", "--save-adv"], "does not make.\nLeave out --save-adv."),
         (["--attack", "auto-attack"], "Did you mean autoattack?"),
-        (["--image-size", "32"], "--image-size is for a folder of images.\nLeave it out for cifar10-1k."),
-        (["--data", "cifar10", "--whole"], "--whole is for a folder of images.\nLeave it out for cifar10."),
-        (["--attack", "pgd20,corruptions", "--quantize"], "corruptions makes no adversarial images"),
-        (["--attack", "clean", "--quantize"], "clean makes no adversarial images"),
+        (["--image-size", "32"], "--image-size needs a folder of images.\nLeave it out for cifar10-1k."),
+        (["--data", "cifar10", "--whole"], "--whole needs a folder of images.\nLeave it out for cifar10."),
+        (["--attack", "pgd20,corruptions", "--quantize"], "needs adversarial images, which corruptions does not make"),
+        (["--attack", "clean", "--quantize"], "needs adversarial images, which clean does not make"),
         (["--robustbench-json"], "It takes --attack autoattack"),
         (["--attack", "autoattack", "--robustbench-json", "--data", "./mine"], "has no table for ./mine"),
         (["--attack", "corruptions,corruptions-archive", "--robustbench-json"], "one number for all corruptions"),
@@ -194,7 +197,7 @@ def test_a_folder_that_cannot_be_written_to_only_leaves_no_log(model: str, advss
     Path("runs").write_text("in the way")
     outcome = advss("eval", model, "--attack", "clean", "--limit", "8", "--out", "mine")
     assert outcome.status == 0
-    assert "not noted in runs/test-evaluations.jsonl" in outcome.stderr
+    assert "could not be recorded in runs/test-evaluations.jsonl" in outcome.stderr
     assert Path("mine/clean/result.json").exists()
 
 

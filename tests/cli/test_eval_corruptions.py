@@ -91,4 +91,4 @@ def test_a_baseline_without_mistakes_makes_no_mce_and_loses_nothing(advss: Advss
 def test_a_baseline_without_corruptions_is_a_sentence(advss: Advss) -> None:
     status, stdout, stderr = advss("eval", "p1f4.mini", "--attack", "clean", "--limit", "4", "--baseline", "p1f3.mini")
     assert (status, stdout) == (2, "")
-    assert "--baseline is for corruptions. Add --attack corruptions." in " ".join(stderr.split())
+    assert "--baseline needs the protocol corruptions. Add --attack corruptions." in " ".join(stderr.split())

@@ -26,7 +26,7 @@ def test_a_checkpoint_is_exported_and_used_without_torch(advss: Advss) -> None:
     assert document["path"] == "models/p1f4.onnx"
     assert document["metadata"]["name"] == "p1f4.mini"
     assert document["difference"] <= 1e-4
-    assert "p1f4.mini: 10 classes, images of 32x32 pixels, made to withstand linf 8/255" in outcome.stderr
+    assert "p1f4.mini: 10 classes, images of 32x32 pixels, trained against linf 8/255" in outcome.stderr
     assert [path.name for path in Path("models").iterdir()] == ["p1f4.onnx"]
     Image.new("RGB", (50, 40), "blue").save("sky.jpg")
     by_onnx = without_torch("predict", "models/p1f4.onnx", "sky.jpg", "--json", "--top", "10")

@@ -166,7 +166,7 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(
         patch.setattr(trainer.Trainer, "train_step", stop)
         broken = advss(*command, "--out", "runs/two")
     assert broken.status == 130
-    assert "with --resume to go on" in broken.stderr
+    assert "with --resume to continue" in broken.stderr
     refused = advss(*command, "--out", "runs/two")
     assert (refused.status, "Add --resume" in refused.stderr) == (2, True)
     other = advss(*command, "--out", "runs/two", "--resume", "--mode", "f2")
@@ -287,14 +287,14 @@ def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path,
         (["--data", "images/cat"], "are not in class folders"),
         (["--data", "images", "--budget", "soon"], "'soon' is not a positive time"),
         (["--data", "images", "--budget", "0m"], "'0m' is not a positive time"),
-        (["--data", "images", "--budget", "10m", "--epochs", "3"], "both say how long"),
+        (["--data", "images", "--budget", "10m", "--epochs", "3"], "--budget and --epochs cannot be combined"),
         (["--data", "images", "--eps", "9"], "eps must be at most 1 in linf"),
         (["--data", "images", "--objective", "trades", "--mode", "f3"], "needs an adversary"),
-        (["--data", "images", "--objective", "rslad"], "rslad learns a teacher's soft labels. Add --teacher MODEL."),
+        (["--data", "images", "--objective", "rslad"], "rslad needs a teacher. Add --teacher MODEL."),
         (["--data", "images", "--teacher", "nothing"], "Unknown checkpoint 'nothing'"),
         (["--data", "images", "--teacher", "p1f4"], "has the classes airplane, automobile, bird and 7 more"),
         (["--data", "images", "--from", "nothing-p3"], "Unknown checkpoint 'nothing-p3'"),
-        (["--data", "images", "--from", "scratch", "--mode", "f2"], "f2 trains the head alone"),
+        (["--data", "images", "--from", "scratch", "--mode", "f2"], "f2 trains the head only"),
         (["--data", "images", "--image-size", "4"], "--image-size"),
         (["--data", "images", "no.such=1"], "no: unknown key"),
         ([], "--data"),
@@ -351,7 +351,7 @@ def test_what_is_wrong_in_a_folder_is_named_and_the_rest_is_trained_on(images: P
     card = Path(outcome.json["card"]).read_text()
     assert "3 cannot be read and 2 more were left out" in card
     assert "| lone | 0 | - | - |" in card
-    assert "losses weighted by class" in card
+    assert "class-weighted loss" in card
 
 
 def test_a_full_disk_is_a_sentence(images: Path, trunk: Path, advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:

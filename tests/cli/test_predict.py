@@ -96,8 +96,8 @@ def test_classes_that_nobody_knows_are_not_made_up(tmp_path: Path, advss: Advss)
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["model.onnx"], "there are no images to look at"),
-        (["p1f4"], "there are no images to look at"),
+        (["model.onnx"], "images are missing"),
+        (["p1f4"], "images are missing"),
         (["model.onnx", "nowhere.png"], "nowhere.png"),
         (["model.onnx", "nowhere/*.png"], "nowhere/*.png"),
         (["model.onnx", "images", "--top", "0"], "--top"),

@@ -109,9 +109,9 @@ def test_a_recipe_survives_being_written_down(recipe_file, tmp_path):
     [
         (["objective={name: rslad}"], "`objective` rslad needs a `teacher`"),
         (["objective={name: rotation}", "teacher=p1f4.mini"], "`objective` rotation does not support `teacher`"),
-        (["teacher={model: self, share: 1}"], "needs a `share` below 1"),
-        (["teacher=p1f4.mimi"], "there is no 'p1f4.mimi'"),
-        (["teacher=p1f4.mini+selfie-p3f4.mimi"], "there is no 'selfie-p3f4.mimi'"),
+        (["teacher={model: self, share: 1}"], "`share` must be below 1"),
+        (["teacher=p1f4.mimi"], "unknown checkpoint 'p1f4.mimi'"),
+        (["teacher=p1f4.mini+selfie-p3f4.mimi"], "unknown checkpoint 'selfie-p3f4.mimi'"),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(recipe_file, options, message):

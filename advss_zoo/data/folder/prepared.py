@@ -71,6 +71,7 @@ class Prepared:
 
     def load(self, split: Split) -> ImageSet:
         """Load the images of a split.
+
         Raises:
             DataError: there are no images of this split, the cache holds them no longer as they were found, or it is
                 damaged.

@@ -111,6 +111,7 @@ class Published(Corrupted):
 
     def for_classes(self, classes: int) -> Self:
         """Choose the archive for a number of classes.
+
         Raises:
             UsageError: there is no archive of a data set with so many classes.
             DataError: the archive is not on this machine.

@@ -242,6 +242,6 @@ def test_baselines_of_several_models_in_one_folder_are_not_chosen_from(patches, 
     """Of whatever comes first in the alphabet nobody has said that it is meant."""
     for name, model in (("one", patches), ("other", nn.Sequential(patches, nn.BatchNorm1d(10)))):
         evaluate(Model(model, name), few, "corruptions", out=tmp_path / name)
-    with pytest.raises(UsageError, match=r"results of corruptions of one and other in .*Give the folder of one"):
+    with pytest.raises(UsageError, match=r"contains results of corruptions for one and other.*Give the folder of one"):
         find_baseline(tmp_path, parse("corruptions"), few)
     assert find_baseline(tmp_path / "other", parse("corruptions"), few).model.name == "other"
