@@ -50,7 +50,7 @@ def command(
 
 
 def divided(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """The model, or None where the default is meant, and the images that follow.
+    """Return the model, or None where the default is meant, and the images that follow.
 
     Raises:
         UsageError: there are no images.

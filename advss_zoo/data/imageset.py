@@ -120,7 +120,7 @@ def _described(array: np.ndarray) -> str:
 
 
 def content_sha256(images: NDArray[Any], labels: NDArray[np.int64]) -> str:
-    """sha256 over the raw bytes of the images (C order), then of the labels (int64, little-endian)."""
+    """Hash the raw bytes of the images (C order), then of the labels (int64, little-endian), by sha256."""
     content = hashlib.sha256(np.ascontiguousarray(images).data)
     content.update(np.ascontiguousarray(labels, dtype="<i8").data)
     return content.hexdigest()

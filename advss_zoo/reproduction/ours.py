@@ -213,7 +213,7 @@ class OurResults:
             return []
 
     def unforeseen(self, *full_names: str) -> dict[str, dict[str, Unforeseen]]:
-        """By attack and model, the measurements at the strengths that all models have met on the same images.
+        """Collect by attack and model the measurements at the strengths that all models share, on the same images.
 
         Where they have met on several numbers of images, those at which there are most strengths, then most images.
         """
@@ -254,7 +254,7 @@ class OurResults:
         return Estimate.of(asr, measured.result.n)
 
     def shared(self, source: str, fooled: tuple[str, ...], spared: tuple[str, ...]) -> Estimate | None:
-        """Of the source's adversarial images that fool either of two others, how many fool `fooled` alone.
+        """Count the source's adversarial images that fool `fooled` alone, of those that fool either of two others.
 
         Args:
             fooled, spared: two full names in all; none is spared where both are to be fooled.

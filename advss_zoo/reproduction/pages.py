@@ -74,7 +74,7 @@ def our_name(row: Row, ours: OurNumbers | None) -> str:
 
 
 def changes(comparison: Comparison) -> list[str]:
-    """Why rows of ours are not judged, each reason once."""
+    """List why rows of ours are not judged, each reason once."""
     found = (change for row in comparison.rows for ours in row.measured for change in ours.changes)
     return list(dict.fromkeys(found))
 

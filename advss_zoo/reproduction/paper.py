@@ -109,7 +109,7 @@ def images(checkpoint: str) -> str | None:
 
 
 def stand_ins() -> dict[str, dict[str, str]]:
-    """Of Table 7, by the name that a checkpoint has where the images can be had."""
+    """Return the stand-ins of Table 7, by the names of the checkpoints that they replace."""
     found: dict[str, dict[str, str]] = _everything()["table7"]["stand_ins"]
     return found
 

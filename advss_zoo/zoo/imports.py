@@ -62,7 +62,7 @@ class Naming:
     heads: str = r"(?!)"  # a pattern of the tensors that pretext tasks put on a trunk
 
     def theirs(self, name: str) -> str | None:
-        """The file's name of a tensor of ours; None if such files do not have it."""
+        """Return the file's name of a tensor of ours; None if such files do not have it."""
         shift = self.first_bn - 1
         name = re.sub(r"(layer\d\.\d+\.bn)(\d)", lambda found: f"{found[1]}{int(found[2]) + shift}", name)
         return next((new + name.removeprefix(old) for old, new in self.renames if name.startswith(old)), None)
@@ -104,7 +104,7 @@ class Imported:
     normalised: bool  # does the file hold the constants of the normalisation? If not, they are ImageNet's
 
     def to_json(self) -> dict[str, Any]:
-        """All but the configuration, which is a file of its own."""
+        """Return all but the configuration, which is a file of its own."""
         return {key: value for key, value in asdict(self).items() if key != "config"}
 
 

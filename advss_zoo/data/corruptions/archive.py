@@ -57,7 +57,7 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
 
 
 def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> ImageSet:
-    """The published images of one corruption and severity, a read-only view of their file.
+    """Return the published images of one corruption and severity, a read-only view of their file.
 
     The name of the set is like "cifar10-c official snow 3". A file's md5 is computed once, and again when it changes.
 
@@ -88,7 +88,7 @@ def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> 
 
 
 def locate(dataset: str, folder: Path | None = None) -> Path:
-    """The folder that holds the archive of a data set.
+    """Return the folder that holds the archive of a data set.
 
     Args:
         folder: as for `read`; None is the first of data/ in the cache, $ADVSS_DATA and ./data that holds the archive.

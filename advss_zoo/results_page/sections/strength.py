@@ -42,7 +42,7 @@ def section(report_data: ReportData) -> Section | None:
 
 
 def swept(report_data: ReportData) -> list[Evaluation]:
-    """The results that are a point of a curve."""
+    """Return the results that are a point of a curve."""
     return [e for varied in ("eps", "steps") for sweep in _sweeps(report_data, varied) for e in sweep]
 
 

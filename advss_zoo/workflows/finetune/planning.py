@@ -128,7 +128,7 @@ class Plan:
     test_images: int
 
     def ensemble(self, members: Sequence[Path]) -> EnsembleRecipe:
-        """Of the given checkpoint folders, one a recipe."""
+        """Describe the ensemble of the given checkpoint folders, one a recipe."""
         return EnsembleRecipe(
             name=_ensemble_name(self.options),
             tag=self.recipes[0].tag,
