@@ -59,7 +59,7 @@ def collect(reference: Reference | str | Path, address: str | None = None) -> Bu
 
 
 def collect_all() -> list[Bundle]:
-    """Return the whole zoo."""
+    """Collect the whole zoo."""
     return [_from_zoo(entry) for entry in index.entries()]
 
 
