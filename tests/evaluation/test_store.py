@@ -22,7 +22,7 @@ from advss_zoo.evaluation import protocols, runner
 from advss_zoo.evaluation.effort import versions
 from advss_zoo.evaluation.protocols import Protocol, Settings, parse
 from advss_zoo.evaluation.protocols.corruptions import Published
-from advss_zoo.evaluation.protocols.pgd import Pgd
+from advss_zoo.evaluation.protocols.pgd import PgdProtocol
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
@@ -33,7 +33,7 @@ from advss_zoo.registry import subclasses
 ROOT = Path(__file__).parents[2]
 
 
-class Recorded(Pgd):
+class Recorded(PgdProtocol):
     """pgd2, and a note of every image that it was run on."""
 
     def attack(self, model, x, y, index, record):

@@ -31,7 +31,7 @@ class Region(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Ball(Region, ABC):
+class PerturbationBall(Region, ABC):
     """All v with ||v|| <= eps and low <= v <= high, where low <= 0 <= high have a shape that broadcasts to v's."""
 
     eps: float
@@ -52,7 +52,7 @@ class Ball(Region, ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class ProjectedBall(Ball, ABC):
+class ProjectedBall(PerturbationBall, ABC):
     """Steps of steepest ascent, each projected onto the ball and then clipped to the bounds."""
 
     norm: ClassVar[Norm]
@@ -90,7 +90,7 @@ class L2Ball(ProjectedBall):
 
 
 @dataclass(frozen=True, eq=False)
-class L1Ball(Ball):
+class L1Ball(PerturbationBall):
     """Frank-Wolfe: the result is the mean of the best vertices for all gradients, so no step size enters.
 
     The start determines the first gradient and is then left behind.
