@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from advss_zoo.attacks.threat import Norm, ThreatModel
 from advss_zoo.noise import per_image_uniform
+from advss_zoo.threat import Norm, ThreatModel
 
 # What single precision may add to a size of 1, and to the bounds of a variable in units of the radius or 1.
 TOLERANCE = 1e-5
