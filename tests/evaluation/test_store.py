@@ -314,7 +314,7 @@ def test_a_result_that_was_tampered_with_is_not_returned(patches, pictures, tmp_
 
 def test_a_file_where_the_folder_should_be_is_a_sentence(patches, pictures, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(AdvssError, match="Cannot write"):
+    with pytest.raises(AdvssError, match="Cannot lock"):
         evaluate(patches, pictures, "pgd2", out=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 
