@@ -26,7 +26,7 @@ class Effort(BaseModel):
 
     @classmethod
     def here(cls, seconds: float, device: torch.device) -> Self:
-        """That of this process."""
+        """Return the effort of this process."""
         known = {name: (version,) for name, version in versions().items()}
         return cls(seconds=seconds, devices=(describe_device(device),), versions=known)
 
@@ -49,7 +49,7 @@ class Effort(BaseModel):
 
 
 def versions() -> dict[str, str]:
-    """Of everything that a verdict can depend on; scipy and Pillow make corrupted images."""
+    """Return versions of everything that a verdict can depend on; scipy and Pillow make corrupted images."""
     return {
         "advss_zoo": __version__,
         "torch": torch.__version__,
@@ -61,7 +61,7 @@ def versions() -> dict[str, str]:
 
 
 def describe_device(device: torch.device) -> str:
-    """For example "cuda (NVIDIA H100)" or "cpu (2 threads)": on the number of threads the rounding can depend."""
+    """Describe a device, such as "cuda (NVIDIA H100)" or "cpu (2 threads)": rounding depends on threads."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type

@@ -35,7 +35,7 @@ class Record:
         self._announce = announce
 
     def part(self, name: str, of: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """What `compute` gives, or gave before an interruption.
+        """Return what `compute` gives, or gave before an interruption.
 
         Args:
             of: what the part is computed of, as far as the model, the protocol and the pass do not say it.

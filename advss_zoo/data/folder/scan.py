@@ -45,7 +45,7 @@ class Scan:
 
 
 def bytes_of(side: int) -> int:
-    """Of an image."""
+    """Return the bytes of an image."""
     return 3 * side * side
 
 

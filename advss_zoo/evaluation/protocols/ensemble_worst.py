@@ -64,7 +64,9 @@ class EnsembleWorst(EnsemblePgd):
         }
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
-        """What the first attack to break an image made of it; x where none does or the image is misclassified clean."""
+        """Return what the first attack to break an image made of it; x where none does or the image is misclassified
+        clean.
+        """
         record = record or Record()
         right = predict(model, x) == y
         found, standing = x.clone(), right.clone()
