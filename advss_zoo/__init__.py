@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from advss_zoo import attacks
     from advss_zoo.data.load import load_data
     from advss_zoo.evaluation.frames import results_frame
-    from advss_zoo.evaluation.runner import evaluate
     from advss_zoo.models.model import Model
+    from advss_zoo.workflows.evaluate import evaluate
     from advss_zoo.workflows.export import export
+    from advss_zoo.workflows.finetune import finetune, plan_finetuning
     from advss_zoo.workflows.predict import predict
+    from advss_zoo.workflows.publish import publish
+    from advss_zoo.workflows.pull import pull
+    from advss_zoo.workflows.report import report
+    from advss_zoo.workflows.train import plan_training, train
+    from advss_zoo.workflows.verify import verify
     from advss_zoo.zoo.index import list_models
     from advss_zoo.zoo.load import load_trunk
     from advss_zoo.zoo.open import open_model as load_model
@@ -34,24 +40,40 @@ __all__ = [
     "attacks",
     "evaluate",
     "export",
+    "finetune",
     "list_models",
     "load_data",
     "load_model",
     "load_trunk",
+    "plan_finetuning",
+    "plan_training",
     "predict",
+    "publish",
+    "pull",
+    "report",
     "results_frame",
+    "train",
+    "verify",
 ]
 
 _LAZY = {  # where each is defined, and by what name
     "Model": ("advss_zoo.models.model", "Model"),
-    "evaluate": ("advss_zoo.evaluation.runner", "evaluate"),
+    "evaluate": ("advss_zoo.workflows.evaluate", "evaluate"),
     "export": ("advss_zoo.workflows.export", "export"),
+    "finetune": ("advss_zoo.workflows.finetune", "finetune"),
     "list_models": ("advss_zoo.zoo.index", "list_models"),
     "load_data": ("advss_zoo.data.load", "load_data"),
     "load_model": ("advss_zoo.zoo.open", "open_model"),
     "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
+    "plan_finetuning": ("advss_zoo.workflows.finetune", "plan_finetuning"),
+    "plan_training": ("advss_zoo.workflows.train", "plan_training"),
     "predict": ("advss_zoo.workflows.predict", "predict"),
+    "publish": ("advss_zoo.workflows.publish", "publish"),
+    "pull": ("advss_zoo.workflows.pull", "pull"),
+    "report": ("advss_zoo.workflows.report", "report"),
     "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
+    "train": ("advss_zoo.workflows.train", "train"),
+    "verify": ("advss_zoo.workflows.verify", "verify"),
 }
 
 

@@ -19,7 +19,6 @@ MODEL = "A zoo NAME, A+B, a run, a folder, hf://ORG/REPO, model.onnx, or package
 ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Images between two saves.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N images.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the results go.")]
 

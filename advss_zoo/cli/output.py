@@ -14,14 +14,13 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from advss_zoo.texts import visible
+from advss_zoo.texts import duration, visible
 
 if TYPE_CHECKING:
     import rich.progress
 
 GAP = 2  # blanks between the columns of a table
 NARROWEST = 20  # characters that the last column of a table must have
-BUSY = 1.25  # times as long as on a free machine
 LINE_EVERY = 10.0  # seconds between lines of progress in a log
 LAYOUT = "\n\t"  # the only characters without a picture that reach a terminal: others command it
 RED, PLAIN = "\033[1;31m", "\033[0m"
@@ -84,6 +83,10 @@ class Output:
     def progress(self, label: str, unit: str) -> Progress:
         """A context manager to be called with (done, total) as the work goes on."""
         return Progress(label, unit)
+
+    def steps(self) -> Steps:
+        """A context manager to be called with (label, unit, done, total, note), as workflows do."""
+        return Steps(self)
 
 
 class Progress:
@@ -153,6 +156,35 @@ class Progress:
             self._print_line(time.monotonic())
 
 
+class Steps:
+    """The progress of one thing after the other; `say` ends that of the last thing and prints a line."""
+
+    def __init__(self, output: Output) -> None:
+        self._output, self._label = output, ""
+        self._progress: Progress | None = None
+
+    def __call__(self, label: str, unit: str, done: int, total: int, note: str) -> None:
+        if self._progress is None or label != self._label:
+            self._end()
+            self._label, self._progress = label, self._output.progress(label, unit).__enter__()
+        self._progress(done, total, note)
+
+    def say(self, text: str) -> None:
+        self._end()
+        self._output.hint(text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._progress is not None:
+            progress, self._progress = self._progress, None
+            progress.__exit__(None, None, None)
+
+
 def is_first_process() -> bool:
     """Of several processes that a launcher (torchrun, accelerate launch) has started, one speaks."""
     return os.environ.get("RANK", "0") == "0"
@@ -171,21 +203,6 @@ def size(count: int | None, unit: str = "") -> str:
 
 def rate_text(per_second: float) -> str:
     return f"{per_second:.3g}" if per_second < 100 else f"{per_second:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def expected(seconds: float, seconds_now: float) -> str:
-    """How long something will take on a free machine, and at its present load if that makes much of a difference."""
-    busy = f"; at the present load about {duration(seconds_now)}" if seconds_now > BUSY * seconds else ""
-    return f"about {duration(seconds)} on a free machine{busy}"
 
 
 def _terminal_table(rows: Sequence[Mapping[str, str]]) -> None:

@@ -10,8 +10,9 @@ import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples, pick_device
-from advss_zoo.cli.output import duration, out
+from advss_zoo.cli.output import out
 from advss_zoo.files import write_atomically
+from advss_zoo.texts import duration
 
 if TYPE_CHECKING:
     from advss_zoo.reproduction.plan import Step
@@ -64,7 +65,7 @@ def command(
 
     names = paper.names() if table == ALL else [table]
     device = pick_device("auto")
-    with _Steps() as progress:
+    with out.steps() as progress:
         found = [
             reproduce(name, tag=tag, runs=folder, profile=profile, make=run, device=device, progress=progress)
             for name in names
@@ -94,7 +95,7 @@ def _figure(found: Comparison, folder: Path) -> str | None:
     """Write Figure 1 as a picture; returns its path."""
     if found.name != "fig1":
         return None
-    from advss_zoo.report.html import scene
+    from advss_zoo.results_page import scene
     from advss_zoo.workflows.reproduce import figure1
 
     path, picture = folder / f"fig1.{found.tag}.png", scene.to_png(figure1(found))
@@ -112,28 +113,6 @@ def _costs(missing: tuple[Step, ...], device: str, profile: Profile) -> dict[Ste
             costs[step] = plan.seconds(step, device, profile=profile)
             progress(done, len(missing))
     return costs
-
-
-class _Steps:
-    """One line of progress for each thing that is made, one after the other."""
-
-    def __init__(self) -> None:
-        self._label, self._progress = "", out.progress("", "")
-
-    def __call__(self, label: str, unit: str, done: int, total: int, note: str) -> None:
-        if label != self._label:
-            self.__exit__(None, None, None)
-            self._label, self._progress = label, out.progress(label, unit)
-            self._progress.__enter__()
-        self._progress(done, total, note)
-
-    def __enter__(self) -> _Steps:
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        if self._label:
-            self._progress.__exit__(*raised)
-            self._label = ""
 
 
 # --- for people -------------------------------------------------------------------------------------------------------

@@ -11,35 +11,34 @@ from advss_zoo.errors import UsageError
 from advss_zoo.texts import percent
 
 if TYPE_CHECKING:
-    from advss_zoo.data.imageset import ImageSet
     from advss_zoo.evaluation.results import Result
     from advss_zoo.evaluation.schema import CorruptionNames, VennCounts
 
 
-def show(results: dict[Path, Result], images: ImageSet, base: Path, references: dict[str, Result]) -> None:
+def show(results: Sequence[Result], base: Path) -> None:
+    """Print results of one model on the same images, which lie in folders in `base`."""
     from advss_zoo.evaluation.uar import scores as uar_scores
 
     rows = [
         {
             "model": result.model.name,
-            "data": images.name,
-            "n": f"{len(images):,}",
+            "data": result.data.name,
+            "n": f"{result.n:,}",
             "protocol": result.protocol.label,
             "TA": percent(result.ta),
             "RA": percent(result.ra),
             "RA 95%": _interval(result.ra_ci95),
-            **_corrupted(result, results.values()),
+            **_corrupted(result, results),
             "images/s": rate_text(result.images_per_second),
         }
-        for result in results.values()
+        for result in results
     ]
-    first = next(iter(results.values()))
-    uar = uar_scores(results.values())
-    mce, undefined = _mean_corruption_errors(results.values(), references)
+    uar = uar_scores(results)
+    mce, undefined = _mean_corruption_errors(results)
     document = {
-        "model": first.model.to_dict(),
-        "data": first.data.to_dict(),
-        "results": [_document(result, place) for place, result in results.items()],
+        "model": results[0].model.to_dict(),
+        "data": results[0].data.to_dict(),
+        "results": [_document(result) for result in results],
         **({"uar": uar} if uar else {}),
         **({"mce": mce} if mce else {}),
         "out": str(base),
@@ -47,29 +46,29 @@ def show(results: dict[Path, Result], images: ImageSet, base: Path, references: 
     out.table(rows, document=document)
     for attack, score in uar.items():
         out.hint(f"UAR of {attack}: {percent(score)}")
-    for name, error in mce.items():
-        out.hint(f"{name}: mCE {percent(error)} against {references[name].model.name}")
+    for result in results:
+        if result.baseline and result.protocol.name in mce:
+            error = percent(mce[result.protocol.name])
+            out.hint(f"{result.protocol.name}: mCE {error} against {result.baseline.model.name}")
     for reason in undefined:
         out.hint(reason)
-    for place, result in results.items():
+    for result in results:
         for line in _remarks(result):
             out.hint(f"{result.protocol.label}: {line}")
-        out.hint(f"Result: {place / 'result.json'}")
+        out.hint(f"Result: {result.folder}/result.json")
 
 
-def _mean_corruption_errors(
-    results: Iterable[Result], references: dict[str, Result]
-) -> tuple[dict[str, float], list[str]]:
+def _mean_corruption_errors(results: Iterable[Result]) -> tuple[dict[str, float], list[str]]:
     """mCE by protocol, as fractions of the error of what each is compared with; and why others have none."""
     from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
 
-    names = {result.protocol.name: result for result in results}
     found, undefined = {}, []
-    for name, reference in references.items():
+    for result in results:
         try:
-            found[name] = mean_corruption_error(names[name], reference)
+            if result.baseline:
+                found[result.protocol.name] = mean_corruption_error(result, result.baseline)
         except UsageError as error:
-            undefined.append(f"{name}: {error.message}")
+            undefined.append(f"{result.protocol.name}: {error.message}")
     return found, undefined
 
 
@@ -126,11 +125,11 @@ def _by_severity(names: CorruptionNames, accuracies: Mapping[str, Sequence[float
     return "\n".join([*lines, "* not part of the benchmark, nor of the accuracy above"])
 
 
-def _document(result: Result, place: Path) -> dict[str, Any]:
+def _document(result: Result) -> dict[str, Any]:
     """A result without what all results of this command share, and its protocol by name."""
     facts = {key: value for key, value in result.to_dict().items() if key not in ("model", "data", "protocol")}
     constants = result.protocol.to_dict()
-    return {"protocol": result.protocol.name, "constants": constants, **facts, "out": str(place)}
+    return {"protocol": result.protocol.name, "constants": constants, **facts, "out": str(result.folder)}
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples, pick_device
-from advss_zoo.cli.output import expected, out
-
-if TYPE_CHECKING:
-    from advss_zoo.training.recipe import EnsembleRecipe, Recipe
+from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples
+from advss_zoo.cli.output import out
 
 EXAMPLES = examples(
     "advss train p1f4.mini",
@@ -44,49 +40,20 @@ def command(
     """
     out.json = json
     import_torch()
-    from advss_zoo.training.recipe import load_any
+    from advss_zoo.workflows.train import plan_training, train
 
-    resolved = load_any(recipe, overrides or [], runs=folder.parent if folder else Path("runs"))
     if dry_run:
-        _describe(resolved, pick_device(device))
+        out.hint("Estimating the time on this machine ...")
+        planned = plan_training(recipe, overrides or (), out=folder, device=device)
+        cost = {"cost": asdict(planned.estimate)} if planned.estimate else {}
+        document = planned.recipe.model_dump(mode="json") | cost
+        out.line(planned.recipe.to_yaml().rstrip(), document=document)
+        out.hint(planned.describe())
         return
-    folder = folder or Path("runs") / resolved.full_name
-    checkpoint = _make(resolved, folder, resume, pick_device(device))
-    document = {"name": resolved.full_name, "path": str(checkpoint), "run": str(folder)}
-    out.line(str(checkpoint), document=document)
-
-
-def _describe(recipe: Recipe | EnsembleRecipe, device: str) -> None:
-    """The recipe as it would be run, and what that costs on this machine."""
-    from advss_zoo.training.cost import estimate
-    from advss_zoo.training.recipe import EnsembleRecipe
-
-    document = recipe.model_dump(mode="json")
-    if isinstance(recipe, EnsembleRecipe):
-        out.line(recipe.to_yaml().rstrip(), document=document)
-        out.hint("Nothing is trained but the members.")
-        return
-    out.line(recipe.to_yaml().rstrip())
-    out.hint(f"Estimating the time on this machine ({device}) ...")
-    cost = estimate(recipe, device=device)
-    if out.json:
-        out.line("", document=document | {"cost": asdict(cost)})
-    out.hint(
-        f"{cost.steps:,} steps of {recipe.batch_size} images, {cost.passes_per_image:.2g} forward+backward passes an "
-        f"image; {expected(cost.seconds, cost.seconds_now)} ({device})."
-    )
-
-
-def _make(recipe: Recipe | EnsembleRecipe, folder: Path, resume: bool, device: str) -> Path:
-    from advss_zoo.training.assembly import assemble
-    from advss_zoo.training.recipe import EnsembleRecipe
-    from advss_zoo.training.trainer import train
-
-    if isinstance(recipe, EnsembleRecipe):
-        return assemble(recipe, folder)
-
     try:
-        with out.progress(recipe.full_name, "steps") as progress:
-            return train(recipe, folder, resume=resume, device=device, progress=progress)
+        with out.steps() as progress:
+            run = train(recipe, overrides or (), out=folder, resume=resume, device=device, progress=progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Run the same command with --resume to go on.") from None
+    document = {"name": run.recipe.full_name, "path": str(run.checkpoint), "run": str(run.folder)}
+    out.line(str(run.checkpoint), document=document)

@@ -1,4 +1,4 @@
-"""Sizes of perturbations, read and written the way papers do: 8/255."""
+"""Sizes of perturbations, read the way papers write them: 8/255."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ from advss_zoo.attacks.eps import check_eps, parse_pixels
 from advss_zoo.errors import UsageError
 
 
-def parse_eps(text: str, norm: str = "linf") -> float:
-    """A size in pixel values in [0,1] from "8/255", "0.03" or "3e-2".
+def parse_eps(value: str | float, norm: str = "linf", name: str = "eps") -> float:
+    """Read a size in pixel values in [0,1] from "8/255", "0.03", "3e-2" or a number.
 
     Raises:
         UsageError: it is not a positive number, or larger than a norm of "linf" allows.
     """
     try:
-        size = parse_pixels(text)
+        size = parse_pixels(value)
     except ValueError:
-        raise UsageError(f"{text!r} is not a positive size.", "Write a number such as 8/255 or 0.03.") from None
-    return check_eps(size, norm)
-
-
-def format_eps(eps: float) -> str:
-    """ "8/255" where it is exactly that, else all digits: 0.031 is not 8/255."""
-    levels = round(eps * 255)
-    return f"{levels}/255" if 0 < levels < 255 and levels / 255 == eps else repr(eps)
+        raise UsageError(f"{value!r} is not a positive size.", "Write a number such as 8/255 or 0.03.") from None
+    return check_eps(size, norm, name)

@@ -58,12 +58,15 @@ class Images:
         return x, y, index
 
 
-def as_images(data: ImageSet | Arrays) -> Images:
-    """
+def as_images(data: ImageSet | Images | Arrays) -> Images:
+    """Describe what is to be evaluated.
+
     Raises:
         DataError: there is nothing to evaluate, or arrays are not what `Arrays` says.
     """
-    if isinstance(data, ImageSet):
+    if isinstance(data, Images):
+        images = data
+    elif isinstance(data, ImageSet):
         images = Images(
             data.name, data.split, data.images, data.labels, data.index, len(data.classes), data.content_sha256
         )

@@ -63,6 +63,7 @@ class Result(Part):
 
     _folder: Path | None = PrivateAttr(None)
     _verdicts: Verdicts | None = PrivateAttr(None)
+    _baseline: Result | None = PrivateAttr(None)
 
     @classmethod
     def from_verdicts(cls, verdicts: Verdicts, *, seconds: float, **facts: Any) -> Self:
@@ -145,6 +146,17 @@ class Result(Part):
                 )
             self._verdicts = found
         return self._verdicts
+
+    @property
+    def baseline(self) -> Result | None:
+        """The result that its corruption errors are relative to, where `evaluate` was given one; not in the file."""
+        return self._baseline
+
+    def relative_to(self, baseline: Result) -> Self:
+        """Return this result with a `baseline`."""
+        found = self.model_copy()
+        found._baseline = baseline
+        return found
 
     @property
     def experiment(self) -> Experiment:

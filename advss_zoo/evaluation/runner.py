@@ -1,6 +1,6 @@
 """Evaluation: a model, images, a protocol; out come verdicts and a result.
 
-The verdicts depend on these three alone: not on the batch size (see `passes`), the process (random numbers belong to
+The verdicts depend on these three alone: not on how often they are written, the process (random numbers belong to
 images or passes), how many of them share the work (see `sharing`) or interruptions (see `store`).
 """
 
@@ -42,24 +42,25 @@ from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
 
+SAVE_EVERY = 30.0  # seconds between writing the verdicts so far: what a kill can cost, beside parts of long passes
+
 # Called with the images done, their total, and which part of a pass is begun ("" between passes).
 Progress = Callable[[int, int, str], None]
 
 
 def evaluate(
     model: nn.Module,
-    data: ImageSet | Arrays,
+    data: ImageSet | Images | Arrays,
     protocol: Protocol | str,
     *,
     out: Path | None = None,
-    batch_size: int = 256,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
     command: str | None = None,
     save_adversarial: bool = False,
     quantize: bool = False,
 ) -> Result:
-    """Accuracy of a model on clean and on attacked images.
+    """Measure one protocol on one model: what `advss_zoo.evaluate` runs for each of its protocols.
 
     Args:
         model: images (B,C,H,W) in [0,1] to logits (B,K), normalisation inside; is moved to `device`, evaluated in eval
@@ -69,8 +70,6 @@ def evaluate(
         protocol: for example "pgd20", or what `protocols.parse` returns.
         out: a folder for result.json and verdicts.npz. The same call goes on where an interrupted one stopped, and
             returns the result of a finished one.
-        batch_size: the verdicts so far are written after so many images, rounded up to whole passes. Nothing else
-            depends on it: how many images go through the network at once is fixed (see `passes`).
         progress: called with the images done, their total, and the part of the work that is begun.
         command: how the result says it was made; left out: this process's command line.
         save_adversarial: keep the adversarial images in `out`, too (see `adversarial`).
@@ -85,8 +84,6 @@ def evaluate(
     """
     if isinstance(protocol, str):
         protocol = protocols.parse(protocol)
-    if batch_size < 1:
-        raise UsageError(f"The batch size is {batch_size}.", "At least 1 is needed.")
     if save_adversarial and out is None:
         raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
     device = own_device(torch.device(device))
@@ -106,11 +103,11 @@ def evaluate(
                 until_the_end.enter_context(store.alone(wait=processes() > 1))
                 if result := work.known(store):  # another process has just finished
                     return result
-            verdicts, effort = work.measure(store, batch_size)
+            verdicts, effort = work.measure(store)
             result = Result.from_verdicts(
                 verdicts,
                 seed=protocol.seed,
-                command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]) if command is None else command,
+                command=command_line() if command is None else command,
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
                 **effort.facts,
                 **dict(experiment),
@@ -118,6 +115,12 @@ def evaluate(
             if store:
                 store.finish(result, verdicts)
     return result
+
+
+def command_line() -> str:
+    """Return what this process was started with."""
+    program = Path(sys.argv[0])
+    return shlex.join(["advss" if program.parent.name == "advss_zoo" else program.name, *sys.argv[1:]])
 
 
 @dataclass(frozen=True)
@@ -178,12 +181,11 @@ class _Work:
             self._check(passes[done])
         take(store.shared, passes, is_finished, do)
 
-    def measure(self, store: Store | None, batch_size: int) -> tuple[Verdicts, Effort]:
+    def measure(self, store: Store | None) -> tuple[Verdicts, Effort]:
         """The verdicts on all images, and what they took: those in the store, and after them the missing."""
         verdicts, effort = store.resume(self.images, self._step) if store else (None, Effort())
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
-        batch = -(-batch_size // self._step) * self._step
-        passes = self._passes(done)
+        passes, saved = self._passes(done), time.monotonic()
         self.progress(done, total, "")
         if passes:
             self._check(passes[0])
@@ -191,8 +193,9 @@ class _Work:
             announce = partial(self.progress, rows.start, total)
             more, took = (store and store.finished(rows.start)) or self._pass(rows, store, announce)
             verdicts, effort = more if verdicts is None else verdicts + more, effort + took
-            if store and (rows.stop % batch == 0 or rows.stop == total):
+            if store and (rows.stop == total or time.monotonic() - saved >= SAVE_EVERY):
                 store.save(verdicts, effort)
+                saved = time.monotonic()
             self.progress(rows.stop, total, "")
         assert verdicts is not None
         return verdicts, effort + Effort.here(0.0, self.device)  # which all may have been done before

@@ -1,44 +1,79 @@
-"""An evaluation on test images: that they were looked at is noted, and how long it took remembered."""
+"""One protocol on one model, as every workflow measures it."""
 
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+
+from torch import nn
 
 from advss_zoo.data.imageset import ImageSet
+from advss_zoo.evaluation.images import Images, as_images
 from advss_zoo.evaluation.protocols import Protocol
-from advss_zoo.evaluation.results import Result
+from advss_zoo.evaluation.results import RESULT_FILE, Result
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.training.cost import remember_evaluation
 from advss_zoo.training.speeds import Stopwatch
+from advss_zoo.workflows.progress import Progress, Say, ignore
+from advss_zoo.zoo.runs import RUNS
 
-LOOKS = Path("runs") / "test-evaluations.jsonl"  # a choice made by looking at test images would show there
+LOOKS = RUNS / "test-evaluations.jsonl"  # a choice made by looking at test images would show there
 
 
-def timed(model: Model, images: ImageSet, protocol: Protocol, *, device: str, **options: Any) -> Result:
-    """Evaluate as `evaluation.runner.evaluate` does with these options, and remember how long that took.
+def measure(
+    model: nn.Module,
+    images: ImageSet | Images,
+    protocol: Protocol,
+    place: Path | None,
+    *,
+    device: str,
+    quantize: bool = False,
+    save_adversarial: bool = False,
+    progress: Progress = ignore,
+    say: Say = ignore,
+    command: str | None = None,
+) -> Result:
+    """Evaluate a model; with a `place`, the result is left in that folder, a look is noted, and the speed remembered.
 
     Raises:
-        AdvssError: as `evaluate` does.
+        AdvssError: as `evaluation.runner.evaluate`.
     """
+    if place and not (place / RESULT_FILE).exists() and (why := note(model, images, protocol, place)):
+        say(f"This look at test images is not noted in {LOOKS}: {why}.")
     with Stopwatch(device) as watch:
-        result = evaluate(model, images, protocol, device=device, **options)
-    if isinstance(network := unwrapped(model), Network):
-        named, side = protocol.label(), images.images.shape[-1]
-        remember_evaluation(network.architecture, side, named, images=result.n, seconds=result.seconds, watch=watch)
+        result = evaluate(
+            model,
+            images,
+            protocol,
+            out=place,
+            device=device,
+            progress=partial(progress, protocol.label(), "images"),
+            command=command,
+            quantize=quantize,
+            save_adversarial=save_adversarial,
+        )
+    if place and isinstance(network := unwrapped(model), Network):
+        side = as_images(images).pixels.shape[-1]
+        remember_evaluation(
+            network.architecture, side, protocol.label(), images=result.n, seconds=result.seconds, watch=watch
+        )
     return result
 
 
-def note(model: Model, images: ImageSet, protocol: Protocol, place: Path) -> str | None:
-    """Add a line to `LOOKS`; returns why that could not be done, or None."""
+def note(model: nn.Module, images: ImageSet | Images, protocol: Protocol, place: Path) -> str | None:
+    """Add a line to `LOOKS`; returns why that could not be done, or None. Of several processes the first does it."""
+    if os.environ.get("RANK", "0") != "0":
+        return None
+    name, sha256 = (model.name, model.sha256) if isinstance(model, Model) else (type(model).__name__, None)
     entry = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": model.name,
-        "sha256": model.sha256,
+        "model": name,
+        "sha256": sha256,
         "data": images.name,
         "split": images.split,
         "n": len(images),
@@ -49,6 +84,6 @@ def note(model: Model, images: ImageSet, protocol: Protocol, place: Path) -> str
         LOOKS.parent.mkdir(parents=True, exist_ok=True)
         with LOOKS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-    except OSError as error:  # the folder one stands in need not be one's own
+    except OSError as error:  # the working folder may belong to someone else
         return error.strerror
     return None

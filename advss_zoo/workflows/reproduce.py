@@ -9,26 +9,23 @@ from pathlib import Path
 from advss_zoo.data import load as data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.results import RESULT_FILE
-from advss_zoo.report.html.charts import scatter
-from advss_zoo.report.html.charts.scatter import Dot
-from advss_zoo.report.html.charts.series import Look, Value
-from advss_zoo.report.html.scene import Scene
 from advss_zoo.reproduction import paper, plan, tables
 from advss_zoo.reproduction.ours import OurResults
 from advss_zoo.reproduction.paper import Table, Values
 from advss_zoo.reproduction.plan import Step
 from advss_zoo.reproduction.standing import Profile, load_recipe, tags
 from advss_zoo.reproduction.tables import Comparison, Row
+from advss_zoo.results_page.charts import scatter
+from advss_zoo.results_page.charts.scatter import Dot
+from advss_zoo.results_page.charts.series import Look, Value
+from advss_zoo.results_page.scene import Scene
 from advss_zoo.training import assembly, trainer
 from advss_zoo.training.recipe import EnsembleRecipe
-from advss_zoo.workflows.measure import note, timed
+from advss_zoo.workflows.measure import measure
+from advss_zoo.workflows.progress import Progress, ignore
 from advss_zoo.zoo import index
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.runs import RUNS
-
-# What is made, the unit it is counted in, units done, units in all, what was last seen.
-StepProgress = Callable[[str, str, int, int, str], None]
 
 
 def reproduce(
@@ -39,7 +36,7 @@ def reproduce(
     profile: Profile = "fast",
     make: bool = False,
     device: str = "cpu",
-    progress: StepProgress | None = None,
+    progress: Progress = ignore,
 ) -> Comparison:
     """Compare our results with a table or figure of the paper.
 
@@ -88,7 +85,7 @@ def _our_dot(row: Row, look: Look) -> Dot:
     return Dot(f"{row.row}, ours", ta, ra, row.ours.values["epochs"], look)
 
 
-def _make(table: Table, tag: str, ours: Callable[[], OurResults], device: str, progress: StepProgress | None) -> None:
+def _make(table: Table, tag: str, ours: Callable[[], OurResults], device: str, progress: Progress) -> None:
     """Take the steps that are missing, and those that come of them."""
     done: set[Step] = set()
 
@@ -98,11 +95,11 @@ def _make(table: Table, tag: str, ours: Callable[[], OurResults], device: str, p
     while steps := left():
         for step in steps:
             made = _train if step.action == "train" else _evaluate
-            made(step, ours(), device, progress or (lambda *_: None))
+            made(step, ours(), device, progress)
         done.update(steps)
 
 
-def _train(step: Step, ours: OurResults, device: str, progress: StepProgress) -> None:
+def _train(step: Step, ours: OurResults, device: str, progress: Progress) -> None:
     recipe, folder = load_recipe(step.name, ours.standing.profile), ours.runs / step.name
     if isinstance(recipe, EnsembleRecipe):
         assembly.assemble(recipe, folder, [plan.weights(member, ours) for member in recipe.members])
@@ -110,21 +107,15 @@ def _train(step: Step, ours: OurResults, device: str, progress: StepProgress) ->
     trainer.train(recipe, folder, resume=True, device=device, progress=partial(progress, step.name, "steps"))
 
 
-def _evaluate(step: Step, ours: OurResults, device: str, progress: StepProgress) -> None:
+def _evaluate(step: Step, ours: OurResults, device: str, progress: Progress) -> None:
     assert step.protocol is not None
     model = open_model(plan.weights(step.name, ours, step.pick), device)
     place = plan.place(step.name, ours, step.protocol, step.pick)
     images = data.load_data(plan.data_of(step.protocol), "test")
+
+    def told(label: str, unit: str, done: int, total: int, note: str) -> None:
+        progress(f"{step.name}: {label}", unit, done, total, note)
+
     for protocol in map(protocols.parse, protocols.expand(step.protocol)):
         folder = place / protocol.slug()
-        if not (folder / RESULT_FILE).exists():
-            note(model, images, protocol, folder)
-        timed(
-            model,
-            images,
-            protocol,
-            out=folder,
-            device=device,
-            progress=partial(progress, f"{step.name}: {protocol.label()}", "images"),
-            command=step.command,
-        )
+        measure(model, images, protocol, folder, device=device, progress=told, command=step.command)

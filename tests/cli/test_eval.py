@@ -65,7 +65,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_what_is_wrong_is_said_before_a_model_is_loaded(
     arguments: list[str], says: str, advss: Advss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("advss_zoo.zoo.open.open_model", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("advss_zoo.workflows.evaluate.open_model", lambda *_: pytest.fail("a model was loaded"))
     status, stdout, stderr = advss("eval", "some:thing", *arguments)
     assert (status, stdout) == (2, "")
     assert says in stderr

@@ -128,7 +128,7 @@ def test_what_came_out_goes_by_its_name(images: Path, trunk: Path, advss: Advss)
 def test_the_page_shows_what_was_measured(images: Path, trunk: Path, advss: Advss) -> None:
     outcome = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json")
     page = Path(outcome.json["report"])
-    assert f"in a browser: {page}" in outcome.stderr
+    assert f"Report: {page}  Card: " in outcome.stderr
     assert page == Path("runs/images-tiny-p3f4.test/report.html")
     text = page.read_text()
     for part in ("Leaderboard", "Confusions", "Training", "images-tiny-p3f4.test: clean images", 'alt="clean image'):
@@ -144,7 +144,7 @@ def test_a_run_with_the_name_of_a_checkpoint_of_the_zoo_has_to_be_named_by_its_f
     assert "advss predict ./runs/p1f4.mini IMAGE" in done.stderr
     picture = next(str(path) for path in images.rglob("*.png"))
     zoos = advss("predict", "p1f4.mini", picture)
-    assert "p1f4.mini is the zoo's; for the run of that name give its folder, runs/p1f4.mini." in zoos.stderr
+    assert "p1f4.mini is the zoo's; for the run or folder of that name write ./runs/p1f4.mini." in zoos.stderr
     assert "By p1f4.mini" in zoos.stderr
     assert "By images-tiny-p3f4.test" in advss("predict", "runs/p1f4.mini", picture).stderr
 
@@ -283,15 +283,15 @@ def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path,
     [
         (["--data", "nowhere"], "There is no nowhere. Give a folder"),
         (["--data", "images/cat/empty.txt"], "is a file, not a folder of images"),
-        (["--data", os.fsdecode(b"images\xff")], "is no text, and a recipe has to name it. Rename it."),
+        (["--data", os.fsdecode(b"images\xff")], "is not valid UTF-8, so it cannot be stored in a recipe. Rename it."),
         (["--data", "images/cat"], "lie in no class folders"),
-        (["--data", "images", "--budget", "soon"], "'soon' is not a time"),
-        (["--data", "images", "--budget", "0m"], "'0m' is not a time"),
+        (["--data", "images", "--budget", "soon"], "'soon' is not a positive time"),
+        (["--data", "images", "--budget", "0m"], "'0m' is not a positive time"),
         (["--data", "images", "--budget", "10m", "--epochs", "3"], "both say how long"),
-        (["--data", "images", "--eps", "9"], "more than all of a pixel's range"),
+        (["--data", "images", "--eps", "9"], "eps must be at most 1 in linf"),
         (["--data", "images", "--objective", "trades", "--mode", "f3"], "needs an adversary"),
-        (["--data", "images", "--objective", "rslad"], "rslad learns a teacher's soft labels. Add --teacher NAME."),
-        (["--data", "images", "--teacher", "nothing"], "'nothing' is neither a checkpoint of the zoo nor a run"),
+        (["--data", "images", "--objective", "rslad"], "rslad learns a teacher's soft labels. Add --teacher MODEL."),
+        (["--data", "images", "--teacher", "nothing"], "There is no checkpoint 'nothing'"),
         (["--data", "images", "--teacher", "p1f4"], "has the classes airplane, automobile, bird and 7 more"),
         (["--data", "images", "--from", "nothing-p3"], "There is no checkpoint 'nothing-p3'"),
         (["--data", "images", "--from", "scratch", "--mode", "f2"], "f2 trains the head alone"),

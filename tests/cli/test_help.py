@@ -54,7 +54,6 @@ def test_without_a_command_the_help_is_shown(advss: Advss) -> None:
         (["eval", "--atack", "clean"], "--attack"),
         (["eval", "--limit", "0"], "--limit"),
         (["eval", "--limit", "some"], "--limit"),
-        (["eval", "--batch-size", "0"], "--batch-size"),
         (["eval", "--restarts", "0"], "--restarts"),
         (["eval", "--device", "tpu"], "--device"),
         (["pull"], "NAME"),

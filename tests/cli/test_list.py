@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from advss_zoo.errors import UsageError
+from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.zoo import index, sources
 
 Advss = Callable[..., Any]
@@ -91,6 +91,7 @@ def test_pull_prints_the_folder(advss: Advss, monkeypatch: pytest.MonkeyPatch, t
 @pytest.mark.parametrize("name", ["no-such-thing", "../../etc/passwd", "", "p1f4.nosuchtag", "a+b"])
 def test_unknown_names_are_a_sentence(command: str, name: str, advss: Advss) -> None:
     status, stdout, stderr = advss(command, name)
-    assert (status, stdout) == (UsageError.exit_code, "")
+    expected = CheckpointError if "/" in name else UsageError
+    assert (status, stdout) == (expected.exit_code, "")
     assert stderr.startswith("Error: ")
     assert "Unexpected" not in stderr

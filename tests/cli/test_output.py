@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from advss_zoo.cli.output import Output, Progress, duration, size
+from advss_zoo.cli.output import Output, Progress, size
 
 ROWS = [{"name": "p1f4.mini", "TA": "70.10"}, {"name": "a\tb", "TA": ""}]
 
@@ -198,16 +198,6 @@ def test_progress_on_a_terminal_is_a_bar_on_stderr(
 )
 def test_sizes(count: int | None, unit: str, text: str) -> None:
     assert size(count, unit) == text
-
-
-def test_durations() -> None:
-    assert [duration(s) for s in (0.4, 59.4, 59.6, 3599, 7325)] == [
-        "0 s",
-        "59 s",
-        "1 min 00 s",
-        "59 min 59 s",
-        "2 h 02 min",
-    ]
 
 
 def test_what_strangers_write_does_not_command_the_terminal(

@@ -14,6 +14,7 @@ from torch import nn
 from advss_zoo.data.corruptions import CORRUPTIONS, archive, generated
 from advss_zoo.data.corruptions.archive import CIFAR10_C
 from advss_zoo.data.imageset import ImageSet
+from advss_zoo.evaluation import runner
 
 
 def patches(seed: int = 0) -> nn.Module:
@@ -33,6 +34,12 @@ def pictures(n: int, size: int = 32) -> ImageSet:
             predicted = patches()(torch.from_numpy(images).float() / 255).argmax(dim=1).numpy()
         labels = np.where(random.rand(n) < 0.9, predicted, labels)
     return ImageSet("made-up", "test", images, labels.astype(np.int64), np.arange(n), tuple("abcdefghij"))
+
+
+@pytest.fixture(autouse=True)
+def _saving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts are written after every pass, however short."""
+    monkeypatch.setattr(runner, "SAVE_EVERY", 0.0)
 
 
 @pytest.fixture(name="patches")

@@ -16,7 +16,7 @@ from advss_zoo.evaluation.verdicts import Verdicts
 
 def interrupted(patches, pictures, out, after, **options):
     with pytest.raises(KeyboardInterrupt):
-        evaluate(patches, pictures, "pgd2", out=out, batch_size=1, progress=stop_at(after), **options)
+        evaluate(patches, pictures, "pgd2", out=out, progress=stop_at(after), **options)
 
 
 def test_what_is_kept_is_what_was_judged(patches, pictures, tmp_path):

@@ -34,6 +34,7 @@ import sys, time
 import torch
 from torch import nn
 from advss_zoo.evaluation.protocols.pgd import Pgd, Settings
+from advss_zoo.evaluation import runner
 from advss_zoo.evaluation.runner import evaluate
 
 torch.manual_seed(0)
@@ -50,10 +51,10 @@ class Slow(Pgd):
 
 def run(out):
     protocol = Slow.create("pgd2", Settings(eps=4 / 255))
-    return evaluate(model, data, protocol, out=out, batch_size=1, save_adversarial=True)
+    return evaluate(model, data, protocol, out=out, save_adversarial=True)
 
 if __name__ == "__main__":
-    OUT, PAUSE = sys.argv[1], float(sys.argv[2])
+    OUT, PAUSE, runner.SAVE_EVERY = sys.argv[1], float(sys.argv[2]), 0.0
     print(run(OUT).verdicts_file.sha256, flush=True)
 """
 

@@ -18,7 +18,7 @@ from evaluation.helpers import quick, stop_at
 from filelock import FileLock
 
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation import protocols, runner
 from advss_zoo.evaluation.effort import versions
 from advss_zoo.evaluation.protocols import Protocol, Settings, parse
 from advss_zoo.evaluation.protocols.corruptions import Published
@@ -50,16 +50,19 @@ def recorded():
     return Recorded.create("pgd2", Settings())
 
 
-def interrupted(patches, pictures, out, after, batch_size=64):
+def interrupted(patches, pictures, out, after):
     """An evaluation that stops once `after` images are done."""
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(patches, pictures, "pgd2", out=out, batch_size=batch_size, progress=stop_at(after))
+        evaluate(patches, pictures, "pgd2", out=out, progress=stop_at(after))
 
 
-@pytest.mark.parametrize(("after", "batch_size", "kept"), [(64, 1, 64), (128, 64, 128), (128, 100, 128), (64, 256, 0)])
-def test_what_was_written_is_not_done_again(after, batch_size, kept, patches, pictures, recorded, tmp_path):
-    interrupted(patches, pictures, tmp_path / "cut", after, batch_size)
+@pytest.mark.parametrize(("after", "save_every", "kept"), [(64, 0.0, 64), (128, 0.0, 128), (64, 3_600.0, 0)])
+def test_what_was_written_is_not_done_again(
+    after, save_every, kept, patches, pictures, recorded, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runner, "SAVE_EVERY", save_every)
+    interrupted(patches, pictures, tmp_path / "cut", after)
     assert not (tmp_path / "cut" / "result.json").exists()
     result = evaluate(patches, pictures, recorded, out=tmp_path / "cut")
     right = Verdicts.read(tmp_path / "cut" / "verdicts.npz").right
@@ -144,6 +147,7 @@ CHILD = """
 import sys, time
 import torch
 from torch import nn
+from advss_zoo.evaluation import runner
 from advss_zoo.evaluation.runner import evaluate
 
 class Slow(nn.Module):
@@ -161,7 +165,8 @@ images = torch.rand(400, 3, 8, 8)
 data = images, Slow()(images).argmax(dim=1)  # no mistakes: those would not be attacked
 if __name__ == "__main__":
     Slow.pause = 0.05
-    evaluate(Slow(), data, "pgd2", out=sys.argv[1], batch_size=64)
+    runner.SAVE_EVERY = 0.0
+    evaluate(Slow(), data, "pgd2", out=sys.argv[1])
 """
 
 
@@ -216,7 +221,7 @@ def test_two_processes_do_not_evaluate_in_one_folder(patches, pictures, tmp_path
 def test_members_that_are_called_something_else_are_a_sentence(attack, pictures, tmp_path):
     def run(*names, **more):
         model = Ensemble([patches(0), patches(1)], names)
-        return evaluate(model, pictures.first(72), quick(attack), out=tmp_path, batch_size=1, **more)
+        return evaluate(model, pictures.first(72), quick(attack), out=tmp_path, **more)
 
     with pytest.raises(KeyboardInterrupt):
         run("a", "b" * 300, progress=stop_at(64))
@@ -321,7 +326,7 @@ def test_every_family_resumes(family, pictures, publish, tmp_path):
         publish(pictures)
     model = Ensemble([patches(0), patches(1)], names=["a", "b"])  # which every family takes
     with pytest.raises(KeyboardInterrupt):
-        evaluate(model, pictures, protocol, out=out, batch_size=1, progress=stop_at(64))
+        evaluate(model, pictures, protocol, out=out, progress=stop_at(64))
     assert (out / "verdicts.npz").exists()
     resumed = evaluate(model, pictures, protocol, out=out)
     assert resumed.verdicts == evaluate(model, pictures, protocol).verdicts

@@ -84,7 +84,7 @@ def test_it_is_kept_beside_weights_that_stay_as_they_were(images: ImageSet, tmp_
     loaded = open_model(folder)
     pixels = torch.from_numpy(images.images).float() / 255
     with torch.no_grad():
-        expected = loaded.model(pixels)
+        expected = loaded(pixels)
     model = classifier(loaded)
     np.testing.assert_array_equal(model.logits(pixels.numpy()), expected.numpy())
     assert found == calibration.temperature(expected.double().numpy(), images.labels)

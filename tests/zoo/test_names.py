@@ -22,11 +22,6 @@ def test_what_is_written_is_read(stem, tag):
     assert names.parse(str(written)) == written
 
 
-@given(st.lists(name, min_size=1, max_size=4))
-def test_members_of_an_ensemble(stems):
-    assert [member.name for member in names.members("+".join(stems))] == stems
-
-
 @given(st.text())
 def test_anything_else_is_refused_and_nothing_accepted_can_leave_a_folder(text):
     try:
@@ -47,9 +42,3 @@ def test_anything_else_is_refused_and_nothing_accepted_can_leave_a_folder(text):
 def test_paths_and_accidents(text):
     with pytest.raises(UsageError, match="not a checkpoint name"):
         names.parse(text)
-
-
-@pytest.mark.parametrize("text", ["+", "a+", "+a", "a++b"])
-def test_broken_ensembles(text):
-    with pytest.raises(UsageError):
-        names.members(text)

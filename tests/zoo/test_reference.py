@@ -124,6 +124,8 @@ def test_what_was_just_made_comes_before_the_zoo_in_a_chain_of_recipes() -> None
         ("p1f44", UsageError, r"There is no checkpoint 'p1f44'\. Did you mean p1f4\.mini"),
         ("p1f4+zebra5", UsageError, "There is no checkpoint 'zebra5'"),
         ("p1f4+", UsageError, "'' is not a checkpoint name"),
+        ("+p1f4", UsageError, "'' is not a checkpoint name"),
+        ("p1f4++p1f3", UsageError, "'' is not a checkpoint name"),
         ("hf://acme", UsageError, "whose repository but not which"),
         ("photos", UsageError, "photos is neither a checkpoint .* nor a run"),
         ("notes.txt", UsageError, "notes.txt is neither"),

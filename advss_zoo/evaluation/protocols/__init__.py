@@ -10,10 +10,10 @@ from dataclasses import fields
 from typing import Any, get_args
 
 from advss_zoo.attacks.checks import check_counts, check_seed
-from advss_zoo.attacks.eps import check_eps
 from advss_zoo.attacks.search import Precision
 from advss_zoo.errors import UsageError, nearest
 from advss_zoo.evaluation.ball import Norm
+from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.protocols.base import Protocol, Settings
 from advss_zoo.registry import subclasses
 
@@ -29,7 +29,7 @@ def parse(name: str, **settings: Any) -> Protocol:
     """The protocol called `name`, for example "clean", "pgd20" or "autoattack".
 
     Args:
-        settings: norm, eps, step_size, restarts, seed and search, see `Settings`.
+        settings: norm, eps, step_size, restarts, seed and search, see `Settings`; sizes may be texts such as "8/255".
 
     Raises:
         UsageError: there is no such protocol or setting, it does not take one, or a constant makes no sense.
@@ -86,12 +86,11 @@ def _checked(given: dict[str, Any]) -> Settings:
     for name in given:
         if name not in known:
             raise UsageError(f"There is no setting {name!r}{nearest(name, known)}.", f"There are {', '.join(known)}.")
-    settings = Settings(**given)
-    if settings.norm not in get_args(Norm):
-        raise UsageError(f"There is no norm {settings.norm!r}.", f"Choose {', '.join(get_args(Norm))}.")
-    for name, size in (("eps", settings.eps), ("step_size", settings.step_size)):
-        if size is not None:
-            check_eps(size, settings.norm, name)
+    norm = given.get("norm", Settings.norm)
+    if norm not in get_args(Norm):
+        raise UsageError(f"There is no norm {norm!r}.", f"Choose {', '.join(get_args(Norm))}.")
+    sizes = {key: parse_eps(given[key], norm, key) for key in ("eps", "step_size") if given.get(key) is not None}
+    settings = Settings(**given | sizes)
     check_counts(restarts=settings.restarts)
     check_seed(settings.seed)
     if settings.search not in get_args(Precision):

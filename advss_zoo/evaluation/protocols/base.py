@@ -58,6 +58,8 @@ class Protocol(ABC):
     attacks_misclassified: ClassVar[bool] = True
     # Whether `attack` makes images; where not, it returns None.
     makes_images: ClassVar[bool] = True
+    # Whether its errors can be put in relation to those of another model.
+    has_baseline: ClassVar[bool] = False
 
     name: str
     seed: int

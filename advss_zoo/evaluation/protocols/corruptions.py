@@ -29,7 +29,7 @@ from advss_zoo.data.corruptions.archive import ARCHIVES
 from advss_zoo.data.corruptions.base import SEVERITIES
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.evaluation.images import as_images
+from advss_zoo.evaluation.images import Images, as_images
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import RESULT_FILE, Result, check
@@ -42,6 +42,7 @@ class Corrupted(Protocol):
 
     gradient: ClassVar[Gradient] = "unused"
     makes_images: ClassVar[bool] = False
+    has_baseline: ClassVar[bool] = True
 
     name: str
     seed: int = 0
@@ -173,7 +174,7 @@ def mean_error_ratio(
     )
 
 
-def find_baseline(folder: Path, protocol: Protocol, images: ImageSet) -> Result:
+def find_baseline(folder: Path, protocol: Protocol, images: ImageSet | Images) -> Result:
     """The result of `protocol` on these images that lies somewhere below `folder`, perhaps cut from one on more images.
 
     Raises:
@@ -183,7 +184,7 @@ def find_baseline(folder: Path, protocol: Protocol, images: ImageSet) -> Result:
     recorded = {path: Result.read(path) for path in sorted(folder.rglob(RESULT_FILE))}
     constants = Constants(**protocol.constants())
     of_protocol = [path for path, result in recorded.items() if result.protocol == constants]
-    found = [result for path in of_protocol if (result := _on(images, path, recorded[path]))]
+    found = [result for path in of_protocol if (result := _on(as_images(images), path, recorded[path]))]
     if not found:
         raise UsageError(
             f"There is no result of {protocol.label()} on these images in {folder}.",
@@ -197,7 +198,7 @@ def find_baseline(folder: Path, protocol: Protocol, images: ImageSet) -> Result:
     return found[0]
 
 
-def _on(images: ImageSet, path: Path, recorded: Result) -> Result | None:
+def _on(images: Images, path: Path, recorded: Result) -> Result | None:
     """The result at `path`, on these images alone; None where it is on others, or that cannot be told.
 
     Of a data set that is the same everywhere, name, positions and labels say what the images are.
@@ -210,7 +211,7 @@ def _on(images: ImageSet, path: Path, recorded: Result) -> Result | None:
     verdicts = recorded.verdicts.first(len(images))
     if not (np.array_equal(verdicts.index, images.index) and np.array_equal(verdicts.label, images.labels)):
         return None
-    return check(path).first(as_images(images).facts)
+    return check(path).first(images.facts)
 
 
 def _compared(result: Result) -> tuple[Any, ...]:

@@ -32,14 +32,14 @@ class TestLoad:
         expected = {pixels(seed): "cat" if seed < 10 else "dog" for seed in range(20)}
         found: dict[bytes, str] = {}
         for split, count in (("train", 16), ("test", 4)):
-            images = load_data(str(pets), split, side=8)  # type: ignore[arg-type]
+            images = load_data(str(pets), split, image_size=8)  # type: ignore[arg-type]
             assert (len(images), images.classes, images.split) == (count, ("cat", "dog"), split)
             labels = [images.classes[label] for label in images.labels]
             found |= dict(zip(map(np.ndarray.tobytes, images.images), labels, strict=True))
         assert found == expected
 
     def test_validation_images_are_the_first(self, pets: Path) -> None:
-        images = load_data(str(pets), "train", side=8)
+        images = load_data(str(pets), "train", image_size=8)
         train, validation = train_and_validation(images)
         assert (len(train), validation.tolist()) == (14, [0, 1])
         assert sorted(images.labels[validation]) == [0, 1]
@@ -72,7 +72,7 @@ class TestLoad:
         for number in range(300):
             for copy in range(3):
                 draw(f"{number:03d}/{copy}.png", 3 * number + copy, size=(1, 2))
-        images = load_data(str(tmp_path / "images"), "test", side=8)
+        images = load_data(str(tmp_path / "images"), "test", image_size=8)
         assert sorted(images.labels) == list(range(300))
         assert images.classes[257] == "257"
 
@@ -82,7 +82,7 @@ class TestLoad:
             folder = tmp_path / "cifar" / "test" / real.classes[label]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{number}.png")
-        found = in_order(load_data(str(tmp_path / "cifar"), "test", side=32), real.classes)
+        found = in_order(load_data(str(tmp_path / "cifar"), "test", image_size=32), real.classes)
         assert {(image.tobytes(), label) for image, label in zip(found.images, found.labels, strict=True)} == {
             (image.tobytes(), label) for image, label in zip(real.images, real.labels, strict=True)
         }
@@ -92,19 +92,19 @@ class TestLoad:
         pets.rename(pets.parent / "cifar10-1k")
         monkeypatch.chdir(pets.parent)
         assert len(load_data("cifar10-1k", "test")) == 1000
-        assert len(load_data("./cifar10-1k", "test", side=8)) == 4
+        assert len(load_data("./cifar10-1k", "test", image_size=8)) == 4
 
 
 class TestOrderOfClasses:
     def test_labels_count_the_models_classes(self, pets: Path) -> None:
-        images = load_data(str(pets), "test", side=8)
+        images = load_data(str(pets), "test", image_size=8)
         found = in_order(images, ("dog", "emu", "cat"))
         assert found.classes == ("dog", "emu", "cat")
         assert [found.classes[label] for label in found.labels] == [images.classes[label] for label in images.labels]
 
     def test_strangers_are_named(self, pets: Path) -> None:
         with pytest.raises(UsageError, match=r"the model does not know dog\. It knows: cat, emu\."):
-            in_order(load_data(str(pets), "test", side=8), ("cat", "emu"))
+            in_order(load_data(str(pets), "test", image_size=8), ("cat", "emu"))
 
 
 class TestCache:
@@ -122,7 +122,7 @@ class TestCache:
 
     def test_another_size_is_another_file(self, pets: Path) -> None:
         assert prepare(pets, 8).file != prepare(pets, 16).file
-        assert load_data(str(pets), "test", side=16).images.shape[1:] == (3, 16, 16)
+        assert load_data(str(pets), "test", image_size=16).images.shape[1:] == (3, 16, 16)
 
     def test_damage_is_found_and_mended(self, pets: Path) -> None:
         prepared = prepare(pets, 8)

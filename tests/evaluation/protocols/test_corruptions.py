@@ -66,16 +66,16 @@ def test_the_evidence_is_a_bit_a_severity(patches, few, tmp_path):
     assert check(tmp_path / "result.json").details
 
 
-def test_neither_batches_nor_interruptions_change_a_verdict(patches, pictures, tmp_path, monkeypatch):
+def test_interruptions_change_no_verdict(patches, pictures, tmp_path, monkeypatch):
     images = pictures.first(70)  # two passes
-    whole = evaluate(patches, images, "corruptions", batch_size=256)
+    whole = evaluate(patches, images, "corruptions")
 
     def stop_at_fog(done, total, part):
         if part == "fog":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(patches, images, "corruptions", out=tmp_path, batch_size=1, progress=stop_at_fog)
+        evaluate(patches, images, "corruptions", out=tmp_path, progress=stop_at_fog)
     made = []
 
     def counted(pixels, name, *more):
@@ -83,7 +83,7 @@ def test_neither_batches_nor_interruptions_change_a_verdict(patches, pictures, t
         return corrupt(pixels, name, *more)
 
     monkeypatch.setattr("advss_zoo.evaluation.protocols.corruptions.corrupt", counted)
-    resumed = evaluate(patches, images, "corruptions", out=tmp_path, batch_size=1)
+    resumed = evaluate(patches, images, "corruptions", out=tmp_path)
     assert resumed.verdicts == whole.verdicts
     assert made.count("gaussian_noise") == 5, "the first pass had it already"
     assert made.count("fog") == 10

@@ -1,0 +1,51 @@
+"""Write docs/api.md from the docstrings of everything public: python tests/docs_api.py"""
+
+import inspect
+import re
+from types import ModuleType
+from typing import Any
+
+import advss_zoo
+from advss_zoo import resources
+
+INTRODUCTION = (
+    "# Reference\n\nMade from the docstrings by `python tests/docs_api.py`. An introduction: [python.md](python.md).\n"
+)
+
+
+def render() -> str:
+    parts = [INTRODUCTION]
+    for name in advss_zoo.__all__:
+        found = getattr(advss_zoo, name)
+        if isinstance(found, ModuleType):
+            parts += [_entry(f"{name}.{each}", getattr(found, each)) for each in found.__all__]
+        elif not name.startswith("__"):
+            parts.append(_entry(name, found))
+    return "\n".join(parts)
+
+
+def _entry(name: str, found: Any) -> str:
+    lines = [f"## advss_zoo.{name}", "", f"```python\n{name.rpartition('.')[2]}{_signature(found)}\n```", ""]
+    return "\n".join([*lines, _markdown(inspect.getdoc(found) or ""), ""])
+
+
+def _signature(found: Any) -> str:
+    text = str(inspect.signature(found))
+    return re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text).replace("'", "")
+
+
+def _markdown(docstring: str) -> str:
+    """Sections become headings in bold, their entries a list."""
+    lines = []
+    for line in docstring.splitlines():
+        if re.fullmatch(r"(Args|Returns|Raises|Attributes):", line):
+            lines += [f"**{line[:-1]}**", ""]
+        elif match := re.match(r"    (\w[\w, ]*): (.*)", line):
+            lines.append(f"- `{match[1]}`: {match[2]}")
+        else:
+            lines.append(f"  {line.strip()}" if line.startswith("        ") else line.strip())
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    (resources.CHECKOUT / "docs" / "api.md").write_text(render())

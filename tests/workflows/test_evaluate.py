@@ -1,0 +1,155 @@
+"""`advss_zoo.evaluate`: what it takes, and that the command line measures the same."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import advss_zoo as az
+from advss_zoo.cli import execute
+from advss_zoo.errors import UsageError
+from advss_zoo.evaluation.protocols import parse
+from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
+
+N = 12
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ADVSS_CACHE", str(tmp_path / "cache"))
+
+
+class Small(nn.Sequential):
+    """Ten classes, the same every time."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(nn.Conv2d(3, 10, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_the_command_line_writes_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = az.evaluate(az.load_model("p1f4"), "cifar10-1k", "pgd2", limit=N, out="mine")
+    command = ["advss", "eval", "p1f4", "--attack", "pgd2", "--limit", str(N), "--out", "theirs", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", command)
+    assert execute() == 0
+    mine, theirs = (json.loads(Path(name, "pgd2", "result.json").read_text()) for name in ("mine", "theirs"))
+    for document in (mine, theirs):
+        for varies in ("seconds", "images_per_second", "command", "date"):
+            assert document.pop(varies)
+    assert mine == theirs
+    assert mine["model"]["name"] == "p1f4.mini"
+    assert result.folder == Path("mine/pgd2")
+
+
+def test_nothing_is_written_unasked(tmp_path: Path) -> None:
+    result = az.evaluate(Small(), "cifar10-1k", "pgd1", limit=N)
+    assert (result.n, result.model.name, result.folder) == (N, "Small", None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_look_is_noted_where_results_are_kept() -> None:
+    for _ in range(2):
+        az.evaluate(Small(), "cifar10-1k", ["clean", "pgd1"], limit=N, out="kept")
+    looks = [json.loads(line) for line in Path("runs/test-evaluations.jsonl").read_text().splitlines()]
+    assert [look["protocol"] for look in looks] == ["clean", "pgd1"]
+
+
+def test_every_kind_of_data_gives_the_same_accuracies() -> None:
+    images = az.load_data("cifar10-1k", limit=N)
+    x, y = images
+    kinds: list[Any] = ["cifar10-1k", images, (x, y), (images.images, images.labels), images.loader(5)]
+    found = [az.evaluate(Small(), kind, "pgd1", limit=N) for kind in kinds]
+    assert {(result.n, result.ta, result.ra) for result in found} == {(N, found[0].ta, found[0].ra)}
+    assert {result.data.content_sha256 for result in found[:2]} == {images.content_sha256}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_folder_of_images(whole: bool) -> None:
+    images = az.load_data("cifar10-1k", limit=60)
+    for number, (pixels, label) in enumerate(zip(images.images, images.labels, strict=True)):
+        path = Path("photos", images.classes[label], f"{number}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
+    said: list[str] = []
+    result = az.evaluate("p1f4", Path("photos"), "clean", whole=whole, say=said.append)
+    assert (result.n == 60) == whole
+    assert any("test images of photos" in line for line in said) != whole
+    if whole:
+        assert result.ta == az.evaluate("p1f4", images, "clean").ta, "classes are matched by name"
+    with pytest.raises(UsageError, match="not known what size of images Small takes"):
+        az.evaluate(Small(), "photos", "clean")
+
+
+def test_one_protocol_is_a_result_and_a_list_is_a_list() -> None:
+    images = az.load_data("cifar10-1k", limit=N)
+    assert az.evaluate(Small(), images, "clean").protocol.label == "clean"
+    assert az.evaluate(Small(), images, parse("pgd1")).protocol.label == "pgd1"
+    assert az.evaluate(Small(), images, []) == []
+    several = az.evaluate(Small(), images, ["clean", parse("pgd1", seed=3), "pgd2"], eps="4/255")
+    assert {result.protocol.label for result in several} == {"clean", "pgd1", "pgd2 (linf, eps 4/255)"}
+    with pytest.raises(UsageError, match="unforeseen-fog stands for several protocols"):
+        az.evaluate(Small(), images, "unforeseen-fog")
+
+
+def test_progress_and_a_module_that_stays_as_it_was() -> None:
+    model, calls = Small().train(), []
+    az.evaluate(model, "cifar10-1k", "pgd1", limit=N, progress=lambda *call: calls.append(call))
+    assert calls[-1] == ("pgd1", "images", N, N, "")
+    assert model.training
+
+
+def test_saved_images_are_evaluated_on_another_model() -> None:
+    made = az.evaluate("p1f4", "cifar10-1k", "pgd2", limit=N, save_adversarial=True, out="made")
+    file = Path("made/pgd2/adversarial.safetensors")
+    again = az.evaluate("p1f4", "cifar10-1k", limit=N, adversarial=file)
+    assert again.ra == made.ra
+    assert again.protocol.label == "saved pgd2 on p1f4.mini"
+    assert len(az.evaluate("p1f4", "cifar10-1k", ["clean"], limit=N, adversarial=file)) == 2
+
+
+def test_a_baseline_is_what_corruption_errors_are_relative_to() -> None:
+    az.evaluate(Small(), "cifar10-1k", "corruptions", limit=4, out="baseline")
+    result = az.evaluate(Small(), "cifar10-1k", "corruptions", limit=4, baseline="baseline")
+    assert result.baseline is not None
+    assert mean_corruption_error(result, result.baseline) == 1
+    assert az.evaluate(Small(), "cifar10-1k", "corruptions", limit=4).baseline is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"protocols": "pdg20"}, "pdg20"),
+        ({"protocols": "clean", "quantize": True}, "clean makes no adversarial images"),
+        ({"protocols": ["clean"], "save_adversarial": True, "out": "x"}, "clean makes no adversarial images"),
+        ({"save_adversarial": True}, "no folder to keep adversarial images in"),
+        ({"baseline": "x"}, "--baseline is for corruptions"),
+        ({"whole": True}, "--whole is for a folder of images"),
+        ({"image_size": 32}, "--image-size is for a folder of images"),
+        ({"limit": 1_001}, "has 1,000 test images"),
+        ({"data": "cifar11"}, "cifar11"),
+        ({"eps": "much"}, "'much' is not a positive size"),
+        ({"norm": "l0"}, "l0"),
+        ({"protocols": "transfer"}, "transfer is for an ensemble of at least two models"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        az.evaluate(Small(), **settings)
+    assert says in str(refused.value)
+    assert not Path("runs").exists()
+
+
+def test_images_of_a_class_that_the_model_does_not_know() -> None:
+    images = az.load_data("cifar10-1k", limit=N)
+    renamed = type(images)("mine", "test", images.images, images.labels, np.arange(N), tuple("abcdefghij"))
+    with pytest.raises(UsageError, match="the model does not know"):
+        az.evaluate("p1f4", renamed, "clean")
