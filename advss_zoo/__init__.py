@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from advss_zoo.workflows.export import export
     from advss_zoo.workflows.finetune import finetune, plan_finetuning
     from advss_zoo.workflows.predict import predict
+    from advss_zoo.workflows.publish import publish
+    from advss_zoo.workflows.pull import pull
+    from advss_zoo.workflows.report import report
     from advss_zoo.workflows.train import plan_training, train
+    from advss_zoo.workflows.verify import verify
     from advss_zoo.zoo.index import list_models
     from advss_zoo.zoo.load import load_trunk
     from advss_zoo.zoo.open import open_model as load_model
@@ -44,8 +48,12 @@ __all__ = [
     "plan_finetuning",
     "plan_training",
     "predict",
+    "publish",
+    "pull",
+    "report",
     "results_frame",
     "train",
+    "verify",
 ]
 
 _LAZY = {  # where each is defined, and by what name
@@ -60,8 +68,12 @@ _LAZY = {  # where each is defined, and by what name
     "plan_finetuning": ("advss_zoo.workflows.finetune", "plan_finetuning"),
     "plan_training": ("advss_zoo.workflows.train", "plan_training"),
     "predict": ("advss_zoo.workflows.predict", "predict"),
+    "publish": ("advss_zoo.workflows.publish", "publish"),
+    "pull": ("advss_zoo.workflows.pull", "pull"),
+    "report": ("advss_zoo.workflows.report", "report"),
     "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
     "train": ("advss_zoo.workflows.train", "train"),
+    "verify": ("advss_zoo.workflows.verify", "verify"),
 }
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -110,6 +110,29 @@ def remove_leftovers(folder: Path, *names: str) -> None:
     for name in names:
         for leftover in folder.glob(f".{glob.escape(name)}.*.part"):
             leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold the lock at `path`, and tell whether that was possible: not where another process holds it.
+
+    Args:
+        wait: until no other process holds it.
+
+    Raises:
+        AdvssError: files in this folder cannot be locked.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    with explained("lock", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(Timeout):
+            lock.acquire(timeout=-1 if wait else 0)
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from advss_zoo.errors import UsageError
 
@@ -19,8 +20,20 @@ def visible(text: str, keep: str = "") -> str:
     return "".join(c if c in keep or unicodedata.category(c) not in INVISIBLE else REPLACEMENT for c in text)
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """ "a, b and 3 more"."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def percent(fraction: float | None, nothing: str = "") -> str:
     return nothing if fraction is None else f"{100 * fraction:.2f}"
+
+
+def format_eps(eps: float) -> str:
+    """Write a size in pixel values as "8/255" where it is exactly that, else with all digits."""
+    levels = round(eps * 255)
+    return f"{levels}/255" if 0 < levels < 255 and levels / 255 == eps else repr(eps)
 
 
 def duration(seconds: float) -> str:

@@ -11,8 +11,9 @@ import pytest
 # Prints, for each call, what of the process it changed. The threads of torch count from its import on, the client of
 # the Hub from the import of huggingface_hub.
 WATCH = """
-import json, os, random, sys, warnings
-import numpy, torch, huggingface_hub, scipy.special  # which have warnings of their own
+import json, os, random, sys, tempfile, warnings
+import numpy, PIL.Image, torch, huggingface_hub, scipy.special  # which have warnings of their own
+import onnxscript, torch._dynamo  # likewise; and torch sets TORCHINDUCTOR_CACHE_DIR when it imports the second
 from huggingface_hub.utils import _http
 
 def state():
@@ -52,6 +53,14 @@ images = watch("load_data", lambda: az.load_data("cifar10-1k", limit=8))
 x, y = watch("unpacking", lambda: images)
 watch("loader", lambda: images.loader(4))  # going through it draws a seed, as from any loader of torch
 watch("list_models", az.list_models)
+watch("list_models with a pattern", lambda: az.list_models("*f4*", tag="mini", kind="classifier"))
+watch("predict", lambda: az.predict(model, PIL.Image.new("RGB", (40, 30))))
+watch("pull", lambda: az.pull("p1f4.mini"))
+watch("verify", lambda: list(az.verify("p1f4.mini", limit=1)))
+with tempfile.TemporaryDirectory() as folder:
+    watch("export", lambda: az.export(model, f"{folder}/model.onnx"))
+    watch("publish", lambda: az.publish("jigsaw-p3.mini", f"{folder}/published"))
+    watch("report", lambda: az.report(["p1f4.mini"], f"{folder}/report.html"))
 watch("load_trunk", lambda: az.load_trunk("jigsaw-p3.mini"))
 watch("evaluate", lambda: az.evaluate(model, images, "pgd20"))
 watch("evaluate square", lambda: az.evaluate(model, (x[:1], y[:1] * 0), "apgd-ce"))
@@ -78,5 +87,5 @@ def changed(tmp_path_factory):
 
 
 def test_every_public_function_leaves_the_process_as_it_was(changed):
-    assert len(changed) == 19
+    assert len(changed) == 26
     assert {call: what for call, what in changed.items() if what} == {}

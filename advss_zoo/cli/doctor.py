@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,23 +19,6 @@ from advss_zoo.cli.output import out, size
 from advss_zoo.files import cache_folder
 
 EXAMPLES = examples("advss doctor", "advss doctor --json")
-# What pyproject.toml requires beside torch and torchvision, which are tried out.
-REQUIRED = (
-    "accelerate",
-    "filelock",
-    "huggingface-hub",
-    "jinja2",
-    "matplotlib",
-    "numpy",
-    "pillow",
-    "pyautoattack",
-    "pydantic",
-    "pyyaml",
-    "rich",
-    "safetensors",
-    "scipy",
-    "typer",
-)
 
 
 @dataclass(frozen=True)
@@ -103,10 +87,21 @@ def _devices() -> Iterator[Check]:
         yield Check(f"cuda:{number}", True, f"{properties.name}, {size(properties.total_memory, 'B')}")
 
 
-def _packages() -> Iterator[Check]:
+def required() -> list[str]:
+    """Name what this package needs beside torch and torchvision, which are tried out."""
     from importlib import metadata  # slow to import, and `advss --help` imports this module
 
-    for name in REQUIRED:
+    try:
+        needs = [need for need in metadata.requires("advss-zoo") or [] if "extra ==" not in need]
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return []
+    return sorted({re.split(r"[^\w.-]", need)[0] for need in needs} - {"torch", "torchvision"})
+
+
+def _packages() -> Iterator[Check]:
+    from importlib import metadata
+
+    for name in required():
         try:
             yield Check(name, True, metadata.version(name))
         except metadata.PackageNotFoundError:

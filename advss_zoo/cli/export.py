@@ -33,7 +33,7 @@ def command(
     out.json = json
     reference = the_model(model)
     import_torch()
-    from advss_zoo.evaluation.eps import format_eps
+    from advss_zoo.texts import format_eps
     from advss_zoo.workflows.export import export
 
     done = export(reference, target)

@@ -44,8 +44,9 @@ def command(
     reference = the_model(model)
     if reference.kind != "onnx":
         import_torch()
-    with out.progress("Predicting", "images") as bar:
-        _show(predict(reference, images, top, device=device, progress=lambda label, unit, *done: bar(*done)))
+    with out.steps() as steps:
+        predictions = predict(reference, images, top, device=device, progress=steps)
+    _show(predictions)
 
 
 def divided(arguments: list[str]) -> tuple[str | None, list[str]]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, ModelArgument, examples, the_model
-from advss_zoo.cli.output import out
+from advss_zoo.cli.output import out, size
 from advss_zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from advss_zoo.zoo.publish import Bundle, Outcome
+    from advss_zoo.workflows.publish import PublishedCheckpoint
 
 EXAMPLES = examples(
     "advss publish p1f4.mini --to hf://ORG/p1f4.mini",
@@ -44,84 +43,50 @@ def command(
     """
     if everything == (model is not None):
         raise UsageError("Give a MODEL to publish, or --all.", "For example: advss publish p1f4 --to DIR")
-    _check_target(target, everything)
     out.json = json
     reference = None if everything else the_model(model)
     import_torch()
-    from advss_zoo.zoo import publish
+    from advss_zoo.workflows.publish import TAG, PublishedZoo, publish, publish_zoo
 
-    address = target if _is_on_hub(target) else None
-    bundles = [publish.collect(reference, address)] if reference else publish.collect_all()
     wishes = {"private": private, "gated": gated, "dry_run": dry_run}
-    outcomes = [_publish(bundle, target, everything, **wishes) for bundle in bundles]
-    rows = _files(bundles, outcomes) if dry_run else [_row(outcome) for outcome in outcomes]
-    out.table(rows, document=[_document(outcome) for outcome in outcomes])
+    one = PublishedZoo((publish(reference, target, **wishes),)) if reference else None
+    done = one or publish_zoo(target, **wishes)
+    rows = [row for each in done.checkpoints for row in (_files(each) if dry_run else [_row(each)])]
+    out.table(rows, document=[_document(each) for each in done.checkpoints])
     if dry_run:
         out.hint("Nothing was sent." if rows else "Nothing would be sent: it is all there.")
         return
-    if everything and _is_on_hub(target):
-        names = [bundle.full_name for bundle in bundles]
-        owner = target.removeprefix("hf://")
-        out.hint(f"Together: {publish.gather(owner, [f'{owner}/{name}' for name in names], private=private)}")
-    for outcome in outcomes:
-        for line in _remarks(outcome, publish.TAG):
+    if done.page:
+        out.hint(f"All on one page: {done.page}")
+    for each in done.checkpoints:
+        for line in _remarks(each, TAG):
             out.hint(line)
 
 
-def _is_on_hub(target: str) -> bool:
-    return "://" in target  # whatever other than hf:// it begins with is refused, and made no folder of
-
-
-def _check_target(target: str, everything: bool) -> None:
-    from advss_zoo.zoo import snapshot
-
-    if not _is_on_hub(target):
-        return
-    address = snapshot.parse(target) if everything else snapshot.parse_repository(target)
-    if everything and address.name:
-        raise UsageError(f"--all makes a repository for each checkpoint, and {target} is one.", f"hf://{address.owner}")
-    if address.revision:
-        raise UsageError(f"{target} names a revision, but a new one is made.", f"Write hf://{address.repository}.")
-
-
-def _publish(bundle: Bundle, target: str, everything: bool, *, dry_run: bool, **wishes: bool) -> Outcome:
-    from advss_zoo.zoo import publish, snapshot
-
-    place = f"{target.rstrip('/')}/{bundle.full_name}" if everything else target
-    if not _is_on_hub(target):
-        return publish.to_folder(bundle, Path(place), dry_run=dry_run)
-    return publish.to_hub(bundle, snapshot.parse_repository(place), dry_run=dry_run, **wishes)
-
-
-def _row(outcome: Outcome) -> dict[str, str]:
-    count = len(outcome.changes)
+def _row(done: PublishedCheckpoint) -> dict[str, str]:
+    count = len(done.changes)
     return {
-        "checkpoint": outcome.full_name,
+        "checkpoint": done.full_name,
         "changed": f"{count} file{'s' * (count != 1)}" if count else "nothing",
-        "to": f"{outcome.target}@{outcome.commit}" if outcome.commit else outcome.target,
+        "to": f"{done.target}@{done.commit}" if done.commit else done.target,
     }
 
 
-def _files(bundles: list[Bundle], outcomes: list[Outcome]) -> list[dict[str, str]]:
-    from advss_zoo.cli.output import size
-
-    rows = []
-    for bundle, outcome in zip(bundles, outcomes, strict=True):
-        for name, change in outcome.changes.items():
-            content = bundle.files.get(name, b"")  # what is removed has no size here
-            count = content.stat().st_size if isinstance(content, Path) else len(content)
-            rows.append({"to": outcome.target, "change": change, "size": size(count, "B"), "file": name})
-    return rows
+def _files(done: PublishedCheckpoint) -> list[dict[str, str]]:
+    return [
+        {"to": done.target, "change": change, "size": size(done.sizes.get(name, 0), "B"), "file": name}
+        for name, change in done.changes.items()
+    ]
 
 
-def _document(outcome: Outcome) -> dict[str, Any]:
-    return asdict(outcome) | {"recorded": outcome.recorded and str(outcome.recorded)}
+def _document(done: PublishedCheckpoint) -> dict[str, Any]:
+    return asdict(done) | {"recorded": done.recorded and str(done.recorded)}
 
 
-def _remarks(outcome: Outcome, tag: str) -> list[str]:
+def _remarks(done: PublishedCheckpoint, tag: str) -> list[str]:
     remarks = []
-    if outcome.tagged != outcome.commit:
-        remarks.append(f"{outcome.full_name}: the tag {tag} stays at {outcome.tagged}; a new release gets a new one.")
-    if outcome.recorded:
-        remarks.append(f"{outcome.full_name}: the commit is noted in {outcome.recorded}, for others to pull from.")
+    if done.tagged != done.commit:
+        remarks.append(f"{done.full_name}: the tag {tag} stays at {done.tagged}; a new release gets a new one.")
+    if done.recorded:
+        remarks.append(f"{done.full_name}: the commit is noted in {done.recorded}, for others to pull from.")
     return remarks

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, ModelArgument, examples, the_model
 from advss_zoo.cli.output import out
-
-if TYPE_CHECKING:
-    from advss_zoo.zoo.sources import Fetched
 
 EXAMPLES = examples(
     "advss pull p1f4",
@@ -28,13 +23,13 @@ def command(
     Where it does not come with the package it is downloaded from the Hugging Face Hub. Every file is verified. What
     has been fetched is kept and can be had offline; see `advss cache`.
     """
-    from advss_zoo.zoo import ensembles, sources
+    from advss_zoo.workflows.pull import pull
 
     out.json = json
     reference = the_model(model)
-    fetched = sources.fetch(reference)
-    if reference.kind != "zoo" or ensembles.is_ensemble(fetched.path):
-        _check(fetched)
+    if reference.kind != "zoo":  # whose weights are looked at
+        import_torch()
+    fetched = pull(reference)
     document = {
         "name": fetched.full_name,
         "path": str(fetched.path),
@@ -42,14 +37,3 @@ def command(
         "source": fetched.source,
     }
     out.line(str(fetched.path), document=document)
-
-
-def _check(fetched: Fetched) -> None:
-    """Nobody has vouched for a repository that is not the zoo's: do its weights fit its configuration?
-
-    Members of an ensemble that lie elsewhere are fetched for it.
-    """
-    import_torch()
-    from advss_zoo.zoo import load
-
-    load.check(fetched.path)

@@ -38,14 +38,11 @@ def command(
     file. What cannot be read is named and left out. Prints the page's path.
     """
     import_torch()
-    from advss_zoo.report.html.collect import collect, folder_of
-    from advss_zoo.report.html.page import Report
+    from advss_zoo.workflows.report import report
 
-    report = Report(collect(map(folder_of, folders)), baseline)
-    report.write(html)
+    made = report(folders, html, figures, baseline)
     if figures is not None:
-        report.write_figures(figures)
-        out.hint(f"{len(report.drawings)} figures, as SVG and PNG: {figures}")
-    for reason in report.left_out:
+        out.hint(f"{len(made.figures)} figure files, SVG and PNG: {figures}")
+    for reason in made.left_out:
         out.hint(f"Left out: {reason}")
-    out.line(str(html))
+    out.line(str(made.path))

@@ -95,7 +95,7 @@ def _figure(found: Comparison, folder: Path) -> str | None:
     """Write Figure 1 as a picture; returns its path."""
     if found.name != "fig1":
         return None
-    from advss_zoo.report.html import scene
+    from advss_zoo.results_page import scene
     from advss_zoo.workflows.reproduce import figure1
 
     path, picture = folder / f"fig1.{found.tag}.png", scene.to_png(figure1(found))

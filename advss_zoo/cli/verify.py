@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from advss_zoo.cli.errors import FAILURE
-from advss_zoo.cli.options import DeviceOption, ModelArgument, examples, pick_device, the_model
+from advss_zoo.cli.interrupts import import_torch
+from advss_zoo.cli.options import DeviceOption, ModelArgument, examples, the_model
 from advss_zoo.cli.output import out
 from advss_zoo.errors import UsageError
 
@@ -30,12 +31,12 @@ def command(
     if full and limit is not None:
         raise UsageError("--limit and --full exclude each other.", "Give one of them.")
     reference = the_model(model)
-    where = pick_device(device)
-    from advss_zoo.zoo.verify import verify
+    import_torch()
+    from advss_zoo.workflows.verify import verify
 
     passed = True
-    with out.progress(f"Verifying {reference}", "images") as progress:
-        for check in verify(reference, limit=None if full else limit or 128, device=where, progress=progress):
+    with out.steps() as steps:
+        for check in verify(reference, limit or 128, full, device=device, progress=steps):
             out.line(f"{STATES[check.passed]}\t{check.name}\t{check.detail}")
             passed &= check.passed is not False
     if not passed:

@@ -6,40 +6,31 @@ superclasses of 190 classes; their list is in no source that could be found, and
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from advss_zoo.data.cache import HEADER_BYTES, Pixels, cache_file, check_space, header
+from advss_zoo.data.cache import HEADER_BYTES, Pixels, cache_file, header
 from advss_zoo.data.catalogue import GroupedImageNet, digest
-from advss_zoo.data.folder.decoding import FORMATS, MOST_PIXELS
+from advss_zoo.data.folder.decoding import FORMATS, MOST_PIXELS, Facts
+from advss_zoo.data.folder.listing import Entry, Listing
+from advss_zoo.data.folder.scan import forget, scan
 from advss_zoo.data.imageset import Split
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.files import explained, read_json, write_json
+from advss_zoo.files import explained, read_json
 
 RESIZED, SIDE = 256, 224  # pixels: the shorter side as it is resized, and both sides of what is cut from the middle
 SHAPE = (3, SIDE, SIDE)
 BYTES = math.prod(SHAPE)
 FOLDERS: Mapping[Split, str] = {"train": "train", "test": "val"}
 SUFFIXES = (".jpeg", ".jpg", ".png")
-PIECE = 256  # images between two entries in the journal: what a kill can cost
 SEED = 20  # of the order of the images
-
-
-class Entry(NamedTuple):
-    """An image: its path below the ImageNet folder, and its superclass."""
-
-    path: str
-    label: int
 
 
 def groups() -> dict[str, list[str]]:
@@ -63,21 +54,22 @@ def make(dataset: GroupedImageNet, source: Path | None, reporter: Reporter) -> N
             f"{dataset.title} is made from an ImageNet folder that you have.",
             f"Run `{dataset.command}` with the folder that holds train/ and val/.",
         )
-    entries = {split: _entries(dataset, source, folder) for split, folder in FOLDERS.items()}
+    entries = [entry for split, folder in FOLDERS.items() for entry in _entries(dataset, source, split, folder)]
     partial = cache_file(dataset).with_suffix(".partial")
-    broken = _decode(dataset, source, [entry.path for split in entries.values() for entry in split], partial, reporter)
-    labels = {
-        split: np.array([entry.label for entry in entries[split] if entry.path not in broken], dtype=np.uint8)
-        for split in entries
-    }
-    for path, reason in broken.items():
+    listing = Listing(source, source, entries)
+    found = scan(listing, SIDE, partial, reporter, _pixels, begin=HEADER_BYTES, copies=1)
+    for path, reason in found.broken.items():
         reporter.say(f"{dataset.title}: left out {path}: {reason}")
+    labels = {
+        split: np.array([dataset.classes.index(e.label) for e, *_ in found.seen if e.part == split], dtype=np.uint8)
+        for split in FOLDERS
+    }
     if not all(map(len, labels.values())):
-        _journal(partial).unlink()  # so that mended files are looked at again
+        forget(partial)  # so that mended files are looked at again
         raise DataError(f"No image below {source} can be decoded.")
     reporter.say(f"{dataset.title}: computing its sha256")
     _complete(dataset, partial, labels)
-    _journal(partial).unlink()
+    forget(partial)
 
 
 def cropped(image: Image.Image) -> Pixels:
@@ -89,11 +81,9 @@ def cropped(image: Image.Image) -> Pixels:
     return np.ascontiguousarray(np.asarray(resized.crop((left, top, left + SIDE, top + SIDE))).transpose(2, 0, 1))
 
 
-def _entries(dataset: GroupedImageNet, source: Path, folder: str) -> list[Entry]:
+def _entries(dataset: GroupedImageNet, source: Path, split: Split, folder: str) -> list[Entry]:
     """All images of a split in a seeded order, so that the first of them are of all classes."""
-    label_of = {
-        f"{folder}/{wordnet_id}": dataset.classes.index(name) for name, ids in groups().items() for wordnet_id in ids
-    }
+    label_of = {f"{folder}/{wordnet_id}": name for name, ids in groups().items() for wordnet_id in ids}
     missing = [place for place in label_of if not (source / place).is_dir()]
     if missing:
         raise DataError(
@@ -107,68 +97,19 @@ def _entries(dataset: GroupedImageNet, source: Path, folder: str) -> list[Entry]
             names = sorted(path.name for path in (source / place).iterdir() if path.suffix.lower() in SUFFIXES)
         if not names:
             raise DataError(f"There are no images in {source / place}.")
-        entries += [Entry(f"{place}/{name}", label) for name in names]
+        entries += [Entry(f"{place}/{name}", label, split, 0, 0) for name in names]
     return [entries[position] for position in np.random.RandomState(SEED).permutation(len(entries))]
 
 
-def _decode(
-    dataset: GroupedImageNet, source: Path, paths: list[str], partial: Path, reporter: Reporter
-) -> dict[str, str]:
-    """Fill `partial` with the pixels of all images; returns those that are broken, and why."""
-    listing = hashlib.sha256("\n".join([str(source.resolve()), *paths]).encode()).hexdigest()
-    done, broken = _progress_so_far(partial, listing)
-    check_space(partial, (len(paths) - done) * BYTES)
-    with (
-        explained("write", partial),
-        partial.open("r+b" if done else "w+b") as file,
-        ThreadPoolExecutor() as pool,
-        reporter.progress(dataset.title, "images") as progress,
-    ):
-        file.seek(_end(done - len(broken)))
-        progress(done, len(paths))
-        for begin in range(done, len(paths), PIECE):
-            piece = paths[begin : begin + PIECE]
-            for path, pixels in zip(piece, pool.map(lambda path: _pixels(source / path), piece), strict=True):
-                if isinstance(pixels, str):
-                    broken[path] = pixels
-                else:
-                    file.write(pixels.data)
-            file.flush()
-            os.fsync(file.fileno())
-            done = begin + len(piece)
-            write_json(_journal(partial), {"listing": listing, "done": done, "broken": broken})
-            progress(done, len(paths))
-    return broken
-
-
-def _progress_so_far(partial: Path, listing: str) -> tuple[int, dict[str, str]]:
-    """What a stopped run left: images done, and which of them are broken. Nothing where it worked on other files."""
-    if not (_journal(partial).exists() and partial.exists()):
-        return 0, {}
-    state = read_json(_journal(partial))
-    done, broken = state["done"], state["broken"]
-    whole = state["listing"] == listing and partial.stat().st_size >= _end(done - len(broken))
-    return (done, broken) if whole else (0, {})
-
-
-def _journal(partial: Path) -> Path:
-    return partial.with_suffix(".json")
-
-
-def _end(images: int) -> int:
-    """Where in the file so many images end."""
-    return HEADER_BYTES + images * BYTES
-
-
-def _pixels(path: Path) -> Pixels | str:
-    """The pixels of an image, or why it cannot be decoded."""
+def _pixels(path: Path, side: int) -> tuple[Pixels, Facts] | str:
+    """The pixels of an image, or why it cannot be decoded; what cannot be read at all ends the work."""
     with explained("read", path):
         content = path.read_bytes()
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 return f"more than {MOST_PIXELS:,} pixels"
-            return cropped(image)
+            return cropped(image), Facts("", *image.size, image.mode, turned=False, animated=False)
     except UnidentifiedImageError:
         return "not an image"
     except Exception as error:  # what damaged bytes make Pillow raise has no common base
@@ -181,7 +122,7 @@ def _complete(dataset: GroupedImageNet, partial: Path, labels: Mapping[Split, Pi
     shapes |= {f"{split}_labels": labels[split].shape for split in labels}
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
     with explained("write", partial), partial.open("r+b") as file:
-        file.seek(_end(sum(map(len, labels.values()))))
+        file.seek(HEADER_BYTES + BYTES * sum(map(len, labels.values())))
         file.truncate()
         for array in labels.values():
             file.write(array.data)

@@ -76,10 +76,7 @@ class ImageSet:
 
     @cached_property
     def content_sha256(self) -> str:
-        """sha256 over the raw bytes of the images (uint8, C order), then of the labels (int64, little-endian)."""
-        content = hashlib.sha256(np.ascontiguousarray(self.images).data)
-        content.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
-        return content.hexdigest()
+        return content_sha256(self.images, self.labels)
 
     def first(self, n: int) -> ImageSet:
         """The first `n` images, or all where there are fewer.
@@ -118,3 +115,10 @@ class _Samples:
 
 def _described(array: np.ndarray) -> str:
     return f"{array.dtype} {array.shape}"
+
+
+def content_sha256(images: NDArray[Any], labels: NDArray[np.int64]) -> str:
+    """sha256 over the raw bytes of the images (C order), then of the labels (int64, little-endian)."""
+    content = hashlib.sha256(np.ascontiguousarray(images).data)
+    content.update(np.ascontiguousarray(labels, dtype="<i8").data)
+    return content.hexdigest()

@@ -17,6 +17,7 @@ from advss_zoo.data.imageset import ImageSet, Split
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.subset import load_subset
 from advss_zoo.errors import UsageError
+from advss_zoo.texts import listed
 
 __all__ = ["count_for_training", "in_order", "is_own", "load_data", "names"]
 
@@ -93,12 +94,8 @@ def in_order(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
     used = {images.classes[label] for label in np.unique(images.labels)}
     if strangers := sorted(used - set(classes)):
         raise UsageError(
-            f"Of the classes of {images.name} the model does not know {_some(strangers)}.",
-            f"It knows: {_some(classes)}. Name the folders so, or fine-tune on them: `advss finetune --data DIR`.",
+            f"Of the classes of {images.name} the model does not know {listed(strangers, 10)}.",
+            f"It knows: {listed(classes, 10)}. Name the folders so, or fine-tune on them: `advss finetune --data DIR`.",
         )
     numbers = np.array([classes.index(name) if name in classes else -1 for name in images.classes])
     return replace(images, labels=numbers[images.labels], classes=classes)
-
-
-def _some(found: list[str] | tuple[str, ...]) -> str:
-    return ", ".join(found[:10]) + (f" and {len(found) - 10:,} more" if len(found) > 10 else "")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from advss_zoo.errors import CheckpointError
-from advss_zoo.models.probabilities import MOST_TEMPERATURE
+from advss_zoo.models.outputs import MOST_TEMPERATURE
 
 MARK = "advss_version"  # the key by which a file is known to be ours
 Norm = Literal["linf", "l2"]

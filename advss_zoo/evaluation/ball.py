@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from advss_zoo.evaluation.eps import format_eps
+from advss_zoo.texts import format_eps
 
 Norm = Literal["linf", "l2", "l1"]
 ORDERS: dict[Norm, float] = {"linf": math.inf, "l2": 2, "l1": 1}

@@ -1,4 +1,4 @@
-"""Sizes of perturbations, read and written the way papers do: 8/255."""
+"""Sizes of perturbations, read the way papers write them: 8/255."""
 
 from __future__ import annotations
 
@@ -17,9 +17,3 @@ def parse_eps(value: str | float, norm: str = "linf", name: str = "eps") -> floa
     except ValueError:
         raise UsageError(f"{value!r} is not a positive size.", "Write a number such as 8/255 or 0.03.") from None
     return check_eps(size, norm, name)
-
-
-def format_eps(eps: float) -> str:
-    """ "8/255" where it is exactly that, else all digits: 0.031 is not 8/255."""
-    levels = round(eps * 255)
-    return f"{levels}/255" if 0 < levels < 255 and levels / 255 == eps else repr(eps)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advss_zoo.data.imageset import ImageSet
+from advss_zoo.data.imageset import ImageSet, content_sha256
 from advss_zoo.errors import DataError
 from advss_zoo.evaluation.schema import EvaluatedData
 from advss_zoo.files import plain
@@ -75,7 +75,7 @@ def as_images(data: ImageSet | Images | Arrays) -> Images:
         if len(pixels) != len(labels):
             raise DataError(f"There are {len(pixels):,} images but {len(labels):,} labels.")
         index = np.arange(len(pixels), dtype=np.int64)
-        images = Images("arrays", None, pixels, labels, index, None, _sha256(pixels, labels))
+        images = Images("arrays", None, pixels, labels, index, None, content_sha256(pixels, labels))
     if not len(images):
         raise DataError(f"{images.name} holds no images.", "At least one is needed.")
     return images
@@ -122,10 +122,3 @@ def _tensor(values: Any, what: str) -> Tensor:
         return torch.as_tensor(values if isinstance(values, Tensor) else np.array(values)).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{what} are no array of numbers: {error}", "Give numpy arrays or torch tensors.") from error
-
-
-def _sha256(pixels: NDArray[Any], labels: NDArray[np.int64]) -> str:
-    """As ImageSet.content_sha256: the bytes of the images, then those of the labels."""
-    content = hashlib.sha256(pixels.data)
-    content.update(labels.astype("<i8").data)
-    return content.hexdigest()

@@ -13,14 +13,13 @@ from typing import Any
 from torch import nn
 
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.schema import Constants
 from advss_zoo.files import file_name, write_json
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.model import unwrapped
 from advss_zoo.models.resnetv2 import ResNetV2
-from advss_zoo.texts import percent
+from advss_zoo.texts import format_eps, percent
 
 PAPER = {
     "link": "https://arxiv.org/abs/2003.12862",

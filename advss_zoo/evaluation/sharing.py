@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import explained, ignore_missing, read_json, write_json
+from advss_zoo.files import held, ignore_missing, read_json, write_json
 
 PAUSE = 0.2  # seconds between two looks at what others have finished
 
@@ -53,27 +51,6 @@ class Finished:
 
     def _path(self, first: int, suffix: str) -> Path:
         return self.folder / f"{first:08d}.{suffix}"
-
-
-@contextmanager
-def held(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock at `path`, and tell whether that was possible: not where another process holds it.
-
-    Args:
-        wait: until no other process holds it.
-
-    Raises:
-        AdvssError: files in this folder cannot be locked.
-    """
-    lock = FileLock(path)
-    with explained("lock", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(Timeout):
-            lock.acquire(timeout=-1 if wait else 0)
-    try:
-        yield lock.is_locked
-    finally:
-        lock.release()
 
 
 def take(folder: Path, numbers: Collection[int], is_done: Callable[[int], bool], do: Callable[[int], None]) -> None:

@@ -25,9 +25,9 @@ from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
 from advss_zoo.evaluation.schema import Experiment
-from advss_zoo.evaluation.sharing import Finished, held
+from advss_zoo.evaluation.sharing import Finished
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import explained, ignore_missing, read_json, remove_leftovers, write_json
+from advss_zoo.files import explained, held, ignore_missing, read_json, remove_leftovers, write_json
 
 PROGRESS_FILE = "progress.json"
 LOCK_FILE = ".lock"

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from advss_zoo.errors import AdvssError
 
+MOST_TEMPERATURE = 1e6  # by which logits are divided; beyond it all classes are equally probable anyway
+
 T = TypeVar("T")
 
 

@@ -18,7 +18,6 @@ from advss_zoo.data.folder import decoding, finding
 from advss_zoo.data.folder.decoding import Pixels
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.models.outputs import check_finite, check_logits
-from advss_zoo.models.probabilities import softmax
 
 if TYPE_CHECKING:
     from advss_zoo.models.model import Model
@@ -174,3 +173,10 @@ def _most_probable(classifier: Classifier, paths: Sequence[Path | None], pixels:
         Prediction(path, tuple(classifier.classes[number] for number in row), tuple(values))
         for path, row, values in zip(paths, numbers.tolist(), kept.tolist(), strict=True)
     ]
+
+
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Turn rows of logits (N,K) into rows of probabilities."""
+    exponents = logits.astype(np.float64) / temperature
+    powers: NDArray[np.float64] = np.exp(exponents - exponents.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)

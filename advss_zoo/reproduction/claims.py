@@ -295,7 +295,7 @@ _SIZES = ("30k", "50k", "150k")
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     "table3": (
         no_robustness(
-            "Full standard fine-tuning (F3) leaves no robustness: RA below 1%",
+            "Full standard fine-tuning (F3) leaves no robustness (judged: RA below 1%; 0.00 in the paper)",
             ["p1f3", *(f"{task}-{scenario}" for scenario in ("p2f3", "p3f3") for task in TASKS)],
         ),
         better(
@@ -310,7 +310,8 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         ),
         better(
             "ra",
-            "Partial adversarial fine-tuning (F2) is far above standard (F1) in RA: by more than 10 points",
+            "Partial adversarial fine-tuning (F2) is far above standard (F1) in RA (judged: by more than 10 points; "
+            "about 30 for Selfie, says the paper)",
             [(f"{task}-p3f2", f"{task}-p3f1") for task in TASKS],
             by=FAR,
         ),
@@ -331,16 +332,17 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
         ),
         better(
             "ra",
-            "Selfie and Rotation are above Jigsaw in RA: by 3.5 points in F1 and F2 and 2.5 in F4, says the paper",
+            "Selfie and Rotation are above Jigsaw in RA: by 3.5 points in F1 and F2 and around 2.5 in F4, "
+            "says the paper",
             [(f"{task}-{way}", f"jigsaw-{way}") for way in ("p3f1", "p3f2", "p3f4") for task in ("selfie", "rotation")],
         ),
         *(
             claim
-            for pretrained in ("p2", "p3")
+            for pretrained, about in (("p2", " (by about 3 points, says the paper)"), ("p3", ""))
             for claim in (
                 better(
                     "ra",
-                    f"Pretraining makes more robust: ({pretrained.upper()},F4) beats (P1,F4) in RA",
+                    f"Pretraining makes more robust: ({pretrained.upper()},F4) beats (P1,F4) in RA{about}",
                     [(f"{task}-{pretrained}f4", "p1f4") for task in TASKS],
                 ),
                 sooner(

@@ -48,8 +48,7 @@ class Piece:
     begin: float
     until: float
     attack_passes: int
-    side: int
-    head_alone: bool
+    work: Work
 
     @property
     def share(self) -> float:
@@ -62,15 +61,15 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
     Args:
         images: how many are trained on, where that is known better than from the name of the data.
     """
-    images = images or count_for_training(recipe.data)
-    device, found = torch.device(device), list(pieces(recipe))
-    taught = _attack_pass(recipe, device) * teacher.passes_per_image(recipe, RUNS)
-    training = sum(
-        (_step(recipe, piece, device, taught) * (piece.share * recipe.epochs * images) for piece in found), Seconds()
-    )
+    images, device = images or count_for_training(recipe.data), torch.device(device)
+    work = _work(recipe, recipe.side)
+    taught = _attacked(work, device) * teacher.passes_per_image(recipe, RUNS)
+    steps = (_step(piece, device, taught) * (piece.share * recipe.epochs * images) for piece in pieces(recipe))
+    training = sum(steps, Seconds())
     watched = recipe.validation
     looks = recipe.epochs / watched.every * watched.images
-    validation = _attack_pass(recipe, device, watched=True) * (looks * (watched.attack.steps + 1))
+    seen = _attacked(replace(work, objective=recipe.objective.watched), device)
+    validation = seen * (looks * (watched.attack.steps + 1))
     total = training + validation
     return Cost(
         steps=recipe.epochs * -(-images // recipe.batch_size),
@@ -93,7 +92,8 @@ def pieces(recipe: Recipe) -> Iterator[Piece]:
     begin = 0.0
     for end in sorted(ends):
         adversary, _ = recipe.phase(begin)
-        yield Piece(begin, end, adversary.passes, recipe.side_at(begin), recipe.head_alone(begin))
+        work = replace(_work(recipe, recipe.side_at(begin)), head_alone=recipe.head_alone(begin))
+        yield Piece(begin, end, adversary.passes, work)
         begin = end
 
 
@@ -107,8 +107,8 @@ def evaluation(recipe: Recipe, protocol: Protocol, images: int, *, device: str |
 
 def evaluation_pass(recipe: Recipe, device: str | torch.device = "cpu") -> Seconds:
     """Time an attack pass of an evaluation, an image; evaluations compute in single precision."""
-    made = recipe.model_copy(update={"objective": recipe.objective.ships, "precision": "fp32"})
-    return _attack_pass(made, torch.device(device))
+    work = replace(_work(recipe, recipe.side), objective=recipe.objective.ships, precision="fp32")
+    return _attacked(work, torch.device(device))
 
 
 def remember_run(recipe: Recipe, records: Sequence[log.Record], steps: int, watch: Stopwatch) -> None:
@@ -126,7 +126,7 @@ def remember_run(recipe: Recipe, records: Sequence[log.Record], steps: int, watc
             images = (after["step"] - one["step"]) * recipe.batch_size
             taken[first].append((after["seconds"] - one["seconds"]) / images)
     for piece, seconds in taken.items():
-        named = speeds.training(work(recipe, piece), piece.attack_passes)
+        named = speeds.training(piece.work, piece.attack_passes)
         speeds.remember(named, watch.device, statistics.median(seconds) * watch.share)
 
 
@@ -144,33 +144,26 @@ def remember_evaluation(
         speeds.remember(named, watch.device, watch.share * seconds / images)
 
 
-def work(recipe: Recipe, piece: Piece) -> Work:
-    """What the time of a piece's steps depends on, but for the number of attack passes."""
+def _work(recipe: Recipe, side: int) -> Work:
     return Work(
         recipe.objective,
         recipe.architecture,
         recipe.precision,
-        piece.side,
+        side,
         -(-recipe.batch_size // recipe.accumulation),
-        piece.head_alone,
-        recipe.clean_weight,
-        recipe.teacher.model if recipe.teacher else None,
+        clean_weight=recipe.clean_weight,
+        teacher=recipe.teacher.model if recipe.teacher else None,
     )
 
 
-def _step(recipe: Recipe, piece: Piece, device: torch.device, taught: Seconds) -> Seconds:
+def _step(piece: Piece, device: torch.device, taught: Seconds) -> Seconds:
     """An image's share of a training step: attack, update with what its teacher takes, and whatever else there is."""
-    at = work(recipe, piece)
-    if known := speeds.recall(speeds.training(at, piece.attack_passes), device):
+    if known := speeds.recall(speeds.training(piece.work, piece.attack_passes), device):
         return Seconds(known, known * timing.present_slowdown(device))
-    update = timing.seconds_per_image(replace(at, teacher=None), "update", device) + taught
-    if not piece.attack_passes:
-        return update
-    attacked = replace(at, head_alone=False, clean_weight=0.0, teacher=None)  # which make no difference to an attack
-    return timing.seconds_per_image(attacked, "attack", device) * piece.attack_passes + update
+    update = timing.seconds_per_image(replace(piece.work, teacher=None), "update", device) + taught
+    return update + _attacked(piece.work, device) * piece.attack_passes if piece.attack_passes else update
 
 
-def _attack_pass(recipe: Recipe, device: torch.device, *, watched: bool = False) -> Seconds:
-    objective = recipe.objective.watched if watched else recipe.objective
-    at = work(recipe, Piece(0.0, 1.0, 1, recipe.side, head_alone=False))
-    return timing.seconds_per_image(replace(at, objective=objective, clean_weight=0.0, teacher=None), "attack", device)
+def _attacked(work: Work, device: torch.device) -> Seconds:
+    """An attack pass, to which it makes no difference what else there is to a step."""
+    return timing.seconds_per_image(replace(work, head_alone=False, clean_weight=0.0, teacher=None), "attack", device)

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from advss_zoo.errors import UsageError
-from advss_zoo.files import explained, remove_leftovers
+from advss_zoo.files import held, remove_leftovers
 from advss_zoo.training.parents import PARENT
 from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.zoo import CONFIG, WEIGHTS
@@ -41,19 +39,10 @@ def alone(out: Path) -> Iterator[None]:
     Raises:
         UsageError: another process does.
     """
-    with explained("write", out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UsageError(
-                f"Another process is training in {out}.", "Wait for it, or choose another --out."
-            ) from None
-    try:
+    with held(out / ".lock") as mine:
+        if not mine:
+            raise UsageError(f"Another process is training in {out}.", "Wait for it, or choose another --out.")
         yield
-    finally:
-        lock.release()
 
 
 def sweep(out: Path) -> None:

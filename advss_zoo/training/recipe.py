@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -196,51 +197,33 @@ class Recipe(_Named):
         return phases
 
     @model_validator(mode="after")
-    def _a_head_alone_needs_a_trunk(self) -> Recipe:
+    def _keys_fit_together(self) -> Recipe:
+        if mistakes := "; ".join(self._contradictions()):
+            raise ValueError(mistakes)
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        objective, outputs = self.objective, self.architecture.num_classes
         if self.trains == "head" and self.parent is None:
-            raise ValueError("`trains: head` needs a `parent` whose trunk it keeps")
+            yield "`trains: head` needs a `parent` whose trunk it keeps"
         if self.head_first and (self.trains == "head" or self.parent is None):
-            raise ValueError("`head_first` needs a `parent` whose trunk trains later")
-        return self
-
-    @model_validator(mode="after")
-    def _patience_needs_a_best(self) -> Recipe:
+            yield "`head_first` needs a `parent` whose trunk is trained later"
         if self.validation.patience and not self.deployed.startswith("best-"):
-            raise ValueError(f"`validation.patience` waits for better weights, but `deployed` is {self.deployed}")
-        return self
-
-    @model_validator(mode="after")
-    def _a_weight_a_class(self) -> Recipe:
-        weights, outputs = getattr(self.objective, "class_weights", ()), self.architecture.num_classes
+            yield f"`validation.patience` waits for better weights, but `deployed` is {self.deployed}"
+        weights = getattr(objective, "class_weights", ())
         if weights and len(weights) != outputs:
-            raise ValueError(f"`objective` has {len(weights)} class_weights, the network {outputs} outputs")
-        return self
-
-    @model_validator(mode="after")
-    def _images_grow_to_full_size(self) -> Recipe:
+            yield f"`objective` has {len(weights)} class_weights, the network {outputs} outputs"
         sides = [phase.side for phase in self.resolution]
         if sides and (sides != sorted(set(sides)) or sides[-1] != self.side):
-            raise ValueError(f"the sides in `resolution` must rise to the full size, {self.side} pixels; found {sides}")
-        return self
-
-    @model_validator(mode="after")
-    def _a_teacher_has_a_pupil(self) -> Recipe:
-        name = self.objective.name
-        if self.teacher and not isinstance(self.objective, Weighted):
-            raise ValueError(f"`objective` {name} has no place for a `teacher`; classification, trades and rslad have")
-        if isinstance(self.objective, Rslad) and self.teacher is None:
-            raise ValueError("`objective` rslad needs a `teacher`, for example teacher=ensemble-p3f4.mini")
-        return self
-
-    @model_validator(mode="after")
-    def _pieces_fit(self) -> Recipe:
-        for task in getattr(self.objective, "tasks", (self.objective,)):
-            for side in (*(phase.side for phase in self.resolution), self.side):
-                if side % (grid := getattr(task, "grid", 1)):
-                    raise ValueError(
-                        f"`grid` of {task.name}: images of {side} pixels have no {grid}x{grid} equal pieces"
-                    )
-        return self
+            yield f"the sides in `resolution` must rise to the full size, {self.side} pixels; found {sides}"
+        if self.teacher and not isinstance(objective, Weighted):
+            yield f"`objective` {objective.name} does not support `teacher`; use classification, trades or rslad"
+        if isinstance(objective, Rslad) and self.teacher is None:
+            yield "`objective` rslad needs a `teacher`, for example teacher=ensemble-p3f4.mini"
+        for task in getattr(objective, "tasks", (objective,)):
+            grid = getattr(task, "grid", 1)
+            for side in sorted({side for side in (*sides, self.side) if side % grid}):
+                yield f"`grid` of {task.name}: {side} pixels cannot be divided into {grid}x{grid} equal pieces"
 
     @property
     def side(self) -> int:

@@ -15,6 +15,7 @@ from advss_zoo.errors import UsageError
 from advss_zoo.models.model import Model
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.objectives.base import Batch
+from advss_zoo.texts import listed
 from advss_zoo.training.precision import Precision
 from advss_zoo.training.recipe import Recipe, TeacherOptions
 from advss_zoo.zoo.open import open_model
@@ -91,7 +92,8 @@ def open_fitting(
     opened = open_model(parse_reference(name, beside=beside), device)
     if opened.classes is not None and opened.classes != tuple(classes):
         raise UsageError(
-            f"The teacher {name} has the classes {_some(opened.classes)}; those of the data are {_some(classes)}.",
+            f"The teacher {name} has the classes {listed(opened.classes, 3)}; "
+            f"those of the data are {listed(classes, 3)}.",
             "Choose a teacher that was trained on the same classes, in the same order.",
         )
     if opened.image_size not in (None, side):
@@ -125,7 +127,3 @@ def _operations(model: nn.Module, side: int) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.empty(1, 3, side, side, device="meta"))
     return counter.get_total_flops()
-
-
-def _some(classes: Sequence[str]) -> str:
-    return ", ".join(classes[:3]) + (f" and {len(classes) - 3} more" if len(classes) > 3 else "")

@@ -1,29 +1,25 @@
 """How long the parts of a training step take on this machine, from a few timed passes over random images.
 
-Other programs slow a pass down as they please, by ten times and more. So what is wanted is the time on a machine that
-is as free as possible: the least that a pass took, in CPU seconds where one thread computes, for those do not run while
-others do. With several threads CPU seconds count waiting as work, and the least wall time stands in for them; where the
-machine is busy, a single thread's CPU seconds are taken if they are less.
+Other programs slow a pass down, by ten times and more. So the time on a free machine is the least that a pass took: in
+CPU seconds where one thread computes, for those do not run while others do. With several threads CPU seconds count
+waiting as work; there it is the least wall time, or the mean one without the machine's load if that is less.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias
 
 import torch
-from torch import nn
 
 from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.modes import frozen
-from advss_zoo.models.resnetv2 import Network
-from advss_zoo.objectives.base import Batch, Objective
+from advss_zoo.objectives.base import Objective
 from advss_zoo.training.precision import Precision
 
 Part: TypeAlias = Literal["attack", "update"]
@@ -36,7 +32,6 @@ LIMIT = 2.0  # seconds of computing after which no further pass is begun
 PATIENCE = 3  # times LIMIT in wall seconds, after which none is, either
 AVERAGED = 60.0  # seconds over which the load average is one
 STARTED = time.monotonic()
-HIGH = 1.25  # times as long as on a free machine: from here on a machine is called busy
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,11 @@ class Work:
     teacher: str | None = None
 
 
+def runs_alone(device: torch.device) -> bool:
+    """Tell whether a single thread on a CPU does the work, whose CPU seconds are those of a free machine."""
+    return device.type == "cpu" and torch.get_num_threads() == 1
+
+
 @cache
 def seconds_per_image(work: Work, part: Part, device: torch.device) -> Seconds:
     """Time one attack pass (forward, gradient of the inputs), or one update of the weights (forward, backward, step).
@@ -74,14 +74,9 @@ def seconds_per_image(work: Work, part: Part, device: torch.device) -> Seconds:
     Batches grow to the recipe's own as far as LIMIT allows; of a large network on a CPU a few passes of two images are
     timed.
     """
-    prepare = _passes(work, part, device)
-    alone = device.type == "cpu" and torch.get_num_threads() == 1
-    found = time_passes(prepare, work.batch_size, cpu=time.process_time if alone else None)
-    if device.type == "cpu" and not alone and present_slowdown(device) > HIGH:
-        with _threads(1):
-            single = time_passes(prepare, work.batch_size)
-        return Seconds(min(found.free, single.free), min(found.now, single.now))
-    return found
+    cpu = time.process_time if runs_alone(device) else None
+    found = time_passes(_passes(work, part, device), work.batch_size, cpu=cpu)
+    return Seconds(min(found.free, found.now / present_slowdown(device)), found.now)
 
 
 def time_passes(
@@ -109,21 +104,17 @@ def time_passes(
     run = prepare(count)
     passes = [once()]  # which also chooses kernels and asks for memory
     spent, deadline = passes[0][1], wall() + PATIENCE * LIMIT
+    least = passes[0][1]
     while spent < LIMIT and wall() < deadline:
         larger = min(most, GROWTH * count)
-        if larger > count and spent + ENOUGH * _least(passes) * larger / count < 2 * LIMIT:
-            count, passes = larger, []
-            run = prepare(count)
+        if larger > count and spent + ENOUGH * least * larger / count < 2 * LIMIT:
+            count, passes, run = larger, [], prepare(larger)
         elif len(passes) > ENOUGH:
             break
         passes.append(once())
-        spent += passes[-1][1]
-    free, later = _least(passes), passes[1:] or passes
-    return Seconds(free, max(free, sum(took for took, _ in later) / len(later))) * (1 / count)
-
-
-def _least(passes: list[tuple[float, float]]) -> float:
-    return min(computed for _, computed in passes)
+        spent, least = spent + passes[-1][1], min(computed for _, computed in passes)
+    later = passes[1:] or passes
+    return Seconds(least, max(least, sum(took for took, _ in later) / len(later))) * (1 / count)
 
 
 @cache
@@ -132,35 +123,27 @@ def present_slowdown(device: torch.device) -> float:
 
     Asked once a process, so that all its estimates agree. What this process has computed itself is no load of others.
     """
-    if device.type != "cpu":
-        return 1.0
-    try:
-        running = os.getloadavg()[0]
-    except (AttributeError, OSError):
+    if device.type != "cpu" or not hasattr(os, "getloadavg"):
         return 1.0
     own = sum(os.times()[:4]) / max(AVERAGED, time.monotonic() - STARTED)
-    return max(1.0, (max(0.0, running - own) + torch.get_num_threads()) / (os.cpu_count() or 1))
+    return max(1.0, (max(0.0, os.getloadavg()[0] - own) + torch.get_num_threads()) / (os.cpu_count() or 1))
 
 
 def _passes(work: Work, part: Part, device: torch.device) -> Callable[[int], Callable[[], None]]:
     objective, precision = work.objective, Precision(work.precision, device)
-    model = objective.build(work.architecture).to(device).to(memory_format=torch.channels_last)
+    model = objective.build(work.architecture).to(device).to(memory_format=torch.channels_last).train()
+    if work.head_alone:
+        model.trunk.requires_grad_(False).eval()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.0, momentum=0.9)
+    optimizer.step()  # imports what it needs, which takes longer than a step
 
-    def attack(count: int) -> Callable[[], None]:
-        batch = _batch(work, count, device)
-        with frozen(model):
-            loss = precision.attack_loss(objective, model, batch)
+    def prepare(count: int) -> Callable[[], None]:
+        index = torch.arange(count, device=device)
+        images = torch.rand(count, 3, work.side, work.side, device=device).contiguous(memory_format=torch.channels_last)
+        batch = objective.transform(images, index % work.architecture.num_classes, index, seed=0)
 
-        def run() -> None:
-            with frozen(model):
-                input_gradient(loss, batch.inputs).sum().item()  # which waits for a GPU
-
-        return run
-
-    def update(count: int) -> Callable[[], None]:
-        batch, optimizer = _batch(work, count, device), _optimizer(model, work.head_alone)
-
-        def run() -> None:
+        def update() -> None:
             optimizer.zero_grad()
             with precision():
                 loss = objective.training_loss(model, batch.inputs, batch, work.clean_weight)
@@ -168,33 +151,15 @@ def _passes(work: Work, part: Part, device: torch.device) -> Callable[[int], Cal
             optimizer.step()
             loss.item()
 
-        return run
+        if part == "update":
+            return update
+        with frozen(model):
+            maximised = precision.attack_loss(objective, model, batch)
 
-    return attack if part == "attack" else update
+        def attack() -> None:
+            with frozen(model):
+                input_gradient(maximised, batch.inputs).sum().item()  # which waits for a GPU
 
+        return attack
 
-def _batch(work: Work, count: int, device: torch.device) -> Batch:
-    index = torch.arange(count, device=device)
-    images = torch.rand(count, 3, work.side, work.side, device=device).contiguous(memory_format=torch.channels_last)
-    return work.objective.transform(images, index % work.architecture.num_classes, index, seed=0)
-
-
-def _optimizer(model: Network, head_alone: bool) -> torch.optim.Optimizer:
-    model.train()
-    trained: nn.Module = model
-    if head_alone:
-        model.trunk.requires_grad_(False).eval()
-        trained = model.head
-    optimizer = torch.optim.SGD(trained.parameters(), lr=0.0, momentum=0.9)
-    optimizer.step()  # imports what it needs, which takes longer than a step
-    return optimizer
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return prepare

@@ -26,7 +26,7 @@ from advss_zoo.evaluation.protocols.corruptions import find_baseline
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.saved import Saved
 from advss_zoo.models.model import Model, pick_device
-from advss_zoo.report.html.collect import folder_of
+from advss_zoo.results_page.collect import folder_of
 from advss_zoo.workflows.measure import measure
 from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
 from advss_zoo.zoo.open import open_model

@@ -9,16 +9,16 @@ from pathlib import Path
 from advss_zoo.data import load as data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.report.html.charts import scatter
-from advss_zoo.report.html.charts.scatter import Dot
-from advss_zoo.report.html.charts.series import Look, Value
-from advss_zoo.report.html.scene import Scene
 from advss_zoo.reproduction import paper, plan, tables
 from advss_zoo.reproduction.ours import OurResults
 from advss_zoo.reproduction.paper import Table, Values
 from advss_zoo.reproduction.plan import Step
 from advss_zoo.reproduction.standing import Profile, load_recipe, tags
 from advss_zoo.reproduction.tables import Comparison, Row
+from advss_zoo.results_page.charts import scatter
+from advss_zoo.results_page.charts.scatter import Dot
+from advss_zoo.results_page.charts.series import Look, Value
+from advss_zoo.results_page.scene import Scene
 from advss_zoo.training import assembly, trainer
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.workflows.measure import measure

@@ -13,8 +13,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from advss_zoo import resources, texts
-from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.files import read_json, write_atomically
+from advss_zoo.texts import format_eps
 from advss_zoo.zoo import CARD, index, metadata, sources
 
 TEMPLATE = "card.md.j2"

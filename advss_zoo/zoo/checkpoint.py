@@ -7,7 +7,7 @@ taken, and nothing but safetensors and JSON is ever read: a pickle could run cod
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -21,11 +21,12 @@ import advss_zoo.objectives
 from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import explained, read_json, sha256_of, write_atomically, write_json
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.probabilities import MOST_TEMPERATURE
+from advss_zoo.models.outputs import MOST_TEMPERATURE
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
+from advss_zoo.texts import listed
 from advss_zoo.zoo import CONFIG as CONFIG
 from advss_zoo.zoo import WEIGHTS
 from advss_zoo.zoo.names import MAX_LENGTH, NAME, TAG
@@ -217,7 +218,9 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
             if tensor.dtype in FLOATS and not torch.isfinite(tensor.to(torch.float32)).all()
         ],
     }
-    complaints = [f"{what}: {_some(names)}" for what, names in problems.items() if names]
+    complaints = [
+        f"{what}: {listed([name[:LONGEST] for name in names], MENTIONED)}" for what, names in problems.items() if names
+    ]
     if complaints:
         raise CheckpointError(f"The weights do not fit the model; {'; '.join(complaints)}.")
 
@@ -225,12 +228,6 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
 def _same_kind(found: torch.dtype, expected: torch.dtype) -> bool:
     """Floating-point numbers come in several precisions, in which some files count whole ones, too."""
     return found == expected or found in FLOATS
-
-
-def _some(names: Iterable[str]) -> str:
-    names = [name[:LONGEST] for name in names]
-    more = len(names) - MENTIONED
-    return ", ".join(names[:MENTIONED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_pickle(path: Path) -> bool:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import read_json
-from advss_zoo.models.probabilities import MOST_TEMPERATURE
+from advss_zoo.models.outputs import MOST_TEMPERATURE
 from advss_zoo.zoo import CONFIG
 from advss_zoo.zoo.names import FULL_NAME, MAX_LENGTH, NAME, TAG
 

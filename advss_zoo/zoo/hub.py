@@ -11,13 +11,12 @@ import hashlib
 import os
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import httpx2  # what huggingface_hub 2 asks with
-from filelock import FileLock
 from huggingface_hub import HfApi, constants, hf_hub_url
 from huggingface_hub.errors import (
     BadRequestError,
@@ -185,13 +184,9 @@ def _is_whole(snapshot: Snapshot, name: str) -> bool:
     return found == expected
 
 
-@contextmanager
-def _alone(expected: str) -> Iterator[None]:
+def _alone(expected: str) -> AbstractContextManager[bool]:
     """While no other process is at a file with this digest."""
-    lock = folder() / ".locks" / f"{expected}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
-        yield
+    return files.held(folder() / ".locks" / f"{expected}.lock", wait=True)
 
 
 def _digest(path: Path, like: str) -> str | None:

@@ -2,8 +2,7 @@
 
 A file is read as weights only, so nothing in it is ever run, and copied strictly: of all the ways in which such files
 name the tensors of our networks the one that fits best is taken, and every tensor that is then missing, left over,
-misshapen or not finite is refused under its name in the file. So are those of the authors' pretext tasks, which are
-dropped.
+misshapen or not finite is refused under its name in the file. Those of pretext tasks are counted and dropped.
 
 The authors' names and entries are those of github.com/VITA-Group/Adv-SS-Pretraining, `pretraining/` and `finetune/`.
 """
@@ -86,7 +85,6 @@ NAMINGS = (
 # What the authors wrapped around a network: several devices, then a sequence of normalisation and network.
 WRAPPERS = r"(?:module\.)?(?:1\.)?"
 ATTENTION = "selfie_state"  # the entry with what turns the vectors of Selfie's visible patches into a query
-GRID = 4  # of those patches
 DEPTHS: tuple[Literal[18, 50], ...] = (18, 50)
 # In the stem and in projection shortcuts. The authors' two versions come first, because an ensemble file tells them
 # apart only by its shortcuts.
@@ -308,9 +306,6 @@ def _take(
     if config.kind == "trunk":
         names = {ours: theirs for ours, theirs in names.items() if ours.startswith("trunk.")}
     template = _template(architecture)
-    if found.attention is not None:
-        channels = len(template["head.layer4.0.bn1.weight"])  # those that come out of the trunk
-        checkpoint.check_tensors(_attention(found.attention, channels), found.attention)
     state = {ours: found.tensors[theirs].to(template[ours].dtype, copy=True) for ours, theirs in names.items()}
     left = sorted(found.tensors.keys() - {*names.values(), *found.constants})
     absent = {ours: tensor for ours, tensor in _fresh_stem(architecture).items() if ours not in state}
@@ -347,11 +342,10 @@ def _architecture(found: _Found, reading: _Reading, names: Mapping[str, str]) ->
     """
     tensors, constants = found.tensors, found.constants
     architecture = _sized(reading, names, tensors)
-    template, heads = _template(architecture), _heads(found, reading, architecture)
-    known = {key for key in tensors if heads or not reading.naming.is_of_head(key.removeprefix(found.wrappers))}
+    template, is_of_head = _template(architecture), reading.naming.is_of_head
     checkpoint.check_tensors(
-        {theirs: template[ours] for ours, theirs in names.items()} | heads | dict.fromkeys(constants, torch.empty(3)),
-        {key: tensor for key, tensor in tensors.items() if key in known},
+        {theirs: template[ours] for ours, theirs in names.items()} | dict.fromkeys(constants, torch.empty(3)),
+        {key: tensor for key, tensor in tensors.items() if not is_of_head(key.removeprefix(found.wrappers))},
     )
     if not constants:
         return architecture
@@ -363,47 +357,6 @@ def _architecture(found: _Found, reading: _Reading, names: Mapping[str, str]) ->
             "The file is damaged, or holds something else under that name.",
         )
     return architecture.model_copy(update={"mean": mean, "std": std})
-
-
-def _heads(found: _Found, reading: _Reading, architecture: Architecture) -> dict[str, Tensor]:
-    """What a file of ensemble pretraining should have beside its trunk, if it has any of it.
-
-    What our own tasks put there no file says.
-    """
-    inside = (name.removeprefix(found.wrappers) for name in found.tensors)
-    if reading.naming.renames is not BLOCKS or not any(map(reading.naming.is_of_head, inside)):
-        return {}
-    heads: dict[str, Tensor] = {}
-    for outputs, task in PRETEXT.items():
-        naming = Naming((("head.layer4.", f"layer4_{task}."), ("head.linear.", f"fc_{task}.")), reading.naming.first_bn)
-        template = _template(architecture.model_copy(update={"num_classes": outputs}))
-        named = {naming.theirs(ours): tensor for ours, tensor in template.items()}
-        heads |= {found.wrappers + theirs: tensor for theirs, tensor in named.items() if theirs}
-    return heads
-
-
-def _attention(tensors: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
-    """What a file should have as Selfie's attention pooling: as many layers as it has, as wide inside as most are."""
-    outer, stack = _wrappers(tensors), "at_pool.layer_stack."
-    inside = {name.removeprefix(outer): tensor for name, tensor in tensors.items()}
-    layers = {name.removeprefix(stack).partition(".")[0] for name in inside if name.startswith(stack)}
-    widths = [
-        tensor.shape[axis]
-        for part, axis in (("w_1.weight", 0), ("w_1.bias", 0), ("w_2.weight", 1))
-        for name, tensor in inside.items()
-        if name.endswith(part) and tensor.ndim > axis
-    ]
-    width = statistics.mode(widths or [0])
-    shapes: dict[str, tuple[int, ...]] = {"u0": (1, 1, channels)}
-    shapes |= dict.fromkeys(("row_embeddings", "column_embeddings"), (GRID, channels))
-    for layer in (f"{stack}{number}." for number in range(len(layers))):
-        for part in ("slf_attn.w_qs", "slf_attn.w_ks", "slf_attn.w_vs", "slf_attn.fc"):
-            shapes |= {f"{layer}{part}.weight": (channels, channels), f"{layer}{part}.bias": (channels,)}
-        for part in ("slf_attn.layer_norm", "pos_ffn.layer_norm"):
-            shapes |= {f"{layer}{part}.weight": (channels,), f"{layer}{part}.bias": (channels,)}
-        shapes |= {f"{layer}pos_ffn.w_1.weight": (width, channels, 1), f"{layer}pos_ffn.w_1.bias": (width,)}
-        shapes |= {f"{layer}pos_ffn.w_2.weight": (channels, width, 1), f"{layer}pos_ffn.w_2.bias": (channels,)}
-    return {outer + name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
 
 
 def _sized(reading: _Reading, names: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Architecture:

@@ -9,7 +9,6 @@ import yaml
 from huggingface_hub import EvalResult
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
-from advss_zoo.evaluation.results import result_slug
 from advss_zoo.files import slug
 from advss_zoo.zoo import index
 from advss_zoo.zoo.snapshot import ORGANISATION
@@ -67,26 +66,27 @@ def numbers(results: Iterable[Document]) -> list[EvalResult]:
     return found
 
 
-def evaluation_files(results: Iterable[Document]) -> dict[str, bytes]:
+def evaluation_files(results: Mapping[str, Document]) -> dict[str, bytes]:
     """All numbers on data sets that the Hub has as files of `.eval_results/`, by name; one file a result.
+
+    `results` are known by the names of their files.
 
     The Hub ranks numbers of one task of one data set. Each protocol is a task here, so that what is left under attack
     is never ranked beside accuracies on clean images.
     """
     found = {}
-    for result in results:
-        data, label = result["data"]["name"], result["protocol"]["label"]
-        if data not in DATASETS:
+    for name, result in results.items():
+        if result["data"]["name"] not in DATASETS:
             continue
         number = _headline(result)
         constants = (f"{key.replace('_', ' ')} {value}" for key, value in (number.metric_args or {}).items())
         entry = {
-            "dataset": {"id": number.dataset_type, "task_id": slug(label)},
+            "dataset": {"id": number.dataset_type, "task_id": slug(result["protocol"]["label"])},
             "value": number.metric_value,
             "date": result["date"],
             "notes": "; ".join([str(number.metric_name), str(number.dataset_split), *constants]),
         }
-        found[f".eval_results/{result_slug(data, label)}.yaml"] = _yaml([entry]).encode()
+        found[f".eval_results/{name}.yaml"] = _yaml([entry]).encode()
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from advss_zoo.cli.doctor import REQUIRED
+from advss_zoo.cli.doctor import required
 from advss_zoo.cli.errors import TORCHVISION_MISMATCH
 from advss_zoo.resources import CHECKOUT
 
@@ -27,7 +27,7 @@ def _checks(outcome: Any) -> dict[str, Any]:
 def test_every_dependency_is_looked_at() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in project["dependencies"]}
-    assert names == {*REQUIRED, "torch", "torchvision"}
+    assert names == {*required(), "torch", "torchvision"}
 
 
 def test_a_healthy_machine(advss: Advss, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.html import fabricated
+from results_page import fabricated
 
 from advss_zoo.zoo import index
 
@@ -29,7 +29,7 @@ def test_the_page_and_figures_go_where_they_should(advss: Advss) -> None:
     fabricated.clean(Path("runs"))
     fabricated.run(Path("runs"))
     status, stdout, stderr = advss("report", "runs", "--html", "new/page.html", "--figures", "pictures")
-    assert (status, stdout, stderr) == (0, "new/page.html\n", "2 figures, as SVG and PNG: pictures\n")
+    assert (status, stdout, stderr) == (0, "new/page.html\n", "4 figure files, SVG and PNG: pictures\n")
     assert Path("new/page.html").is_file()
     assert len(list(Path("pictures").iterdir())) == 4
 

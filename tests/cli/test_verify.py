@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from advss_zoo.zoo import verify
+from advss_zoo.workflows import verify
 
 Advss = Callable[..., Any]
 
@@ -17,8 +17,8 @@ Advss = Callable[..., Any]
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     checks = [SimpleNamespace(name="files", passed=True, detail="3 files, sha256 as in the index")]
 
-    def fake(name: str, *, limit: int | None, **_: Any) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(name="limit", passed=True, detail=str(limit))
+    def fake(name: str, limit: int, full: bool, **_: Any) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(name="limit", passed=True, detail="all" if full else str(limit))
         yield from checks
 
     monkeypatch.setattr(verify, "verify", fake)
@@ -26,7 +26,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
 
 
 @pytest.mark.usefixtures("checks")
-@pytest.mark.parametrize(("arguments", "limit"), [([], "128"), (["--limit", "7"], "7"), (["--full"], "None")])
+@pytest.mark.parametrize(("arguments", "limit"), [([], "128"), (["--limit", "7"], "7"), (["--full"], "all")])
 def test_checks_are_lines(arguments: list[str], limit: str, advss: Advss) -> None:
     status, stdout, stderr = advss("verify", "p1f4", *arguments)
     assert (status, stderr) == (0, "")

@@ -14,6 +14,7 @@ from torchvision import transforms
 
 from advss_zoo.data import imagenet
 from advss_zoo.data.catalogue import RESTRICTED_IMAGENET
+from advss_zoo.data.folder import scan
 from advss_zoo.data.get import get
 from advss_zoo.data.imagenet import cropped, groups
 from advss_zoo.data.load import load_data
@@ -153,11 +154,11 @@ class TestResume:
         """The files that were decoded, in pieces of four."""
         genuine, seen = imagenet._pixels, []
 
-        def pixels(path: Path) -> object:
+        def pixels(path: Path, side: int) -> object:
             seen.append(path)
-            return genuine(path)
+            return genuine(path, side)
 
-        monkeypatch.setattr(imagenet, "PIECE", 4)
+        monkeypatch.setattr(scan, "PIECE", 4)
         monkeypatch.setattr(imagenet, "_pixels", pixels)
         return seen
 

@@ -6,7 +6,7 @@ import math
 import sys
 
 import pytest
-from report.html import fabricated
+from results_page import fabricated
 
 import advss_zoo
 from advss_zoo.errors import UsageError

@@ -20,9 +20,10 @@ from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.protocols import Settings
 from advss_zoo.evaluation.protocols.pgd import Pgd
 from advss_zoo.evaluation.runner import evaluate
-from advss_zoo.evaluation.sharing import Finished, held, own_device, take
+from advss_zoo.evaluation.sharing import Finished, own_device, take
 from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Verdicts
+from advss_zoo.files import held
 
 ROOT = Path(__file__).parents[2]
 PASSES = 7
@@ -177,7 +178,7 @@ def test_passes_without_adversarial_images_are_made_again_where_these_are_wanted
 def test_a_lock_is_held_by_one_process_at_a_time(tmp_path):
     script = (
         "import pathlib, sys\n"
-        "from advss_zoo.evaluation.sharing import held\n"
+        "from advss_zoo.files import held\n"
         "for name in ('3', '4'):\n"
         "    with held(pathlib.Path(sys.argv[1]) / name) as mine: print(mine)\n"
     )

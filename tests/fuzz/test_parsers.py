@@ -40,9 +40,10 @@ from advss_zoo.evaluation.saved import Saved
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
-from advss_zoo.report.html import collect, evidence
+from advss_zoo.results_page import collect, evidence
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, index, load, names, publish, snapshot
+from advss_zoo.workflows.publish import collecting
+from advss_zoo.zoo import checkpoint, index, load, names, snapshot
 from advss_zoo.zoo.reference import means_model, parse_reference
 
 SECONDS = 20  # that one case may take on a busy machine; most take a millisecond
@@ -424,7 +425,7 @@ PARSERS = {
     ),
     "reports": Parser(document("result.json"), written("result.json", evidence.read), evaluated),
     "logs": Parser(logs, written("log.jsonl", lambda path: collect._run(path, "run"))),
-    "cards": Parser(fronts, written("README.md", lambda path: publish._claims(publish._read_card(path), path))),
+    "cards": Parser(fronts, written("README.md", lambda path: collecting.claims(collecting.read_card(path), path))),
     "images": Parser(binary.images, written("a.png", binary.read_image)),
     "csv": Parser(tables, written("t.csv", read_table), pictured),
     "json lines": Parser(records, written("t.jsonl", read_table), pictured),

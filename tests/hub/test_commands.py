@@ -65,7 +65,7 @@ def test_the_whole_zoo(hub, checkout, advss, monkeypatch, tmp_path):
     assert sorted(hub.repositories) == ["acme/jigsaw-p3.mini", f"acme/{NAME}"]
     assert all(repository.private for repository in hub.repositories.values())
     (page,) = hub.collections
-    assert f"Together: {hub.url}/collections/{page}" in done.stderr
+    assert f"All on one page: {hub.url}/collections/{page}" in done.stderr
     assert hub.collections[page]["private"]
     assert all(entry.hub for entry in index.entries())
     advss("publish", "--all", "--to", "out")
@@ -76,10 +76,10 @@ def test_the_whole_zoo(hub, checkout, advss, monkeypatch, tmp_path):
     ("arguments", "says"),
     [
         ([NAME, "--to", "hf://acme"], "says whose repository but not which"),
-        (["--all", "--to", f"hf://acme/{NAME}"], "--all makes a repository for each"),
+        (["--all", "--to", f"hf://acme/{NAME}"], "is one repository, but each checkpoint gets its own"),
         ([NAME, "--to", f"hf://acme/{NAME}@v1"], "names a revision"),
-        (["--to", f"hf://acme/{NAME}"], "a NAME, a folder, or --all"),
-        ([NAME, "--all", "--to", "hf://acme"], "a NAME, a folder, or --all"),
+        (["--to", f"hf://acme/{NAME}"], "Give a MODEL to publish, or --all"),
+        ([NAME, "--all", "--to", "hf://acme"], "Give a MODEL to publish, or --all"),
         ([NAME, "--to", "HF://acme/x"], "'HF://acme/x' is not a repository on the Hub"),
         ([NAME, "--to", "https://huggingface.co/acme/x"], "is not a repository on the Hub"),
         ([NAME], "--to"),

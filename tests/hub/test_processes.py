@@ -14,7 +14,8 @@ from hub.conftest import contents
 from hub.server import Handler
 
 from advss_zoo import resources
-from advss_zoo.zoo import index, publish
+from advss_zoo.workflows.publish import collecting, sending
+from advss_zoo.zoo import index
 from advss_zoo.zoo.snapshot import parse_repository
 
 NAME = "p1f4.mini"
@@ -30,7 +31,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def test_a_second_user_pulls_once_and_then_needs_no_network(hub, checkout, installed, start):
-    publish.to_hub(publish.collect(NAME), parse_repository(f"hf://acme/{NAME}"))
+    sending.to_hub(collecting.collect(NAME), parse_repository(f"hf://acme/{NAME}"))
     package = installed()
     assert not (package / "advss_zoo" / "bundled").exists()
     hub.requests.clear()

@@ -19,11 +19,13 @@ from huggingface_hub import ModelCard, constants, parse_eval_result_entries
 from advss_zoo import load_model, resources
 from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.evaluation import results
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json, sha256_of
 from advss_zoo.models.model import Model
 from advss_zoo.training import recipe
-from advss_zoo.zoo import cards, checkpoint, ensembles, index, metadata, publish, sources
+from advss_zoo.workflows.publish import collecting, sending
+from advss_zoo.zoo import cards, checkpoint, ensembles, index, metadata, sources
 from advss_zoo.zoo import hub as client
 from advss_zoo.zoo.snapshot import belongs, parse_repository
 
@@ -60,7 +62,7 @@ def damaged(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_checkpoint_of_the_zoo_goes_whole_in_one_commit(hub, checkout):
-    outcome = publish.to_hub(publish.collect(NAME), TARGET)
+    outcome = sending.to_hub(collecting.collect(NAME), TARGET)
     repository = hub.repositories[TARGET.repository]
     there = repository.commits[repository.head]
     here = contents(resources.PACKAGE / "bundled" / NAME)
@@ -77,12 +79,12 @@ def test_a_checkpoint_of_the_zoo_goes_whole_in_one_commit(hub, checkout):
     assert set(outcome.changes) == set(there) - {".gitattributes"}
     assert set(outcome.changes.values()) == {"new"}
     assert (outcome.commit, outcome.tagged) == (repository.head, repository.head)
-    assert repository.tags == {publish.TAG: repository.head}
+    assert repository.tags == {sending.TAG: repository.head}
 
 
 def test_the_index_notes_the_commit_and_every_file(hub, checkout):
     before = read_json(checkout / "cards" / f"{NAME}.json")
-    outcome = publish.to_hub(publish.collect(NAME), TARGET)
+    outcome = sending.to_hub(collecting.collect(NAME), TARGET)
     values = checkout / "cards" / f"{NAME}.json"
     published = index.find(NAME).hub
     assert outcome.recorded == values
@@ -93,22 +95,22 @@ def test_the_index_notes_the_commit_and_every_file(hub, checkout):
 
 
 def test_what_is_there_is_not_sent_again(hub, checkout):
-    first = publish.to_hub(publish.collect(NAME), TARGET)
+    first = sending.to_hub(collecting.collect(NAME), TARGET)
     hub.requests.clear()
-    again = publish.to_hub(publish.collect(NAME), TARGET)
+    again = sending.to_hub(collecting.collect(NAME), TARGET)
     assert (again.changes, again.commit, again.tagged) == ({}, first.commit, first.commit)
     assert sent(hub) == []
 
 
 def test_only_what_changed_is_sent_and_what_is_gone_is_removed(hub, described):
-    publish.to_hub(publish.collect(str(described)), TINY)
+    sending.to_hub(collecting.collect(str(described)), TINY)
     repository = hub.repositories[TINY.repository]
     first = repository.head
     repository.commit(repository.commits[first] | {"notes.txt": b"somebody else's"})
     (described / "README.md").write_text("---\nlicense: mit\n---\n# Smaller\n")
     shutil.rmtree(described / "results")
     hub.requests.clear()
-    outcome = publish.to_hub(publish.collect(str(described)), TINY)
+    outcome = sending.to_hub(collecting.collect(str(described)), TINY)
     assert outcome.changes == {
         "README.md": "changed",
         **dict.fromkeys([name for name in repository.commits[first] if name.startswith("results/")], "removed"),
@@ -120,67 +122,67 @@ def test_only_what_changed_is_sent_and_what_is_gone_is_removed(hub, described):
 
 
 def test_the_tag_of_a_release_does_not_move(hub, described):
-    first = publish.to_hub(publish.collect(str(described)), TINY)
+    first = sending.to_hub(collecting.collect(str(described)), TINY)
     (described / "README.md").write_text("---\nlicense: mit\n---\n# Other\n")
-    second = publish.to_hub(publish.collect(str(described)), TINY)
+    second = sending.to_hub(collecting.collect(str(described)), TINY)
     assert second.commit != first.commit == second.tagged
 
 
 def test_a_dry_run_shows_what_would_go_and_sends_nothing(hub, described):
-    bundle = publish.collect(str(described))
-    outcome = publish.to_hub(bundle, TINY, dry_run=True)
+    bundle = collecting.collect(str(described))
+    outcome = sending.to_hub(bundle, TINY, dry_run=True)
     assert set(outcome.changes) == set(bundle.files)
     assert sent(hub) == []
     assert hub.repositories == {}
-    publish.to_hub(bundle, TINY)
+    sending.to_hub(bundle, TINY)
     hub.requests.clear()
-    assert publish.to_hub(bundle, TINY, dry_run=True).changes == {}
+    assert sending.to_hub(bundle, TINY, dry_run=True).changes == {}
     assert sent(hub) == []
 
 
 def test_a_private_repository(hub, described):
-    bundle = publish.collect(str(described))
-    publish.to_hub(bundle, TINY, private=True)
+    bundle = collecting.collect(str(described))
+    sending.to_hub(bundle, TINY, private=True)
     assert hub.repositories[TINY.repository].private
-    assert publish.to_hub(bundle, TINY, private=True).changes == {}
+    assert sending.to_hub(bundle, TINY, private=True).changes == {}
     hub.repositories[TINY.repository].private = False
     with pytest.raises(UsageError, match="is there and public"):
-        publish.to_hub(bundle, TINY, private=True)
+        sending.to_hub(bundle, TINY, private=True)
 
 
 def test_a_gated_repository_can_be_published_to(hub, described):
     hub.repositories[TINY.repository] = Repository(gated=True)
     hub.repositories[TINY.repository].commit({})
-    assert publish.to_hub(publish.collect(str(described)), TINY).commit
+    assert sending.to_hub(collecting.collect(str(described)), TINY).commit
     assert hub.repositories[TINY.repository].gated
 
 
 def test_a_new_repository_can_be_gated(hub, described):
-    bundle = publish.collect(str(described))
-    publish.to_hub(bundle, TINY, gated=True)
+    bundle = collecting.collect(str(described))
+    sending.to_hub(bundle, TINY, gated=True)
     assert hub.repositories[TINY.repository].gated
     hub.requests.clear()
-    assert publish.to_hub(bundle, TINY, gated=True).changes == {}
+    assert sending.to_hub(bundle, TINY, gated=True).changes == {}
     assert sent(hub) == []
     hub.repositories[TINY.repository].gated = False
     with pytest.raises(UsageError, match="is there and not gated"):
-        publish.to_hub(bundle, TINY, gated=True)
+        sending.to_hub(bundle, TINY, gated=True)
 
 
 def test_without_the_hub_nothing_is_published(hub, described, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    bundle = publish.collect(str(described))
-    for act in (lambda: publish.to_hub(bundle, TINY), lambda: publish.gather("acme", [])):
+    bundle = collecting.collect(str(described))
+    for act in (lambda: sending.to_hub(bundle, TINY), lambda: sending.gather("acme", [])):
         with pytest.raises(AdvssError, match="Nothing can be published: HF_HUB_OFFLINE is set"):
             act()
 
 
 def test_what_has_changed_since_it_was_verified_is_not_published(hub, described, tmp_path):
-    bundle = publish.collect(str(described))
+    bundle = collecting.collect(str(described))
     path = described / "model.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"\x01")
-    for act in (lambda: publish.to_hub(bundle, TINY), lambda: publish.to_folder(bundle, tmp_path / "out")):
+    for act in (lambda: sending.to_hub(bundle, TINY), lambda: sending.to_folder(bundle, tmp_path / "out")):
         with pytest.raises(CheckpointError, match=r"model\.safetensors has changed since it was verified"):
             act()
     assert hub.asked("^POST .*/commit/") == []
@@ -193,20 +195,20 @@ def test_what_has_changed_since_it_was_verified_is_not_published(hub, described,
 
     hub.fault("^POST .*/preupload/", change)
     with pytest.raises(CheckpointError, match=r"config\.json has changed since it was verified"):
-        publish.to_hub(bundle, TINY)
+        sending.to_hub(bundle, TINY)
     assert hub.repositories[TINY.repository].tags == {}
 
 
 def test_weights_that_change_while_they_are_verified(described, monkeypatch):
-    results = publish._results
+    check = results.check
 
-    def change(*arguments):
+    def change(path):
         (described / "model.safetensors").write_bytes(b"other")
-        return results(*arguments)
+        return check(path)
 
-    monkeypatch.setattr(publish, "_results", change)
+    monkeypatch.setattr(results, "check", change)
     with pytest.raises(CheckpointError, match="has been changed or damaged"):
-        publish.collect(str(described))
+        collecting.collect(str(described))
 
 
 def test_results_are_called_so_that_they_can_be_fetched(hub, described):
@@ -214,16 +216,16 @@ def test_results_are_called_so_that_they_can_be_fetched(hub, described):
     document = read_json(path)
     for name in (".hidden", "d" * 195, "кошки", "???"):
         path.write_text(json.dumps(document | {"data": document["data"] | {"name": name}}))
-        bundle = publish.collect(str(described))
+        bundle = collecting.collect(str(described))
         assert all(belongs(file) for file in bundle.files)
-        publish.to_hub(bundle, TINY)
+        sending.to_hub(bundle, TINY)
 
 
 def test_two_results_of_one_name_are_not_taken_for_one(described):
     path = next(described.glob("results/*/result.json")).parent
     shutil.copytree(path, described / "results" / "again")
     with pytest.raises(CheckpointError, match=r"results/again and .*results/mine would both be results/arrays-clean"):
-        publish.collect(str(described))
+        collecting.collect(str(described))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ def test_two_results_of_one_name_are_not_taken_for_one(described):
 def test_who_may_not_write_is_told(hub, described, token, says, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(CheckpointError, match=says) as refused:
-        publish.to_hub(publish.collect(str(described)), TINY)
+        sending.to_hub(collecting.collect(str(described)), TINY)
     assert "auth login" in refused.value.hint
     assert token not in str(refused.value)
 
@@ -247,8 +249,8 @@ def test_a_commit_of_somebody_else_in_between_is_not_overwritten(hub, described)
 
     hub.fault("^POST .*/commit/", somebody)
     with pytest.raises(CheckpointError, match="has changed in the meantime"):
-        publish.to_hub(publish.collect(str(described)), TINY)
-    assert publish.to_hub(publish.collect(str(described)), TINY).changes["model.safetensors"] == "changed"
+        sending.to_hub(collecting.collect(str(described)), TINY)
+    assert sending.to_hub(collecting.collect(str(described)), TINY).changes["model.safetensors"] == "changed"
 
 
 def test_what_the_hub_does_not_keep_is_noticed(hub, described):
@@ -258,13 +260,13 @@ def test_what_the_hub_does_not_keep_is_noticed(hub, described):
 
     hub.fault("^POST .*/commit/", forget)
     with pytest.raises(CheckpointError, match=r"does not hold what was sent: config\.json"):
-        publish.to_hub(publish.collect(str(described)), TINY)
+        sending.to_hub(collecting.collect(str(described)), TINY)
 
 
 def test_a_card_that_the_hub_cannot_read(hub, described):
     (described / "README.md").write_text("---\n- no mapping\n---\n")
     with pytest.raises(CheckpointError, match="cannot read the front matter of the card for hf://acme/tiny"):
-        publish.to_hub(publish.collect(str(described)), TINY)
+        sending.to_hub(collecting.collect(str(described)), TINY)
     assert not hub.asked("/commit/")
 
 
@@ -272,26 +274,26 @@ def test_an_upload_that_broke_off_goes_on(hub, described):
     """What has arrived is in storage; the commit, which did not come to be, is made the second time."""
     hub.fail("^POST .*/commit/", 500)
     with pytest.raises(CheckpointError, match=r"trouble of its own \(status 500\)"):
-        publish.to_hub(publish.collect(str(described)), TINY)
+        sending.to_hub(collecting.collect(str(described)), TINY)
     hub.requests.clear()
-    assert publish.to_hub(publish.collect(str(described)), TINY).commit
+    assert sending.to_hub(collecting.collect(str(described)), TINY).commit
     assert not hub.asked("^PUT ")
 
 
 def test_the_whole_zoo_gets_a_page(hub, described):
     repositories = ["acme/a", "acme/b"]
-    page = publish.gather("acme", repositories[:1])
-    assert publish.gather("acme", repositories) == page
+    page = sending.gather("acme", repositories[:1])
+    assert sending.gather("acme", repositories) == page
     (collection,) = hub.collections.values()
     assert [item["id"] for item in collection["items"]] == repositories
-    assert len(collection["description"] or publish.ABOUT) <= 150
+    assert len(collection["description"] or sending.ABOUT) <= 150
 
 
 def test_a_password_in_the_address_of_a_mirror_is_not_shown(hub, monkeypatch):
-    page = publish.gather("acme", [])
+    page = sending.gather("acme", [])
     monkeypatch.setenv("HF_ENDPOINT", hub.url.replace("://", "://me:secret@"))
     monkeypatch.setitem(TOKENS, "Basic bWU6c2VjcmV0", "owner")
-    assert publish.gather("acme", []) == page
+    assert sending.gather("acme", []) == page
 
 
 def test_an_ensemble_goes_with_the_members_in_its_folder(hub, described, tmp_path):
@@ -304,7 +306,7 @@ def test_an_ensemble_goes_with_the_members_in_its_folder(hub, described, tmp_pat
     )
     (folder / "config.json").write_text(config.model_dump_json())
     (folder / "README.md").write_text("---\n{}\n---\n# A pair\n")
-    outcome = publish.to_hub(publish.collect(str(folder)), TINY)
+    outcome = sending.to_hub(collecting.collect(str(folder)), TINY)
     assert sorted(outcome.changes) == [
         "README.md",
         "config.json",
@@ -346,7 +348,7 @@ def run(described: Path, tmp_path: Path) -> Path:
 
 def test_a_run_goes_as_what_its_recipe_ships_with_a_card_written_for_it(hub, run):
     for what in (run, run / "average"):
-        files = publish.collect(str(what)).files
+        files = collecting.collect(str(what)).files
         assert sorted(name for name in files if "/" not in name) == [
             "README.md",
             "config.json",
@@ -354,20 +356,20 @@ def test_a_run_goes_as_what_its_recipe_ships_with_a_card_written_for_it(hub, run
             "model.safetensors",
             "recipe.yaml",
         ]
-    there = publish.collect(str(run), str(TINY)).files["README.md"].decode()
+    there = collecting.collect(str(run), str(TINY)).files["README.md"].decode()
     assert 'load_model("hf://acme/tiny")' in there
     assert there.replace(str(TINY), "hf://ORG/tiny.test") == files["README.md"].decode()
     card = ModelCard(files["README.md"].decode())
     ta = read_json(next(run.glob("average/results/*/result.json")))["ta"]
     assert [result.metric_value for result in card.data.eval_results] == [round(100 * ta, 2)]
     assert "Made with advss-zoo by the recipe p1f4.mini" in card.text
-    assert publish.to_hub(publish.collect(str(run)), TINY).recorded is None
+    assert sending.to_hub(collecting.collect(str(run)), TINY).recorded is None
 
 
 def test_a_run_that_is_not_finished(run):
     shutil.rmtree(run / "last")
     with pytest.raises(UsageError, match="is not finished"):
-        publish.collect(str(run))
+        collecting.collect(str(run))
 
 
 def test_a_checkpoint_that_does_not_say_how_it_was_made_has_to_be_described(run):
@@ -375,7 +377,7 @@ def test_a_checkpoint_that_does_not_say_how_it_was_made_has_to_be_described(run)
     model, config = checkpoint.load(shipped)
     checkpoint.save(shipped, model.state_dict(), config.model_copy(update={"provenance": None}))
     with pytest.raises(CheckpointError, match=r"has no README\.md, and does not say how it was made") as raised:
-        publish.collect(str(shipped))
+        collecting.collect(str(shipped))
     assert raised.value.hint == f"Describe it in {shipped / 'README.md'}."
 
 
@@ -383,30 +385,30 @@ def test_a_checkpoint_that_does_not_say_how_it_was_made_has_to_be_described(run)
 
 
 def test_a_folder_of_the_same_layout(hub, checkout, tmp_path):
-    bundle = publish.collect(NAME)
-    first = publish.to_folder(bundle, tmp_path / "out")
-    publish.to_hub(bundle, TARGET)
+    bundle = collecting.collect(NAME)
+    first = sending.to_folder(bundle, tmp_path / "out")
+    sending.to_hub(bundle, TARGET)
     repository = hub.repositories[TARGET.repository]
     on_hub = {
         name: content for name, content in repository.commits[repository.head].items() if name != ".gitattributes"
     }
     assert contents(tmp_path / "out") == on_hub
     assert set(first.changes) == set(on_hub)
-    assert publish.to_folder(bundle, tmp_path / "out").changes == {}
+    assert sending.to_folder(bundle, tmp_path / "out").changes == {}
 
 
 def test_a_folder_is_brought_up_to_date_and_what_is_not_ours_is_left(described, tmp_path):
     out = tmp_path / "out"
-    publish.to_folder(publish.collect(str(described)), out)
+    sending.to_folder(collecting.collect(str(described)), out)
     (out / "notes.txt").write_text("mine")
     (out / "recipe.yaml").write_text("stale")
     config = read_json(out / "config.json")
     (out / "config.json").write_text(json.dumps(config | {"sha256": None}))
-    bundle = publish.collect(str(described))
+    bundle = collecting.collect(str(described))
     wanted = {"config.json": "changed", "recipe.yaml": "removed"}
-    assert publish.to_folder(bundle, out, dry_run=True).changes == wanted
+    assert sending.to_folder(bundle, out, dry_run=True).changes == wanted
     assert (out / "recipe.yaml").exists()
-    assert publish.to_folder(bundle, out).changes == wanted
+    assert sending.to_folder(bundle, out).changes == wanted
     assert sorted(contents(out)) == sorted([*bundle.files, "notes.txt"])
 
 
@@ -414,7 +416,7 @@ def test_a_folder_is_brought_up_to_date_and_what_is_not_ours_is_left(described, 
 def test_a_folder_that_holds_something_else_is_left_alone(described, tmp_path, config):
     out = tmp_path / "project"
     out.mkdir()
-    bundle = publish.collect(str(described))
+    bundle = collecting.collect(str(described))
     for name in ("README.md", "recipe.yaml", "model.safetensors"):
         (out / name).write_text("mine")
     if config == "another":
@@ -424,26 +426,26 @@ def test_a_folder_that_holds_something_else_is_left_alone(described, tmp_path, c
     before = contents(out)
     for dry_run in (True, False):
         with pytest.raises(UsageError, match=r"is not empty and holds no tiny\.test"):
-            publish.to_folder(bundle, out, dry_run=dry_run)
+            sending.to_folder(bundle, out, dry_run=dry_run)
     assert contents(out) == before
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert publish.to_folder(bundle, empty).changes
+    assert sending.to_folder(bundle, empty).changes
 
 
 def test_writing_a_folder_goes_on_where_it_broke_off(described, tmp_path, monkeypatch):
-    bundle, write = publish.collect(str(described)), publish._write
+    bundle, write = collecting.collect(str(described)), sending.write_atomically
 
     def broken(path: Path, content: object) -> None:
         if path.name == "model.safetensors":
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(publish, "_write", broken)
+    monkeypatch.setattr(sending, "write_atomically", broken)
     with pytest.raises(KeyboardInterrupt):
-        publish.to_folder(bundle, tmp_path / "out")
-    monkeypatch.setattr(publish, "_write", write)
-    assert "model.safetensors" in publish.to_folder(bundle, tmp_path / "out").changes
+        sending.to_folder(bundle, tmp_path / "out")
+    monkeypatch.setattr(sending, "write_atomically", write)
+    assert "model.safetensors" in sending.to_folder(bundle, tmp_path / "out").changes
     assert set(contents(tmp_path / "out")) == set(bundle.files)
 
 
@@ -454,7 +456,7 @@ def test_weights_that_are_not_those_of_the_card(damaged):
     path = damaged / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
     with pytest.raises(CheckpointError, match=r"The weights of p1f4\.mini are damaged"):
-        publish.collect(NAME)
+        collecting.collect(NAME)
 
 
 def test_weights_that_are_not_those_of_the_configuration(damaged, described):
@@ -463,10 +465,10 @@ def test_weights_that_are_not_those_of_the_configuration(damaged, described):
         config = json.loads(path.read_text())
         path.write_text(json.dumps(config | {"sha256": "0" * 64}))
         with pytest.raises(CheckpointError, match="has been changed or damaged"):
-            publish.collect(what)
+            collecting.collect(what)
         path.write_text(json.dumps(config | {"sha256": None}))
         with pytest.raises(CheckpointError, match="does not say which weights it is for"):
-            publish.collect(what)
+            collecting.collect(what)
 
 
 def test_a_number_that_its_verdicts_do_not_bear_out(damaged, described):
@@ -474,7 +476,7 @@ def test_a_number_that_its_verdicts_do_not_bear_out(damaged, described):
         path = next(folder.glob("results/*/result.json"))
         path.write_text(json.dumps(json.loads(path.read_text()) | {"ta": 0.99}))
         with pytest.raises(AdvssError, match=r"says ta = 0\.99, but its verdicts give"):
-            publish.collect(what)
+            collecting.collect(what)
 
 
 def test_a_card_with_a_better_number_than_its_result(damaged, checkout):
@@ -484,20 +486,20 @@ def test_a_card_with_a_better_number_than_its_result(damaged, checkout):
     values.write_text(json.dumps(document))
     index.entries.cache_clear()
     with pytest.raises(CheckpointError, match=r"has a number for pgd20 on cifar10 that no result in .* bears out"):
-        publish.collect(NAME)
+        collecting.collect(NAME)
 
 
 def test_a_card_without_its_results(damaged):
     shutil.rmtree(damaged / "results")
     with pytest.raises(CheckpointError, match="that no result in"):
-        publish.collect(NAME)
+        collecting.collect(NAME)
 
 
 def test_a_card_that_was_touched_up(checkout):
     card = checkout / "cards" / f"{NAME}.md"
     card.write_text(card.read_text().replace("TA is the accuracy", "TA is not the accuracy"))
     with pytest.raises(CheckpointError, match=r"is not what .* gives"):
-        publish.collect(NAME)
+        collecting.collect(NAME)
 
 
 def test_a_result_of_other_weights(described):
@@ -505,7 +507,7 @@ def test_a_result_of_other_weights(described):
     document = json.loads(path.read_text())
     path.write_text(json.dumps(document | {"model": document["model"] | {"sha256": "0" * 64}}))
     with pytest.raises(CheckpointError, match="is of other weights"):
-        publish.collect(str(described))
+        collecting.collect(str(described))
 
 
 def test_a_model_index_with_other_numbers(described):
@@ -513,14 +515,14 @@ def test_a_model_index_with_other_numbers(described):
     path, true = described / "README.md", metadata.model_index("tiny.test", [document])
     better = metadata.model_index("tiny.test", [document | {"ta": 0.99}])
     path.write_text(f"---\n{yaml.safe_dump({'model-index': true})}---\n# Tiny\n")
-    assert publish.collect(str(described)).files["README.md"] == path.read_bytes()
+    assert collecting.collect(str(described)).files["README.md"] == path.read_bytes()
     path.write_text(f"---\n{yaml.safe_dump({'model-index': better})}---\n# Best\n")
     with pytest.raises(CheckpointError, match=r"No result in .* bears out .*: TA \(clean\) 99\.0 on arrays\."):
-        publish.collect(str(described))
+        collecting.collect(str(described))
     for front in ("[", "model-index: [{}]", "model-index: 99", "model-index: [99]"):
         path.write_text(f"---\n{front}\n---\n")
         with pytest.raises(CheckpointError, match="is not what the Hub could read"):
-            publish.collect(str(described))
+            collecting.collect(str(described))
 
 
 @pytest.mark.parametrize(
@@ -540,7 +542,7 @@ def test_front_matter_is_found_where_the_hub_finds_it(described, written):
     assert [each.metric_value for each in ModelCard(card.lstrip("\ufeff")).data.eval_results] == [99.0]
     (described / "README.md").write_bytes(card.encode())
     with pytest.raises(CheckpointError, match=r"TA \(clean\) 99\.0"):
-        publish.collect(str(described))
+        collecting.collect(str(described))
 
 
 def test_a_model_index_with_another_protocol_or_data_set(described, tmp_path):
@@ -551,7 +553,7 @@ def test_a_model_index_with_another_protocol_or_data_set(described, tmp_path):
     evaluate(Model(model, config.full_name, config.sha256), images, "pgd2", out=out)
     true = metadata.model_index("tiny.test", [read_json(out / "result.json")])
     (described / "README.md").write_text(f"---\n{yaml.safe_dump({'model-index': true})}---\n")
-    assert publish.collect(str(described))
+    assert collecting.collect(str(described))
     for change in (
         lambda block: block["metrics"][1]["args"].update(eps=0.5, steps=1000),
         lambda block: block["metrics"][1].update(verified=True),
@@ -563,7 +565,7 @@ def test_a_model_index_with_another_protocol_or_data_set(described, tmp_path):
         change(false[0]["results"][0])
         (described / "README.md").write_text(f"---\n{yaml.safe_dump({'model-index': false})}---\n")
         with pytest.raises(CheckpointError, match=r"No result in .* bears out"):
-            publish.collect(str(described))
+            collecting.collect(str(described))
 
 
 def change_and_render(checkout: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
@@ -590,28 +592,28 @@ def change_and_render(checkout: Path, name: str, change: Callable[[dict[str, Any
     ],
 )
 def test_a_card_that_says_something_else_than_the_files_and_other_cards(checkout, name, key, change):
-    assert publish.collect(name)
+    assert collecting.collect(name)
     change_and_render(checkout, name, change)
     with pytest.raises(CheckpointError, match=f"The card of {name} says {key} = "):
-        publish.collect(name)
+        collecting.collect(name)
 
 
 def test_folders_that_are_no_checkpoint(tmp_path, tiny):
-    with pytest.raises(UsageError, match="There is no folder"):
-        publish.collect(str(tmp_path / "nowhere"))
+    with pytest.raises(CheckpointError, match=r"There is no .*nowhere"):
+        collecting.collect(str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="neither a checkpoint"):
-        publish.collect(str(tmp_path))
+        collecting.collect(str(tmp_path))
     with pytest.raises(UsageError, match="no checkpoint 'zebra'"):
-        publish.collect("zebra")
+        collecting.collect("zebra")
     with pytest.raises(CheckpointError, match=r"has no README\.md"):
-        publish.collect(str(tiny))
+        collecting.collect(str(tiny))
 
 
 # --- what the Hub reads -----------------------------------------------------------------------------------------------
 
 
 def test_the_hub_can_read_the_card_and_the_results(checkout):
-    files = publish.collect("selfie-p3f4.mini").files
+    files = collecting.collect("selfie-p3f4.mini").files
     card = ModelCard(files["README.md"].decode())
     entry = index.find("selfie-p3f4.mini")
     accuracies = {(each.dataset_split, each.metric_name): each.metric_value for each in card.data.eval_results}
@@ -630,13 +632,13 @@ def test_an_installed_package_keeps_its_index(hub, checkout, monkeypatch, tmp_pa
     shutil.copytree(resources.PACKAGE / "bundled" / NAME, installed / "bundled" / NAME)
     monkeypatch.setattr(resources, "PACKAGE", installed)
     before = contents(installed)
-    outcome = publish.to_hub(publish.collect(NAME), TARGET)
+    outcome = sending.to_hub(collecting.collect(NAME), TARGET)
     assert (outcome.commit is not None, outcome.recorded) == (True, None)
     assert contents(installed) == before
 
 
 def test_a_stale_record_of_the_hub_is_not_needed(hub, in_zoo, checkout):
     """What is fetched from one owner can be published to another."""
-    outcome = publish.to_hub(publish.collect("p1f4"), parse_repository("hf://other/p1f4.mini"))
+    outcome = sending.to_hub(collecting.collect("p1f4"), parse_repository("hf://other/p1f4.mini"))
     assert index.find("p1f4").hub.repository == "other/p1f4.mini"
     assert client.look_up(parse_repository("hf://other/p1f4.mini")).commit == outcome.commit

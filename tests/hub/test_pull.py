@@ -21,7 +21,8 @@ from safetensors.torch import load, save
 from advss_zoo import load_model, load_trunk, resources
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_json, sha256_of
-from advss_zoo.zoo import checkpoint, index, publish, snapshot, sources
+from advss_zoo.workflows.publish import collecting, sending
+from advss_zoo.zoo import checkpoint, index, snapshot, sources
 from advss_zoo.zoo import hub as client
 from advss_zoo.zoo.load import check
 from advss_zoo.zoo.snapshot import parse_repository
@@ -43,7 +44,7 @@ def kept() -> set[bytes]:
 def test_a_second_user_gets_the_same_logits_and_then_asks_no_more(hub, checkout, monkeypatch):
     x = torch.rand(8, 3, 32, 32)
     published = load_model("p1f4.mini")(x)
-    publish.to_hub(publish.collect("p1f4.mini"), parse_repository("hf://acme/p1f4.mini"))
+    sending.to_hub(collecting.collect("p1f4.mini"), parse_repository("hf://acme/p1f4.mini"))
     monkeypatch.setattr(sources, "SOURCES", {})
     monkeypatch.setenv("HF_TOKEN", "hf_reader")
     first = sources.fetch("p1f4.mini")

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from deploy import onnx_files
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from advss_zoo.data.folder import decoding
 from advss_zoo.deploy.onnx_model import OnnxModel
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.models.prediction import Classifier, Sources, find, predict
-from advss_zoo.models.probabilities import softmax
+from advss_zoo.models.prediction import Classifier, Sources, find, predict, softmax
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -132,3 +134,11 @@ def test_an_output_that_means_nothing_is_refused(output: np.ndarray, here: Path)
 def test_no_classes_to_name_are_refused(here: Path) -> None:
     with pytest.raises(UsageError, match="top must be at least 1, got 0"):
         predict(classifier(here), find(draw("red.png")), top=0)
+
+
+@given(arrays(np.float32, (3, 5), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
+def test_probabilities_are_probabilities_however_large_the_logits(logits: np.ndarray) -> None:
+    found = softmax(logits)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert (found >= 0).all()
+    np.testing.assert_array_equal(found.max(axis=1), found[np.arange(3), logits.argmax(axis=1)])

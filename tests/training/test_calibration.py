@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.prediction import classifier
-from advss_zoo.models.probabilities import softmax
+from advss_zoo.models.prediction import classifier, softmax
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.training import calibration
 from advss_zoo.training.assembly import assemble

@@ -65,7 +65,7 @@ def test_the_time_is_that_of_attacks_and_updates_and_validation():
 
 def test_a_trunk_that_is_frozen_at_first_is_timed_as_such(asked):
     made = recipe.load("selfie-p3f4.mini", ["head_first=0.2"])
-    assert next((piece.share, piece.head_alone) for piece in cost.pieces(made)) == (0.2, True)
+    assert next((piece.share, piece.work.head_alone) for piece in cost.pieces(made)) == (0.2, True)
     assert sum(piece.share for piece in cost.pieces(made)) == pytest.approx(1)
     cost.estimate(made)
     assert {(part, work.head_alone) for part, work in asked} == {
@@ -77,7 +77,7 @@ def test_a_trunk_that_is_frozen_at_first_is_timed_as_such(asked):
 
 def test_images_that_grow_are_timed_at_each_size(asked):
     made = recipe.load("selfie-p3f4.small")
-    assert {piece.side for piece in cost.pieces(made)} == {16, 24, 32}
+    assert {piece.work.side for piece in cost.pieces(made)} == {16, 24, 32}
     assert sum(piece.share for piece in cost.pieces(made)) == pytest.approx(1)
 
 

@@ -79,5 +79,5 @@ def test_processes_agree_on_what_trains(recipe_file, pretrained, cache, tmp_path
 
 def test_without_a_trunk_to_keep_there_is_nothing_to_freeze(recipe_file, pretrained):
     for options in (["head_first=0.5"], ["head_first=0.5", f"parent={pretrained}", "trains=head"]):
-        with pytest.raises(UsageError, match="`head_first` needs a `parent` whose trunk trains later"):
+        with pytest.raises(UsageError, match="`head_first` needs a `parent` whose trunk is trained later"):
             recipe.load(recipe_file, options)

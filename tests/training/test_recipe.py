@@ -67,7 +67,7 @@ def test_files_that_are_no_recipes(tmp_path, text):
 
 @pytest.mark.parametrize("name", ["selfie-p3.mini", "jigsaw-p3.mini"])
 def test_pieces_have_to_fit_the_image(name):
-    with pytest.raises(UsageError, match="images of 32 pixels have no 5x5 equal pieces"):
+    with pytest.raises(UsageError, match="32 pixels cannot be divided into 5x5 equal pieces"):
         recipe.load(name, ["objective.grid=5"])
 
 
@@ -78,7 +78,7 @@ def test_pieces_have_to_fit_the_image(name):
         ("[{side: 24, until: 0.5}, {side: 16, until: 0.7}, {side: 32}]", r"must rise .*found \[24, 16, 32\]"),
         ("[{side: 40, until: 0.5}, {side: 32}]", r"must rise .*found \[40, 32\]"),
         ("[{side: 16, until: 0.5}, {side: 32, until: 0.8}]", r"phases must end at rising fractions, the last at 1"),
-        ("[{side: 18, until: 0.5}, {side: 32}]", "images of 18 pixels have no 4x4 equal pieces"),
+        ("[{side: 18, until: 0.5}, {side: 32}]", "18 pixels cannot be divided into 4x4 equal pieces"),
     ],
 )
 def test_growing_images_end_at_full_size_and_their_pieces_fit(phases, mistake):

@@ -108,7 +108,7 @@ def test_a_recipe_survives_being_written_down(recipe_file, tmp_path):
     ("options", "message"),
     [
         (["objective={name: rslad}"], "`objective` rslad needs a `teacher`"),
-        (["objective={name: rotation}", "teacher=p1f4.mini"], "`objective` rotation has no place for a `teacher`"),
+        (["objective={name: rotation}", "teacher=p1f4.mini"], "`objective` rotation does not support `teacher`"),
         (["teacher={model: self, share: 1}"], "needs a `share` below 1"),
         (["teacher=p1f4.mimi"], "there is no 'p1f4.mimi'"),
         (["teacher=p1f4.mini+selfie-p3f4.mimi"], "there is no 'selfie-p3f4.mimi'"),

@@ -8,7 +8,7 @@ import pytest
 from reproduction import made_up
 
 from advss_zoo.errors import UsageError
-from advss_zoo.report.html import scene
+from advss_zoo.results_page import scene
 from advss_zoo.workflows.reproduce import figure1, reproduce
 from advss_zoo.zoo import index
 

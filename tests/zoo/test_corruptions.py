@@ -15,9 +15,9 @@ from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json
 from advss_zoo.reproduction.ours import OurResults
+from advss_zoo.workflows.verify import verify
 from advss_zoo.zoo import cards, index, sources
 from advss_zoo.zoo.open import open_model
-from advss_zoo.zoo.verify import verify
 
 NAME = "p1f4.mini"
 

@@ -64,7 +64,9 @@ def test_results_on_one_data_set_share_a_block_and_ta_is_said_once():
 
 
 def test_one_file_a_result_on_data_that_the_hub_has():
-    files = metadata.evaluation_files([result(0.7, 0.4, "pgd20"), result(0.9, 0.8, "pgd20", data="my photos")])
+    files = metadata.evaluation_files(
+        {"cifar10-pgd20": result(0.7, 0.4, "pgd20"), "mine": result(0.9, 0.8, "pgd20", data="my photos")}
+    )
     assert list(files) == [".eval_results/cifar10-pgd20.yaml"]
     (entry,) = parse_eval_result_entries(yaml.safe_load(files[".eval_results/cifar10-pgd20.yaml"]))
     assert (entry.dataset_id, entry.task_id) == ("uoft-cs/cifar10", "pgd20")

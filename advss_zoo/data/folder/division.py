@@ -16,6 +16,7 @@ from advss_zoo.data.folder.listing import Part
 from advss_zoo.data.folder.names import printable
 from advss_zoo.data.folder.scan import Seen
 from advss_zoo.data.splits import SEED
+from advss_zoo.texts import listed
 
 SHARES: Mapping[Part, float] = {"test": 0.2, "val": 0.1}
 """Of the images, where nobody has said what they are for; of each class at least one, and one left to train on."""
@@ -152,6 +153,4 @@ def counted(images: int) -> str:
 
 def some(names: Iterable[str]) -> str:
     """ "a, b and 3 more"."""
-    found = sorted(names)
-    more = len(found) - SHOWN
-    return ", ".join(found[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+    return listed(sorted(names), SHOWN)

@@ -59,7 +59,7 @@ class Listing:
     @property
     def key(self) -> str:
         """Another one as soon as a file is added, removed or changed."""
-        rows = "\n".join(map(repr, (*self.entries, *self.skipped)))
+        rows = "\n".join(map(repr, (str(self.root.resolve()), *self.entries, *self.skipped)))
         return hashlib.sha256(rows.encode()).hexdigest()  # repr escapes what is no text
 
     def as_test(self) -> Listing:

@@ -25,7 +25,7 @@ from advss_zoo.data.folder.summary import Summary, used_rows
 from advss_zoo.data.imageset import ImageSet, Split
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError
-from advss_zoo.files import explained, read_json, slug, write_atomically, write_json
+from advss_zoo.files import explained, held, read_json, slug, write_atomically, write_json
 
 FORMAT = 2
 UNUSED = ("skipped", "left_out")  # what a summary says of single files, of which there may be too many for JSON
@@ -123,9 +123,7 @@ def prepare(source: Path, side: int, *, whole: bool = False, reporter: Reporter 
         listing = listing.as_test()
     _check_classes(listing, {entry.label for entry in listing.entries})
     file = _file(source, side, whole)
-    with explained("write to", file.parent):
-        file.parent.mkdir(parents=True, exist_ok=True)
-    with scanning.locked(file.with_suffix(".lock")):
+    with held(file.with_suffix(".lock"), wait=True):
         return _in_cache(file, listing.key) or _make(listing, side, file, reporter)
 
 

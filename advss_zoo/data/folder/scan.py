@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from filelock import FileLock
-
 from advss_zoo.data.cache import check_space
 from advss_zoo.data.folder import decoding
-from advss_zoo.data.folder.decoding import Facts
+from advss_zoo.data.folder.decoding import Facts, Pixels
 from advss_zoo.data.folder.listing import Entry, Listing
 from advss_zoo.data.folder.names import printable
 from advss_zoo.data.reporting import Reporter
@@ -52,33 +49,31 @@ def bytes_of(side: int) -> int:
     return 3 * side * side
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time; others wait."""
-    lock = FileLock(path)
-    with explained("write", path):
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def scan(listing: Listing, side: int, pixels: Path, reporter: Reporter) -> Scan:
+def scan(
+    listing: Listing,
+    side: int,
+    pixels: Path,
+    reporter: Reporter,
+    decode: Callable[[Path, int], tuple[Pixels, Facts] | str] = decoding.read,
+    *,
+    begin: int = 0,
+    copies: int = 2,
+) -> Scan:
     """Decode all images of a listing, each once.
 
     Args:
         side: pixels a side that they are brought to.
-        pixels: the file to fill; its journal lies beside it.
+        pixels: the file to fill, from byte `begin` on; its journal lies beside it.
+        decode: the pixels (3, side, side) of a file and what it is, or why it cannot be read.
+        copies: how often the images will be on the disk: twice where they are then put in order.
 
     Raises:
         AdvssError: the disk is full.
     """
     journal, entries = _journal(pixels), listing.entries
-    done = _progress_so_far(listing, side, pixels)
+    done = _progress_so_far(listing, side, pixels, begin)
     good = sum(isinstance(record, Facts) for record in done)
-    # Once more as much, because the images are then put in order.
-    check_space(pixels, (2 * len(entries) - good) * bytes_of(side))
+    check_space(pixels, (copies * len(entries) - good) * bytes_of(side))
     with (
         explained("write", pixels),
         pixels.open("r+b" if done else "wb") as file,
@@ -89,13 +84,13 @@ def scan(listing: Listing, side: int, pixels: Path, reporter: Reporter) -> Scan:
     ):
         notes.write(b"".join(map(_line, [[listing.key, side], *done])))  # anew: a kill may have cut the last line
         _flush(notes)
-        file.seek(good * bytes_of(side))
+        file.seek(begin + good * bytes_of(side))
         file.truncate()
         progress(len(done), len(entries))
-        for begin in range(len(done), len(entries), PIECE):
-            piece = entries[begin : begin + PIECE]
+        for first in range(len(done), len(entries), PIECE):
+            piece = entries[first : first + PIECE]
             lines = []
-            for found in pool.map(lambda entry: decoding.read(listing.root / entry.path, side), piece):
+            for found in pool.map(lambda entry: decode(listing.root / entry.path, side), piece):
                 if not isinstance(found, str):
                     file.write(found[0].data)
                 done.append(found if isinstance(found, str) else found[1])
@@ -124,7 +119,7 @@ def _result(entries: list[Entry], done: list[Facts | str], pixels: Path, side: i
     return Scan(seen, broken, pixels, side)
 
 
-def _progress_so_far(listing: Listing, side: int, pixels: Path) -> list[Facts | str]:
+def _progress_so_far(listing: Listing, side: int, pixels: Path, begin: int) -> list[Facts | str]:
     """What a stopped run wrote down of the first files of this listing; nothing where it worked on another."""
     journal = _journal(pixels)
     if not (journal.exists() and pixels.exists()):
@@ -135,7 +130,7 @@ def _progress_so_far(listing: Listing, side: int, pixels: Path) -> list[Facts | 
         return []
     records = [json.loads(line) for line in lines]
     done = [record if isinstance(record, str) else Facts(*record) for record in records]
-    written = pixels.stat().st_size // bytes_of(side)
+    written = (pixels.stat().st_size - begin) // bytes_of(side)
     return done if sum(isinstance(record, Facts) for record in done) <= written else []
 
 

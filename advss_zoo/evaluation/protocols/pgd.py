@@ -26,9 +26,9 @@ from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball
 from advss_zoo.evaluation.details import NO_RISE, ZERO_GRADIENT
-from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
+from advss_zoo.texts import format_eps
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 from advss_zoo.data.folder.summary import Summary
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.evaluation.confusion import Confusion
-from advss_zoo.evaluation.eps import format_eps
 from advss_zoo.evaluation.results import VERDICTS_FILE, Result
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import explained, write_atomically
-from advss_zoo.report.html.collect import collect
-from advss_zoo.report.html.page import Report
+from advss_zoo.results_page.collect import collect
+from advss_zoo.results_page.page import Report
+from advss_zoo.texts import format_eps
 from advss_zoo.training import log
 from advss_zoo.training.recipe import Recipe
 from advss_zoo.workflows.finetune.planning import Plan

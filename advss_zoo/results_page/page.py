@@ -1,0 +1,148 @@
+"""Everything that was found, as one page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache, partial
+from pathlib import Path
+from typing import BinaryIO
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from advss_zoo.files import write_atomically
+from advss_zoo.results_page import palette
+from advss_zoo.results_page.collect import Findings
+from advss_zoo.results_page.figure import Figure, Section
+from advss_zoo.results_page.report_data import ReportData
+from advss_zoo.results_page.scene import to_png
+from advss_zoo.results_page.sections import (
+    attacks,
+    confusion,
+    corruptions,
+    gallery,
+    leaderboard,
+    provenance,
+    strength,
+    tradeoff,
+    training,
+    transfer,
+    unforeseen,
+)
+from advss_zoo.texts import percent
+from advss_zoo.version import __version__
+
+TEMPLATES = Path(__file__).with_name("templates")
+ORDER = (
+    leaderboard, tradeoff, attacks, strength, unforeseen, corruptions, transfer, confusion, gallery, training,
+    provenance,
+)  # fmt: skip
+TITLE = "Robustness report"
+
+
+class Report:
+    """The sections for which there is something to show, and `left_out`: what could not be shown, and why.
+
+    Args:
+        baseline: the name of the model that mCE is against; None: no mCE.
+
+    Raises:
+        UsageError: there is no result of the baseline under corruptions.
+    """
+
+    def __init__(self, found: Findings, baseline: str | None = None) -> None:
+        self._material = ReportData(found, baseline)
+        self.sections: tuple[Section, ...] = tuple(part for module in ORDER if (part := module.section(self._material)))
+
+    @property
+    def left_out(self) -> list[str]:
+        return self._material.left_out
+
+    @property
+    def figures(self) -> list[Figure]:
+        return [figure for section in self.sections for figure in section.figures]
+
+    @property
+    def drawings(self) -> list[Figure]:
+        """The figures, and as figures what the page shows in another form."""
+        return [figure for section in self.sections for figure in (*section.figures, *section.drawings)]
+
+    def html(self) -> str:
+        """The page; the same results make the same page.
+
+        It loads nothing, and its content security policy forbids that anything in it ever does: only its own style and
+        script, known by their sha256, are applied. The templates escape every other text.
+        """
+        style = _environment().get_template("style.css.j2").render(light=palette.LIGHT, dark=palette.DARK)
+        script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+        return (
+            _environment()
+            .get_template("page.html.j2")
+            .render(
+                title=TITLE,
+                models=self._material.models,
+                results=len(self._material.evaluations),
+                runs=len(self._material.runs),
+                days=sorted({evaluation.date[:10] for evaluation in self._material.evaluations}),
+                sections=self.sections,
+                left_out=self.left_out,
+                style=style,
+                script=script,
+                sums={"style": _sum(style), "script": _sum(script)},
+                version=__version__,
+            )
+        )
+
+    def write(self, path: Path) -> None:
+        """
+        Raises:
+            AdvssError: the file cannot be written.
+        """
+        content = self.html().encode()
+        write_atomically(path, lambda file: file.write(content))
+
+    def write_figures(self, folder: Path) -> list[Path]:
+        """Write each of the `drawings` as SVG and as PNG, in the colours of the light page; returns the files.
+
+        Raises:
+            AdvssError: a file cannot be written.
+        """
+        paths = []
+        for figure in self.drawings:
+            contents = {".svg": svg(figure).encode(), ".png": to_png(figure.scene)}
+            for suffix, content in contents.items():
+                paths.append(folder / f"{figure.name}{suffix}")
+                write_atomically(paths[-1], partial(_write, content))
+        return paths
+
+
+def svg(figure: Figure) -> str:
+    """The figure as a file of its own."""
+    return _environment().get_template("figure.svg.j2").render(figure=figure, colours=palette.LIGHT)
+
+
+def _write(content: bytes, file: BinaryIO) -> None:
+    file.write(content)
+
+
+def _sum(text: str) -> str:
+    """How a content security policy names what it allows."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"px": _pixels, "percent": partial(percent, nothing="-")}
+    return environment
+
+
+def _pixels(length: float) -> str:
+    """A length without digits that nobody sees."""
+    return f"{length:.2f}".rstrip("0").rstrip(".")
