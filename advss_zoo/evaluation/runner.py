@@ -142,14 +142,14 @@ class _Work:
         return replace(self, protocol=self.protocol.for_classes(classes))
 
     def experiment(self, model: nn.Module, weights: str) -> Experiment:
-        """The parts of a result that are known beforehand."""
+        """Return the parts of a result that are known beforehand."""
         name, sha256 = (model.name, model.sha256) if isinstance(model, Model) else (type(model).__name__, None)
         evaluated = EvaluatedModel(name=plain(name), sha256=sha256, weights_sha256=weights)
         constants = self.protocol.constants() | ({"quantize": True} if self.quantize else {})
         return Experiment.of(evaluated, self.images.facts, constants)
 
     def known(self, store: Store) -> Result | None:
-        """The result, if the work is done already."""
+        """Return the result, if the work is done already."""
         if result := store.result():
             self.progress(len(self.images), len(self.images), "")
         return result
@@ -182,7 +182,7 @@ class _Work:
         take(store.shared, passes, is_finished, do)
 
     def measure(self, store: Store | None) -> tuple[Verdicts, Effort]:
-        """The verdicts on all images, and what they took: those in the store, and after them the missing."""
+        """Return the verdicts on all images, and what they took: those in the store, and after them the missing."""
         verdicts, effort = store.resume(self.images, self._step) if store else (None, Effort())
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
         passes, saved = self._passes(done), time.monotonic()

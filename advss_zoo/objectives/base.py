@@ -53,7 +53,7 @@ class Objective(BaseModel, ABC):
 
     name: str
     makes: ClassVar[Literal["classifier", "trunk"]] = "trunk"
-    passes: ClassVar[int] = 1  # forward+backward passes an image of `loss`
+    passes: ClassVar[int] = 1  # forward+backward passes per image of `loss`
 
     @abstractmethod
     def build(self, architecture: Architecture) -> Network:
