@@ -13,8 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("documents", "errors", "memory", "noise", "registry", "resources", "seeds", "version"),
     ("files", "plain_yaml", "texts"),
-    # The threat model is what a `Model` says it was trained for; the attacks themselves are above the models.
-    ("attacks.threat", "data"),
+    ("data", "threat"),  # a `Model` says which threat model it was trained for; the attacks are above the models
     ("models",),
     ("attacks",),
     ("adversaries", "deploy", "objectives"),
@@ -38,10 +37,8 @@ MODULES = {
 
 
 def part_of(module: str) -> str:
-    """The part that a module belongs to: the longest name in LAYERS that it begins with."""
-    names = module.split(".")[1:]
-    candidates = [".".join(names[:count]) for count in range(len(names), -1, -1)]
-    return next(each for each in candidates if each in LEVEL and (each or not names))
+    """The package or module directly below advss_zoo that a module belongs to; advss_zoo itself is ""."""
+    return [*module.split("."), ""][1]
 
 
 def imports(path: Path) -> Iterator[str]:

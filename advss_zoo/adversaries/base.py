@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializerFu
 from torch import Tensor
 
 from advss_zoo.attacks.eps import parse_pixels
-from advss_zoo.attacks.threat import Loss
+from advss_zoo.threat import Loss
 
 # A size in pixel values, written as people write it: 8/255.
 Pixels = Annotated[float, BeforeValidator(parse_pixels)]

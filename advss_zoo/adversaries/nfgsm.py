@@ -12,7 +12,7 @@ from torch import Tensor
 
 from advss_zoo.adversaries.base import BallAdversary
 from advss_zoo.attacks.ascent import input_gradient
-from advss_zoo.attacks.threat import Loss, ThreatModel
+from advss_zoo.threat import Loss, ThreatModel
 
 NOISE_RADIUS = 2  # in units of eps, the authors' choice for CIFAR-10
 

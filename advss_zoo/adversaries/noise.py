@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from advss_zoo.adversaries.base import Adversary
-from advss_zoo.attacks.threat import Loss
 from advss_zoo.noise import per_image_normal
+from advss_zoo.threat import Loss
 
 
 class GaussianNoise(Adversary):

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from advss_zoo.adversaries.base import Adversary
-from advss_zoo.attacks.threat import Loss
+from advss_zoo.threat import Loss
 
 
 class NoAdversary(Adversary):

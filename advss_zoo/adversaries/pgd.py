@@ -9,7 +9,7 @@ from torch import Tensor
 
 from advss_zoo.adversaries.base import BallAdversary, Pixels
 from advss_zoo.attacks.ascent import ascend
-from advss_zoo.attacks.threat import Loss, Norm, ThreatModel
+from advss_zoo.threat import Loss, Norm, ThreatModel
 
 
 class Pgd(BallAdversary):

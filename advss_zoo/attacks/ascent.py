@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from advss_zoo.attacks.checks import Network, check_finite_gradient, predict
-from advss_zoo.attacks.threat import Loss, ThreatModel
+from advss_zoo.threat import Loss, ThreatModel
 
 LINF_STEP = 2 / 255
 # Restart r draws from seed + r * this, so that restart 1 of seed 0 is not restart 0 of seed 1.

@@ -30,13 +30,13 @@ from advss_zoo.attacks.checks import (
 )
 from advss_zoo.attacks.eps import check_eps
 from advss_zoo.attacks.kang2019.targets import targeted_loss, untargeted_loss
-from advss_zoo.attacks.threat import Norm, ThreatModel
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.outputs import check_finite, check_logits
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.seeds import derived_seed
+from advss_zoo.threat import Norm, ThreatModel
 
 AnyNorm = Literal["linf", "l2", "l1"]
 LINF_EPS = 8 / 255

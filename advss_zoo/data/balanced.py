@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from advss_zoo.data.cache import read, write
-from advss_zoo.data.catalogue import Generated, Subset
+from advss_zoo.data.catalogue import GeneratedDataset, Subset
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.splits import Index, train_validation_split
 from advss_zoo.errors import DataError
@@ -35,7 +35,7 @@ def positions(dataset: Subset, labels: NDArray[np.uint8]) -> Index:
         DataError: a class has too few images.
     """
     classes, held_out = len(dataset.classes), dataset.held_out or 0
-    if isinstance(dataset.whole, Generated):
+    if isinstance(dataset.whole, GeneratedDataset):
         return balanced_order(labels, classes, held_out + dataset.count)
     training, validation = train_validation_split(len(labels), held_out)
     return np.concatenate([validation, training[balanced_order(labels[training], classes, dataset.count)]])

@@ -66,7 +66,7 @@ class Cifar(Dataset):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generated(Dataset):
+class GeneratedDataset(Dataset):
     """`count` labelled images in `file` of the data set `repository` on the Hugging Face Hub."""
 
     repository: str
@@ -82,7 +82,7 @@ class Subset(Dataset):
     own validation split, so that all trunks are validated on the same images.
     """
 
-    whole: Generated | Cifar
+    whole: GeneratedDataset | Cifar
     count: int
 
 
@@ -122,7 +122,7 @@ CIFAR100 = Cifar(
     classes=tuple((resources.PACKAGE / "data" / "bundled" / "cifar100.txt").read_text().split()),
 )
 
-EDM_1M = Generated(
+EDM_1M = GeneratedDataset(
     name="edm-1m",
     title="EDM-1M",
     classes=CIFAR10.classes,

@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from advss_zoo.data.cache import Pixels, cache_file, write
-from advss_zoo.data.catalogue import Generated
+from advss_zoo.data.catalogue import GeneratedDataset
 from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.errors import AdvssError, DataError
 from advss_zoo.files import explained
@@ -27,7 +27,7 @@ IMAGE = (32, 32, 3)  # as the file of the authors has them: rows, columns, chann
 PIECE = 8_192  # images in memory at once
 
 
-def fetch(dataset: Generated, source: Path | None, reporter: Reporter) -> None:
+def fetch(dataset: GeneratedDataset, source: Path | None, reporter: Reporter) -> None:
     """Write the whole data set from the file `source` (or one in that folder), else from the Hugging Face Hub.
 
     What was downloaded is kept until it is converted; a download that was stopped starts again.
@@ -48,14 +48,14 @@ def fetch(dataset: Generated, source: Path | None, reporter: Reporter) -> None:
     shutil.rmtree(folder)
 
 
-def _given(dataset: Generated, source: Path) -> Path:
+def _given(dataset: GeneratedDataset, source: Path) -> Path:
     file = source / Path(dataset.file).name if source.is_dir() else source
     if not file.is_file():
         raise DataError(f"There is no file {file}.", f"Give --from a copy of {_url(dataset)}")
     return file
 
 
-def _download(dataset: Generated, folder: Path, reporter: Reporter) -> Path:
+def _download(dataset: GeneratedDataset, folder: Path, reporter: Reporter) -> Path:
     reporter.say(f"{dataset.title}: downloading {_url(dataset)}")
     try:
         from huggingface_hub import hf_hub_download
@@ -69,17 +69,17 @@ def _download(dataset: Generated, folder: Path, reporter: Reporter) -> Path:
         ) from error
 
 
-def _url(dataset: Generated) -> str:
+def _url(dataset: GeneratedDataset) -> str:
     return f"https://huggingface.co/datasets/{dataset.repository}/resolve/main/{dataset.file}"
 
 
-def _convert(dataset: Generated, path: Path, reporter: Reporter) -> None:
+def _convert(dataset: GeneratedDataset, path: Path, reporter: Reporter) -> None:
     with reporter.progress(f"{dataset.title}: converting", "images") as progress:
         labels = _labels(path, dataset)
         write(dataset, {"train_images": _images(path, dataset, progress), "train_labels": [labels]})
 
 
-def _labels(path: Path, dataset: Generated) -> NDArray[np.uint8]:
+def _labels(path: Path, dataset: GeneratedDataset) -> NDArray[np.uint8]:
     with _reading(path) as archive, archive.open("label.npy") as file:
         labels = npy.read_array(file, allow_pickle=False)
         if labels.shape != (dataset.count,) or not np.isin(labels, range(len(dataset.classes))).all():
@@ -87,7 +87,7 @@ def _labels(path: Path, dataset: Generated) -> NDArray[np.uint8]:
     return labels.astype(np.uint8)
 
 
-def _images(path: Path, dataset: Generated, progress: Progress) -> Iterator[Pixels]:
+def _images(path: Path, dataset: GeneratedDataset, progress: Progress) -> Iterator[Pixels]:
     """Pieces (n, 3, 32, 32) of all images, in the order of the file."""
     with _reading(path) as archive, archive.open("image.npy") as file:
         npy.read_magic(file)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advss_zoo.data import balanced, cifar, edm, imagenet, subset
 from advss_zoo.data.cache import cache_file, intact
-from advss_zoo.data.catalogue import SUBSET, Cifar, Generated, GroupedImageNet, Subset, find
+from advss_zoo.data.catalogue import SUBSET, Cifar, GeneratedDataset, GroupedImageNet, Subset, find
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.files import explained
 
@@ -35,7 +35,7 @@ def get(name: str, source: Path | None = None, reporter: Reporter = SILENT) -> P
     match dataset:
         case Cifar():
             cifar.fetch(dataset, source, reporter)
-        case Generated():
+        case GeneratedDataset():
             edm.fetch(dataset, source, reporter)
         case Subset():
             get(dataset.whole.name, source, reporter)

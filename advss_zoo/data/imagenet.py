@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from advss_zoo.data.cache import HEADER_BYTES, Pixels, cache_file, header
 from advss_zoo.data.catalogue import GroupedImageNet, digest
 from advss_zoo.data.folder.decoding import FORMATS, MOST_PIXELS, Facts
-from advss_zoo.data.folder.listing import Entry, Listing
+from advss_zoo.data.folder.listing import ListedImage, Listing
 from advss_zoo.data.folder.scan import forget, scan
 from advss_zoo.data.imageset import Split
 from advss_zoo.data.reporting import Reporter
@@ -81,7 +81,7 @@ def cropped(image: Image.Image) -> Pixels:
     return np.ascontiguousarray(np.asarray(resized.crop((left, top, left + SIDE, top + SIDE))).transpose(2, 0, 1))
 
 
-def _entries(dataset: GroupedImageNet, source: Path, split: Split, folder: str) -> list[Entry]:
+def _entries(dataset: GroupedImageNet, source: Path, split: Split, folder: str) -> list[ListedImage]:
     """All images of a split in a seeded order, so that the first of them are of all classes."""
     label_of = {f"{folder}/{wordnet_id}": name for name, ids in groups().items() for wordnet_id in ids}
     missing = [place for place in label_of if not (source / place).is_dir()]
@@ -97,7 +97,7 @@ def _entries(dataset: GroupedImageNet, source: Path, split: Split, folder: str) 
             names = sorted(path.name for path in (source / place).iterdir() if path.suffix.lower() in SUFFIXES)
         if not names:
             raise DataError(f"There are no images in {source / place}.")
-        entries += [Entry(f"{place}/{name}", label, split, 0, 0) for name in names]
+        entries += [ListedImage(f"{place}/{name}", label, split, 0, 0) for name in names]
     return [entries[position] for position in np.random.RandomState(SEED).permutation(len(entries))]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.deploy.onnx_model import OnnxModel
 from advss_zoo.models.model import Model
+from advss_zoo.threat import ThreatModel
 
 
 class OnnxModule(nn.Module):

@@ -13,8 +13,8 @@ from advss_zoo.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from advss_zoo.attacks.threat import ThreatModel
     from advss_zoo.models.prediction import Images, Predictions
+    from advss_zoo.threat import ThreatModel
 
 
 class Model(nn.Module):

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validato
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from advss_zoo.attacks.threat import Loss
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import VIEW_STRIDE, Batch, Objective, Predictor
@@ -26,6 +25,7 @@ from advss_zoo.objectives.diversity import diversity
 from advss_zoo.objectives.jigsaw import Jigsaw
 from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.objectives.selfie import Selfie
+from advss_zoo.threat import Loss
 
 Task = Annotated[Selfie | Jigsaw | Rotation, Field(discriminator="name")]
 

@@ -14,13 +14,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from advss_zoo.attacks.threat import Loss
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.models.resnetv2 import Head, Network
 from advss_zoo.objectives.base import VIEW_STRIDE, Batch, Objective, Predictor
 from advss_zoo.objectives.classification import Classification, Supervised
 from advss_zoo.objectives.rotation import ANGLES, rotated
+from advss_zoo.threat import Loss
 
 
 class TwoHeads(Head):

@@ -12,10 +12,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from advss_zoo.attacks.threat import Loss
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.objectives.base import Batch, Objective, Predictor
 from advss_zoo.objectives.classification import Classification, Weighted
+from advss_zoo.threat import Loss
 
 
 class Rslad(Weighted):

@@ -10,13 +10,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from advss_zoo.attacks.threat import Loss
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.attention import SHAPES, AttentionPooling
 from advss_zoo.models.patches import cut
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.noise import per_image_uniform
 from advss_zoo.objectives.base import Batch, Objective, Predictor
+from advss_zoo.threat import Loss
 
 
 class Selfie(Objective):

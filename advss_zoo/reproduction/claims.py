@@ -13,7 +13,7 @@ import numpy as np
 from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.evaluation.statistics import Estimate, correlation
 from advss_zoo.reproduction import paper
-from advss_zoo.reproduction.ours import Look, Measurement, OurResults
+from advss_zoo.reproduction.ours import Checkup, Measurement, OurResults
 from advss_zoo.reproduction.standing import full_name
 
 # Not settled: everything is there and nothing speaks against the claim, but a part of it could be chance.
@@ -161,7 +161,9 @@ def sooner(claim: str, pairs: Iterable[tuple[str, str]]) -> Claim:
     return judge
 
 
-def _epochs_to_best(first: str, second: str, curve: Sequence[Look], control: Sequence[Look]) -> tuple[bool | None, str]:
+def _epochs_to_best(
+    first: str, second: str, curve: Sequence[Checkup], control: Sequence[Checkup]
+) -> tuple[bool | None, str]:
     best = max(control, key=lambda look: (look.ra, -look.epoch))
     aim = f"the {100 * best.ra:.1f} that {second} has after {best.epoch:g} epochs"
     reached = next((look.epoch for look in curve if look.ra >= best.ra), None)

@@ -93,7 +93,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Look:
+class Checkup:
     """Accuracies on validation images at some moment of training."""
 
     epoch: float
@@ -102,7 +102,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Unforeseen:
+class UnforeseenRow:
     """A model under one unforeseen attack, a measurement at each of some strengths (1 to 6), on the same images."""
 
     strengths: tuple[int, ...]
@@ -158,15 +158,15 @@ class OurResults:
             return entry if entry.sha256 in self.weights(full_name) else None
         return entry if entry and not self.standing.changes(full_name, entry.sha256) else None
 
-    def curve(self, full_name: str) -> list[Look]:
+    def curve(self, full_name: str) -> list[Checkup]:
         """The course of validation while the weights that stand for a checkpoint were trained; empty if it is lost."""
         entry = self.entry(full_name)
         if entry and (told := entry.training.get("curve")):
-            return [Look(**look) for look in told]
+            return [Checkup(**look) for look in told]
         if self.weights(full_name).isdisjoint(kept.sha256 for kept in self._picks(full_name)):
             return []
         records = log.read(self.runs / full_name / LOG)
-        return [Look(each["epoch"], **each["validation"]) for each in records if "validation" in each]
+        return [Checkup(each["epoch"], **each["validation"]) for each in records if "validation" in each]
 
     def unmeasured_picks(self, full_name: str) -> list[str]:
         """What validation picked in the finished run of a checkpoint and nobody has measured on all test images."""
@@ -203,12 +203,12 @@ class OurResults:
         except AdvssError:
             return []
 
-    def unforeseen(self, *full_names: str) -> dict[str, dict[str, Unforeseen]]:
+    def unforeseen(self, *full_names: str) -> dict[str, dict[str, UnforeseenRow]]:
         """By attack and model, the measurements at the strengths that all models have met on the same images.
 
         Where they have met on several numbers of images, those at which there are most strengths, then most images.
         """
-        found: dict[str, dict[str, Unforeseen]] = {}
+        found: dict[str, dict[str, UnforeseenRow]] = {}
         for attack in CIFAR10:
             by_images: dict[int, dict[int, list[Measurement]]] = defaultdict(dict)
             for strength, protocol in enumerate(expand(f"{UNFORESEEN}-{attack}"), start=1):
@@ -218,7 +218,8 @@ class OurResults:
                 _, best = max(by_images.items(), key=lambda found: (len(found[1]), found[0]))
                 models = zip(*best.values(), strict=True)
                 found[attack] = {
-                    name: Unforeseen(tuple(best), measured) for name, measured in zip(full_names, models, strict=True)
+                    name: UnforeseenRow(tuple(best), measured)
+                    for name, measured in zip(full_names, models, strict=True)
                 }
         return found
 

@@ -13,7 +13,7 @@ import jinja2
 from advss_zoo.reproduction import tables
 from advss_zoo.reproduction.claims import Judgement
 from advss_zoo.reproduction.ours import TEST_IMAGES
-from advss_zoo.reproduction.tables import Comparison, OurNumbers, Row
+from advss_zoo.reproduction.tables import Comparison, ComparisonRow, OurNumbers
 from advss_zoo.zoo import index
 from advss_zoo.zoo.index import Entry
 
@@ -65,7 +65,7 @@ def interval(bounds: tables.Interval) -> str:
     return "-".join(f"{100 * bound:.{digits}f}" for bound in bounds)
 
 
-def our_name(row: Row, ours: OurNumbers | None) -> str:
+def our_name(row: ComparisonRow, ours: OurNumbers | None) -> str:
     """What a row of ours is called: the checkpoint, which of its weights, and what is particular about it."""
     name = row.checkpoint or "ours"
     parts = [row.images, ours and ours.pick, "not judged" if ours and ours.changes else None]

@@ -11,12 +11,12 @@ from typing import Any
 
 from advss_zoo.reproduction import paper, plan
 from advss_zoo.reproduction.claims import CLAIMS, Judgement
-from advss_zoo.reproduction.ours import PROTOCOL, TRANSFER, UNFORESEEN, Measurement, OurResults, Unforeseen, members
+from advss_zoo.reproduction.ours import PROTOCOL, TRANSFER, UNFORESEEN, Measurement, OurResults, UnforeseenRow, members
 from advss_zoo.reproduction.paper import Cell, Table, Values
 from advss_zoo.reproduction.standing import full_name
 
 Interval = tuple[float, float]
-UnderAttack = Mapping[str, Mapping[str, Unforeseen]]  # by unforeseen attack and model
+UnderAttack = Mapping[str, Mapping[str, UnforeseenRow]]  # by unforeseen attack and model
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class OurNumbers:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One model of a table; `ours` is None where nothing was measured."""
 
     row: str
@@ -69,7 +69,7 @@ class Comparison:
     title: str
     tag: str
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     claims: tuple[Judgement, ...]
     missing: tuple[plan.Step, ...]
     notes: tuple[str, ...]
@@ -114,10 +114,10 @@ def compare(table: Table, tag: str, ours: OurResults) -> Comparison:
     )
 
 
-def _row(cell: Cell, tag: str, ours: OurResults, unforeseen: UnderAttack) -> Row:
+def _row(cell: Cell, tag: str, ours: OurResults, unforeseen: UnderAttack) -> ComparisonRow:
     measured = _measured(cell, tag, ours, unforeseen)
     name = full_name(cell.checkpoint, tag) if cell.checkpoint else None
-    return Row(
+    return ComparisonRow(
         row=cell.row,
         column=cell.column,
         checkpoint=name,

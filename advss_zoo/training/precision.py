@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from advss_zoo.attacks.threat import Loss
 from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import Batch, Objective
+from advss_zoo.threat import Loss
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,9 @@ def open_fitting(
     """
     opened = open_model(parse_reference(name, beside=beside), device)
     if opened.classes is not None and opened.classes != tuple(classes):
-        theirs, ours = listed(opened.classes, 3), listed(classes, 3)
         raise UsageError(
-            f"The teacher {name} has the classes {theirs}; those of the data are {ours}.",
+            f"The teacher {name} has the classes {listed(opened.classes, 3)}; "
+            f"those of the data are {listed(classes, 3)}.",
             "Choose a teacher that was trained on the same classes, in the same order.",
         )
     if opened.image_size not in (None, side):

@@ -14,7 +14,7 @@ from advss_zoo.reproduction.ours import OurResults
 from advss_zoo.reproduction.paper import Table, Values
 from advss_zoo.reproduction.plan import Step
 from advss_zoo.reproduction.standing import Profile, load_recipe, tags
-from advss_zoo.reproduction.tables import Comparison, Row
+from advss_zoo.reproduction.tables import Comparison, ComparisonRow
 from advss_zoo.results_page.charts import scatter
 from advss_zoo.results_page.charts.scatter import Dot
 from advss_zoo.results_page.charts.series import Look, Value
@@ -76,7 +76,7 @@ def _dot(label: str, values: Values) -> Dot:
     return Dot(label, Value(100 * values["ta"]), Value(100 * values["ra"]), values["epochs"])
 
 
-def _our_dot(row: Row, look: Look) -> Dot:
+def _our_dot(row: ComparisonRow, look: Look) -> Dot:
     assert row.ours is not None
     ta, ra = (
         Value(100 * (row.ours.values[metric] or 0.0), (100 * row.ours.ci95[metric][0], 100 * row.ours.ci95[metric][1]))

@@ -7,10 +7,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from advss_zoo.attacks.ascent import ascend, input_gradient
-from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import AdvssError
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.threat import ThreatModel
 
 EPS, STEP = 8 / 255, 2 / 255
 

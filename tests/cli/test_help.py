@@ -56,7 +56,7 @@ def test_without_a_command_the_help_is_shown(advss: Advss) -> None:
         (["eval", "--limit", "some"], "--limit"),
         (["eval", "--restarts", "0"], "--restarts"),
         (["eval", "--device", "tpu"], "--device"),
-        (["pull"], "NAME"),
+        (["train"], "RECIPE"),
         (["list", "more"], "more"),
     ],
 )

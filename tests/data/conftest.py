@@ -129,7 +129,7 @@ def npm(cache: Path, tmp_path: Path) -> Callable[..., None]:
 
 
 @pytest.fixture
-def tiny_edm(cache: Path, monkeypatch: pytest.MonkeyPatch) -> catalogue.Generated:
+def tiny_edm(cache: Path, monkeypatch: pytest.MonkeyPatch) -> catalogue.GeneratedDataset:
     """`edm-1m` now has 200 images, `edm-30k` and `edm-150k` 30 and 90, with 20 that are held out."""
     whole = replace(catalogue.EDM_1M, count=200)
     datasets = dict(catalogue.DATASETS) | {"edm-1m": whole}

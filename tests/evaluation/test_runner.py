@@ -13,7 +13,7 @@ from torch import nn
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.protocols import Settings, parse
-from advss_zoo.evaluation.protocols.pgd import Pgd
+from advss_zoo.evaluation.protocols.pgd import PgdProtocol
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
@@ -365,7 +365,7 @@ def test_a_protocol_that_does_not_exist(patches, pictures):
     ids=["twice", "a little", "box", "nan"],
 )
 def test_an_attack_that_leaves_its_threat_model_is_found(change, says, patches, pictures):
-    class Broken(Pgd):
+    class Broken(PgdProtocol):
         def attack(self, model, x, *more):
             return change(super().attack(model, x, *more), x)
 

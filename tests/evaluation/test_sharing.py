@@ -18,7 +18,7 @@ from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation import sharing
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.protocols import Settings
-from advss_zoo.evaluation.protocols.pgd import Pgd
+from advss_zoo.evaluation.protocols.pgd import PgdProtocol
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.sharing import Finished, own_device, take
 from advss_zoo.evaluation.store import Store
@@ -33,7 +33,7 @@ PROCESS = """
 import sys, time
 import torch
 from torch import nn
-from advss_zoo.evaluation.protocols.pgd import Pgd, Settings
+from advss_zoo.evaluation.protocols.pgd import PgdProtocol, Settings
 from advss_zoo.evaluation import runner
 from advss_zoo.evaluation.runner import evaluate
 
@@ -42,7 +42,7 @@ model = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
 x = torch.rand(400, 3, 8, 8)
 data = x, model(x).argmax(dim=1)
 
-class Slow(Pgd):
+class Slow(PgdProtocol):
     def attack(self, model, x, y, index, record=None):
         time.sleep(PAUSE)
         with open(OUT + ".passes", "a") as file:
@@ -239,7 +239,7 @@ def test_what_another_process_has_finished_in_the_meantime_is_not_done_again(
     """As soon as this one looks for a pass to take the other has finished, and deleted what the passes have given."""
     attacked, results = [], []
 
-    class Counted(Pgd):
+    class Counted(PgdProtocol):
         def attack(self, model, x, y, index, record):
             attacked.append(int(index[0]))
             return super().attack(model, x, y, index, record)

@@ -22,7 +22,7 @@ from advss_zoo.evaluation import protocols, runner
 from advss_zoo.evaluation.effort import versions
 from advss_zoo.evaluation.protocols import Protocol, Settings, parse
 from advss_zoo.evaluation.protocols.corruptions import Published
-from advss_zoo.evaluation.protocols.pgd import Pgd
+from advss_zoo.evaluation.protocols.pgd import PgdProtocol
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
@@ -33,7 +33,7 @@ from advss_zoo.registry import subclasses
 ROOT = Path(__file__).parents[2]
 
 
-class Recorded(Pgd):
+class Recorded(PgdProtocol):
     """pgd2, and a note of every image that it was run on."""
 
     def attack(self, model, x, y, index, record):
@@ -314,7 +314,7 @@ def test_a_result_that_was_tampered_with_is_not_returned(patches, pictures, tmp_
 
 def test_a_file_where_the_folder_should_be_is_a_sentence(patches, pictures, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(AdvssError, match="Cannot write"):
+    with pytest.raises(AdvssError, match="Cannot lock"):
         evaluate(patches, pictures, "pgd2", out=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 

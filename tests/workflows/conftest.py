@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from training.conftest import cache, pretrained, recipe_file, small_cache  # noqa: F401  fixtures
+from tiny_training import cache, pretrained, recipe_file, small_cache  # noqa: F401  fixtures
 
 from advss_zoo.data.subset import load_subset
 

@@ -12,12 +12,12 @@ import torch
 from deploy import onnx_files
 
 from advss_zoo import Model, evaluate, load_model
-from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.local import suits
 from advss_zoo.models.model import unwrapped
+from advss_zoo.threat import ThreatModel
 from advss_zoo.zoo import checkpoint, index, sources
 
 MODULE = """

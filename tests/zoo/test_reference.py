@@ -176,7 +176,7 @@ def test_no_other_module_decides_what_a_reference_is() -> None:
     deciding = re.compile(
         r"""startswith\(\(?["']hf:|["']\.onnx["']|\.suffix\b.*(onnx|safetensors)|split\(["']\+["']\)|["']:["'] in """
     )
-    allowed = {"zoo/reference.py", "report/ours.py"}  # the latter takes names of results apart
+    allowed = {"zoo/reference.py", "reproduction/ours.py"}  # the latter takes names of results apart
     found = {
         str(path.relative_to(root)): line.strip()
         for path in root.rglob("*.py")

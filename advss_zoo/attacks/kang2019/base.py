@@ -14,8 +14,8 @@ from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.attacks.checks import check_counts
 from advss_zoo.attacks.eps import check_eps
 from advss_zoo.attacks.kang2019.regions import TOLERANCE, Region
-from advss_zoo.attacks.threat import Loss
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.threat import Loss
 
 
 class Unforeseen(ABC):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advss_zoo.attacks.kang2019.base import Unforeseen
-from advss_zoo.attacks.kang2019.regions import Ball, LinfBall
+from advss_zoo.attacks.kang2019.regions import LinfBall, PerturbationBall
 
 
 class Elastic(Unforeseen):
@@ -22,7 +22,7 @@ class Elastic(Unforeseen):
     """
 
     name = "elastic"
-    region: Ball
+    region: PerturbationBall
 
     def __init__(self, x: Tensor, *, eps: float, index: Tensor, seed: int) -> None:
         super().__init__(x, eps=eps, index=index, seed=seed)

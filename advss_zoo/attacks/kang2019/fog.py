@@ -7,7 +7,7 @@ from torch import Tensor
 
 from advss_zoo.attacks.kang2019.base import Unforeseen
 from advss_zoo.attacks.kang2019.maps import lowest_and_span
-from advss_zoo.attacks.kang2019.regions import Ball, LinfBall
+from advss_zoo.attacks.kang2019.regions import LinfBall, PerturbationBall
 
 AMPLITUDE, DECAY = 100.0, 2.0
 
@@ -25,7 +25,7 @@ class Fog(Unforeseen):
 
     name = "fog"
     own_step = 0.002236
-    region: Ball
+    region: PerturbationBall
 
     def __init__(self, x: Tensor, *, eps: float, index: Tensor, seed: int) -> None:
         super().__init__(x, eps=eps, index=index, seed=seed)

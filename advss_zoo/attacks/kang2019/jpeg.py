@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advss_zoo.attacks.kang2019.base import Unforeseen
-from advss_zoo.attacks.kang2019.regions import Ball, L1Ball, L2Ball, LinfBall
+from advss_zoo.attacks.kang2019.regions import L1Ball, L2Ball, LinfBall, PerturbationBall
 
 # ITU-T T.81, annex K.
 LUMA = (
@@ -52,9 +52,9 @@ class Jpeg(Unforeseen, ABC):
     """
 
     multiple = 16
-    ball: ClassVar[type[Ball]]
+    ball: ClassVar[type[PerturbationBall]]
     bound: ClassVar[float] = 2.0  # of each variable
-    region: Ball
+    region: PerturbationBall
 
     def __init__(self, x: Tensor, *, eps: float, index: Tensor, seed: int) -> None:
         super().__init__(x, eps=eps, index=index, seed=seed)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from advss_zoo.attacks.kang2019.base import Unforeseen
-from advss_zoo.attacks.kang2019.regions import Ball, L1Ball, L2Ball, LinfBall
+from advss_zoo.attacks.kang2019.regions import L1Ball, L2Ball, LinfBall, PerturbationBall
 
 
 class Pixels(Unforeseen, ABC):
     """x + v/255. As published, the start is not clipped to the box of images; every step is."""
 
-    ball: ClassVar[type[Ball]]
-    region: Ball
+    ball: ClassVar[type[PerturbationBall]]
+    region: PerturbationBall
 
     def __init__(self, x: Tensor, *, eps: float, index: Tensor, seed: int) -> None:
         super().__init__(x, eps=eps, index=index, seed=seed)

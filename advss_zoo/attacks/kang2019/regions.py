@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from advss_zoo.attacks.threat import Norm, ThreatModel
 from advss_zoo.noise import per_image_uniform
+from advss_zoo.threat import Norm, ThreatModel
 
 # What single precision may add to a size of 1, and to the bounds of a variable in units of the radius or 1.
 TOLERANCE = 1e-5
@@ -31,7 +31,7 @@ class Region(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Ball(Region, ABC):
+class PerturbationBall(Region, ABC):
     """All v with ||v|| <= eps and low <= v <= high, where low <= 0 <= high have a shape that broadcasts to v's."""
 
     eps: float
@@ -52,7 +52,7 @@ class Ball(Region, ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class ProjectedBall(Ball, ABC):
+class ProjectedBall(PerturbationBall, ABC):
     """Steps of steepest ascent, each projected onto the ball and then clipped to the bounds."""
 
     norm: ClassVar[Norm]
@@ -90,7 +90,7 @@ class L2Ball(ProjectedBall):
 
 
 @dataclass(frozen=True, eq=False)
-class L1Ball(Ball):
+class L1Ball(PerturbationBall):
     """Frank-Wolfe: the result is the mean of the best vertices for all gradients, so no step size enters.
 
     The start determines the first gradient and is then left behind.

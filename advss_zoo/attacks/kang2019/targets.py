@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advss_zoo.attacks.checks import Network
-from advss_zoo.attacks.threat import Loss
 from advss_zoo.noise import per_image_uniform
+from advss_zoo.threat import Loss
 
 # Added to a seed, it gives numbers that no attack draws: seeds are below 2**61, `threat` adds 2**62 to them.
 _TARGET_STREAM = 3 << 61

@@ -27,7 +27,7 @@ PARTS: Mapping[str, Part] = {
 HOW = "Put the images of each class into a folder of its own, or write a CSV of path,label."
 
 
-class Entry(NamedTuple):
+class ListedImage(NamedTuple):
     """A file that should be an image: its path from the listing's root, its class, and what it is for if that is said.
 
     `size` in bytes and `changed` (ns) tell whether it is still the same file.
@@ -50,7 +50,7 @@ class Listing:
 
     source: Path
     root: Path
-    entries: list[Entry]
+    entries: list[ListedImage]
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     classes: set[str] = field(default_factory=set)
@@ -247,7 +247,7 @@ def _add(listing: Listing, path: str, label: str, part: Part | None) -> None:
             listing.skipped[printable(path)] = reason
         return
     if stat.S_ISREG(status.st_mode):
-        listing.entries.append(Entry(path, label, part, status.st_size, status.st_mtime_ns))
+        listing.entries.append(ListedImage(path, label, part, status.st_size, status.st_mtime_ns))
     else:
         listing.skipped[printable(path)] = "not a file"
 

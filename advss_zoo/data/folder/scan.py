@@ -17,7 +17,7 @@ from typing import IO, NamedTuple
 from advss_zoo.data.cache import check_space
 from advss_zoo.data.folder import decoding
 from advss_zoo.data.folder.decoding import Facts, Pixels
-from advss_zoo.data.folder.listing import Entry, Listing
+from advss_zoo.data.folder.listing import ListedImage, Listing
 from advss_zoo.data.folder.names import printable
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.files import explained
@@ -29,7 +29,7 @@ MOST_THREADS = 8  # each may hold an image of 89 million pixels
 class Seen(NamedTuple):
     """An image, what its file is, and which of the pixels are its own."""
 
-    entry: Entry
+    entry: ListedImage
     facts: Facts
     row: int
 
@@ -108,7 +108,7 @@ def forget(pixels: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _result(entries: list[Entry], done: list[Facts | str], pixels: Path, side: int) -> Scan:
+def _result(entries: list[ListedImage], done: list[Facts | str], pixels: Path, side: int) -> Scan:
     seen: list[Seen] = []
     broken: dict[str, str] = {}
     for entry, found in zip(entries, done, strict=True):

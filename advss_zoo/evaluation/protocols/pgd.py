@@ -22,13 +22,13 @@ from torch import Tensor, nn
 
 from advss_zoo.attacks.ascent import ascend, checked, default_step, step, with_restarts
 from advss_zoo.attacks.search import Precision, Search, describe
-from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball
 from advss_zoo.evaluation.details import NO_RISE, ZERO_GRADIENT
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.texts import format_eps
+from advss_zoo.threat import ThreatModel
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Pgd(Protocol):
+class PgdProtocol(Protocol):
     """The last iterate. Of several restarts, an image is broken if the last iterate of any breaks it."""
 
     pattern: ClassVar[str] = r"pgd[1-9][0-9]{0,5}"
@@ -133,13 +133,13 @@ class Pgd(Protocol):
 
 
 @dataclass(frozen=True)
-class PgdAny(Pgd):
+class PgdAny(PgdProtocol):
     """An image is broken if any iterate of any restart is misclassified; the first such iterate is kept.
 
     The start is none of them: it is not clipped to the box.
     """
 
-    pattern: ClassVar[str] = Pgd.pattern + "-any"
+    pattern: ClassVar[str] = PgdProtocol.pattern + "-any"
     examples: ClassVar[tuple[str, ...]] = ("pgd20-any",)
     iterate: ClassVar[Literal["last", "any"]] = "any"
 

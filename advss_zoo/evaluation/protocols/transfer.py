@@ -24,7 +24,7 @@ from advss_zoo.evaluation.checks import check_adversarial, zero_gradients
 from advss_zoo.evaluation.details import CLEAN, FROM, MOST_MEMBERS, ZERO_GRADIENT
 from advss_zoo.evaluation.passes import Padded
 from advss_zoo.evaluation.protocols.base import Settings
-from advss_zoo.evaluation.protocols.pgd import Pgd
+from advss_zoo.evaluation.protocols.pgd import PgdProtocol
 from advss_zoo.evaluation.record import Record
 from advss_zoo.files import slug
 from advss_zoo.models.ensemble import Ensemble, log_mean_probability
@@ -35,10 +35,10 @@ LONGEST_PART = 100  # characters of a name in that of a part, which its place te
 
 
 @dataclass(frozen=True)
-class EnsemblePgd(Pgd, ABC):
+class EnsemblePgd(PgdProtocol, ABC):
     """Attacks with the constants of `pgd20` that have to know the members of an ensemble; each begins once."""
 
-    takes: ClassVar[frozenset[str]] = Pgd.takes - {"restarts", "search"}
+    takes: ClassVar[frozenset[str]] = PgdProtocol.takes - {"restarts", "search"}
     version: ClassVar[int] = 1
     attacks_misclassified: ClassVar[bool] = True  # because they leave evidence of every image
 

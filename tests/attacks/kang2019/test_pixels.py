@@ -8,7 +8,7 @@ import torch
 from advss_zoo.attacks.ascent import ascend
 from advss_zoo.attacks.kang2019 import find
 from advss_zoo.attacks.kang2019.calibration import CIFAR10
-from advss_zoo.attacks.threat import ThreatModel
+from advss_zoo.threat import ThreatModel
 
 INDEX = torch.arange(3)
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from advss_zoo.data.folder.decoding import Facts
 from advss_zoo.data.folder.division import MOST, Division, divide
-from advss_zoo.data.folder.listing import Entry
+from advss_zoo.data.folder.listing import ListedImage
 from advss_zoo.data.folder.scan import Seen
 
 
 def seen(label: str, content: object, part: Any = None, name: str = "") -> Seen:
     """An image as the scan tells of it; its content is any value."""
-    entry = Entry(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1)
+    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1)
     return Seen(entry, Facts(f"sha-{content}", 8, 8, "RGB", False, False), 0)
 
 

@@ -9,9 +9,9 @@ import torch
 from evaluation.conftest import patches, pictures
 from torch import nn
 
-from advss_zoo.attacks.threat import ThreatModel
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.threat import ThreatModel
 
 EPS, STEP, STEPS = 2 / 255, 1 / 255, 5
 NAMES = ("a.mini", "b.mini", "c.mini")

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advss_zoo.attacks.threat import ThreatModel
+from advss_zoo.threat import ThreatModel
 
 TOLERANCE = 1e-6  # what an evaluation allows: float32 x + eps exceeds 8/255 by up to 2.6e-8 at some of the 256 levels
 
