@@ -11,12 +11,13 @@ MOST_DEPTH = 40  # lists and maps inside each other
 
 
 def from_json(content: bytes) -> Any:
-    """
+    """Parse JSON that is plain data.
+
     Raises:
         ValueError: it is not JSON, or no plain data (see `check`).
     """
     if len(content) > MOST_BYTES:
-        raise ValueError(f"{len(content):,} bytes are more than {MOST_BYTES:,}")
+        raise ValueError(f"size {len(content):,} bytes exceeds the limit of {MOST_BYTES:,}")
     try:
         return check(json.loads(content))
     except RecursionError:
@@ -24,7 +25,7 @@ def from_json(content: bytes) -> Any:
 
 
 def check(value: Any) -> Any:
-    """The value itself, if it is plain data: maps with text as keys, lists, text, numbers of 64 bits, truth, nothing.
+    """Check that a value is plain data, and return it: maps with text keys, lists, text, numbers, booleans, null.
 
     Raises:
         ValueError: something in it is not, or it is nested too deeply.
@@ -48,7 +49,7 @@ def _inside(value: Any) -> list[Any]:
         value.encode()  # halves of surrogate pairs, which cannot be written, are a ValueError
     elif isinstance(value, int):
         if abs(value) >= 2**63:
-            raise ValueError("a number has too many digits")
+            raise ValueError("an integer exceeds 64 bits")
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{value} is not a number")
@@ -58,4 +59,4 @@ def _inside(value: Any) -> list[Any]:
 
 
 def too_deep() -> ValueError:
-    return ValueError(f"it is nested more than {MOST_DEPTH} deep")
+    return ValueError(f"nested more than {MOST_DEPTH} levels deep")

@@ -45,7 +45,7 @@ LONGEST = 500  # characters of one: what is wrong may be as long as its author l
 
 
 def all_mistakes(error: ValidationError, words: Iterable[str] = ()) -> str:
-    """What pydantic found wrong, each with its place: "epochs: Input should be ...; ...".
+    """List the errors of pydantic with their places: "epochs: Input should be ...; ...".
 
     Args:
         words: the keys that exist, of which an unknown one brings the nearest.
@@ -58,19 +58,19 @@ def all_mistakes(error: ValidationError, words: Iterable[str] = ()) -> str:
 def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
     place, message, context = ".".join(map(str, item["loc"])), item["msg"], item.get("ctx", {})
     if item["type"] == "extra_forbidden":
-        message = f"there is no such key{nearest(str(item['loc'][-1]), words)}"
+        message = f"unknown key{nearest(str(item['loc'][-1]), words)}"
     elif item["type"] == "union_tag_invalid":
         known = context["expected_tags"].replace("'", "").split(", ")
         place = f"{place}.name"
-        message = f"{context['tag']!r} is none of {', '.join(known)}{nearest(context['tag'], known)}"
+        message = f"unknown name {context['tag']!r}{nearest(context['tag'], known)}; choose from {', '.join(known)}"
     elif item["type"] in ("model_type", "model_attributes_type"):
-        message = f"{item['input']!r} is no map of keys"
+        message = f"must be a map of keys, got {item['input']!r}"
     elif item["type"] == "literal_error":
         message += nearest(str(item["input"]), re.findall(r"'([^']*)'", context["expected"]))
     return f"{place}: {message}" if place else message
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """ " (did you mean epochs?)", or nothing where no known word is near."""
+    """Return " (did you mean epochs?)", or "" without a similar known word."""
     near = difflib.get_close_matches(word[:LONGEST], list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

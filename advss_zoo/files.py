@@ -19,7 +19,7 @@ from advss_zoo.errors import AdvssError
 
 
 def cache_folder() -> Path:
-    """Where data sets and pulled checkpoints are kept: $ADVSS_CACHE, else ~/.cache/advss-zoo (XDG respected)."""
+    """Return where data sets and pulled checkpoints are kept: $ADVSS_CACHE, else ~/.cache/advss-zoo (XDG respected)."""
     if folder := os.environ.get("ADVSS_CACHE"):
         return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "advss-zoo"
@@ -30,7 +30,7 @@ LONGEST_NAME = 175
 
 
 def slug(label: str) -> str:
-    """A label as the name of a folder: "pgd20 (l2, eps 0.5)" as pgd20-l2-eps-0.5.
+    """Return a label as the name of a folder: "pgd20 (l2, eps 0.5)" as pgd20-l2-eps-0.5.
 
     What cannot be spelled like that has a digest behind it, so that labels in other scripts differ, too.
     """
@@ -40,7 +40,7 @@ def slug(label: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """`text` as the name of one file: what a person may have named a model never becomes a path."""
+    """Turn a text into a safe file name: what a person may have named a model never becomes a path."""
     return _shortened(re.sub(r"[^A-Za-z0-9.+_-]+", "-", text).strip(".-") or "model")
 
 
@@ -150,7 +150,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The value as `write_json` and `read_json` leave it: lists for tuples, and only text that can be encoded."""
+    """Return the value as `write_json` and `read_json` leave it: lists for tuples, and only text that can be
+    encoded.
+    """
     return json.loads(_json(value))
 
 
@@ -161,7 +163,8 @@ def _json(value: Any) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """
+    """Read a JSON file of plain data.
+
     Raises:
         AdvssError: the file cannot be read, or is not JSON of a sensible size.
     """
@@ -173,7 +176,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """The content of a file that others may have written.
+    """Return the content of a file that others may have written.
 
     Raises:
         AdvssError: it cannot be read, or has more bytes than any such file needs.
@@ -181,7 +184,7 @@ def read_bytes(path: Path, most: int) -> bytes:
     with explained("read", path), path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
-        raise AdvssError(f"{path} has more than {most:,} bytes, which is more than any such file needs.")
+        raise AdvssError(f"{path} exceeds the limit of {most:,} bytes.")
     return content
 
 

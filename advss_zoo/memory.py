@@ -18,7 +18,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = (-1, 2**31 - 1), (-3, 32 << 20)
 
 
 def keep_freed_memory() -> None:
-    """For the rest of this process; without effect where the C library is not glibc."""
+    """Keep freed memory for the rest of this process; without effect unless the C library is glibc."""
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

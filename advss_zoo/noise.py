@@ -25,7 +25,7 @@ def _mix(z: Tensor) -> Tensor:
 
 
 def per_image_uniform(shape: Sequence[int], index: Tensor, seed: int, device: torch.device | str = "cpu") -> Tensor:
-    """Uniform numbers in [0,1), float32.
+    """Draw uniform numbers in [0,1), float32.
 
     Args:
         shape: (B, ...) of the result.
@@ -41,6 +41,6 @@ def per_image_uniform(shape: Sequence[int], index: Tensor, seed: int, device: to
 
 
 def per_image_normal(shape: Sequence[int], index: Tensor, seed: int, device: torch.device | str = "cpu") -> Tensor:
-    """Standard normal numbers, float32, drawn like `per_image_uniform`."""
+    """Draw standard normal numbers, float32, like `per_image_uniform`."""
     uniform = per_image_uniform(shape, index, seed, device).double()
     return torch.special.ndtri(uniform + 2.0**-25).float()

@@ -17,13 +17,13 @@ TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 def read(content: bytes | str) -> Any:
-    """What the safe loader makes of it, but dates stay text.
+    """Parse YAML by the safe loader; dates stay text.
 
     Raises:
         ValueError: it is not YAML, has aliases, or is no plain data (see `documents.check`).
     """
     if len(content) > MOST_BYTES:
-        raise ValueError(f"{len(content):,} bytes are more than {MOST_BYTES:,}")
+        raise ValueError(f"{len(content):,} bytes exceed the limit of {MOST_BYTES:,}")
     try:
         return documents.check(yaml.load(content, _Loader))
     except yaml.YAMLError as error:
@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not taken")
+            raise yaml.YAMLError("aliases are not allowed")
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.ScalarEvent) and len(event.value) > MOST_TEXT:
             raise yaml.YAMLError(f"a value has more than {MOST_TEXT:,} characters")

@@ -17,7 +17,9 @@ Base = TypeVar("Base")
 
 
 def subclasses(package: ModuleType, base: type[Base]) -> list[type[Base]]:
-    """The concrete subclasses of `base` that the modules of `package` define, in alphabetical order of modules."""
+    """Return the concrete subclasses of `base` that the modules of `package` define, in alphabetical order of
+    modules.
+    """
     modules = [
         importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)
     ]
@@ -33,6 +35,6 @@ def subclasses(package: ModuleType, base: type[Base]) -> list[type[Base]]:
 
 
 def any_of(package: ModuleType, base: type[Any]) -> Any:
-    """A pydantic field that takes any of the classes that `package` defines, told apart by their `name`."""
+    """Make a pydantic field that takes any of the classes that `package` defines, told apart by their `name`."""
     union: Any = functools.reduce(operator.or_, subclasses(package, base))
     return Annotated[union, Field(discriminator="name")]

@@ -9,6 +9,6 @@ CHECKOUT = PACKAGE.parent
 
 
 def folder(name: str) -> Path:
-    """`recipes` or `cards`: inside the package once installed from a wheel, beside it in a checkout."""
+    """Return the folder `recipes` or `cards`: inside an installed package, or next to it in a checkout."""
     installed = PACKAGE / name
     return installed if installed.is_dir() else CHECKOUT / name

@@ -16,12 +16,14 @@ UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 def visible(text: str, keep: str = "") -> str:
-    """The text of a stranger with a replacement for whatever has no picture of its own, but for what is in `keep`."""
+    """Return the text of a stranger with a replacement for whatever has no picture of its own, but for what is in
+    `keep`.
+    """
     return "".join(c if c in keep or unicodedata.category(c) not in INVISIBLE else REPLACEMENT for c in text)
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """ "a, b and 3 more"."""
+    """List words as "a, b and 3 more"."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -46,7 +48,9 @@ def duration(seconds: float) -> str:
 
 
 def expected(seconds: float, seconds_now: float) -> str:
-    """How long something will take on a free machine, and at its present load if that makes much of a difference."""
+    """Return how long something will take on a free machine, and at its present load if that makes much of a
+    difference.
+    """
     busy = f"; at the present load about {duration(seconds_now)}" if seconds_now > BUSY * seconds else ""
     return f"about {duration(seconds)} on a free machine{busy}"
 

@@ -31,7 +31,7 @@ class ThreatModel:
     eps: float = 8 / 255
 
     def project(self, perturbed: Tensor, x: Tensor) -> Tensor:
-        """The nearest image to `perturbed` inside the ball around `x`, then clipped to the box (B,3,H,W)."""
+        """Project onto the ball around `x`, then clip to the box (B,3,H,W)."""
         if self.norm == "linf":
             return torch.clamp(torch.minimum(torch.maximum(perturbed, x - self.eps), x + self.eps), 0, 1)
         delta = perturbed - x
@@ -39,13 +39,13 @@ class ThreatModel:
         return torch.clamp(x + delta * scale, 0, 1)
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Steepest ascent of unit length in this norm: the sign, or the gradient over its norm. 0 where it is 0."""
+        """Return the steepest ascent of unit length: the sign, or the gradient over its norm. 0 where it is 0."""
         if self.norm == "linf":
             return gradient.sign()
         return gradient / _norms(gradient).clamp_min(1e-12)
 
     def random_start(self, x: Tensor, index: Tensor, seed: int) -> Tensor:
-        """x plus a uniform draw from the ball that depends on `seed` and each image's `index` (B,) alone.
+        """Add a uniform draw from the ball to x, by `seed` and each image's `index` (B,) alone.
 
         Not clipped to the box, as in the paper's released attack: the first projection does that.
         """

@@ -24,15 +24,19 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        *((LAUGHS, "aliases are not taken"), (MERGES, "aliases are not taken"), ("&a [*a]", "aliases are not taken")),
+        *(
+            (LAUGHS, "aliases are not allowed"),
+            (MERGES, "aliases are not allowed"),
+            ("&a [*a]", "aliases are not allowed"),
+        ),
         *(
             ("[" * 10_000, "nested more than"),
             ("a:\n" + "".join(" " * n + "- \n" for n in range(99)), "nested|parsing"),
         ),
         *(
             (":".join(["59"] * 9_000), "more than 10,000 characters"),
-            ("9" * 5_000, "digits"),
-            ("0x" + "f" * 99, "digits"),
+            ("9" * 5_000, "digits|64 bits"),
+            ("0x" + "f" * 99, "digits|64 bits"),
         ),
         *(("!!python/object/apply:os.system [ls]", "could not determine a constructor"), ("!!set {a}", "plain data")),
         *(("!!binary aGk=", "bytes is not plain"), ("1: 2", "key is not text"), ("a: .nan", "nan"), ("-.inf", "inf")),
@@ -45,5 +49,5 @@ def test_what_is_refused(text, reason):
 
 
 def test_more_than_fits():
-    with pytest.raises(ValueError, match="are more than"):
+    with pytest.raises(ValueError, match="exceed the limit"):
         plain_yaml.read(" " * (plain_yaml.MOST_BYTES + 1))

@@ -28,7 +28,7 @@ class Adversary(BaseModel, ABC):
 
     @abstractmethod
     def perturb(self, loss: Loss, x: Tensor, *, index: Tensor, seed: int, progress: float) -> Tensor:
-        """Perturbed images (B,3,H,W), detached; in [0,1], but for Gaussian noise, which leaves the box.
+        """Return perturbed images (B,3,H,W), detached; in [0,1], except with Gaussian noise.
 
         Args:
             loss: the sum over the batch of what is maximised.

@@ -16,19 +16,19 @@ RESTART_STRIDE = 1_000_003
 
 
 def default_step(norm: str, eps: float, steps: int) -> float:
-    """The paper's 2/255; in l2, what lets N steps cross the ball (Madry et al. 2018)."""
+    """Return the default step size: the paper's 2/255; in l2, 2.5 eps / N (Madry et al. 2018)."""
     return LINF_STEP if norm == "linf" else 2.5 * eps / steps
 
 
 def input_gradient(loss: Loss, x: Tensor) -> Tensor:
-    """Gradient of `loss` with respect to the images alone: weights get none, so none is computed for them."""
+    """Compute the gradient of `loss` with respect to the images alone, not the weights."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         return torch.autograd.grad(loss(x), x)[0]
 
 
 def step(loss: Loss, z: Tensor, x: Tensor, threat: ThreatModel, step_size: float) -> Tensor:
-    """One step from z: along the steepest direction, back into the ball around x, into the box.
+    """Take one step from z along the steepest direction, back into the ball around x and into the box.
 
     To NaN for good where the gradient is not finite, see `checked`.
     """
@@ -39,7 +39,7 @@ def step(loss: Loss, z: Tensor, x: Tensor, threat: ThreatModel, step_size: float
 
 
 def ascend(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int, step_size: float) -> Tensor:
-    """The last iterate of `steps` steps from `start`.
+    """Return the last iterate of `steps` steps from `start`.
 
     Args:
         loss: what is maximised; the model it closes over is in the mode (eval) the caller chose.
@@ -57,7 +57,8 @@ def ascend(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: 
 
 
 def checked(z: Tensor) -> Tensor:
-    """Iterates (B,C,H,W) of `step`; once at the end, because on a GPU every such question waits for all that is done.
+    """Check iterates (B,C,H,W) of `step`; once at the end, because on a GPU every such question waits for all that
+    is done.
 
     Raises:
         AdvssError: the gradient of the loss was NaN or infinite somewhere.

@@ -54,12 +54,12 @@ ROUNDING = 1e-6
 
 
 def suite(classes: int) -> tuple[str, ...]:
-    """The attacks of AutoAttack for so many classes (at least 2), in the order in which they run."""
+    """List the attacks of AutoAttack for this number of classes (at least 2), in their order."""
     return REDUCED.get(classes, STANDARD)
 
 
 def constants(name: str, norm: str, classes: int, iterations: int, queries: int) -> dict[str, Any]:
-    """What the authors' class for an attack is called with, beside model, norm, eps and seed.
+    """Return the arguments of the authors' class for an attack, except model, norm, eps and seed.
 
     The "standard" version, except that there are no more targets than other classes, and that on two classes, where
     apgd-t is missing, apgd-ce starts five times.
@@ -76,7 +76,8 @@ def constants(name: str, norm: str, classes: int, iterations: int, queries: int)
 
 
 def check_classes(name: str, attacks: Sequence[str], classes: int) -> None:
-    """
+    """Check that there are enough classes for the attacks.
+
     Raises:
         UsageError: one of the attacks, which `name` stands for, cannot run on so few classes.
     """
@@ -87,7 +88,7 @@ def check_classes(name: str, attacks: Sequence[str], classes: int) -> None:
 
 
 def implementation() -> str:
-    """The package and its version: "pyautoattack 0.2.0".
+    """Return the package and its version: "pyautoattack 0.2.0".
 
     Raises:
         AdvssError: it is not installed.
@@ -109,7 +110,7 @@ def run(
     precision: Precision = "fp32",
     bare: nn.Module | None = None,
 ) -> Tensor:
-    """Images (B,C,H,W) that one attack says to be misclassified; where it found none, those of x.
+    """Run one attack; returns images (B,C,H,W), those of x where it failed.
 
     What comes out depends on the whole batch: the attacks draw from one stream of random numbers, and Square moves the
     same window over all images.
@@ -246,7 +247,7 @@ class _Standing:
             raise _NoneStandingError
         part, labels = z[rows], self.y[rows]
         inside = _sizes(part.detach() - self.x[rows], self.norm) <= self.limit
-        logits = self.search.confirmed(part, labels, inside)
+        logits = self.search.verified_logits(part, labels, inside)
         broken = inside & (logits.argmax(dim=1) != labels)
         self.found[rows[broken]] = part[broken].detach()
         self.standing[rows[broken]] = False
@@ -277,7 +278,7 @@ class _Apgd:
         return self._watched(run, x, y, *more, **settings)
 
     def decr_eps_pgd(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Any:
-        """In l1: three runs with balls that shrink to the one of the threat model."""
+        """Run three times in l1, with balls that shrink to that of the threat model."""
         run = super().decr_eps_pgd  # type: ignore[misc]
         return self._watched(run, x, y, *more, **settings)
 
@@ -285,11 +286,11 @@ class _Apgd:
         if isinstance(self.model, _Standing):  # a run that is part of another
             return run(x, y, *more, **settings)
         network, limit = self.model, _limit(self.eps_orig)
-        self.model = watched = _Standing(self.search, x, y, self.norm, limit)
+        self.model = monitor = _Standing(self.search, x, y, self.norm, limit)
         with suppress(_NoneStandingError):
             run(x, y, *more, **settings)
         self.model = network
-        return None, watched.standing, None, watched.found  # in place of best images and losses, which are not used
+        return None, monitor.standing, None, monitor.found  # in place of best images and losses, which are not used
 
 
 class _Fab:
@@ -297,11 +298,11 @@ class _Fab:
 
     def attack_single_run(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Tensor:
         network = self.predict
-        self.predict = watched = _Standing(self.search, x, y, self.norm, self.eps)
+        self.predict = monitor = _Standing(self.search, x, y, self.norm, self.eps)
         with suppress(_NoneStandingError):
             super().attack_single_run(x, y, *more, **settings)  # type: ignore[misc]
         self.predict = network
-        return watched.found
+        return monitor.found
 
 
 def _attack_class(name: str) -> Any:

@@ -15,7 +15,8 @@ Network = Callable[[Tensor], Tensor]
 
 
 def check_counts(**counts: int) -> None:
-    """
+    """Check that all values are positive integers.
+
     Raises:
         UsageError: one of them is not a positive integer.
     """
@@ -25,7 +26,8 @@ def check_counts(**counts: int) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """
+    """Check that a seed is in the range of `advss_zoo.noise`.
+
     Raises:
         UsageError: `advss_zoo.noise` cannot take it.
     """
@@ -34,7 +36,8 @@ def check_seed(seed: int) -> None:
 
 
 def check_differentiable(logits: Tensor) -> None:
-    """
+    """Check that the logits depend on the images in autograd.
+
     Raises:
         AdvssError: they do not depend on the images as autograd sees it.
     """
@@ -46,7 +49,8 @@ def check_differentiable(logits: Tensor) -> None:
 
 
 def check_finite_gradient(gradient: Tensor) -> None:
-    """
+    """Check that the gradient of each image is finite.
+
     Raises:
         AdvssError: the gradient (B,C,H,W) of an image is NaN or infinite.
     """
@@ -60,7 +64,7 @@ def check_finite_gradient(gradient: Tensor) -> None:
 
 @torch.no_grad()
 def predict(model: Network, x: Tensor) -> Tensor:
-    """Class numbers (B,).
+    """Return class numbers (B,).
 
     Raises:
         AdvssError: the output is NaN or infinite.

@@ -14,7 +14,7 @@ _SIZE = re.compile(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER})\s*)?")
 
 
 def parse_pixels(value: object) -> float:
-    """A number from 0.03, "0.03", "3e-2" or "8/255".
+    """Parse a number such as 0.03, "0.03", "3e-2" or "8/255".
 
     Raises:
         ValueError: it is no number without a sign, or divides by zero.
@@ -24,12 +24,12 @@ def parse_pixels(value: object) -> float:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     divisor = Fraction(match[2] or 1) if match else Fraction(0)
     if match is None or not divisor:
-        raise ValueError(f"{value!r} is not a size such as 8/255 or 0.03")
+        raise ValueError(f"{value!r} is not a number such as 8/255 or 0.03")
     return float(Fraction(match[1]) / divisor)
 
 
 def check_eps(eps: float, norm: str | None, name: str = "eps") -> float:
-    """`eps` itself, if there are perturbations of that size.
+    """Check a perturbation size and return it.
 
     Args:
         norm: None: an attack's own unit.

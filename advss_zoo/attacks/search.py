@@ -23,7 +23,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 def describe(precision: Precision) -> list[str]:
-    """What differs from the default, for a label: nothing, or "bf16 search"."""
+    """Describe what differs from the default, for a label: nothing, or "bf16 search"."""
     return [] if precision == "fp32" else [f"{precision} search"]
 
 
@@ -44,8 +44,8 @@ class Search:
         with torch.autocast(x.device.type, torch.bfloat16), _HeadsInFloat32():
             return at_least_float32(self.network(x))
 
-    def confirmed(self, x: Tensor, y: Tensor, among: Tensor | None = None) -> Tensor:
-        """Logits that are those of float32 where x is misclassified, so that no image is wrong in half precision alone.
+    def verified_logits(self, x: Tensor, y: Tensor, among: Tensor | None = None) -> Tensor:
+        """Return logits that are those of float32 where x is misclassified.
 
         Args:
             y: labels (B,).

@@ -15,14 +15,14 @@ EXAMPLES = examples("advss cache", "advss cache --prune", "advss cache --json")
 
 
 def command(
-    prune: Annotated[bool, typer.Option("--prune", help="Delete what nothing refers to; show what that was.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete unused entries and list them.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Show what the cache holds.
 
-    Checkpoints that were pulled, data sets, and what was left unfinished. Nothing refers to a checkpoint that the zoo
-    of this version has in another commit, to all but the newest pulled of any other repository, and to downloads
-    that have ended half-way. ADVSS_CACHE says where the cache is.
+    Lists pulled checkpoints, data sets and unfinished downloads. Unused entries are zoo checkpoints at another commit
+    than this version's, all but the newest commit of other repositories, and incomplete downloads. Set ADVSS_CACHE
+    to move the cache.
     """
     from advss_zoo.zoo import cache
 

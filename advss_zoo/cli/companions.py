@@ -12,7 +12,7 @@ _companions: list[subprocess.Popen[bytes]] = []  # kept, or their standard input
 
 
 def share_among(processes: int) -> None:
-    """From now on, so many processes in all do what this command line says, each on its part of the cores.
+    """Start processes that repeat this command line, so that several share its work and the cores.
 
     To be called before torch is imported, which asks for its number of threads then. The others end with this one.
     """

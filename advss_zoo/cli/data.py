@@ -28,24 +28,24 @@ def _data() -> None:
     )
 )
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set; cifar10-1k is always there.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Data set; cifar10-1k is always available.")],
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="PATH", help="Make it from this folder or file of yours.")
+        Path | None, typer.Option("--from", metavar="PATH", help="Local folder or file to make it from.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Fetch a data set and verify it; print the file it is kept in.
+    """Fetch and verify a data set; print its file.
 
-    cifar10, cifar100: taken from $ADVSS_DATA or ./data if it is there in torchvision's layout, else downloaded.
+    cifar10, cifar100: read from $ADVSS_DATA or ./data (torchvision's layout), else downloaded.
 
-    cifar10-5k, cifar10-15k: a class-balanced part of CIFAR-10's 45,000 training images, and the same 5,000 for
-    validation.
+    cifar10-5k, cifar10-15k: class-balanced subsets of CIFAR-10's 45,000 training images, with the same 5,000 validation
+    images.
 
-    edm-1m: a million images like CIFAR-10's from a diffusion model (3 GB). edm-30k, edm-50k, edm-150k: so many of them
-    to train on, and 10,000 for validation. Downloaded from the Hugging Face Hub, or made from its 1m.npz.
+    edm-1m: a million CIFAR-10-like images from a diffusion model (3 GB). edm-30k, edm-50k, edm-150k: 30,000 to 150,000
+    of them for training, and 10,000 for validation. Downloaded from the Hugging Face Hub, or made from its 1m.npz.
 
     restricted-imagenet: 203 classes of ImageNet as 9, at 224x224 pixels (39 GB), made from a folder with train/ and
-    val/. Not the 10 superclasses of Chen et al., whose list could not be found.
+    val/. Chen et al. use 10 superclasses, whose list is not published.
     """
     from advss_zoo.data.get import get
     from advss_zoo.data.reporting import Reporter

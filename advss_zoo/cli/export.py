@@ -20,15 +20,15 @@ EXAMPLES = examples(
 
 
 def command(
-    target: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where it goes; ends in .onnx.")],
+    target: Annotated[Path, typer.Option("--to", metavar="FILE", help="Output file, ending in .onnx.")],
     model: ModelArgument = None,
     json: JsonOption = False,
 ) -> None:
     """Write a classifier or an ensemble as an ONNX file.
 
-    It takes any number of images in [0,1] at once and returns logits, of an ensemble the log of the mean probability;
-    normalisation is inside, classes and image size are in its metadata. It is compared with PyTorch before it is
-    written. Needs the packages of `pip install 'advss-zoo[onnx]'`.
+    The file maps any number of images in [0,1] to logits, for an ensemble the log of the mean probability.
+    Normalisation is inside; classes and image size are in its metadata. The logits are compared with PyTorch's before
+    it is written. Needs the packages of `pip install 'advss-zoo[onnx]'`.
     """
     out.json = json
     reference = the_model(model)
@@ -39,9 +39,9 @@ def command(
     done = export(reference, target)
     out.line(str(done.path), document=asdict(done) | {"path": str(done.path)})
     known = done.metadata
-    against = f", made to withstand {known.norm} {format_eps(known.eps)}" if known.eps else ""
+    against = f", trained against {known.norm} {format_eps(known.eps)}" if known.eps else ""
     out.hint(
         f"{known.name}: {len(known.classes)} classes, images of {known.image_size}x{known.image_size} pixels{against}; "
-        f"{size(done.bytes, 'B')}. No logit differs from PyTorch's by more than {done.difference:.1g}."
+        f"{size(done.bytes, 'B')}. Logits differ from PyTorch's by at most {done.difference:.1g}."
     )
     out.hint(f"Use it: advss predict {done.path} IMAGE")

@@ -33,22 +33,22 @@ def command(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="MODEL", help="Model or trunk to start from, or scratch; else the best trunk."),
+        typer.Option("--from", metavar="MODEL", help="Model or trunk to start from, or scratch."),
     ] = None,
     mode: Annotated[
         Literal["f1", "f2", "f3", "f4"],
-        typer.Option(help="Head alone or everything, standard (f1, f3) or adversarial (f2, f4)."),
+        typer.Option(help="f1, f2: head only; f3, f4: everything; f2, f4: adversarial."),
     ] = "f4",
-    epochs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Passes over the images.")] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of epochs.")] = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="10m, 1h: epochs and attack steps are chosen to fit.")
+        str | None, typer.Option(metavar="TIME", help="Time, such as 10m or 1h, to fit epochs to.")
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(metavar="N", min=16, max=1024, help="Pixels a side; left out: the checkpoint's.")
+        int | None, typer.Option(metavar="N", min=16, max=1024, help="Pixels per side; default: the checkpoint's.")
     ] = None,
     norm: Annotated[Literal["linf", "l2"], typer.Option(help="Norm of the threat model.")] = "linf",
     eps: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Size of perturbations; left out: 8/255, with l2 0.5.")
+        str | None, typer.Option(metavar="SIZE", help="Perturbation size; default: 8/255 (linf), 0.5 (l2).")
     ] = None,
     objective: Annotated[
         Literal["classification", "trades", "rslad"],
@@ -58,18 +58,20 @@ def command(
         str | None,
         typer.Option(metavar="MODEL", help="Model whose soft labels are learned, or self.", show_default=False),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the images and plan; train nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the images and print the plan; do not train.")
+    ] = False,
     device: DeviceOption = "auto",
     folder: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a robust classifier of a folder of images.
+    """Train a robust classifier on a folder of images.
 
-    Class folders, with or without train, val and test; broken files are named and skipped, and test images are set
-    aside. Fine-tunes, measures TA and RA (PGD-20) on those, and writes a card and a page to look at. The run is
-    kept in runs/NAME.TAG unless --out says otherwise, and goes by NAME.TAG in `advss eval`, `predict`, `export`,
-    `publish` and --from.
+    Takes class folders, with or without train, val and test; broken files are named and skipped, and a test set is
+    held out. Fine-tunes from the best trunk of the zoo by default, measures TA and RA (PGD-20) on the test set, and
+    writes a card and a report. The run is runs/NAME.TAG unless --out says otherwise; use it by NAME.TAG in
+    `advss eval`, `predict`, `export`, `publish` and --from.
     """
     out.json = json
     import_torch()
@@ -87,7 +89,7 @@ def command(
         try:
             run = finetune(data, resume=resume, **options)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("Run the same command with --resume to go on.") from None
+            raise KeyboardInterrupt("Run the same command with --resume to continue.") from None
     _show(run)
 
 

@@ -30,23 +30,23 @@ LONGEST = 60  # characters of a name that is made of a file's
 
 
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="A state dict, bare or in the authors' files.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="State dict, plain or in the authors' format.")],
     folder: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where the checkpoint goes; left out: imported/FILE.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for the checkpoint; default: imported/FILE.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What it is called; left out: like the file.")
+        str | None, typer.Option(metavar="NAME", help="Name of the checkpoint; default: that of the file.")
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option(metavar="A,B,..", help="The classes in order, or a file with one a line; left out: CIFAR's."),
+        typer.Option(metavar="A,B,..", help="Class names, or a file with one per line."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a checkpoint of a PyTorch file; print its folder.
+    """Convert a PyTorch file to a checkpoint; print its folder.
 
-    For the files of Chen et al. (pretraining of Rotation, Jigsaw, Selfie and ensembles; fine-tuned classifiers) and
-    for plain state dicts. No code in them is run, and every tensor is accounted for.
+    Reads the files of Chen et al. (pretraining with Rotation, Jigsaw, Selfie and ensembles; fine-tuned classifiers) and
+    plain state dicts. Code in them is not run, and every tensor is accounted for. Classes default to CIFAR's.
     """
     from advss_zoo.zoo import names
 
@@ -89,18 +89,18 @@ def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
     yield f"{imported.copied} {'trunk ' if trunk else ''}tensors copied, {rest}."
     if imported.initialised:
         yield (
-            f"{len(imported.initialised)} initialised, for the file has none: trunk.bn1 (weight 1, bias 0, mean 0, "
-            "variance 1). What the trunk computes changes with it: train all of it (F3, F4)."
+            f"{len(imported.initialised)} missing in the file and initialised: trunk.bn1 (weight 1, bias 0, mean 0, "
+            "variance 1). This changes the trunk's output: fine-tune the whole network (F3, F4)."
         )
     if imported.ignored:
-        yield f"Not weights, left out: {', '.join(imported.ignored)}."
+        yield f"Ignored, not weights: {', '.join(imported.ignored)}."
     if not imported.normalised:
-        yield "The file holds no normalisation; its constants are taken to be ImageNet's."
+        yield "The file has no normalisation constants; ImageNet's are used."
     if config.task in ("rotation", "jigsaw"):
-        yield f"Its outputs are as many as {config.task} has. If they are classes, name them with --classes."
+        yield f"The number of outputs is that of the pretext task {config.task}. For a classifier, add --classes."
     if not trunk and guessed:
         first, *_, last = config.classes
-        yield f"Its {len(config.classes)} classes are taken to be {first} to {last}; --classes names others."
+        yield f"Classes are set to {first} to {last} ({len(config.classes)}); --classes changes them."
 
 
 def _overrides(architecture: Architecture) -> list[str]:

@@ -7,7 +7,7 @@ import signal
 from typing import NoReturn
 
 INTERRUPTED = 130
-GO_ON = "Run the same command again to go on."
+GO_ON = "Run the same command again to continue."
 
 
 def import_torch() -> None:

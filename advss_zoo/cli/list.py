@@ -17,9 +17,8 @@ EXAMPLES = examples("advss list", "advss list | cut -f1,4", "advss list --json")
 def command(json: JsonOption = False) -> None:
     """Show the zoo as a table.
 
-    Accuracies are in percent. TA: on clean images. RA: under PGD-20. AA: under AutoAttack, on the first
-    200 to 1,000 images (--json has their number). Where the column `*` has a *, the name alone, without
-    the tag, means this checkpoint.
+    Accuracies are in percent. TA: on clean images. RA: under PGD-20. AA: under AutoAttack, on the first 200 to 1,000
+    images (--json has the number). A * marks the checkpoint that a name without a tag means.
     """
     from advss_zoo.zoo import index
 

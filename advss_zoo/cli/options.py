@@ -15,21 +15,23 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 
-MODEL = "A zoo NAME, A+B, a run, a folder, hf://ORG/REPO, model.onnx, or package.module:factory; else the default."
+MODEL = "NAME, A+B, run, folder, hf://ORG/REPO, FILE.onnx, package.module:factory; else the default."
 ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Device; auto uses a GPU if available.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N images.")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the results go.")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
 
 
 def examples(*lines: str) -> str:
-    """An epilog of command lines that are shown as they stand, however narrow the terminal (\\b forbids wrapping)."""
+    """Return an epilog of command lines that are shown as they stand, however narrow the terminal (\\b forbids
+    wrapping).
+    """
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def the_model(text: str | None) -> Reference:
-    """What MODEL means, the zoo's default classifier if it is left out; what means nothing is refused before torch."""
+    """Parse MODEL, by default the zoo's default classifier, before torch is imported."""
     from advss_zoo.zoo import index
     from advss_zoo.zoo.reference import parse_reference
 
@@ -42,11 +44,11 @@ def warn_if_shadowed(reference: Reference) -> None:
     """Say that a run or folder has the name of a checkpoint of the zoo, as after `advss train p1f4.mini`."""
     for part in reference.parts:
         if part.shadowed:
-            out.hint(f"{part} is the zoo's; for the run or folder of that name write ./{part.shadowed}.")
+            out.hint(f"{part} is taken from the zoo; for the run or folder of that name write ./{part.shadowed}.")
 
 
 def pick_device(device: Device) -> str:
-    """
+    """Return the device for an option; "auto" is a GPU if torch sees one.
     Raises:
         UsageError: a GPU was asked for and torch sees none.
     """

@@ -35,7 +35,7 @@ class Output:
     # --- data, on stdout --------------------------------------------------------------------------------------------
 
     def table(self, rows: Sequence[Mapping[str, str]], document: Any) -> None:
-        """Rows of ready-made cells under their keys for people; `document` for machines."""
+        """Print rows of cells under their keys for people; `document` for machines."""
         if not is_first_process():
             return
         if self.json:
@@ -47,7 +47,7 @@ class Output:
                 print("\t".join(" ".join(visible(cell, LAYOUT).split()) for cell in cells))
 
     def line(self, text: str, document: Any = None) -> None:
-        """One line of data; with --json `document` in its place, or nothing."""
+        """Print one line of data; with --json `document` instead, or nothing."""
         if not is_first_process():
             return
         if not self.json:
@@ -56,7 +56,7 @@ class Output:
             self._document(document)
 
     def markdown(self, text: str) -> None:
-        """Rendered on a terminal, as it is in a pipe."""
+        """Print Markdown, rendered on a terminal, plain in a pipe."""
         if not sys.stdout.isatty():
             print(text)
             return
@@ -71,7 +71,7 @@ class Output:
     # --- everything else, on stderr -----------------------------------------------------------------------------------
 
     def hint(self, text: str) -> None:
-        """Something worth knowing: how to go on, what was assumed."""
+        """Print something worth knowing: the next step, an assumption."""
         if is_first_process():
             _say(text)
 
@@ -81,11 +81,11 @@ class Output:
             _say(hint)
 
     def progress(self, label: str, unit: str) -> Progress:
-        """A context manager to be called with (done, total) as the work goes on."""
+        """Return a context manager to be called with (done, total) as the work goes on."""
         return Progress(label, unit)
 
     def steps(self) -> Steps:
-        """A context manager to be called with (label, unit, done, total, note), as workflows do."""
+        """Return a context manager to be called with (label, unit, done, total, note), as workflows do."""
         return Steps(self)
 
 
@@ -186,12 +186,12 @@ class Steps:
 
 
 def is_first_process() -> bool:
-    """Of several processes that a launcher (torchrun, accelerate launch) has started, one speaks."""
+    """Tell whether this is the process that prints, of several started by a launcher (torchrun, accelerate launch)."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def size(count: int | None, unit: str = "") -> str:
-    """2,814,000 as 2.8 M: for bytes (unit "B") and for parameters."""
+    """Format a number of bytes (unit "B") or parameters: 2,814,000 as 2.8 M."""
     if count is None:
         return ""
     value, prefixes = float(count), ["", "k", "M", "G", "T"]

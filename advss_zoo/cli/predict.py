@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import MODEL, DeviceOption, JsonOption, examples, the_model
+from advss_zoo.cli.options import DeviceOption, JsonOption, examples, the_model
 from advss_zoo.cli.output import out
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.texts import percent
@@ -26,16 +26,16 @@ EXAMPLES = examples(
 def command(
     arguments: Annotated[
         list[str],
-        typer.Argument(metavar="[MODEL] IMAGE...", help=f"MODEL: {MODEL} Then images, folders of them, or patterns."),
+        typer.Argument(metavar="[MODEL] IMAGE...", help="A model, then images, folders of images, or patterns."),
     ],
-    top: Annotated[int, typer.Option(metavar="K", min=1, help="How many classes to name for each image.")] = 3,
+    top: Annotated[int, typer.Option(metavar="K", min=1, help="Number of classes to print per image.")] = 3,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Say what is in images, with probabilities in percent.
+    """Classify images, with probabilities in percent.
 
-    Images of any size and mode are brought to the model's: the middle square, resized. Files that cannot be read are
-    named and left out; exit status 1 if that is all of them. An ONNX file runs without torch.
+    MODEL is optional, and as in `advss eval`. Images of any size and mode are centre-cropped and resized. Unreadable
+    files are named and skipped; exit status 1 if all are. An ONNX file runs without torch.
     """
     from advss_zoo.workflows.predict import predict
 
@@ -50,7 +50,7 @@ def command(
 
 
 def divided(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """The model, or None where the default is meant, and the images that follow.
+    """Return the model, or None where the default is meant, and the images that follow.
 
     Raises:
         UsageError: there are no images.
@@ -61,7 +61,7 @@ def divided(arguments: list[str]) -> tuple[str | None, list[str]]:
     if not means_model(first):
         return None, arguments
     if not rest:
-        raise UsageError(f"{first} is a model, and there are no images to look at.", f"advss predict {first} IMAGE")
+        raise UsageError(f"{first} is a model, but images are missing.", f"advss predict {first} IMAGE")
     return first, rest
 
 
@@ -89,8 +89,8 @@ def _show(predictions: Predictions) -> None:
     for path, reason in skipped:
         out.hint(f"Skipped {path}: {reason}")
     if not predictions:
-        raise AdvssError("None of these files can be read.")
-    out.hint(f"By {classifier.name}, on the {'GPU' if classifier.device == 'cuda' else 'CPU'}.")
+        raise AdvssError("All of these files are unreadable.")
+    out.hint(f"Model: {classifier.name}, on the {'GPU' if classifier.device == 'cuda' else 'CPU'}.")
 
 
 def _labels(prediction: Prediction) -> list[dict[str, Any]]:

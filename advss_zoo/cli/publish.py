@@ -25,21 +25,23 @@ EXAMPLES = examples(
 
 def command(
     target: Annotated[
-        str, typer.Option("--to", metavar="TARGET", help="hf://ORG/REPO or a folder; with --all, hf://ORG or a folder.")
+        str, typer.Option("--to", metavar="TARGET", help="hf://ORG/REPO, a folder, or with --all hf://ORG.")
     ],
     model: ModelArgument = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every checkpoint of the zoo.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which files would go.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Publish every checkpoint of the zoo.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files to send.")] = False,
     private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
-    gated: Annotated[bool, typer.Option("--gated", help="Gate new repositories: you say who may download.")] = False,
+    gated: Annotated[
+        bool, typer.Option("--gated", help="Gate new repositories: downloads need your approval.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Publish a checkpoint with its card, recipe and results.
 
-    Weights that are not those of the card, and numbers that the result files do not bear out, are refused. Results go
-    along that lie in results/ of the checkpoint's folder, where `advss eval --out` puts them. What has not changed is
-    not sent again. Each repository gets one commit and the tag of this release; the index of a source checkout notes
-    the commit, so that others can pull the checkpoint. Log in before with `hf auth login`.
+    Refuses weights that are not those of the card, and numbers that the result files do not support. Includes the
+    results in results/ of the checkpoint's folder, where `advss eval --out` writes them. Unchanged files are not sent
+    again. Each repository gets one commit and the tag of this release; the index of a source checkout records the
+    commit, so that others can pull the checkpoint. Log in first with `hf auth login`.
     """
     if everything == (model is not None):
         raise UsageError("Give a MODEL to publish, or --all.", "For example: advss publish p1f4 --to DIR")
@@ -54,7 +56,7 @@ def command(
     rows = [row for each in done.checkpoints for row in (_files(each) if dry_run else [_row(each)])]
     out.table(rows, document=[_document(each) for each in done.checkpoints])
     if dry_run:
-        out.hint("Nothing was sent." if rows else "Nothing would be sent: it is all there.")
+        out.hint("Nothing was sent." if rows else "Nothing to send: the target is up to date.")
         return
     if done.page:
         out.hint(f"All on one page: {done.page}")
@@ -86,7 +88,9 @@ def _document(done: PublishedCheckpoint) -> dict[str, Any]:
 def _remarks(done: PublishedCheckpoint, tag: str) -> list[str]:
     remarks = []
     if done.tagged != done.commit:
-        remarks.append(f"{done.full_name}: the tag {tag} stays at {done.tagged}; a new release gets a new one.")
+        remarks.append(f"{done.full_name}: the tag {tag} stays at {done.tagged}; a new release gets a new tag.")
     if done.recorded:
-        remarks.append(f"{done.full_name}: the commit is noted in {done.recorded}, for others to pull from.")
+        remarks.append(
+            f"{done.full_name}: the commit is recorded in {done.recorded}; commit that file so that others can pull it."
+        )
     return remarks

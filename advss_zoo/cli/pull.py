@@ -20,8 +20,8 @@ def command(
 ) -> None:
     """Fetch a checkpoint; print its folder.
 
-    Where it does not come with the package it is downloaded from the Hugging Face Hub. Every file is verified. What
-    has been fetched is kept and can be had offline; see `advss cache`.
+    Checkpoints that are not in the package are downloaded from the Hugging Face Hub. Every file is verified and cached
+    for offline use; see `advss cache`.
     """
     from advss_zoo.workflows.pull import pull
 

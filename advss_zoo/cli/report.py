@@ -21,21 +21,21 @@ EXAMPLES = examples(
 def command(
     folders: Annotated[
         list[str],
-        typer.Argument(metavar="DIR...", help="Folders with results or training runs, or checkpoints of the zoo."),
+        typer.Argument(metavar="DIR...", help="Folders of results or runs, or checkpoints of the zoo."),
     ],
-    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="The page.")] = Path("report.html"),
+    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="Output file.")] = Path("report.html"),
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also each figure as SVG and PNG, in this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Also write each figure as SVG and PNG here.")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The model among them that mCE of corruptions is against.")
+        str | None, typer.Option(metavar="NAME", help="Reference model for mCE, one of those in the report.")
     ] = None,
 ) -> None:
-    """Make one page of results.
+    """Write one HTML page of results.
 
-    Everything that `advss eval` and `advss train` left below the folders: a leaderboard, figures with the data behind
-    them, adversarial images, training curves, and where each number came from. The page needs no network and no other
-    file. What cannot be read is named and left out. Prints the page's path.
+    Shows all results of `advss eval` and `advss train` in the folders: a leaderboard, figures with their data,
+    adversarial images, training curves, and the provenance of each number. The page is self-contained. Unreadable
+    files are named and skipped. Prints the page's path.
     """
     import_torch()
     from advss_zoo.workflows.report import report

@@ -29,19 +29,17 @@ EXAMPLES = examples(
 ALL = "all"
 WITH_INTERVALS = ("ta", "ra")
 PICKS = """
-Note: The paper's weights are those with the best TA on validation; ours are what each checkpoint ships (`advss show` \
-says which). Those of a run that are picked by TA or by RA stand below them once they are evaluated; --run does it."""
+Note: The paper's weights are those with the best validation TA; ours are the deployed ones (`advss show` names them).
+--run also evaluates the weights with the best validation TA or RA; they are shown below."""
 
 
 def command(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="table3 to table8, fig1, fig3, fig4, fig5, or all.")],
     tag: Annotated[
-        str | None, typer.Option(help="Size of our nets; default: that of the zoo's default checkpoint.")
+        str | None, typer.Option(help="Size of our networks; default: that of the default checkpoint.")
     ] = None,
-    run: Annotated[bool, typer.Option("--run", help="Train and evaluate what is missing first.")] = False,
-    profile: Annotated[
-        Literal["paper", "fast"], typer.Option(help="Profile of the recipes that ours are made by.")
-    ] = "fast",
+    run: Annotated[bool, typer.Option("--run", help="Train and evaluate missing checkpoints first.")] = False,
+    profile: Annotated[Literal["paper", "fast"], typer.Option(help="Profile of our recipes.")] = "fast",
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of runs, results and figures.")] = Path(
         "runs"
     ),
@@ -52,11 +50,10 @@ def command(
 ) -> None:
     """Compare our results with a table of the paper.
 
-    Ours are the numbers on the cards, else the results that `advss eval` left in the folder of runs; nothing is
-    computed without --run. TA, the accuracy on clean images, and RA, under PGD-20, are in percent with their 95%
-    intervals. Below the table: what the paper claims and whether it holds for ours, and what is missing. A checkpoint
-    that was not made by its recipe as it stands is shown, and not judged. With --run the missing checkpoints are
-    trained and evaluated; stopped and started again, it goes on where it was.
+    Our numbers are those on the cards, else the results of `advss eval` in the folder of runs; without --run nothing is
+    computed. TA is the accuracy on clean images, RA that under PGD-20, in percent with 95% intervals. Below the table
+    are the paper's claims, whether they hold for ours, and what is missing. Checkpoints that do not match their
+    current recipe are shown but not judged. --run trains and evaluates the missing checkpoints; repeat it to continue.
     """
     out.json = json
     import_torch()
@@ -108,7 +105,7 @@ def _costs(missing: tuple[Step, ...], device: str, profile: Profile) -> dict[Ste
     from advss_zoo.reproduction import plan
 
     costs = {}
-    with out.progress("timing what is missing", "steps") as progress:
+    with out.progress("estimating missing steps", "steps") as progress:
         for done, step in enumerate(missing, start=1):
             costs[step] = plan.seconds(step, device, profile=profile)
             progress(done, len(missing))
@@ -119,7 +116,7 @@ def _costs(missing: tuple[Step, ...], device: str, profile: Profile) -> dict[Ste
 
 
 def _show(found: Comparison, folder: Path, device: str, profile: Profile) -> None:
-    out.hint(f"{found.title}; the paper's, and ours with tag {found.tag}. In percent, with 95% intervals.")
+    out.hint(f"{found.title}; the paper and ours with tag {found.tag}. In percent, with 95% intervals.")
     out.table(_rows(found), document=None)
     if figure := _figure(found, folder):
         out.hint(f"Figure: {figure}")
@@ -173,9 +170,9 @@ def _remarks(found: Comparison) -> None:
     for change in pages.changes(found):
         out.hint(f"Not judged: {change}")
     if found.claims:
-        out.hint("\nWhat the paper claims, judged by ours (chance: of which images were tested, not of the seed):")
+        out.hint("\nThe paper's claims, judged by ours (intervals: choice of test images, not random seed):")
     for claim in found.claims:
-        kind = " (observation: the paper's numbers, not its text)" if claim.kind == "observation" else ""
+        kind = " (observation: from the paper's numbers, not its text)" if claim.kind == "observation" else ""
         out.hint(f"- {claim.verdict}: {claim.claim}{kind}")
         for text in claim.evidence:
             out.hint(f"    {text}")
@@ -194,6 +191,6 @@ def _remarks(found: Comparison) -> None:
 def _missing(costs: dict[Step, float | None]) -> None:
     possible = {step.command: seconds for step, seconds in costs.items() if step.command}
     if possible:
-        out.hint("\nMissing; --run makes it, or one by one (times are those on a free machine):")
+        out.hint("\nMissing; --run makes all, or run one by one (times for an idle machine):")
     for command, seconds in possible.items():
         out.hint(f"    {command}" + (f"    # about {duration(seconds)}" if seconds else ""))

@@ -11,7 +11,7 @@ EXAMPLES = examples("advss show p1f4", "advss show p1f4.mini > card.md", "advss 
 def command(model: ModelArgument = None) -> None:
     """Show a checkpoint's card.
 
-    What it is, how it was made, what it reaches. Rendered on a terminal, Markdown in a pipe.
+    Describes the checkpoint, its training and its results. Rendered on a terminal, Markdown in a pipe.
     """
     from advss_zoo.zoo import sources
 

@@ -20,23 +20,21 @@ EXAMPLES = examples(
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a recipe.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe: dotted keys, values in YAML."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the checked recipe and its cost; train nothing.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the recipe and its cost; do not train.")] = False,
     device: DeviceOption = "auto",
     folder: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a checkpoint by a recipe.
+    """Train a checkpoint by a recipe.
 
     Pretraining or fine-tuning, standard or adversarial. A run is a folder, runs/NAME.TAG unless --out says otherwise,
-    with its log, curves, weights and all that --resume needs. Prints the folder of the finished checkpoint.
+    with log, curves, weights and the state for --resume. Prints the folder of the finished checkpoint.
     """
     out.json = json
     import_torch()
@@ -54,6 +52,6 @@ def command(
         with out.steps() as progress:
             run = train(recipe, overrides or (), out=folder, resume=resume, device=device, progress=progress)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("Run the same command with --resume to go on.") from None
+        raise KeyboardInterrupt("Run the same command with --resume to continue.") from None
     document = {"name": run.recipe.full_name, "path": str(run.checkpoint), "run": str(run.folder)}
     out.line(str(run.checkpoint), document=document)

@@ -19,17 +19,17 @@ STATES = {True: "ok", False: "FAILED", None: "not run"}
 def command(
     model: ModelArgument = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, help="Images to evaluate again; left out: 128.")
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Images to evaluate again; default: 128.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Evaluate all images of the card's results.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Check a checkpoint against its card.
 
-    Its files, the recorded verdicts, and verdicts made anew on some images. Exit status 1 if anything differs.
+    Checks its files, the recorded verdicts, and new verdicts on some images. Exit status 1 if anything differs.
     """
     if full and limit is not None:
-        raise UsageError("--limit and --full exclude each other.", "Give one of them.")
+        raise UsageError("--limit and --full cannot be combined.", "Give one of them.")
     reference = the_model(model)
     import_torch()
     from advss_zoo.workflows.verify import verify
@@ -40,5 +40,5 @@ def command(
             out.line(f"{STATES[check.passed]}\t{check.name}\t{check.detail}")
             passed &= check.passed is not False
     if not passed:
-        out.error(f"{reference} is not what its card says.")
+        out.error(f"{reference} does not match its card.")
         raise typer.Exit(FAILURE)

@@ -54,5 +54,5 @@ def balanced_order(labels: NDArray[np.uint8], classes: int, count: int) -> Index
     of_class = [random.permutation(np.flatnonzero(labels == label))[:each] for label in range(classes)]
     fewest = min(map(len, of_class))
     if fewest < each:
-        raise DataError(f"{each:,} images of each class are needed, but one class has {fewest:,}.")
+        raise DataError(f"{each:,} images per class are needed, but one class has {fewest:,}.")
     return np.stack(of_class, axis=1).ravel()[:count]

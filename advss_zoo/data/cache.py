@@ -28,7 +28,7 @@ def cache_file(dataset: Dataset) -> Path:
 
 
 def read(dataset: Dataset, split: Split) -> tuple[Pixels, Pixels]:
-    """Images (N, 3, H, W) and labels (N,) of one split, verified by their sha256.
+    """Return images (N, 3, H, W) and labels (N,) of one split, verified by their sha256.
 
     Where the data set is `mapped`, they are read-only views of the file.
 
@@ -42,7 +42,7 @@ def read(dataset: Dataset, split: Split) -> tuple[Pixels, Pixels]:
     hint = f"Run `{dataset.command}`."
     with explained("read", path):
         if not path.exists():
-            raise DataError(f"{dataset.title} is not on this machine: there is no {path}.", hint)
+            raise DataError(f"{dataset.title} is not on this machine: {path} does not exist.", hint)
     wanted = (f"{split}_images", f"{split}_labels")
     try:
         with explained("read", path), safe_open(path, framework="numpy") as file:
@@ -61,7 +61,7 @@ def read(dataset: Dataset, split: Split) -> tuple[Pixels, Pixels]:
 
 
 def intact(dataset: Dataset) -> bool:
-    """Does the cache hold the data set, with every byte as it was written?"""
+    """Tell whether the cache holds the data set, with every byte as it was written."""
     try:
         for split in dataset.splits:
             read(dataset, split)
@@ -71,7 +71,8 @@ def intact(dataset: Dataset) -> bool:
 
 
 def verify(arrays: Mapping[str, Pixels], expected: Mapping[str, str]) -> None:
-    """
+    """Compare arrays with their expected sha256.
+
     Raises:
         DataError: an array has another sha256 than expected.
     """
@@ -105,7 +106,9 @@ def write(dataset: Dataset, arrays: Mapping[str, Iterable[Pixels]]) -> None:
 
 
 def header(dataset: Dataset, shapes: Mapping[str, tuple[int, ...]], sha256: Mapping[str, str]) -> bytes:
-    """The first HEADER_BYTES bytes of a file that then holds uint8 arrays of these shapes, one after the other."""
+    """Return the first HEADER_BYTES bytes of a file that then holds uint8 arrays of these shapes, one after the
+    other.
+    """
     entries: dict[str, object] = {"__metadata__": {"dataset": dataset.name, **sha256}}
     begin = 0
     for name, shape in shapes.items():
@@ -117,7 +120,7 @@ def header(dataset: Dataset, shapes: Mapping[str, tuple[int, ...]], sha256: Mapp
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Is there room for so many bytes where `path` is to be written?
+    """Check that there is room for `needed` bytes where `path` is to be written.
 
     Raises:
         AdvssError: there is not.
@@ -125,7 +128,7 @@ def check_space(path: Path, needed: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise AdvssError(
-            f"{needed / 1e9:.1f} GB more are needed in {path.parent}, where {free / 1e9:.1f} GB are free.",
+            f"{path.parent} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed.",
             "Free some space, or set ADVSS_CACHE to a folder on another disk.",
         )
 

@@ -199,12 +199,12 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType({dataset.name: dataset for da
 
 
 def names() -> list[str]:
-    """The names that `load` and `get` take."""
+    """Return the names that `load` and `get` take."""
     return sorted([*DATASETS, SUBSET])
 
 
 def find(name: str) -> Dataset:
-    """The data set of that name, of those that the cache keeps.
+    """Return the data set of that name, of those that the cache keeps.
 
     Raises:
         UsageError: no data set has that name.
@@ -213,15 +213,15 @@ def find(name: str) -> Dataset:
         return DATASETS[name]
     close = difflib.get_close_matches(name, names(), n=2)
     question = f"Did you mean {' or '.join(close)}? " if close else ""
-    raise UsageError(f"There is no data set named {name!r}.", f"{question}Known: {', '.join(names())}.")
+    raise UsageError(f"Unknown data set {name!r}.", f"{question}Choose from {', '.join(names())}.")
 
 
 def whole(name: str) -> str | None:
-    """The data set that the images of this name begin; None where it is not the same on every machine."""
+    """Return the data set that the images of this name begin; None where it is not the same on every machine."""
     dataset = CIFAR10 if name == SUBSET else DATASETS.get(name)
     return dataset.name if dataset and dataset.sha256 else None
 
 
 def digest(array: NDArray[Any]) -> str:
-    """sha256 over the raw bytes of an array in C order."""
+    """Hash the raw bytes of an array in C order by sha256."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

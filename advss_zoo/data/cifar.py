@@ -65,5 +65,5 @@ def _root(dataset: Cifar, given: Path) -> Path:
     """The folder that holds cifar-10-batches-py, where a person may have named either."""
     root = given.parent if given.absolute().name == dataset.folder else given
     if not (root / dataset.folder).is_dir():
-        raise DataError(f"There is no {dataset.folder} folder in {given}.", "Give --from the folder that holds it.")
+        raise DataError(f"{given} does not contain a folder {dataset.folder}.", "Give --from the folder that holds it.")
     return root

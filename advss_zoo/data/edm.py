@@ -51,7 +51,7 @@ def fetch(dataset: GeneratedDataset, source: Path | None, reporter: Reporter) ->
 def _given(dataset: GeneratedDataset, source: Path) -> Path:
     file = source / Path(dataset.file).name if source.is_dir() else source
     if not file.is_file():
-        raise DataError(f"There is no file {file}.", f"Give --from a copy of {_url(dataset)}")
+        raise DataError(f"File {file} does not exist.", f"Give --from a copy of {_url(dataset)}")
     return file
 
 
@@ -83,7 +83,7 @@ def _labels(path: Path, dataset: GeneratedDataset) -> NDArray[np.uint8]:
     with _reading(path) as archive, archive.open("label.npy") as file:
         labels = npy.read_array(file, allow_pickle=False)
         if labels.shape != (dataset.count,) or not np.isin(labels, range(len(dataset.classes))).all():
-            raise ValueError(f"its labels are not {dataset.count:,} numbers from 0 to {len(dataset.classes) - 1}")
+            raise ValueError(f"its labels are not {dataset.count:,} integers from 0 to {len(dataset.classes) - 1}")
     return labels.astype(np.uint8)
 
 

@@ -34,7 +34,7 @@ SEED = 20  # of the order of the images
 
 
 def groups() -> dict[str, list[str]]:
-    """The WordNet ids of each superclass. They are ranges of all 1,000 ids as they sort: dogs are 151 to 268."""
+    """Return the WordNet ids of each superclass. They are ranges of all 1,000 ids as they sort: dogs are 151 to 268."""
     wordnet_ids: dict[str, list[str]] = read_json(Path(__file__).parent / "bundled" / "restricted-imagenet.json")
     return wordnet_ids
 
@@ -51,7 +51,7 @@ def make(dataset: GroupedImageNet, source: Path | None, reporter: Reporter) -> N
     """
     if source is None:
         raise UsageError(
-            f"{dataset.title} is made from an ImageNet folder that you have.",
+            f"{dataset.title} is made from a local ImageNet folder.",
             f"Run `{dataset.command}` with the folder that holds train/ and val/.",
         )
     entries = [entry for split, folder in FOLDERS.items() for entry in _entries(dataset, source, split, folder)]
@@ -73,7 +73,9 @@ def make(dataset: GroupedImageNet, source: Path | None, reporter: Reporter) -> N
 
 
 def cropped(image: Image.Image) -> Pixels:
-    """The middle of an image, (3, 224, 224), after its shorter side was resized to 256 (bilinear, antialiased)."""
+    """Return the middle of an image, (3, 224, 224), after its shorter side was resized to 256 (bilinear,
+    antialiased).
+    """
     shorter = min(image.size)
     width, height = (int(RESIZED * side / shorter) for side in image.size)
     left, top = round((width - SIDE) / 2), round((height - SIDE) / 2)
@@ -87,7 +89,7 @@ def _entries(dataset: GroupedImageNet, source: Path, split: Split, folder: str) 
     missing = [place for place in label_of if not (source / place).is_dir()]
     if missing:
         raise DataError(
-            f"{source} lacks {len(missing)} of the {len(label_of)} class folders that are needed in {folder}/, "
+            f"{len(missing)} of the {len(label_of)} class folders needed in {source / folder} are missing, "
             f"such as {missing[0]}.",
             "Give --from the folder that holds train/ and val/, each with a folder for every WordNet id.",
         )
@@ -96,7 +98,7 @@ def _entries(dataset: GroupedImageNet, source: Path, split: Split, folder: str) 
         with explained("read", source / place):
             names = sorted(path.name for path in (source / place).iterdir() if path.suffix.lower() in SUFFIXES)
         if not names:
-            raise DataError(f"There are no images in {source / place}.")
+            raise DataError(f"{source / place} contains no images.")
         entries += [ListedImage(f"{place}/{name}", label, split, 0, 0) for name in names]
     return [entries[position] for position in np.random.RandomState(SEED).permutation(len(entries))]
 

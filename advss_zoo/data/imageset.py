@@ -79,17 +79,17 @@ class ImageSet:
         return content_sha256(self.images, self.labels)
 
     def first(self, n: int) -> ImageSet:
-        """The first `n` images, or all where there are fewer.
+        """Return the first `n` images, or all where there are fewer.
 
         Raises:
             UsageError: `n` is less than 1.
         """
         if n < 1:
-            raise UsageError(f"At least one image is needed, but {n} were asked for.")
+            raise UsageError(f"At least one image is needed, got {n}.")
         return replace(self, images=self.images[:n], labels=self.labels[:n], index=self.index[:n])
 
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> ImageSet:
-        """The images at `positions` in this set, in that order.
+        """Return the images at `positions` in this set, in that order.
 
         Raises:
             UsageError: a position lies outside this set.
@@ -97,7 +97,9 @@ class ImageSet:
         chosen = np.asarray(positions, dtype=np.int64)
         outside = chosen[(chosen < 0) | (chosen >= len(self))]
         if len(outside):
-            raise UsageError(f"{self.name} ({self.split}) has {len(self):,} images, so none at position {outside[0]}.")
+            raise UsageError(
+                f"Position {outside[0]} is outside the {len(self):,} images of {self.name} ({self.split})."
+            )
         return replace(self, images=self.images[chosen], labels=self.labels[chosen], index=self.index[chosen])
 
 
@@ -118,7 +120,7 @@ def _described(array: np.ndarray) -> str:
 
 
 def content_sha256(images: NDArray[Any], labels: NDArray[np.int64]) -> str:
-    """sha256 over the raw bytes of the images (C order), then of the labels (int64, little-endian)."""
+    """Hash the raw bytes of the images (C order), then of the labels (int64, little-endian), by sha256."""
     content = hashlib.sha256(np.ascontiguousarray(images).data)
     content.update(np.ascontiguousarray(labels, dtype="<i8").data)
     return content.hexdigest()

@@ -60,7 +60,7 @@ def _by_name(name: str, split: Split) -> ImageSet:
     dataset = None if name == SUBSET else find(name)
     splits = dataset.splits if dataset else ("test",)
     if split not in splits:
-        raise UsageError(f"{name} has no {split!r} split.", f"It has: {', '.join(splits)}.")
+        raise UsageError(f"{name} has no {split!r} split.", f"Choose from {', '.join(splits)}.")
     if dataset is None:
         return load_subset()
     images, labels = cache.read(dataset, split)
@@ -79,12 +79,12 @@ def count_for_training(name: str) -> int:
 
 
 def is_own(name: str) -> bool:
-    """Is this a path, and not the name of a data set? Names come first: `./cifar10` is a folder."""
+    """Tell whether this is a path, not the name of a data set. Names come first: `./cifar10` is a folder."""
     return name not in names() and (os.sep in name or (name != "" and Path(name).exists()))
 
 
 def in_order(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
-    """The same images with labels that count the given classes, matched by name.
+    """Return the same images with labels that count the given classes, matched by name.
 
     Raises:
         UsageError: an image is of none of these classes.
@@ -94,8 +94,8 @@ def in_order(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
     used = {images.classes[label] for label in np.unique(images.labels)}
     if strangers := sorted(used - set(classes)):
         raise UsageError(
-            f"Of the classes of {images.name} the model does not know {listed(strangers, 10)}.",
-            f"It knows: {listed(classes, 10)}. Name the folders so, or fine-tune on them: `advss finetune --data DIR`.",
+            f"The model has no classes {listed(strangers, 10)}, which are in {images.name}.",
+            f"Its classes: {listed(classes, 10)}. Rename the folders, or fine-tune: `advss finetune --data DIR`.",
         )
     numbers = np.array([classes.index(name) if name in classes else -1 for name in images.classes])
     return replace(images, labels=numbers[images.labels], classes=classes)

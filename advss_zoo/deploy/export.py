@@ -34,7 +34,7 @@ def describe(model: Model) -> Metadata:
         )
     if unfit := [label for label in model.classes if not is_name(label)]:
         raise UsageError(
-            f"The class {unfit[0]!r} has control characters or too long a name for a file that others read.",
+            f"Class name {unfit[0]!r} is too long or has control characters.",
             "Rename it in your data, and fine-tune again.",
         )
     return Metadata(
@@ -87,5 +87,7 @@ def check_difference(model: Model, exported: OnnxModel, images: Tensor) -> float
         expected = model(images)
     found = float((torch.from_numpy(exported.logits(images.numpy())) - expected).abs().max())
     if not found <= TOLERANCE:  # written so that NaN fails
-        raise AdvssError(f"The ONNX model's logits differ from PyTorch's by {found:.2g}: nothing was written.")
+        raise AdvssError(
+            f"The ONNX model's logits differ from PyTorch's by {found:.2g} (limit {TOLERANCE:g}); nothing was written."
+        )
     return found

@@ -54,7 +54,8 @@ class Metadata:
 
     @classmethod
     def from_props(cls, props: Mapping[str, str]) -> Self:
-        """
+        """Parse the metadata of an ONNX file.
+
         Raises:
             CheckpointError: a text is missing, or is not what its name says.
         """
@@ -70,38 +71,38 @@ class Metadata:
                 temperature=_positive(props.get("temperature", "1"), MOST_TEMPERATURE),
             )
         except KeyError as error:
-            raise CheckpointError(f"Its metadata lacks {error}.") from error
+            raise CheckpointError(f"Metadata key {error} is missing.") from error
         except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"Its metadata is not what `advss export` writes: {str(error)[:LONGEST]}.") from error
+            raise CheckpointError(f"Metadata is invalid: {str(error)[:LONGEST]}.") from error
 
 
 def is_name(text: str) -> bool:
-    """May something in an ONNX file be called that?"""
+    """Tell whether a text can be a name in an ONNX file."""
     harmless = not any(unicodedata.category(each) in STEERING or each in TURNING for each in text)
     return 0 < len(text) <= LONGEST and harmless
 
 
 def _name(text: str) -> str:
     if not is_name(text):
-        raise ValueError(f"{text[:50]!r} is no name")
+        raise ValueError(f"{text[:50]!r} is not a valid name")
     return text
 
 
 def _matching(pattern: str, text: str) -> str:
     if not re.fullmatch(pattern, text):
-        raise ValueError(f"{text[:50]!r} is no sha256")
+        raise ValueError(f"{text[:50]!r} is not a sha256")
     return text
 
 
 def _classes(found: Any) -> tuple[str, ...]:
     if not isinstance(found, list) or not found or not all(isinstance(label, str) for label in found):
-        raise ValueError("the classes are no list of names")
+        raise ValueError("classes must be a list of names")
     return tuple(map(_name, found))
 
 
 def _image_size(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,3}", text) or int(text) > MOST_PIXELS:
-        raise ValueError(f"{text[:50]!r} is no number of pixels from 1 to {MOST_PIXELS}")
+        raise ValueError(f"image_size must be 1 to {MOST_PIXELS}, got {text[:50]!r}")
     return int(text)
 
 
@@ -109,11 +110,11 @@ def _norm(text: str) -> Norm:
     for known in NORMS:
         if text == known:
             return known
-    raise ValueError(f"{text[:50]!r} is not one of the norms {', '.join(NORMS)}")
+    raise ValueError(f"unknown norm {text[:50]!r}; choose from {', '.join(NORMS)}")
 
 
 def _positive(text: str, most: float = sys.float_info.max) -> float:
     value = float(text)
     if not 0 < value <= most:  # written so that NaN fails
-        raise ValueError(f"{text[:50]!r} is no size")
+        raise ValueError(f"{text[:50]!r} is not a positive number")
     return value

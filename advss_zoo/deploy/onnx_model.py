@@ -46,30 +46,31 @@ class OnnxModel:
 
     @classmethod
     def read(cls, path: Path, device: str = "auto") -> OnnxModel:
-        """
+        """Open an ONNX file.
+
         Raises:
             CheckpointError: it is no ONNX file, takes no images, or says what cannot be true of itself.
             UsageError: a GPU was asked for, and onnxruntime cannot use one.
             AdvssError: it cannot be read, or onnxruntime is not installed.
         """
         if not path.exists():
-            raise CheckpointError(f"There is no {path}.", f"Make one: advss export NAME --to {path}")
+            raise CheckpointError(f"{path} does not exist.", f"Export a model to it: advss export NAME --to {path}")
         return cls.parse(read_bytes(path, MOST_BYTES), str(path), device)
 
     @classmethod
     def parse(cls, content: bytes, path: str, device: str = "auto") -> OnnxModel:
-        """`read` of bytes; `path` is what errors call them."""
+        """Open the bytes of an ONNX file; `path` is used in errors."""
         session = _session(content, path, device)
         try:
             size, outputs = _image_size(session, path), _outputs(session, path)
             props = session.get_modelmeta().custom_metadata_map
         except UnicodeDecodeError as error:
-            raise CheckpointError(f"{path} cannot be trusted. What it says of itself is not text in UTF-8.") from error
+            raise CheckpointError(f"{path} cannot be trusted. Its metadata is not valid UTF-8.") from error
         metadata = _metadata(props, path) if MARK in props else None
         if metadata and outputs not in (None, len(metadata.classes)):
-            raise CheckpointError(f"{path} names {len(metadata.classes)} classes, but has {outputs} outputs.")
+            raise CheckpointError(f"{path} declares {len(metadata.classes)} classes, but has {outputs} outputs.")
         if metadata and size not in (None, metadata.image_size):
-            raise CheckpointError(f"{path} says it is for images of {metadata.image_size} pixels, but takes {size}.")
+            raise CheckpointError(f"{path} declares images of {metadata.image_size} pixels, but takes {size}.")
         return cls(
             name=metadata.name if metadata else Path(path).name,
             sha256=hashlib.sha256(content).hexdigest(),
@@ -84,7 +85,7 @@ class OnnxModel:
         return self
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of images (N,3,H,W) in [0,1]: (N,K).
+        """Compute logits (N,K) of images (N,3,H,W) in [0,1].
 
         Raises:
             AdvssError: it fails on such images, or returns something else.
@@ -107,7 +108,7 @@ def require(package: str) -> Any:
     except ModuleNotFoundError as error:
         raise AdvssError(f"ONNX needs the package {error.name}, which is not installed.", INSTALL) from error
     except ImportError as error:
-        raise AdvssError(f"{package} is installed, but does not import: {_reason(error)}.", INSTALL) from error
+        raise AdvssError(f"{package} is installed but cannot be imported: {_reason(error)}.", INSTALL) from error
 
 
 def _session(content: bytes, path: str, device: str) -> Any:
@@ -131,13 +132,13 @@ def _session(content: bytes, path: str, device: str) -> Any:
         if session and session.get_providers()[0] == CUDA[0]:
             return session
     if device.startswith("cuda"):
-        raise UsageError("There is no GPU that onnxruntime can use.", "Leave --device out.")
+        raise UsageError("onnxruntime cannot use a GPU.", "Leave out --device.")
     try:
         return start(CPU)
     except Exception as error:
         raise CheckpointError(
-            f"{path} is no ONNX model that onnxruntime can run: {_reason(error)}.",
-            "Weights must be inside the file: torch.onnx.export(..., external_data=False)."
+            f"onnxruntime cannot run {path}: {_reason(error)}.",
+            "Export the weights inside the file: torch.onnx.export(..., external_data=False)."
             if "External data" in str(error)
             else None,
         ) from error
@@ -166,8 +167,8 @@ def _image_size(session: Any, path: str) -> int | None:
         if fits and (height is None or 0 < height <= MOST_PIXELS):
             return height
     raise CheckpointError(
-        f"{path} takes {_described(found)}, expected one input of images: floats of shape (batch, 3, N, N).",
-        "The size of the batch must be dynamic.",
+        f"{path} takes {_described(found)}, expected one float input of shape (batch, 3, N, N).",
+        "Make the batch dimension dynamic.",
     )
 
 
@@ -181,7 +182,7 @@ def _outputs(session: Any, path: str) -> int | None:
     shape = found[0].shape if len(found) == 1 else []
     if len(shape) != 2 or found[0].type != FLOATS:
         raise CheckpointError(
-            f"{path} returns {_described(found)}, expected one output of logits: floats of shape (batch, classes)."
+            f"{path} returns {_described(found)}, expected one float output of shape (batch, classes)."
         )
     return shape[1] if isinstance(shape[1], int) else None
 

@@ -34,15 +34,15 @@ class Ball:
         return self.eps + TOLERANCE * max(1.0, self.eps)
 
     def distances(self, adversarial: Tensor, x: Tensor) -> Tensor:
-        """||adversarial - x|| of each image, float64 (B,)."""
+        """Return ||adversarial - x|| of each image, float64 (B,)."""
         delta = (adversarial.double() - x.double()).flatten(1)
         return torch.linalg.vector_norm(delta, ord=ORDERS[self.norm], dim=1)
 
     def contains(self, adversarial: Tensor, x: Tensor) -> Tensor:
-        """Which of the images (B,C,H,W) lie in the ball around x and in the box, bool (B,); NaN lies nowhere."""
+        """Return which of the images (B,C,H,W) lie in the ball around x and in the box, bool (B,); NaN lies nowhere."""
         in_box = ((adversarial >= 0) & (adversarial <= 1)).flatten(1).all(dim=1)
         return in_box & (self.distances(adversarial, x) <= self.limit)
 
     def describe(self) -> list[str]:
-        """What differs from the paper's threat model, for a label: nothing, or "l2, eps 0.5"."""
+        """Return what differs from the paper's threat model, for a label: nothing, or "l2, eps 0.5"."""
         return [] if self == Ball() else [f"{self.norm}, eps {format_eps(self.eps)}"]

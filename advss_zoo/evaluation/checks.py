@@ -20,7 +20,7 @@ from advss_zoo.models.outputs import check_finite, check_logits
 
 
 def count_classes(model: nn.Module, x: Tensor) -> int:
-    """How many classes the model says that x (B,C,H,W) may be of.
+    """Count the classes of the model, whose logits of x (B,C,H,W) are computed.
 
     Raises:
         AdvssError: it fails on such images.
@@ -42,7 +42,7 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     logits = _logits(model, x)
     classes = logits.shape[1]
     if images.classes is not None and classes != images.classes:
-        raise UsageError(f"The model knows {classes} classes, but {images.name} has {images.classes}.")
+        raise UsageError(f"The model has {classes} classes, but {images.name} has {images.classes}.")
     low, high = int(images.labels.min()), int(images.labels.max())
     if low < 0 or high >= classes:
         raise UsageError(
@@ -71,23 +71,24 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
 
 
 def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
-    """
+    """Check that a gradient attack can make progress.
+
     Raises:
         AdvssError: of the images x (B,C,H,W) the loss has no slope at any that is classified correctly, or at any at
             all: an attack by gradient would break nothing and prove nothing.
     """
     flat, right = _slopes(model, x, y)
     if flat.all() or (right.any() and flat[right].all()):
-        those = "" if flat.all() else f"{int(right.sum())} that it gets right of the "
+        those = "" if flat.all() else f"{int(right.sum())} correctly classified of the "
         raise AdvssError(
-            f"The gradient of the model's loss is exactly 0 at all of the {those}first {len(x)} images: there is "
-            "nothing that this attack could follow.",
-            "Take out what rounds or saturates, or use --attack square, which needs no gradient.",
+            f"The gradient of the model's loss is exactly 0 for all of the {those}first {len(x)} images, "
+            "so this attack cannot make progress.",
+            "Remove operations that round or saturate, or use --attack square, which works without gradients.",
         )
 
 
 def zero_gradients(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """At which images (B,C,H,W) the gradient of the cross-entropy is exactly 0, bool (B,).
+    """Tell for which images (B,C,H,W) the gradient of the cross-entropy is exactly 0, bool (B,).
 
     Raises:
         AdvssError: it is NaN or infinite at one of them.
@@ -133,9 +134,9 @@ def _members(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def _check_no_probabilities(who: str, logits: Tensor) -> None:
     if _are_probabilities(logits):
         raise AdvssError(
-            f"{who} returns probabilities: in the second softmax of an attack's loss their gradients die, and the "
-            "model looks more robust than it is.",
-            "Return logits, or the logarithm of the probabilities.",
+            f"{who} returns probabilities, not logits: gradients vanish in the second softmax of an attack's loss, "
+            "and RA is overestimated.",
+            "Return logits or log-probabilities.",
         )
 
 
@@ -155,7 +156,8 @@ def _logits(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def check_adversarial(adversarial: Tensor, x: Tensor, ball: Ball) -> None:
-    """
+    """Check that adversarial images lie in the ball and the box.
+
     Raises:
         AdvssError: an image lies outside the ball or the box, which is a defect of the attack.
     """
@@ -163,5 +165,7 @@ def check_adversarial(adversarial: Tensor, x: Tensor, ball: Ball) -> None:
         return
     distances = ball.distances(adversarial, x)
     if not (distances <= ball.limit).all():  # written so that NaN fails
-        raise AdvssError(f"The attack went {distances.max():.6g} far, but eps is {ball.eps:.6g} ({ball.norm}).")
-    raise AdvssError("The attack left the range of pixel values, [0, 1].")
+        raise AdvssError(
+            f"The attack produced a perturbation of size {distances.max():.6g}, but {ball.norm} eps is {ball.eps:.6g}."
+        )
+    raise AdvssError("The attack produced pixel values outside [0, 1].")

@@ -19,13 +19,13 @@ class Confusion:
 
     @classmethod
     def of(cls, classes: Sequence[str], labels: NDArray[Any], predictions: NDArray[Any]) -> Confusion:
-        """Of labels and predictions (N,), all of which number one of the classes."""
+        """Count pairs of labels and predictions (N,), both class numbers."""
         size = len(classes)
         counts = np.bincount(labels.astype(np.int64) * size + predictions, minlength=size * size)
         return cls(tuple(classes), counts.reshape(size, size))
 
     def most(self, count: int) -> list[tuple[str, str, int]]:
-        """The most frequent confusions: a class, what it was taken for, and how often."""
+        """List the most frequent confusions: true class, predicted class, count."""
         wrong = self.counts.copy()
         np.fill_diagonal(wrong, 0)
         order = np.argsort(-wrong, axis=None, kind="stable")[:count]

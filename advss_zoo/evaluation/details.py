@@ -126,7 +126,7 @@ def _check_fallen(broken: NDArray[np.bool_], verdicts: Verdicts) -> None:
         AdvssError: not exactly those images that are right clean and wrong attacked are broken.
     """
     if not np.array_equal(broken, verdicts.right & ~verdicts.standing):
-        raise AdvssError("Verdicts are inconsistent: the predictions and what the attacks broke differ.")
+        raise AdvssError("Verdicts are inconsistent: the predictions differ from the record of broken images.")
 
 
 def _parts(parts: Mapping[str, Evidence], verdicts: Verdicts) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _parts(parts: Mapping[str, Evidence], verdicts: Verdicts) -> dict[str, Any]:
 def _transfer(sources: Mapping[str, Evidence], verdicts: Verdicts) -> dict[str, Any]:
     names, n = list(sources), len(verdicts)
     if CLEAN not in verdicts.evidence or len(names) > MOST_MEMBERS:
-        raise AdvssError("The verdicts do not say what each member makes of each image.")
+        raise AdvssError("Verdicts are incomplete: the predictions of each member are missing.")
     wrong = {name: _bits(array, len(names) + 1) for name, array in sources.items()}  # each (n, targets)
     right = ~np.column_stack([_bits(verdicts.evidence[CLEAN], len(names)), ~verdicts.right])
     _check_fallen(verdicts.right & np.any([fooled[:, -1] for fooled in wrong.values()], axis=0), verdicts)
@@ -193,7 +193,7 @@ def _corruptions(names: CorruptionNames, severities: int, verdicts: Verdicts) ->
     evidence, n = verdicts.evidence, len(verdicts)
     for name in (*benchmark, *extra):
         if name not in evidence or not 0 <= evidence[name].min() <= evidence[name].max() < 2**severities:
-            raise AdvssError(f"The verdicts do not say which images are right under {name}.")
+            raise AdvssError(f"Verdicts are incomplete: those under {name} are missing or invalid.")
     right = {name: evidence[name][:, None] >> np.arange(severities) & 1 for name in (*benchmark, *extra)}
     each = sum(right[name].sum(axis=1) for name in benchmark)
     return {
@@ -221,23 +221,23 @@ def warnings(details: Details, n: int) -> list[str]:
     found = []
     flat, stuck = round(n * details.zero_gradients), round(n * details.no_rise)
     if flat >= FEWEST:
-        found.append(f"{flat:,} of {n:,} images have a gradient of exactly 0, which leads no attack anywhere.")
+        found.append(f"{flat:,} of {n:,} images have a gradient of exactly 0, so gradient attacks fail on them.")
     if details.black_box_beats_white_box:
         square = next(attack for attack in details.attacks if attack.name == BLACK_BOX)
         hits, left = square.broken or 0, round(n * square.accuracy)
         if hits >= FEWEST:
-            those = f"{hits:,} of the {hits + left:,} images that withstood the gradient attacks"
+            those = f"{hits:,} of the {hits + left:,} images left by the gradient attacks"
             found.append(f"Square, which uses no gradient, broke {those}.")
     if stuck >= FEWEST and stuck > RARE * n:
-        found.append(f"At {stuck:,} of {n:,} images the steps of the attack did not raise the loss.")
+        found.append(f"The attack steps did not increase the loss on {stuck:,} of {n:,} images.")
     if details.more_than_possible:
-        found.append("Perturbations of this size make all images the same grey, so no model is as robust as that.")
+        found.append("RA is higher than possible: perturbations of this size can make all images the same grey.")
     if details.dynamic:
-        found.append("The model takes gradients while it classifies, as defences do that optimise at test time.")
+        found.append("The model computes gradients at test time, as defences with test-time optimisation do.")
     if found:
-        found.append("The gradients may be masked and RA too high: try an attack that is adapted to this model.")
+        found.append("Gradients may be masked and RA overestimated: try an adaptive attack.")
     if details.unconfirmed:
         found.append(
-            f"{details.unconfirmed:,} times an attack claimed a success that was none; such images count as standing."
+            f"{details.unconfirmed:,} reported attack successes were not confirmed; these images count as robust."
         )
     return found

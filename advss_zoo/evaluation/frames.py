@@ -29,7 +29,7 @@ def results_frame(results: Iterable[Result | Path | str]) -> Any:
     try:
         import pandas
     except ImportError as error:
-        raise UsageError("results_frame needs pandas, which is not installed.", "pip install pandas") from error
+        raise UsageError("results_frame needs pandas, which is not installed.", "Run `pip install pandas`.") from error
     return pandas.DataFrame([_row(result) for result in _each(results)])
 
 
@@ -40,7 +40,7 @@ def _each(results: Iterable[Result | Path | str]) -> Iterator[Result]:
             continue
         paths = sorted(Path(result).rglob(RESULT_FILE))
         if not paths:
-            raise UsageError(f"There is no {RESULT_FILE} in {result}.", "`advss eval --out DIR` leaves them in DIR.")
+            raise UsageError(f"{result} contains no {RESULT_FILE}.", "`advss eval --out DIR` writes it to DIR.")
         yield from map(Result.read, paths)
 
 

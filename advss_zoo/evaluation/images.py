@@ -50,7 +50,7 @@ class Images:
         )
 
     def batch(self, rows: range, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """x float32 (B,C,H,W) in [0,1], y (B,), index (B,) of the images at `rows`."""
+        """Return x float32 (B,C,H,W) in [0,1], y (B,) and index (B,) of the images at `rows`."""
         chosen = list(rows)
         x = torch.from_numpy(self.pixels[chosen]).to(device)
         x = x.float() / 255 if x.dtype == torch.uint8 else x
@@ -73,11 +73,11 @@ def as_images(data: ImageSet | Images | Arrays) -> Images:
     else:
         pixels, labels = _pixels(data[0]), _labels(data[1])
         if len(pixels) != len(labels):
-            raise DataError(f"There are {len(pixels):,} images but {len(labels):,} labels.")
+            raise DataError(f"Got {len(pixels):,} images but {len(labels):,} labels.")
         index = np.arange(len(pixels), dtype=np.int64)
         images = Images("arrays", None, pixels, labels, index, None, content_sha256(pixels, labels))
     if not len(images):
-        raise DataError(f"{images.name} holds no images.", "At least one is needed.")
+        raise DataError(f"{images.name} contains no images.", "At least one is needed.")
     return images
 
 
@@ -100,7 +100,7 @@ def _pixels(images: Any) -> NDArray[Any]:
     low, high = (array.min().item(), array.max().item()) if array.numel() else (0.0, 0.0)
     if not 0 <= low <= high <= 1:
         eight_bit = low >= 0 and 2 < high <= 255
-        normalised = "Give them as they were before normalisation; the model does that."
+        normalised = "Give images before normalisation; the model normalises them."
         hint = "Divide them by 255." if eight_bit else normalised
         raise DataError(f"Images hold values from {low:.4g} to {high:.4g}, expected [0, 1].", hint)
     return np.ascontiguousarray(array.numpy())
@@ -111,7 +111,7 @@ def _labels(labels: Any) -> NDArray[np.int64]:
     if array.ndim != 1 or array.is_floating_point() or array.is_complex() or array.dtype == torch.bool:
         raise DataError(
             f"Labels are {array.dtype} of shape {tuple(array.shape)}, expected integers of shape (N,).",
-            "One class number an image.",
+            "Give one class number per image.",
         )
     return array.to(torch.int64).numpy()
 
@@ -121,4 +121,6 @@ def _tensor(values: Any, what: str) -> Tensor:
         # A copy: torch takes no numpy arrays with negative strides, and warns of read-only ones.
         return torch.as_tensor(values if isinstance(values, Tensor) else np.array(values)).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{what} are no array of numbers: {error}", "Give numpy arrays or torch tensors.") from error
+        raise DataError(
+            f"{what} are not an array of numbers: {error}", "Give numpy arrays or torch tensors."
+        ) from error

@@ -24,7 +24,7 @@ LARGEST_FILLED = 2 * MULTIPLE
 
 
 def images_per_pass(height: int, width: int) -> int:
-    """A multiple of 8 from 8 to 64."""
+    """Return a multiple of 8 from 8 to 64."""
     fitting = MOST_PIXELS // (height * width) // MULTIPLE * MULTIPLE
     return min(MOST_IMAGES, max(MULTIPLE, fitting))
 
@@ -53,8 +53,8 @@ class Padded(nn.Module):
         return output[: len(x)] if isinstance(output, Tensor) else output
 
 
-def sparing(model: nn.Module) -> nn.Module:
-    """`model` for a search among the images of a pass, whose claims are judged in the whole pass: less filling.
+def pad_small_batches(model: nn.Module) -> nn.Module:
+    """Wrap `model` for a search within a pass: small batches are filled up to a multiple of 8.
 
     From 17 images on gradients are those of batches of 64 to the last bit on one and two threads. With 25 images left
     of a pass, which is usual for a robust model, the filling would be a fifth of the work.

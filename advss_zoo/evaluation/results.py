@@ -67,7 +67,7 @@ class Result(Part):
 
     @classmethod
     def from_verdicts(cls, verdicts: Verdicts, *, seconds: float, **facts: Any) -> Self:
-        """A result whose numbers come from `verdicts`; `facts` are the fields that they do not determine."""
+        """Return a result whose numbers come from `verdicts`; `facts` are the fields that they do not determine."""
         facts = plain({key: fact.to_dict() if isinstance(fact, Part) else fact for key, fact in facts.items()})
         derived = details.derive(Constants(**facts["protocol"]), verdicts).to_dict()
         found = cls.model_validate(
@@ -87,7 +87,8 @@ class Result(Part):
 
     @classmethod
     def from_dict(cls, value: Any, folder: Path | None = None) -> Self:
-        """
+        """Validate the JSON of a result.
+
         Args:
             folder: where the verdicts lie.
 
@@ -109,7 +110,8 @@ class Result(Part):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """
+        """Read a result file.
+
         Raises:
             AdvssError: the file is missing, damaged or of another schema.
         """
@@ -136,13 +138,13 @@ class Result(Part):
         """
         if self._verdicts is None:
             if self._folder is None:
-                raise AdvssError("This result was read without its folder, so its verdicts are not known.")
+                raise AdvssError("The result was read without its folder, so its verdicts are unavailable.")
             # The name in the file is not followed: a result of someone else's must not choose what is read.
             path = self._folder / VERDICTS_FILE
             found = Verdicts.read(path)
             if found.sha256 != self.verdicts_file.sha256:
                 raise AdvssError(
-                    f"{path} (sha256 {found.sha256}) holds other verdicts than those that {RESULT_FILE} was made from."
+                    f"{path} (sha256 {found.sha256}) does not hold the verdicts that {RESULT_FILE} was made from."
                 )
             self._verdicts = found
         return self._verdicts
@@ -168,13 +170,13 @@ class Result(Part):
         return details.warnings(self.details, self.n)
 
     def first(self, data: EvaluatedData) -> Self:
-        """The result on `data`, which are the first of its images."""
+        """Return the result on `data`, which are the first of its images."""
         facts = {name: getattr(self, name) for name in ("model", "protocol", "seed", "device", "versions", "command")}
         facts |= {"date": self.date, "fingerprint": self.fingerprint, "data": data}
         return self.from_verdicts(self.verdicts.first(data.n), seconds=self.seconds * data.n / self.n, **facts)
 
     def slug(self) -> str:
-        """A name for its folder among the results of one checkpoint: cifar10-pgd20."""
+        """Return a name for its folder among the results of one checkpoint: cifar10-pgd20."""
         return result_slug(self.data.name, self.protocol.label)
 
     def __eq__(self, other: object) -> bool:
@@ -184,12 +186,12 @@ class Result(Part):
 
 
 def result_slug(data: str, label: str) -> str:
-    """`Result.slug` of what a protocol with this label will give on these data."""
+    """Return the `Result.slug` of a protocol with this label on these data."""
     return slug(f"{data}-{label}")
 
 
 def check(path: Path) -> Result:
-    """The result at `path`, its numbers derived again from the verdicts beside it.
+    """Return the result at `path`, its numbers derived again from the verdicts beside it.
 
     Raises:
         AdvssError: it is not a result, or the verdicts are not those of this result, or give other numbers.

@@ -32,11 +32,11 @@ UNKNOWN = dict.fromkeys(PAPER)
 THREATS: dict[tuple[str | None, float | None], str] = {("linf", 8 / 255): "Linf", ("l2", 0.5): "L2"}  # by norm and eps
 DATA = {"cifar10": 10_000, "cifar10-1k": 10_000, "cifar100": 10_000}  # how many test images its tables are made of
 
-TAKEN = "It takes --attack autoattack at linf 8/255 or l2 0.5 searched in fp32, and corruptions, on CIFAR."
+TAKEN = "Its tables need --attack autoattack (linf 8/255 or l2 0.5, search in fp32) or corruptions, on CIFAR."
 
 
 def takes(protocol: Constants) -> bool:
-    """Does RobustBench have a table for results of the protocol with these constants?"""
+    """Tell whether RobustBench has a table for results of the protocol with these constants."""
     return protocol.corruptions is not None or (
         protocol.name == "autoattack"
         and "reduced" not in protocol.label
@@ -46,7 +46,7 @@ def takes(protocol: Constants) -> bool:
 
 
 def check(protocols: Iterable[dict[str, Any]], data: str) -> None:
-    """Can results of the protocols with these constants on the data set of this name be written?
+    """Check that results of the protocols with these constants on this data set can be written.
 
     Raises:
         UsageError: RobustBench has no table for any of them, or the same one for two.
@@ -61,7 +61,7 @@ def check(protocols: Iterable[dict[str, Any]], data: str) -> None:
 
 
 def model_info(result: Result, model: nn.Module, *, ours: bool) -> dict[str, Any]:
-    """The document for one result of AutoAttack or of the corruptions.
+    """Return the document for one result of AutoAttack or of the corruptions.
 
     Args:
         model: what was evaluated; its type and members say the architecture.

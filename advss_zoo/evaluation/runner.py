@@ -85,7 +85,7 @@ def evaluate(
     if isinstance(protocol, str):
         protocol = protocols.parse(protocol)
     if save_adversarial and out is None:
-        raise UsageError("There is no folder to keep adversarial images in.", "Say which: out=...")
+        raise UsageError("Saving adversarial images needs a folder.", "Give one: out=...")
     device = own_device(torch.device(device))
     protocol.check_model(model)
     network, images = unwrapped(model.to(device)), as_images(data)
@@ -109,7 +109,7 @@ def evaluate(
                 seed=protocol.seed,
                 command=command_line() if command is None else command,
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
-                **effort.facts,
+                **dict(effort),
                 **dict(experiment),
             )
             if store:

@@ -46,7 +46,8 @@ class Saved(Protocol):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """
+        """Open a file of saved adversarial images.
+
         Raises:
             UsageError: it is not a file of this name with the result of its evaluation beside it.
             DataError: it is damaged.
@@ -54,8 +55,8 @@ class Saved(Protocol):
         """
         if not (path.is_file() and path.with_name(RESULT_FILE).is_file()):
             raise UsageError(
-                f"{path} holds no adversarial images, or their {RESULT_FILE} is not beside them.",
-                f"`advss eval NAME --save-adv` leaves both in its folder: give the {TENSORS_FILE} there.",
+                f"{path} does not hold adversarial images, or their {RESULT_FILE} is not in the same folder.",
+                f"Give the {TENSORS_FILE} in a folder written by `advss eval NAME --save-adv`.",
             )
         result = results.check(path.with_name(RESULT_FILE))
         labels, index = _tensors(path)
@@ -73,7 +74,7 @@ class Saved(Protocol):
 
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
-        raise UsageError("Saved images are no attack by name.", "Give the file: --adversarial FILE")
+        raise UsageError("Saved images cannot be selected with --attack.", "Use --adversarial FILE.")
 
     @property
     def ball(self) -> Ball | None:
@@ -82,7 +83,7 @@ class Saved(Protocol):
     def constants(self) -> dict[str, Any]:
         size = {"norm": self.within.norm, "eps": self.within.eps} if self.within else {}
         made = {"made_by": self.made_by, "made_on": self.made_on, "file_sha256": self.sha256}
-        return {"name": self.name, "label": self.label(), "version": 1, **size, **made}
+        return super().constants() | size | made
 
     def label(self) -> str:
         return f"saved {self.made_by} on {self.made_on}"
@@ -94,18 +95,20 @@ class Saved(Protocol):
         missing = [position for position in index.tolist() if position not in self.rows]
         if missing:
             raise UsageError(
-                f"{self.path} has {len(self.rows):,} images, none of them of image {missing[0]:,} of the data.",
-                "Take the same --data and at most the same --limit.",
+                f"{self.path} has {len(self.rows):,} images, but not image {missing[0]:,} of the data.",
+                "Use the same --data and at most the same --limit.",
             )
         rows = [self.rows[position] for position in index.tolist()]
         if [self.labels[row] for row in rows] != y.tolist():
-            raise DataError(f"The labels in {self.path} are not those of the data: it was made of other images.")
+            raise DataError(f"The labels in {self.path} differ from those of the data: it was made from other images.")
         with safetensors.safe_open(self.path, framework="pt") as file:
             x_adv = file.get_slice("x_adv")
             found = torch.cat([x_adv[row : row + 1] for row in rows])
         if found.shape != x.shape or found.dtype != torch.float32:
             sides = "x".join(map(str, found.shape[1:]))
-            raise DataError(f"The images in {self.path} are {sides}, those of the data {tuple(x.shape[1:])}.")
+            raise DataError(
+                f"The images in {self.path} have shape {sides}, those of the data {'x'.join(map(str, x.shape[1:]))}."
+            )
         return found.to(x.device)
 
 
@@ -118,14 +121,14 @@ def _tensors(path: Path) -> tuple[list[int], list[int]]:
     try:
         with path.open("rb") as content:
             if int.from_bytes(content.read(8), "little") > MOST_HEADER:
-                raise ValueError("its header is none")
+                raise ValueError(f"header size exceeds the limit of {MOST_HEADER}")
         with safetensors.safe_open(path, framework="pt") as file:
             n, *_ = file.get_slice("x_adv").get_shape()
             found: list[list[int]] = [file.get_tensor(name).long().tolist() for name in ("label", "index")]
         if not n or {len(numbers) for numbers in found} != {n} or len(set(found[1])) < n:
-            raise ValueError("there is not one label and one position for each image")
+            raise ValueError("labels or positions do not match the images")
     except Exception as error:  # safetensors and torch have many ways to say that a file is damaged
-        raise DataError(f"{path} holds no adversarial images ({error}).") from error
+        raise DataError(f"{path} does not hold adversarial images ({error}).") from error
     return found[0], found[1]
 
 

@@ -102,7 +102,7 @@ class Experiment(Part):
 
     @classmethod
     def of(cls, model: EvaluatedModel, data: EvaluatedData, constants: dict[str, Any]) -> Self:
-        """Of a protocol with these constants. A model's name decides nothing: the same weights may have two."""
+        """Describe an evaluation. A model's name decides nothing: the same weights may have two."""
         decisive = {
             "model": [model.sha256, model.weights_sha256],
             "data": [data.content_sha256, data.indices],
@@ -112,7 +112,7 @@ class Experiment(Part):
         return cls(model=model, data=data, protocol=Constants(**plain(constants)), fingerprint=fingerprint)
 
     def differences(self, other: Experiment) -> list[str]:
-        """What determines the verdicts and is not the same in both."""
+        """Return what determines the verdicts and is not the same in both."""
         one, two = self.protocol.to_dict(), other.protocol.to_dict()
         constants = sorted(key for key in (one.keys() | two.keys()) - {"label"} if one.get(key) != two.get(key))
         same_weights = self.model.weights_sha256 == other.model.weights_sha256
@@ -150,7 +150,7 @@ class TransferRates(Part):
     def _is_rectangular(self) -> Self:
         for rates in (self.asr, self.asr_of_right):
             if [len(row) for row in rates] != [len(self.targets)] * len(self.sources):
-                raise ValueError("there is not one rate for each source and target")
+                raise ValueError("the rates do not match the sources and targets")
         return self
 
 

@@ -23,12 +23,12 @@ PAUSE = 0.2  # seconds between two looks at what others have finished
 
 
 def processes() -> int:
-    """How many a launcher has started, this one among them."""
+    """Return how many a launcher has started, this one among them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def own_device(device: torch.device) -> torch.device:
-    """Of several processes on a machine with several GPUs, each has its own."""
+    """Choose the GPU of this process among several processes on one machine."""
     if device.type != "cuda" or device.index is not None or processes() == 1:
         return device
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
@@ -41,7 +41,7 @@ class Finished:
     folder: Path
 
     def write(self, first: int, verdicts: Verdicts, effort: Effort) -> None:
-        write_json(self._path(first, "json"), effort.to_dict())
+        write_json(self._path(first, "json"), effort.model_dump())
         verdicts.write(self._path(first, "npz"))  # the last, and the sign that all is there
 
     def read(self, first: int) -> tuple[Verdicts, Effort] | None:
@@ -54,7 +54,7 @@ class Finished:
 
 
 def take(folder: Path, numbers: Collection[int], is_done: Callable[[int], bool], do: Callable[[int], None]) -> None:
-    """Do, one after the other, what is not done and no other process is at; return when all are done.
+    """Do the tasks that are neither done nor held by another process; return when all are done.
 
     Args:
         folder: where the processes meet, with a lock for each number.

@@ -12,7 +12,8 @@ Z = 1.959963984540054  # of the normal distribution, 95% lies within so many sta
 
 
 def wilson_interval(share: float, n: float) -> tuple[float, float]:
-    """The 95% interval of a proportion (Wilson 1927), as fractions; sound near 0 and 1, where the normal one is not.
+    """Return the 95% interval of a proportion (Wilson 1927), as fractions; sound near 0 and 1, where the normal one
+    is not.
 
     Args:
         n: how many independent trials; of trials that depend on each other, how many they are worth.
@@ -21,7 +22,7 @@ def wilson_interval(share: float, n: float) -> tuple[float, float]:
         ValueError: `n` is less than 1, or `share` is not in 0..1.
     """
     if n < 1 or not 0 <= share <= 1:
-        raise ValueError(f"There is no interval of a share of {share} of n = {n}.")
+        raise ValueError(f"share must be in [0, 1] and n at least 1, got {share} and {n}.")
     z2 = Z**2 / n
     centre, reach = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
     high = (centre + reach) / (1 + z2) if share < 1 else 1.0  # which rounding could miss
@@ -38,17 +39,17 @@ class Estimate:
 
     @classmethod
     def of(cls, share: float, n: float) -> Self:
-        """A share of n images."""
+        """Estimate a share of n images."""
         return cls(share, *wilson_interval(share, n))
 
     def exceeds(self, threshold: float = 0.0) -> bool | None:
-        """None where the interval straddles the threshold: chance could have made it so."""
+        """Compare with a threshold; None if the interval contains it."""
         if self.low > threshold:
             return True
         return False if self.high < threshold else None
 
     def minus(self, other: Estimate, correlation: float = 0.0) -> Estimate:
-        """The difference (Newcombe 1998, method 10 of independent and of paired proportions).
+        """Estimate the difference (Newcombe 1998, method 10 of independent and of paired proportions).
 
         Args:
             correlation: between what the two were measured on; 0 where that was apart.
@@ -66,7 +67,7 @@ class Estimate:
 
 
 def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Between what became of each of the same images, (n,); 0 where one of them is constant.
+    """Correlate what became of each of the same images, (n,); 0 where one of them is constant.
 
     A positive one is a little less than Pearson's, lest an interval made with it be too narrow (Newcombe).
     """

@@ -46,7 +46,7 @@ class Store:
     keeps_adversarial: bool = False
 
     def result(self) -> Result | None:
-        """The result, if the work is done already.
+        """Return the result, if the work is done already.
 
         Raises:
             UsageError: the folder holds another evaluation's, or one whose adversarial images were not kept.
@@ -59,12 +59,12 @@ class Store:
         result = check(path)
         kept = result.ra is None or (self.path / adversarial.TENSORS_FILE).exists()
         if self.keeps_adversarial and not kept:
-            raise UsageError(f"{self.path} holds a finished run that kept no adversarial images.", self._way_out)
+            raise UsageError(f"{self.path} holds a finished evaluation without adversarial images.", self._way_out)
         self._tidy()
         return result
 
     def resume(self, images: Images, step: int) -> tuple[Verdicts | None, Effort]:
-        """The verdicts so far, if there are any, and what they took; passes begin at every `step`-th image.
+        """Return the verdicts so far, if there are any, and what they took; passes begin at every `step`-th image.
 
         Raises:
             UsageError: the folder holds another evaluation's, or adversarial images of it were not kept.
@@ -77,25 +77,25 @@ class Store:
             progress = read_json(self.path / PROGRESS_FILE)
         if progress is None:
             if result := self.result():  # another process has just finished
-                return result.verdicts, Effort(seconds=result.seconds, devices=(result.device,))
-            raise UsageError(f"{path} does not say what it was measured on.", self._way_out)
+                return result.verdicts, Effort(seconds=result.seconds, device=result.device)
+            raise UsageError(f"{self.path / PROGRESS_FILE} is missing, so {path} cannot be resumed.", self._way_out)
         self._check_owner(_experiment(progress))
         found = Verdicts.read(path)
         part = slice(len(found))
         expected = images.index[part], images.labels[part]
         if not all(map(np.array_equal, (found.index, found.label), expected)):
-            raise AdvssError(f"{path} is not about the images it should be.", self._way_out)
+            raise AdvssError(f"{path} holds verdicts on other images.", self._way_out)
         firsts = range(0, 0 if found.attacked_prediction is None else len(found), step)
         if self.keeps_adversarial and not all(self._passes.path(first).exists() for first in firsts):
-            raise UsageError(f"{self.path} was begun without keeping adversarial images.", self._way_out)
+            raise UsageError(f"{self.path} holds an unfinished evaluation without adversarial images.", self._way_out)
         return found, Effort.model_validate(progress)
 
     def parts(self, first: int) -> Path:
-        """How the files begin that keep the finished parts of the pass from image `first` on."""
+        """Return how the files begin that keep the finished parts of the pass from image `first` on."""
         return self._unfinished / "parts" / f"{first:08d}"
 
     def finished(self, first: int) -> tuple[Verdicts, Effort] | None:
-        """What the pass from image `first` on has given in a process that shared the work, and what it took."""
+        """Return what the pass from image `first` on has given in a process that shared the work, and what it took."""
         found = Finished(self.shared).read(first)
         kept = found is None or found[0].attacked_prediction is None or self._passes.path(first).exists()
         return found if kept or not self.keeps_adversarial else None
@@ -139,7 +139,7 @@ class Store:
     def save(self, verdicts: Verdicts, effort: Effort) -> None:
         """Write the verdicts of all passes so far, whose parts are then no longer needed."""
         # In this order: verdicts on disk always have an owner and have been paid for.
-        write_json(self.path / PROGRESS_FILE, self.experiment.to_dict() | effort.to_dict())
+        write_json(self.path / PROGRESS_FILE, self.experiment.to_dict() | effort.model_dump())
         verdicts.write(self.path / VERDICTS_FILE)
         _remove(self._unfinished / "parts")
 
@@ -173,11 +173,11 @@ class Store:
         if found:
             whose = f"{found.protocol.label} for {found.model.name} on {found.data.name}"
             whose += f" (other {' and '.join(self.experiment.differences(found))})"
-        raise UsageError(f"{self.path} holds results of another run: {whose}.", self._way_out)
+        raise UsageError(f"{self.path} holds results of another evaluation: {whose}.", self._way_out)
 
     @property
     def _way_out(self) -> str:
-        return "Choose another --out, or delete that folder."
+        return "Choose another --out, or delete the folder."
 
 
 def _experiment(progress: Any) -> Experiment | None:

@@ -12,7 +12,7 @@ from advss_zoo.evaluation.results import Result
 
 
 def scores(results: Iterable[Result]) -> dict[str, float]:
-    """UAR by attack, as a fraction, of results on one model and data set; see `score` for what is left out."""
+    """Compute UAR by attack, as a fraction, of results on one model and data set; `score` says what is left out."""
     measured: dict[tuple[str, str], dict[float, float]] = defaultdict(dict)
     for result in results:
         targeted = not result.protocol.name.endswith(UNTARGETED)
@@ -27,7 +27,7 @@ def scores(results: Iterable[Result]) -> dict[str, float]:
 
 
 def score(attack: str, data: str, accuracies: Sequence[float]) -> float | None:
-    """UAR under one attack, as a fraction, from accuracies as fractions, weakest strength first.
+    """Compute UAR under one attack, as a fraction, from accuracies as fractions, weakest strength first.
 
     None where a strength is missing, or a calibration: nobody has measured for Fog, Gabor and Snow how robust a network
     is that was trained for them, for untargeted attacks no network at all, and for other data than CIFAR-10 neither.

@@ -63,10 +63,10 @@ class Verdicts:
             UsageError: the evidence of one has other names than that of the other, as members of an ensemble may.
         """
         if self.evidence.keys() != more.evidence.keys():
-            names = " and of ".join(", ".join(verdicts.evidence) or "nothing" for verdicts in (self, more))
+            names = " and ".join(", ".join(verdicts.evidence) or "nothing" for verdicts in (self, more))
             raise UsageError(
-                f"Verdicts that tell of {names} cannot be joined.",
-                "Call the members of the ensemble what they were called before, or choose another folder.",
+                f"Verdicts with different evidence cannot be joined: {names}.",
+                "Use the same names for the members of the ensemble, or choose another folder.",
             )
         joined: list[Any] = [
             None if mine is None or theirs is None else np.concatenate([mine, theirs])
@@ -76,7 +76,7 @@ class Verdicts:
         return Verdicts(*joined)
 
     def first(self, n: int) -> Verdicts:
-        """Those on the first `n` images, or all where there are fewer."""
+        """Return those on the first `n` images, or all where there are fewer."""
         cut: list[Any] = [None if array is None else array[:n] for array in self._all]
         cut.append({name: array[:n] for name, array in self.evidence.items()})
         return Verdicts(*cut)
@@ -108,7 +108,7 @@ class Verdicts:
         return self.right & (self.attacked_prediction == self.label)
 
     def agreement(self, recorded: Verdicts) -> int:
-        """On how many of these images `recorded`, which begins with the same images, says the same.
+        """Count the images with the same verdicts in `recorded`, which begins with the same images.
 
         What became of an image that is misclassified clean says nothing: protocols differ in whether they attack it.
         """
@@ -122,7 +122,7 @@ class Verdicts:
         return int(same.sum())
 
     def to_bytes(self) -> bytes:
-        """The .npz file; equal verdicts give equal bytes, for it holds no dates and is not compressed.
+        """Return the .npz file; equal verdicts give equal bytes, for it holds no dates and is not compressed.
 
         `numpy.savez` makes of them what the version of Python makes of sizes that are not known beforehand.
         """
@@ -144,7 +144,8 @@ class Verdicts:
 
     @classmethod
     def read(cls, path: Path) -> Verdicts:
-        """
+        """Read a file of verdicts.
+
         Raises:
             AdvssError: the file is missing or damaged.
         """
@@ -155,7 +156,7 @@ class Verdicts:
             attacked = _whole(arrays.pop(_ATTACKED), np.int32) if _ATTACKED in arrays else None
             evidence = {name: _whole(array, np.int8) for name, array in arrays.items()}
         except Exception as error:  # numpy and zipfile have many ways to say that a file is damaged
-            raise AdvssError(f"{path} holds no verdicts ({error}).", "Delete it and evaluate again.") from error
+            raise AdvssError(f"{path} does not hold verdicts ({error}).", "Delete it and evaluate again.") from error
         verdicts = cls(index, label, clean, attacked, evidence, hashlib.sha256(content).hexdigest())
         found: list[NDArray[Any]] = [*(array for array in verdicts._all if array is not None), *evidence.values()]
         if {array.shape for array in found} != {(index.size,)}:
@@ -187,11 +188,11 @@ def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
     if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > MOST_BYTES:
-        raise ValueError("it holds more than verdicts")
+        raise ValueError("arrays exceed the limits of verdicts")
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         for name in file:
             if name in TAKEN or len(name) > LONGEST_NAME or not name.isprintable():
-                raise ValueError(f"no evidence is called {name[:LONGEST_NAME]!r}")
+                raise ValueError(f"invalid evidence name {name[:LONGEST_NAME]!r}")
         return dict(file)
 
 
@@ -203,5 +204,5 @@ def _whole(array: NDArray[Any], kind: type[AnyInteger]) -> NDArray[AnyInteger]:
     """
     whole = array.astype(kind) if array.dtype.kind in "iu" else None
     if array.size == 0 or whole is None or not np.array_equal(whole, array):
-        raise ValueError(f"{array.dtype} {array.shape} are no verdicts")
+        raise ValueError(f"expected integers, got {array.dtype} {array.shape}")
     return whole

@@ -40,7 +40,7 @@ def ieee_float32() -> Iterator[None]:
 
 @contextmanager
 def exact_arithmetic(device: torch.device) -> Iterator[None]:
-    """No reduced precision (autocast included) and no kernels that differ from run to run; undone on leaving."""
+    """Forbid reduced precision (autocast included) and kernels that differ between runs; undone on leaving."""
     cudnn = _backends.cudnn
     before = cudnn.benchmark, cudnn.deterministic
     try:

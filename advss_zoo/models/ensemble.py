@@ -25,12 +25,12 @@ class Ensemble(nn.Module):
         if not members:
             raise ValueError("an ensemble needs at least one member")
         if names is not None and len(names) != len(members):
-            raise ValueError(f"{len(members)} members cannot have {len(names)} names")
+            raise ValueError(f"names must be {len(members)}, one for each member, got {len(names)}")
         self.members = nn.ModuleList(members)
         self.names = tuple(names or (f"member {number}" for number in range(1, len(members) + 1)))
 
     def logits(self, x: Tensor) -> Tensor:
-        """What each member says of images (B,3,H,W), side by side: (B,M,K)."""
+        """Return what each member says of images (B,3,H,W), side by side: (B,M,K)."""
         return torch.stack([member(x) for member in self.members], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,5 +38,5 @@ class Ensemble(nn.Module):
 
 
 def log_mean_probability(logits: Tensor) -> Tensor:
-    """Logits of M members (B,M,K) to the log of their mean probability (B,K)."""
+    """Average the probabilities of M members: logits (B,M,K) to the log of the mean (B,K)."""
     return logits.log_softmax(dim=2).logsumexp(dim=1) - math.log(logits.shape[1])

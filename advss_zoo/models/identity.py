@@ -10,7 +10,7 @@ from torch import nn
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """sha256 over names, types, shapes and values of all parameters and buffers, saved in checkpoints or not."""
+    """Hash names, types, shapes and values of all parameters and buffers, saved in checkpoints or not."""
     digest = hashlib.sha256()
     for name, tensor in chain(model.named_parameters(), model.named_buffers()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

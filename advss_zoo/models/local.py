@@ -30,11 +30,11 @@ class Window:
     columns: Span
 
     def of(self, x: Tensor) -> Tensor:
-        """The part (B,C,h,w) of x (B,C,H,W), a view."""
+        """Return the part (B,C,h,w) of x (B,C,H,W), a view."""
         return x[:, :, slice(*self.rows), slice(*self.columns)]
 
     def within(self, outer: Window) -> Window:
-        """The same positions counted from the corner of `outer`, as far as they lie in it."""
+        """Return the same positions counted from the corner of `outer`, as far as they lie in it."""
         spans = zip((self.rows, self.columns), (outer.rows, outer.columns), strict=True)
         rows, columns = ((max(a, lo) - lo, min(b, hi) - lo) for (a, b), (lo, hi) in spans)
         return Window(rows, columns)
@@ -48,13 +48,13 @@ class Patch:
     window: Window
 
     def onto(self, x: Tensor) -> Tensor:
-        """x (B,C,H,W) with the new values."""
+        """Return x (B,C,H,W) with the new values."""
         x = x.clone()
         self.window.of(x).copy_(self.values)
         return x
 
     def seen_in(self, window: Window, x: Tensor) -> Tensor:
-        """What `window` of x (B,C,H,W) holds with the new values."""
+        """Return what `window` of x (B,C,H,W) holds with the new values."""
         part = window.of(x).clone()
         self.window.within(window).of(part).copy_(window.within(self.window).of(self.values))
         return part
@@ -136,7 +136,7 @@ class LocalEnsemble:
 
 
 def suits(model: nn.Module) -> bool:
-    """Is it a network of which parts can be computed, or an ensemble of such?
+    """Tell whether parts of the network can be computed, or of each member of an ensemble.
 
     It must be ours in every part: a class of one's own, another layer or a hook may compute something else.
     """
@@ -151,7 +151,7 @@ def suits(model: nn.Module) -> bool:
 
 
 def remember(model: nn.Module, x: Tensor, size: int) -> Local | LocalEnsemble:
-    """`Local` of a network that `suits`, or `LocalEnsemble` of an ensemble."""
+    """Return `Local` for a network that `suits`, or `LocalEnsemble` for an ensemble."""
     if isinstance(model, Ensemble):
         return LocalEnsemble(model, x, size)
     assert isinstance(model, ResNetV2)

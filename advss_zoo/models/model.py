@@ -89,5 +89,5 @@ def pick_device(device: str | torch.device) -> str:
     """
     wanted = str(device)
     if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("There is no GPU that torch can use.", "Leave --device out, or see `advss doctor`.")
+        raise UsageError("torch cannot use a GPU.", "Leave out --device, or run `advss doctor`.")
     return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients for weights, undone on leaving.
+    """Switch to evaluation mode and no gradients for weights, undone on leaving.
 
     Running statistics of batch norm are neither moved nor bypassed (an attack in training mode would do both), and no
     time goes into weight gradients that nobody wants.

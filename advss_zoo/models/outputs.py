@@ -31,7 +31,8 @@ def check_logits(output: Any, images: int, kind: type[T], classes: int | None = 
 
 
 def check_finite(logits: Any) -> None:
-    """
+    """Check that an output is finite.
+
     Raises:
         AdvssError: one of them, in a tensor or an array, is not finite.
     """

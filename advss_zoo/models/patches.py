@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def cut(images: Tensor, grid: int) -> Tensor:
-    """Images (B,C,H,W) to patches (B, grid*grid, C, H/grid, W/grid); patch l lies in row l // grid.
+    """Cut images (B,C,H,W) into patches (B, grid*grid, C, H/grid, W/grid); patch l lies in row l // grid.
 
     Raises:
         ValueError: the grid does not divide the image.
@@ -20,13 +20,13 @@ def cut(images: Tensor, grid: int) -> Tensor:
 
 
 def join(patches: Tensor, grid: int) -> Tensor:
-    """What `cut` made, put together again: (B, grid*grid, C, h, w) to (B, C, grid*h, grid*w)."""
+    """Invert `cut`: (B, grid*grid, C, h, w) to (B, C, grid*h, grid*w)."""
     count, _, channels, height, width = patches.shape
     rows = patches.reshape(count, grid, grid, channels, height, width).permute(0, 3, 1, 4, 2, 5)
     return rows.reshape(count, channels, grid * height, grid * width)
 
 
 def shuffled(images: Tensor, order: Tensor, grid: int) -> Tensor:
-    """Images whose piece j is piece order[b, j] of the original; `order` is (B, grid*grid)."""
+    """Return images whose piece j is piece order[b, j] of the original; `order` is (B, grid*grid)."""
     patches = cut(images, grid)
     return join(patches[torch.arange(len(images), device=images.device)[:, None], order], grid)

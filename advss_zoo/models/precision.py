@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Out of the half precision of autocast; float64 stays, so that derivatives can be checked in it."""
+    """Convert half precision of autocast to float32; float64 stays, so that derivatives can be checked in it."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

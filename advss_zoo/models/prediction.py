@@ -78,7 +78,7 @@ def classifier(model: Model) -> Classifier:
     import torch
 
     if model.classes is None or model.image_size is None:
-        raise AdvssError(f"{model.name} does not say which classes its outputs are.", "Set `classes` and `image_size`.")
+        raise AdvssError(f"{model.name} has no class names or image size.", "Set `classes` and `image_size`.")
 
     @torch.no_grad()
     def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:

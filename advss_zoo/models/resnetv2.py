@@ -151,7 +151,7 @@ class Head(nn.Module):
         self.linear = nn.Linear(architecture.width * 8 * BLOCKS[architecture.depth].expansion, architecture.num_classes)
 
     def pooled(self, features: Tensor) -> Tensor:
-        """The vector before the linear layer (B, 8 * width * expansion)."""
+        """Return the vector before the linear layer (B, 8 * width * expansion)."""
         return self.layer4(features).mean(dim=(2, 3))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class Network(nn.Module):
         self.head = make_head(self.trunk)
 
     def features(self, x: Tensor) -> Tensor:
-        """Images (B,3,H,W) in [0,1] to what the trunk makes of them, (B, out_channels, h, w)."""
+        """Map images (B,3,H,W) in [0,1] to the trunk's features, (B, out_channels, h, w)."""
         return self.trunk(self.normalize(x))
 
     def forward(self, x: Tensor) -> Tensor:

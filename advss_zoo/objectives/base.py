@@ -57,18 +57,18 @@ class Objective(BaseModel, ABC):
 
     @abstractmethod
     def build(self, architecture: Architecture) -> Network:
-        """The network that is trained, with fresh weights."""
+        """Return the network that is trained, with fresh weights."""
 
     @abstractmethod
     def transform(self, images: Tensor, labels: Tensor, index: Tensor, seed: int) -> Batch:
-        """T: augmented images (B,3,H,W) and their labels (B,) to what the task is about."""
+        """Apply T: augmented images (B,3,H,W) and their labels (B,) to the batch of the task."""
 
     @abstractmethod
     def loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
-        """The task's loss, a scalar (mean over the batch), at clean or perturbed `inputs` (B,3,H,W)."""
+        """Return the task's loss, a scalar (mean over the batch), at clean or perturbed `inputs` (B,3,H,W)."""
 
     def training_loss(self, model: Predictor, inputs: Tensor, batch: Batch, clean_weight: float) -> Tensor:
-        """What training minimises: the loss at perturbed `inputs`, mixed with that at clean ones."""
+        """Return what training minimises: the loss at perturbed `inputs`, mixed with that at clean ones."""
         return self.mixed(self.loss(model, inputs, batch), model, batch, clean_weight)
 
     def mixed(self, attacked: Tensor, model: Predictor, batch: Batch, clean_weight: float) -> Tensor:
@@ -79,23 +79,27 @@ class Objective(BaseModel, ABC):
 
     @abstractmethod
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:
-        """What the adversary maximises: perturbed inputs to a scalar, the sum over the batch."""
+        """Return what the adversary maximises: perturbed inputs to a scalar, the sum over the batch."""
 
     @abstractmethod
     def correct(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
-        """Which questions the model answers rightly, bool (B,) or (B,n): TA on clean inputs, RA on attacked ones."""
+        """Return which questions the model answers rightly, bool (B,) or (B,n): TA on clean inputs, RA on attacked
+        ones.
+        """
 
     def undo(self, views: Tensor, batch: Batch) -> Tensor:
-        """Views (B,C,H,W) made by `transform`, pixels back where they are in the image (T is a permutation of them)."""
+        """Return views (B,C,H,W) made by `transform`, pixels back where they are in the image (T is a permutation of
+        them).
+        """
         return views
 
     @property
-    def ships(self) -> Objective:
+    def deployed(self) -> Objective:
         """The objective whose network a checkpoint holds: this one, without what only training needs."""
         return self
 
     @property
-    def watched(self) -> Objective:
+    def validation_objective(self) -> Objective:
         """What validation attacks and measures: this objective without what only training adds to it."""
         return self
 

@@ -27,7 +27,7 @@ class Supervised(ClassObjective, ABC):
         return Batch(images, labels, index)
 
     @property
-    def ships(self) -> Objective:
+    def deployed(self) -> Objective:
         return Classification()
 
 
@@ -37,7 +37,9 @@ class Weighted(Supervised, ABC):
     class_weights: tuple[PositiveFloat, ...] = Field((), description="of the cross-entropy, by class; empty: all alike")
 
     def cross_entropy(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The mean over a batch, with smoothed labels, soft or hard; each image times the weight of its class."""
+        """Return the mean over a batch, with smoothed labels, soft or hard; each image times the weight of its
+        class.
+        """
         if not self.class_weights:
             return cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         losses = cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing, reduction="none")

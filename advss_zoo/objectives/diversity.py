@@ -12,7 +12,7 @@ VANISHED = 1e-12  # a gradient shorter than this has no direction
 
 
 def diversity(gradients: Sequence[Tensor]) -> Tensor:
-    """log det(G^T G + jitter) of each image, G's columns being the unit gradients of the tasks; 0 if orthogonal.
+    """Compute log det(G^T G + jitter) of each image, G's columns being unit gradients of the tasks; 0 if orthogonal.
 
     Differentiable twice. The products are taken in the gradients' precision, the log-determinant in float64: in
     float32 it would be off where the gradients are nearly parallel.

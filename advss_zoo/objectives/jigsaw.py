@@ -55,12 +55,11 @@ class Jigsaw(ClassObjective):
         key = f"{prefix}permutations"
         if key in state and not torch.equal(state[key].cpu(), self.orders()):
             raise CheckpointError(
-                f"{key} of the weights are not the permutations of permutation_seed {self.permutation_seed}, "
-                "by which they would be judged."
+                f"{key} in the weights differs from the permutations of permutation_seed {self.permutation_seed}."
             )
 
     def orders(self) -> Tensor:
-        """The order of the pieces for each class, (permutations + 1, grid*grid); the first is the identity."""
+        """Return the order of the pieces for each class, (permutations + 1, grid*grid); the first is the identity."""
         return _orders(self.grid**2, self.permutations, self.permutation_seed)
 
 

@@ -78,7 +78,7 @@ class Joint(Objective):
         if len({task.name for task in self.tasks}) < len(self.tasks):
             raise ValueError("a task is named twice in `tasks`")
         if self.weights and len(self.weights) != len(self.tasks):
-            raise ValueError(f"there are {len(self.weights)} `weights` for {len(self.tasks)} `tasks`")
+            raise ValueError(f"`weights` must be {len(self.tasks)}, one for each task, got {len(self.weights)}")
         return self
 
     def build(self, architecture: Architecture) -> Network:
@@ -98,7 +98,7 @@ class Joint(Objective):
         ).mean()
 
     def training_loss(self, model: Predictor, inputs: Tensor, batch: Batch, clean_weight: float) -> Tensor:
-        """The regulariser comes from the same forward pass as the loss: same dropout, and statistics move once."""
+        """Add the regulariser, from the same forward pass as the loss: same dropout, and statistics move once."""
         if self.diversity is None or self.diversity.outer == 0:
             return super().training_loss(model, inputs, batch, clean_weight)
         with _twice_differentiable():
@@ -122,14 +122,14 @@ class Joint(Objective):
         return regularised
 
     def correct(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
-        """(B, questions): every task has the same weight, however many questions it asks."""
+        """Return (B, questions): every task has the same weight, however many questions it asks."""
         right = [task.correct(branch, part.inputs, part) for task, branch, part in self._views(model, inputs, batch)]
         right = [answers.view(len(answers), -1) for answers in right]
         questions = max(answers.shape[1] for answers in right)
         return torch.cat([answers.repeat(1, questions // answers.shape[1]) for answers in right], dim=1)
 
     @property
-    def watched(self) -> Objective:
+    def validation_objective(self) -> Objective:
         return self.model_copy(update={"diversity": None})
 
     def _views(self, model: Predictor, inputs: Tensor, batch: Batch) -> Iterator[tuple[Task, Branch, Batch]]:

@@ -63,7 +63,7 @@ class OneShot(Supervised):
         return super().correct(model, inputs[:count], Batch(inputs, batch.targets[:count], batch.index))
 
     @property
-    def watched(self) -> Objective:
+    def validation_objective(self) -> Objective:
         return Classification()  # turned copies change nothing in how the images themselves are attacked and judged
 
     def _losses(

@@ -32,7 +32,7 @@ class Rotation(ClassObjective):
 
 
 def rotated(images: Tensor, turns: Tensor) -> Tensor:
-    """Image b of (B,C,H,H) turned by 90*turns[b] degrees counter-clockwise."""
+    """Rotate image b of (B,C,H,H) by 90*turns[b] degrees counter-clockwise."""
     result = images.clone()
     for turn in range(1, ANGLES):
         chosen = turns % ANGLES == turn

@@ -35,6 +35,6 @@ class Rslad(Weighted):
         return lambda inputs: cross_entropy(at_least_float32(model(inputs)), batch.labels, reduction="sum")
 
     @property
-    def watched(self) -> Objective:
+    def validation_objective(self) -> Objective:
         """RA is that of PGD on the cross-entropy with the true class."""
         return Classification()

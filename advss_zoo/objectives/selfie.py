@@ -51,7 +51,7 @@ class Selfie(Objective):
         return logits.argmax(dim=2) == torch.arange(logits.shape[1], device=logits.device)
 
     def logits(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
-        """(B, hidden, hidden), float32: row i asks which hidden patch belongs to hidden position i; it is patch i."""
+        """Return (B, hidden, hidden), float32: row i asks which hidden patch belongs to position i; it is patch i."""
         patches = cut(inputs, self.grid)
         features = model.features(patches.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         pooled = features.mean(dim=(2, 3)).unflatten(0, patches.shape[:2])

@@ -33,7 +33,7 @@ class Trades(Weighted):
         return natural + self.beta * _divergence(clean, attacked) / len(inputs)
 
     @property
-    def watched(self) -> Objective:
+    def validation_objective(self) -> Objective:
         """RA is that of PGD on the cross-entropy, whatever the adversary of training maximises."""
         return Classification()
 

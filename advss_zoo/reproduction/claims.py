@@ -50,7 +50,7 @@ def observed(claim: Claim) -> Claim:
 
 
 def compare(one: Sequence[Measurement], other: Sequence[Measurement], metric: Metric) -> Estimate:
-    """How much more accurate one model is than another, in the mean over measurements that both have.
+    """Return how much more accurate one model is than another, in the mean over measurements that both have.
 
     The chance meant is that of which images were tested; what another seed of training would give is not known.
     """
@@ -107,7 +107,7 @@ def _judged(claim: str, outcomes: Iterable[tuple[bool | None, str]], missing: It
 
 
 def no_robustness(claim: str, names: Iterable[str]) -> Claim:
-    """None of the checkpoints has any robust accuracy to speak of."""
+    """Judge that all of the checkpoints have almost no robust accuracy."""
 
     def judge(ours: OurResults, tag: str) -> Judgement:
         found = {f"{name}.{tag}": ours.of(f"{name}.{tag}") for name in names}
@@ -119,7 +119,7 @@ def no_robustness(claim: str, names: Iterable[str]) -> Claim:
 
 
 def better(metric: Metric, claim: str, pairs: Iterable[tuple[str, str]], *, by: float = 0.0) -> Claim:
-    """The first of each pair has more than the second by more than `by`."""
+    """Judge that the first of each pair has more than the second by more than `by`."""
     pairs = list(pairs)
 
     def judge(ours: OurResults, tag: str) -> Judgement:
@@ -137,7 +137,7 @@ def better(metric: Metric, claim: str, pairs: Iterable[tuple[str, str]], *, by: 
 
 
 def sooner(claim: str, pairs: Iterable[tuple[str, str]]) -> Claim:
-    """The first of each pair reaches the best RA that the second has on validation in fewer epochs.
+    """Judge that the first of each pair reaches the best RA that the second has on validation in fewer epochs.
 
     Validation is looked at every few epochs, so equal numbers of epochs settle nothing.
     """
@@ -174,7 +174,7 @@ def _epochs_to_best(
 
 
 def margin(claim: str, better: str, worse: str, metrics: tuple[Metric, ...]) -> Claim:
-    """The difference between two checkpoints goes the way it goes in the paper, in each metric."""
+    """Judge that the difference between two checkpoints goes the way it goes in the paper, in each metric."""
     theirs = {metric: paper.values(better)[metric] - paper.values(worse)[metric] for metric in metrics}
     described = ", ".join(f"{value:+.2f} {metric.upper()}" for metric, value in theirs.items())
 
@@ -194,7 +194,7 @@ def margin(claim: str, better: str, worse: str, metrics: tuple[Metric, ...]) -> 
 
 
 def own_images_fool_most(claim: str) -> Claim:
-    """A model's adversarial images fool that model more than any other: the diagonal of Table 4.
+    """Judge that a model's adversarial images fool that model more than any other: the diagonal of Table 4.
 
     The rates are compared as if they were of different images, which is the more cautious.
     """
@@ -224,7 +224,9 @@ def _counts(measured: Measurement | None) -> bool:
 
 
 def falls_most(claim: str, task: str) -> Claim:
-    """The images made on the model of a task lose more, shown to the two others, than those made on either of them."""
+    """Judge that images made on the model of a task lose more, shown to the two others, than those made on either of
+    them.
+    """
 
     def judge(ours: OurResults, tag: str) -> Judgement:
         drops = {source: _drop(ours, source, tag) for source in TASKS}
@@ -250,7 +252,7 @@ def _drop(ours: OurResults, source: str, tag: str) -> Estimate | None:
 
 
 def fools_one_alone(claim: str, source: str, one: str, other: str) -> Claim:
-    """Of a model's adversarial images that fool either of two others, enough fool only the one, and only the other."""
+    """Judge that enough adversarial images of a model that fool one of two others fool only one, each way."""
 
     def judge(ours: OurResults, tag: str) -> Judgement:
         made_on, *others = (f"{name}.{tag}" for name in (source, one, other))
@@ -264,7 +266,7 @@ def fools_one_alone(claim: str, source: str, one: str, other: str) -> Claim:
 
 
 def ranked_under_unforeseen(claim: str, *models: str) -> Claim:
-    """Under each unforeseen attack every model is more accurate than the next."""
+    """Judge that under each unforeseen attack every model is more accurate than the next."""
 
     def judge(ours: OurResults, tag: str) -> Judgement:
         names = [f"{name}.{tag}" for name in models]

@@ -37,18 +37,18 @@ ON_FEWER = {UNFORESEEN: catalogue.SUBSET}
 
 
 def members(full_name: str) -> list[str]:
-    """The full names of what an ensemble of the paper is made of; of any other checkpoint, none."""
+    """Return the full names of what an ensemble of the paper is made of; of any other checkpoint, none."""
     name, _, tag = full_name.partition(".")
     return [f"{member}.{tag}" for member in paper.ensembles().get(name, ())]
 
 
 def images_of(protocol: str) -> int:
-    """How many test images complete a measurement."""
+    """Return how many test images complete a measurement."""
     return SUBSET_IMAGES if protocol in ON_FEWER else TEST_IMAGES
 
 
 def zoo_entry(full_name: str) -> Entry | None:
-    """What the zoo has under exactly this name."""
+    """Return what the zoo has under exactly this name."""
     return next((entry for entry in index.entries() if entry.full_name == full_name), None)
 
 
@@ -74,7 +74,7 @@ class Measurement:
         return None if self.shipped else self.picked or "origin unknown"
 
     def verdicts(self) -> Verdicts | None:
-        """The evidence behind the result, if it is here and is that of the result."""
+        """Return the evidence behind the result, if it is here and is that of the result."""
         try:
             verdicts = Verdicts.read(self.folder / VERDICTS_FILE)
         except AdvssError:
@@ -130,17 +130,19 @@ class OurResults:
         self._kept: dict[str, list[Kept]] = {}
 
     def measurements(self, full_name: str, protocol: str = PROTOCOL) -> list[Measurement]:
-        """One measurement for each pick, what the checkpoint ships first; of several the one on the most images."""
+        """Return one measurement for each pick, what the checkpoint ships first; of several the one on the most
+        images.
+        """
         if (full_name, protocol) not in self._known:
             self._known[full_name, protocol] = self._find(full_name, protocol)
         return self._known[full_name, protocol]
 
     def of(self, full_name: str, protocol: str = PROTOCOL) -> Measurement | None:
-        """The measurement that stands for a checkpoint: of what it ships, made by the recipe as it stands."""
+        """Return the measurement that stands for a checkpoint: of what it ships, made by the recipe as it stands."""
         return next((m for m in self.measurements(full_name, protocol) if m.shipped and not m.changes), None)
 
     def is_complete(self, full_name: str, protocol: str = PROTOCOL) -> bool:
-        """Is there a measurement on as many images as the protocol is measured on that stands for a checkpoint?
+        """Tell whether a measurement on as many images as the protocol needs stands for a checkpoint.
 
         Args:
             protocol: of a suite, all of its protocols have to be there.
@@ -152,14 +154,18 @@ class OurResults:
         return all(measured and measured.result.n >= images_of(protocol) for measured in found)
 
     def entry(self, full_name: str) -> Entry | None:
-        """What the zoo has under a name, if the recipe as it stands made it; of an ensemble, those of its members."""
+        """Return what the zoo has under a name, if the recipe as it stands made it; of an ensemble, those of its
+        members.
+        """
         entry = zoo_entry(full_name)
         if entry and members(full_name):
             return entry if entry.sha256 in self.weights(full_name) else None
         return entry if entry and not self.standing.changes(full_name, entry.sha256) else None
 
     def curve(self, full_name: str) -> list[Checkup]:
-        """The course of validation while the weights that stand for a checkpoint were trained; empty if it is lost."""
+        """Return the course of validation while the weights that stand for a checkpoint were trained; empty if it is
+        lost.
+        """
         entry = self.entry(full_name)
         if entry and (told := entry.training.get("curve")):
             return [Checkup(**look) for look in told]
@@ -169,7 +175,9 @@ class OurResults:
         return [Checkup(each["epoch"], **each["validation"]) for each in records if "validation" in each]
 
     def unmeasured_picks(self, full_name: str) -> list[str]:
-        """What validation picked in the finished run of a checkpoint and nobody has measured on all test images."""
+        """Return what validation picked in the finished run of a checkpoint and nobody has measured on all test
+        images.
+        """
         if not (self.runs / full_name / LAST / CONFIG).is_file():
             return []
         found = self.measurements(full_name)
@@ -182,7 +190,8 @@ class OurResults:
         return [picked for sha256, picked in picks.items() if sha256 not in done | self.weights(full_name)]
 
     def weights(self, full_name: str) -> frozenset[str]:
-        """The sha256 of the weights that a checkpoint ships, made by the recipe as it stands; empty if there are none.
+        """Return the sha256 of the weights that a checkpoint ships, made by the recipe as it stands; empty if there
+        are none.
 
         An ensemble is what its members ship now, whatever it was put together of before. It has a sha256 for each
         order of them.
@@ -196,7 +205,7 @@ class OurResults:
         return frozenset(sha256 for sha256 in kept if not self.standing.changes(full_name, sha256))
 
     def assembled(self, full_name: str) -> list[str]:
-        """The sha256 of the members that an ensemble was put together of in its run."""
+        """Return the sha256 of the members that an ensemble was put together of in its run."""
         folder = self.runs / full_name / ENSEMBLE
         try:
             return [member.sha256 for member in ensembles.read(folder).members]
@@ -204,7 +213,7 @@ class OurResults:
             return []
 
     def unforeseen(self, *full_names: str) -> dict[str, dict[str, UnforeseenRow]]:
-        """By attack and model, the measurements at the strengths that all models have met on the same images.
+        """Collect by attack and model the measurements at the strengths that all models share, on the same images.
 
         Where they have met on several numbers of images, those at which there are most strengths, then most images.
         """
@@ -230,12 +239,14 @@ class OurResults:
         return {n: [each[n] for each in known] for n in common}
 
     def transfer(self, *full_names: str) -> Measurement | None:
-        """The measurement of who fools whom that has all of these models, what they ship and most images first."""
+        """Return the measurement of who fools whom that has all of these models, what they ship and most images
+        first.
+        """
         found = [measured for measured in self._transfers if set(full_names) <= set(_sources(measured.result))]
         return min(found, key=lambda m: (bool(m.changes), -m.result.n), default=None)
 
     def transferred(self, source: str, target: str) -> Estimate | None:
-        """How many of the source's adversarial images the target gets wrong."""
+        """Return how many of the source's adversarial images the target gets wrong."""
         measured = self.transfer(source, target)
         if measured is None:
             return None
@@ -244,7 +255,7 @@ class OurResults:
         return Estimate.of(asr, measured.result.n)
 
     def shared(self, source: str, fooled: tuple[str, ...], spared: tuple[str, ...]) -> Estimate | None:
-        """Of the source's adversarial images that fool either of two others, how many fool `fooled` alone.
+        """Count the source's adversarial images that fool `fooled` alone, of those that fool either of two others.
 
         Args:
             fooled, spared: two full names in all; none is spared where both are to be fooled.

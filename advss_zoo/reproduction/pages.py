@@ -51,7 +51,7 @@ def render(comparisons: Sequence[Comparison]) -> str:
 
 
 def cell(metric: str, value: float | None, bounds: tables.Interval | None = None) -> str:
-    """A number as people read it, with its interval."""
+    """Return a number as people read it, with its interval."""
     if value is None:
         return NOTHING
     if metric == "epochs":
@@ -60,13 +60,13 @@ def cell(metric: str, value: float | None, bounds: tables.Interval | None = None
 
 
 def interval(bounds: tables.Interval) -> str:
-    """One decimal says enough of an interval two points wide, two of one close to 0."""
+    """Format an interval: one decimal is enough for one two points wide, two for one close to 0."""
     digits = 1 if bounds[0] >= 0.1 else 2
     return "-".join(f"{100 * bound:.{digits}f}" for bound in bounds)
 
 
 def our_name(row: ComparisonRow, ours: OurNumbers | None) -> str:
-    """What a row of ours is called: the checkpoint, which of its weights, and what is particular about it."""
+    """Return what a row of ours is called: the checkpoint, which of its weights, and what is particular about it."""
     name = row.checkpoint or "ours"
     parts = [row.images, ours and ours.pick, "not judged" if ours and ours.changes else None]
     told = ", ".join(part for part in parts if part)
@@ -74,13 +74,13 @@ def our_name(row: ComparisonRow, ours: OurNumbers | None) -> str:
 
 
 def changes(comparison: Comparison) -> list[str]:
-    """Why rows of ours are not judged, each reason once."""
+    """List why rows of ours are not judged, each reason once."""
     found = (change for row in comparison.rows for ours in row.measured for change in ours.changes)
     return list(dict.fromkeys(found))
 
 
 def obstacles(comparison: Comparison) -> dict[str, list[str]]:
-    """What cannot be made, by reason, the names of the checkpoints."""
+    """Return what cannot be made, by reason, the names of the checkpoints."""
     found: dict[str, list[str]] = {}
     for step in comparison.missing:
         if step.obstacle:

@@ -57,7 +57,8 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Table:
-    """
+    """Load a table of the paper.
+
     Raises:
         UsageError: the paper has no such table; the message names the nearest.
     """
@@ -65,7 +66,7 @@ def load(name: str) -> Table:
     if name not in known:
         near = difflib.get_close_matches(name.lower().replace(" ", ""), known, n=1, cutoff=0.3)
         hint = f"Did you mean {near[0]}? " if near else ""
-        raise UsageError(f"There is nothing to reproduce called {name!r}.", f"{hint}There are: {', '.join(known)}.")
+        raise UsageError(f"Unknown table {name!r}.", f"{hint}Choose from {', '.join(known)}.")
     found = _everything()[name]
     cells = [
         _cell(row, column, dict(values)) for row, columns in found["rows"].items() for column, values in columns.items()
@@ -84,7 +85,7 @@ def load(name: str) -> Table:
 
 
 def values(checkpoint: str) -> Values:
-    """What the paper prints for a checkpoint, in the first table that has it.
+    """Return what the paper prints for a checkpoint, in the first table that has it.
 
     Raises:
         KeyError: none has.
@@ -96,26 +97,26 @@ def values(checkpoint: str) -> Values:
 
 
 def stand_in(checkpoint: str) -> str | None:
-    """The checkpoint that takes the place of another where a tag has no recipe for that one."""
+    """Return the checkpoint that takes the place of another where a tag has no recipe for that one."""
     return stand_ins().get(checkpoint, {}).get("checkpoint")
 
 
 def images(checkpoint: str) -> str | None:
-    """Which images a checkpoint of Table 7 was pretrained on."""
+    """Return which images a checkpoint of Table 7 was pretrained on."""
     told = [(name, each["images"]) for name, each in stand_ins().items()]
     told += [(each["checkpoint"], each["its_images"]) for each in stand_ins().values()]
     return dict(told).get(checkpoint)
 
 
 def stand_ins() -> dict[str, dict[str, str]]:
-    """Of Table 7, by the name that a checkpoint has where the images can be had."""
+    """Return the stand-ins of Table 7, by the names of the checkpoints that they replace."""
     found: dict[str, dict[str, str]] = _everything()["table7"]["stand_ins"]
     return found
 
 
 @cache
 def ensembles() -> dict[str, tuple[str, ...]]:
-    """The ensembles of the paper and their members."""
+    """Return the ensembles of the paper and their members."""
     return {cell.checkpoint: cell.members for cell in _cells() if cell.checkpoint and cell.members}
 
 

@@ -35,7 +35,7 @@ class Step:
 
 
 def steps(full_names: Iterable[str], ours: OurResults, protocol: str = PROTOCOL) -> list[Step]:
-    """Everything between what there is and complete results, parents first, each step once."""
+    """Return everything between what there is and complete results, parents first, each step once."""
     found: dict[Step, None] = {}
     for name in full_names:
         if not ours.is_complete(name, protocol):
@@ -44,7 +44,7 @@ def steps(full_names: Iterable[str], ours: OurResults, protocol: str = PROTOCOL)
 
 
 def picks(full_names: Iterable[str], ours: OurResults) -> list[Step]:
-    """The evaluations of what validation picked in finished runs, by TA and by RA, beside what they ship."""
+    """Return the evaluations of what validation picked in finished runs, by TA and by RA, beside what they ship."""
     return [
         Step(name, "evaluate", _evaluation(name, ours, pick=pick), protocol=PROTOCOL, pick=pick)
         for name in full_names
@@ -66,7 +66,7 @@ def seconds(step: Step, device: str, *, profile: Profile = "fast") -> float | No
 
 
 def weights(full_name: str, ours: OurResults, pick: str | None = None) -> Path:
-    """The checkpoint folder of the zoo, or the one that a run has left; with `pick` always the run's.
+    """Return the checkpoint folder of the zoo, or the one that a run has left; with `pick` always the run's.
 
     Raises:
         CheckpointError: the zoo's is not on this machine.
@@ -75,7 +75,7 @@ def weights(full_name: str, ours: OurResults, pick: str | None = None) -> Path:
 
 
 def place(full_name: str, ours: OurResults, protocol: str = PROTOCOL, pick: str | None = None) -> Path:
-    """Where results of a checkpoint go: the folder that `advss eval` takes by itself, or one beside it.
+    """Return where results of a checkpoint go: the folder that `advss eval` takes by itself, or one beside it.
 
     The latter where the former holds results of other weights, as of a run that has been made again since.
     """
@@ -86,7 +86,7 @@ def place(full_name: str, ours: OurResults, protocol: str = PROTOCOL, pick: str 
 
 
 def data_of(protocol: str) -> str:
-    """The name of the test images that a protocol is measured on."""
+    """Return the name of the test images that a protocol is measured on."""
     return ON_FEWER.get(protocol, DATA[0])
 
 

@@ -40,7 +40,7 @@ class Standing:
         self._known: dict[tuple[str, str | None], tuple[str, ...]] = {}
 
     def changes(self, full_name: str, sha256: str | None) -> tuple[str, ...]:
-        """What differs between the making of weights and the recipe of that name, its parents included.
+        """Return what differs between the making of weights and the recipe of that name, its parents included.
 
         Returns:
             A sentence for each difference; none if the recipe as it stands made them.
@@ -66,18 +66,20 @@ class Standing:
 
 
 def full_name(checkpoint: str, tag: str) -> str:
-    """What a checkpoint of the paper is called with a tag: the first of it and its stand-ins that has a recipe."""
+    """Return what a checkpoint of the paper is called with a tag: the first of it and its stand-ins that has a
+    recipe.
+    """
     names = [f"{name}.{tag}" for name in (checkpoint, paper.stand_in(checkpoint)) if name]
     return next((name for name in names if name in recipe.names()), names[0])
 
 
 def tags() -> list[str]:
-    """The sizes for which there are recipes."""
+    """Return the sizes for which there are recipes."""
     return sorted({name.rpartition(".")[2] for name in recipe.names()})
 
 
 def load_recipe(full_name: str, profile: Profile) -> AnyRecipe:
-    """The shipped recipe of that name, in a profile; nothing of an ensemble depends on one.
+    """Return the shipped recipe of that name, in a profile; nothing of an ensemble depends on one.
 
     Raises:
         UsageError: there is none, or it has no such profile.
@@ -89,7 +91,7 @@ def load_recipe(full_name: str, profile: Profile) -> AnyRecipe:
 
 
 def differences(made: recipe.Recipe, wanted: recipe.Recipe) -> list[str]:
-    """The keys in which two recipes differ, each with both values."""
+    """Return the keys in which two recipes differ, each with both values."""
     one, other = _flat(made.model_dump(mode="json")), _flat(wanted.model_dump(mode="json"))
     keys = [key for key in {**other, **one} if one.get(key) != other.get(key)]
     return [f"{key}={_short(one.get(key))} (recipe: {_short(other.get(key))})" for key in keys]

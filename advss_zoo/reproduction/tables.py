@@ -76,18 +76,20 @@ class Comparison:
     unreadable: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """Return the same as plain data."""
         return asdict(self)
 
 
 def checkpoints(table: Table, tag: str) -> list[str]:
-    """The full names of all that a table and its claims need, the members of an ensemble before it."""
+    """Return the full names of all that a table and its claims need, the members of an ensemble before it."""
     names = [full_name(cell.checkpoint, tag) for cell in table.cells if cell.checkpoint]
     return list(dict.fromkeys(needed for name in names for needed in (*members(name), name)))
 
 
 def missing(table: Table, tag: str, ours: OurResults) -> list[plan.Step]:
-    """What has to be done before ours are complete, and then to have beside them what runs picked by TA and by RA."""
+    """Return what has to be done before ours are complete, and then to have beside them what runs picked by TA and by
+    RA.
+    """
     needed = {
         PROTOCOL: checkpoints(table, tag),
         TRANSFER: [f"{table.ensemble}.{tag}"] if table.ensemble else [],

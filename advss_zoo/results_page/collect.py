@@ -50,7 +50,7 @@ class Findings:
     images: tuple[ImageSet, ...] = ()
 
     def epochs(self, evaluation: Evaluation) -> float | None:
-        """How long what was evaluated had been trained, if a checkpoint in the folders or the zoo says so."""
+        """Return how long what was evaluated had been trained, if a checkpoint in the folders or the zoo says so."""
         sha256 = evaluation.model.sha256
         config = self.configs.get(sha256 or "")
         if isinstance(config, Config) and config.provenance:
@@ -58,13 +58,13 @@ class Findings:
         return next((entry.training.get("epochs") for entry in index.entries() if entry.sha256 == sha256), None)
 
     def classes(self, evaluation: Evaluation) -> tuple[str, ...]:
-        """The names of the labels, if a checkpoint in the folders says so."""
+        """Return the names of the labels, if a checkpoint in the folders says so."""
         config = self.configs.get(evaluation.model.sha256 or "")
         return tuple(map(visible, config.classes)) if config else ()
 
 
 def folder_of(text: str) -> Path:
-    """The folder that a path, or the name of a checkpoint of the zoo, means.
+    """Return the folder that a path, or the name of a checkpoint of the zoo, means.
 
     Raises:
         UsageError: it is neither.
@@ -75,11 +75,12 @@ def folder_of(text: str) -> Path:
     try:
         return sources.fetch(text).path
     except UsageError as error:
-        raise UsageError(f"{text!r} is neither a folder nor a checkpoint of the zoo.", error.hint) from error
+        raise UsageError(f"{text!r} is not a folder or a checkpoint of the zoo.", error.hint) from error
 
 
 def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Findings:
-    """
+    """Collect the results and training runs in folders.
+
     Args:
         images: for the gallery, where they are of no data set that is known by name.
 
@@ -94,18 +95,18 @@ def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Finding
     for folder in folders:
         here, runs = sorted(folder.rglob(RESULT_FILE)), sorted(folder.rglob(LOG_FILE))
         if not here and not runs:
-            left_out.append(visible(f"There is neither a {RESULT_FILE} nor a {LOG_FILE} in {folder}."))
+            left_out.append(visible(f"{folder} contains no {RESULT_FILE} or {LOG_FILE}."))
         results |= dict.fromkeys(here)
         logs |= {path: _name(path.parent, folder) for path in runs}
         configs |= dict.fromkeys(sorted(folder.rglob(CONFIG)))
     if not results and not logs:
         raise UsageError(
-            " ".join(left_out), "`advss eval --out DIR` leaves the one, `advss train --out DIR` the other."
+            " ".join(left_out), "`advss eval --out DIR` writes the former, `advss train --out DIR` the latter."
         )
     evaluations = list(_readable(results, read, left_out))
     runs_read = list(_readable(logs, lambda path: _run(path, logs[path]), left_out))
     if not evaluations and not runs_read:
-        raise AdvssError("None of the results there can be read.", " ".join(left_out))
+        raise AdvssError("The results there cannot be read.", " ".join(left_out))
     read_configs = _readable(configs, lambda path: read_config(path.parent), [])
     known = {config.sha256: config for config in read_configs if config.sha256}
     runs_shown = tuple(run for run in runs_read if run.records)
@@ -125,7 +126,7 @@ def _readable(paths: Iterable[Path], reader: Callable[[Path], T], left_out: list
 
 
 def reason(error: AdvssError) -> str:
-    """Why something cannot be shown, fit to be read: file names and what is in files may be anything."""
+    """Explain why something cannot be shown, in safe text: names and contents of files may be anything."""
     return shorten(visible(error.message), LONGEST)
 
 
@@ -133,9 +134,9 @@ def _run(path: Path, name: str) -> LoggedRun:
     try:
         return LoggedRun(name, tuple(LogRecord.model_validate(record) for record in cleaned(log.read(path))))
     except ValidationError as error:
-        raise AdvssError(f"{path} is no log of a run: {all_mistakes(error)}.") from error
+        raise AdvssError(f"{path} is not a valid training log: {all_mistakes(error)}.") from error
     except (ValueError, RecursionError) as error:
-        raise AdvssError(f"{path} is no log of a run ({error}).") from error
+        raise AdvssError(f"{path} is not a valid training log ({error}).") from error
 
 
 def _distinct(evaluations: Iterable[Evaluation]) -> Iterator[Evaluation]:

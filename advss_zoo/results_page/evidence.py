@@ -49,7 +49,7 @@ class LogRecord(BaseModel):
 
 
 def cleaned(value: Any) -> Any:
-    """A JSON document with `visible` texts and keys."""
+    """Return a JSON document with `visible` texts and keys."""
     if isinstance(value, str):
         return visible(value)
     if isinstance(value, dict):

@@ -28,7 +28,7 @@ class Column:
     kind: Kind = "text"
 
     def shown(self, cell: Cell) -> str:
-        """A cell as people read it."""
+        """Return a cell as people read it."""
         if cell is None:
             return NOTHING
         if isinstance(cell, str):
@@ -43,7 +43,7 @@ class Column:
         return f"{self.name} (%)" if self.kind == "percent" else self.name
 
     def written(self, cell: Cell) -> str:
-        """A cell as programs read it; percent stay percent, as the heading says."""
+        """Return a cell as programs read it; percent stay percent, as the heading says."""
         if isinstance(cell, str):
             return _harmless(cell)
         if cell is None:

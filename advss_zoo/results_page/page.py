@@ -68,7 +68,7 @@ class Report:
         return [figure for section in self.sections for figure in (*section.figures, *section.drawings)]
 
     def html(self) -> str:
-        """The page; the same results make the same page.
+        """Return the page; the same results make the same page.
 
         It loads nothing, and its content security policy forbids that anything in it ever does: only its own style and
         script, known by their sha256, are applied. The templates escape every other text.
@@ -94,7 +94,8 @@ class Report:
         )
 
     def write(self, path: Path) -> None:
-        """
+        """Write the page.
+
         Raises:
             AdvssError: the file cannot be written.
         """
@@ -117,7 +118,7 @@ class Report:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as a file of its own."""
+    """Return the figure as a file of its own."""
     return _environment().get_template("figure.svg.j2").render(figure=figure, colours=palette.LIGHT)
 
 

@@ -18,14 +18,14 @@ BLACK, WHITE = "#000000", "#ffffff"
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance as WCAG 2 defines it."""
+    """Return relative luminance as WCAG 2 defines it."""
     channels = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def contrast(one: str, other: str) -> float:
-    """Between 1 and 21, as WCAG 2 defines it."""
+    """Return the contrast, 1 to 21, as WCAG 2 defines it."""
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
 
@@ -85,7 +85,7 @@ DARK: Palette = {
 
 
 def shade(ramp: str, share: float) -> str:
-    """The name of the colour of a share (0 to 1) in a ramp."""
+    """Return the name of the colour of a share (0 to 1) in a ramp."""
     return f"{ramp}{round(share * STEPS)}"
 
 

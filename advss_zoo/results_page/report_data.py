@@ -55,7 +55,7 @@ class ReportData:
         return Counter(name for name, _ in self._places)
 
     def name(self, evaluation: Evaluation) -> str:
-        """The model's name; where several sets of weights have it, with the beginning of their sha256."""
+        """Return the model's name; where several sets of weights have it, with the beginning of their sha256."""
         name, sha256 = evaluation.weights
         return f"{name} ({sha256[:DIGITS]})" if self._namesakes[name] > 1 else name
 
@@ -63,11 +63,11 @@ class ReportData:
         return Look(self._places[evaluation.weights])
 
     def anchor(self, evaluation: Evaluation) -> str:
-        """The id of the place in the page that says where a result came from."""
+        """Return the id of the place in the page that says where a result came from."""
         return self._anchors[id(evaluation)]
 
     def origins(self, evaluations: Iterable[Evaluation]) -> dict[str, str]:
-        """What the results are, by `anchor`."""
+        """Return what the results are, by `anchor`."""
         return {self.anchor(e): f"{self.name(e)}: {e.protocol.label} on {e.data.name}" for e in evaluations}
 
     def labels(self, evaluations: Sequence[Evaluation], *others: Sequence[str]) -> list[str]:
@@ -105,7 +105,7 @@ class ReportData:
 
 
 def said(name: str) -> str:
-    """A name in a file as people read it."""
+    """Return a name in a file as people read it."""
     return name.replace("_", " ")
 
 
@@ -121,12 +121,12 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 
 def data_set(evaluation: Evaluation) -> str:
-    """The data set that the images are of; those that come with the package are of CIFAR-10."""
+    """Return the data set that the images are of; those that come with the package are of CIFAR-10."""
     return whole(evaluation.data.name) or evaluation.data.name
 
 
 def by_data(evaluations: Iterable[Evaluation]) -> list[list[Evaluation]]:
-    """Those on one split of one data set together, that with the most images first."""
+    """Return those on one split of one data set together, that with the most images first."""
     found: dict[tuple[str, str | None], list[Evaluation]] = {}
     for evaluation in evaluations:
         found.setdefault((data_set(evaluation), evaluation.data.split), []).append(evaluation)
@@ -146,12 +146,12 @@ def comparable(evaluations: Iterable[Evaluation]) -> list[list[Evaluation]]:
 
 
 def percent(fraction: float, interval: tuple[float, float] | None = None) -> Value:
-    """A fraction as a figure shows it."""
+    """Return a fraction as a figure shows it."""
     return Value(100 * fraction, interval and (100 * interval[0], 100 * interval[1]))
 
 
 def images(evaluations: Sequence[Evaluation]) -> str:
-    """On what images these were measured: "64 images of cifar10-1k"."""
+    """Describe the images that these were measured on: "64 images of cifar10-1k"."""
     names, sizes = {data_set(e) for e in evaluations}, {e.n for e in evaluations}
     if len(names) > 1:
         return "different images (see the labels)"
@@ -160,5 +160,5 @@ def images(evaluations: Sequence[Evaluation]) -> str:
 
 
 def size(eps: float, norm: str | None) -> str:
-    """A size of perturbations with its unit."""
+    """Return a size of perturbations with its unit."""
     return format_eps(eps) if norm == "linf" else f"{eps:g}"

@@ -105,14 +105,14 @@ class Scene:
 
 
 def text_width(text: str, size: float = TEXT) -> float:
-    """About as wide as the text is in common fonts; the font of the page is not known here."""
+    """Estimate the width of a text in common fonts; the font of the page is not known here."""
     narrow, slim, wide = "ijl.,:;|'!()[] ", "tfr-", "mwMW@%"
     shares = (0.32 if c in narrow else 0.43 if c in slim else 0.9 if c in wide else 0.6 for c in text)
     return sum(shares) * size
 
 
 def fitted(text: str, width: float, size: float = TEXT) -> str:
-    """The text, cut short with an ellipsis where it is wider than `width`."""
+    """Return the text, cut short with an ellipsis where it is wider than `width`."""
     if text_width(text, size) <= width:
         return text
     while text and text_width(f"{text}…", size) > width:
@@ -150,7 +150,7 @@ _OUTLINES: dict[str, tuple[Point, ...]] = {
 
 
 def marker(shape: str, x: float, y: float, radius: float, style: Style, tip: str | None = None) -> Mark:
-    """A shape with about the area of a circle of that radius."""
+    """Return a shape with about the area of a circle of that radius."""
     if shape == "circle":
         return Circle(x, y, radius, style, tip)
     return Line(tuple((x + radius * dx, y + radius * dy) for dx, dy in _OUTLINES[shape]), style, closed=True, tip=tip)
@@ -170,7 +170,7 @@ class LegendEntry:
 
 
 def with_legend(scene: Scene, entries: Iterable[LegendEntry], left: float = 8.0) -> Scene:
-    """The scene, taller by a legend below it that flows from line to line."""
+    """Return the scene, taller by a legend below it that flows from line to line."""
     marks, x, y = list(scene.marks), left, scene.height + LEGEND_ROW / 2
     for entry in entries:
         text = fitted(entry.text, scene.width - left - 30)
@@ -193,7 +193,7 @@ def _moved(mark: Mark, x: float, y: float) -> Mark:
 
 
 def to_png(scene: Scene) -> bytes:
-    """The scene on white paper, `PNG_SCALE` times as large."""
+    """Return the scene on white paper, `PNG_SCALE` times as large."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -34,12 +34,12 @@ def assemble(recipe: EnsembleRecipe, out: Path, members: Sequence[Path] = ()) ->
     configs = [checkpoint.load(member)[1] for member in members]
     if len({config.classes for config in configs}) > 1 or any(config.kind != "classifier" for config in configs):
         described = "; ".join(f"{config.full_name}, a {config.kind}" for config in configs)
-        raise UsageError(f"Only classifiers of the same classes make an ensemble; found {described}.")
+        raise UsageError(f"Members of an ensemble must be classifiers with the same classes, got {described}.")
     weights = {(config.full_name, config.sha256) for config in configs}
     if len(weights) > len({config.full_name for config in configs}):
         raise UsageError(
-            f"Members with different weights have one name: {', '.join(config.full_name for config in configs)}.",
-            "Train them under names of their own (name=...).",
+            f"Members with different weights have the same name: {', '.join(config.full_name for config in configs)}.",
+            "Train them under different names (name=...).",
         )
     ensemble = EnsembleConfig(
         name=recipe.name,

@@ -22,7 +22,7 @@ class Board:
             self._writer = SummaryWriter(out / FOLDER, purge_step=step + 1)
 
     def add(self, step: int, facts: Mapping[str, Any]) -> None:
-        """Numbers, or maps of numbers."""
+        """Add numbers, or maps of numbers."""
         if self._writer is None:
             return
         for name, value in facts.items():

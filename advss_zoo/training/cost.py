@@ -66,10 +66,10 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
     taught = _attacked(work, device) * teacher.passes_per_image(recipe, RUNS)
     steps = (_step(piece, device, taught) * (piece.share * recipe.epochs * images) for piece in pieces(recipe))
     training = sum(steps, Seconds())
-    watched = recipe.validation
-    looks = recipe.epochs / watched.every * watched.images
-    seen = _attacked(replace(work, objective=recipe.objective.watched), device)
-    validation = seen * (looks * (watched.attack.steps + 1))
+    settings = recipe.validation
+    looks = recipe.epochs / settings.every * settings.images
+    seen = _attacked(replace(work, objective=recipe.objective.validation_objective), device)
+    validation = seen * (looks * (settings.attack.steps + 1))
     total = training + validation
     return Cost(
         steps=recipe.epochs * -(-images // recipe.batch_size),
@@ -107,7 +107,7 @@ def evaluation(recipe: Recipe, protocol: Protocol, images: int, *, device: str |
 
 def evaluation_pass(recipe: Recipe, device: str | torch.device = "cpu") -> Seconds:
     """Time an attack pass of an evaluation, an image; evaluations compute in single precision."""
-    work = replace(_work(recipe, recipe.side), objective=recipe.objective.ships, precision="fp32")
+    work = replace(_work(recipe, recipe.side), objective=recipe.objective.deployed, precision="fp32")
     return _attacked(work, torch.device(device))
 
 

@@ -53,20 +53,20 @@ class DistributedContext:
         self.device: torch.device = self._accelerator.device
         self.is_first: bool = self._accelerator.is_main_process
         if self.device.type != torch.device(device).type:
-            raise UsageError(f"{device} was asked for, but this process works on {self.device} already.")
+            raise UsageError(f"Device {device} is not available: this process already uses {self.device}.")
         self._size, self._rank = self._accelerator.num_processes, self._accelerator.process_index
         self.total = self._size * accumulation  # shares of a batch
         atexit.register(_leave)
 
     def prepare(self, module: nn.Module) -> nn.Module:
-        """The module, its gradients averaged over processes."""
+        """Wrap a module so that its gradients are averaged over processes."""
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
             # Newer versions of torch call `broadcast_buffers` something else, older ones know nothing else.
             prepared: nn.Module = self._accelerator.prepare(module)
         return prepared
 
     def shares(self, module: nn.Module, index: Tensor, statistics: Sequence[Tensor]) -> Iterator[Share]:
-        """This process's shares of a batch; the work on one is done before the next is asked for.
+        """Yield this process's shares of a batch; one is processed before the next is requested.
 
         Args:
             module: what `prepare` returned.
@@ -98,19 +98,19 @@ class DistributedContext:
         self._accelerator.backward(loss)
 
     def mine(self, items: Sequence[Item]) -> Sequence[Item]:
-        """This process's part of independent pieces of work."""
+        """Return this process's part of independent pieces of work."""
         return items[self._rank :: self._size]
 
     def sum(self, value: Tensor) -> Tensor:
-        """Over processes."""
+        """Sum over processes."""
         return self._accelerator.reduce(value, reduction="sum") if self._size > 1 else value
 
     def mean(self, value: Tensor) -> Tensor:
-        """Over processes."""
+        """Average over processes."""
         return self.sum(value) / self._size
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         self._accelerator.wait_for_everyone()
 
 

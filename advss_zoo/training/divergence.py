@@ -23,16 +23,17 @@ def check_loss(worst: Tensor) -> None:
         DivergenceError: it is not finite, or too large.
     """
     if not float(worst) < EXPLODED:
-        raise DivergenceError(f"The loss reached {float(worst):.4g}")
+        raise DivergenceError(f"the loss reached {float(worst):.4g}")
 
 
 def check_weights(model: nn.Module) -> None:
-    """
+    """Check that all weights are finite.
+
     Raises:
         DivergenceError: a weight is not finite.
     """
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
-        raise DivergenceError("A weight is no longer finite")
+        raise DivergenceError("a weight is NaN or infinite")
 
 
 @contextmanager
@@ -45,4 +46,4 @@ def attacking() -> Iterator[None]:
     try:
         yield
     except AdvssError:
-        raise DivergenceError("A gradient is no longer finite") from None
+        raise DivergenceError("a gradient is NaN or infinite") from None

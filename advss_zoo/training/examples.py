@@ -30,7 +30,7 @@ class Examples:
         return len(self._positions)
 
     def images(self, index: Tensor) -> Tensor:
-        """uint8 (B,3,H,W) of the given positions in this part, (B,)."""
+        """Return uint8 (B,3,H,W) of the given positions in this part, (B,)."""
         if self._held is not None:
             return self._held[index]
         return torch.from_numpy(self._images[self._positions[index.cpu().numpy()]]).to(self._device)
@@ -58,7 +58,7 @@ def load_training_data(recipe: Recipe, device: torch.device) -> TrainingData:
     name, classes, found = everything.name, everything.classes, everything.images.shape[-1]
     if found != recipe.side:
         raise UsageError(
-            f"Images of {name} have {found} pixels a side, the recipe wants {recipe.side}.",
+            f"Images of {name} have {found} pixels a side, but the recipe has {recipe.side}.",
             f"Add image_size={found}.",
         )
     outputs = recipe.architecture.num_classes

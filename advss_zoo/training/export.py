@@ -40,7 +40,7 @@ def export(
         task=recipe.task,
         scenario=recipe.scenario,
         architecture=recipe.architecture,
-        objective=recipe.objective.ships,
+        objective=recipe.objective.deployed,
         image_size=recipe.side,
         classes=data.classes if makes == "classifier" else (),
         provenance=checkpoint.Provenance(
@@ -61,7 +61,7 @@ def export(
         ),
     )
     with torch.device("meta"):
-        shipped = recipe.objective.ships.build(recipe.architecture).state_dict()
+        deployed = recipe.objective.deployed.build(recipe.architecture).state_dict()
     state = model.state_dict()
-    checkpoint.save(out / picked, {name: state[name] for name in shipped}, config)
+    checkpoint.save(out / picked, {name: state[name] for name in deployed}, config)
     write_atomically(out / picked / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))

@@ -27,9 +27,9 @@ def check_claim(out: Path, recipe: Recipe, resume: bool) -> None:
     if not kept.exists():
         return
     if load(kept).model_copy(update={"accumulation": recipe.accumulation}) != recipe:
-        raise UsageError(f"{out} holds a run of another recipe.", "Choose another --out, or delete it.")
+        raise UsageError(f"{out} already holds a run of another recipe.", "Choose another --out, or delete it.")
     if not resume:
-        raise UsageError(f"{out} already holds this run.", "Add --resume to go on with it, or choose another --out.")
+        raise UsageError(f"{out} already holds this run.", "Add --resume to continue it, or choose another --out.")
 
 
 @contextmanager

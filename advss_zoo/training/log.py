@@ -12,7 +12,7 @@ Record = dict[str, Any]
 
 
 def read(path: Path) -> list[Record]:
-    """All complete records; a last line that a kill cut short is left out."""
+    """Read all complete records; a last line that a kill cut short is left out."""
     if not path.exists():
         return []
     with explained("read", path):

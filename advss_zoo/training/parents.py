@@ -28,12 +28,13 @@ class Inherited:
     trunk_sha256_after: str
 
     def check_unchanged(self, network: Network) -> None:
-        """
+        """Check that the frozen trunk is unchanged.
+
         Raises:
             AdvssError: the trunk of the network, which was to be frozen, has moved.
         """
         if weights_sha256(network.trunk) != self.trunk_sha256_after:
-            raise AdvssError("The frozen trunk has changed in training; this is a bug.")
+            raise AdvssError("The frozen trunk changed during training; this is a bug.")
 
 
 def inherit(made: recipe.Recipe, network: Network, out: Path, *, resumed: bool, keep: bool) -> Inherited | None:
@@ -54,7 +55,7 @@ def inherit(made: recipe.Recipe, network: Network, out: Path, *, resumed: bool, 
 
 
 def find(name: str, beside: Path, profile: str | None = None) -> Path:
-    """The checkpoint folder of a recipe's parent or member.
+    """Return the checkpoint folder of a recipe's parent or member.
 
     A run of that name in `beside` comes before the zoo: who makes a chain of recipes means what was just made.
 
@@ -71,15 +72,15 @@ def find(name: str, beside: Path, profile: str | None = None) -> Path:
     except UsageError as error:
         if runs.find(name, beside) or runs.find(name):  # there is one, which is not finished
             raise
-        hint = f"Make it first: advss train {name}{option}" if name in recipe.names() else error.hint
-        raise UsageError(f"{name!r} is neither a checkpoint of the zoo nor a run in {beside}.", hint) from None
+        hint = f"Train it first: advss train {name}{option}" if name in recipe.names() else error.hint
+        raise UsageError(f"Unknown checkpoint {name!r}: it is not in the zoo or in {beside}.", hint) from None
     found = sources.fetch(reference).path
     if reference.kind != "folder" and not ensembles.is_ensemble(found):
         made = checkpoint.read_config(found).provenance
         if profile and made and made.profile != profile:
             raise UsageError(
-                f"{found} was made with the profile {made.profile}, the recipe has {profile}.",
-                f"To start from it all the same, give the folder: parent={found}",
+                f"{found} was trained with the profile {made.profile}, but the recipe has {profile}.",
+                f"To start from it anyway, give the folder: parent={found}",
             )
     return found
 
@@ -92,13 +93,13 @@ def inherit_trunk(network: Network, folder: Path) -> Inherited:
         CheckpointError: the trunks differ in build or in how images come to them, or not every tensor arrived.
     """
     if ensembles.is_ensemble(folder):
-        raise UsageError(f"{folder} is an ensemble, which has no trunk of its own.", "Choose one of its members.")
+        raise UsageError(f"{folder} is an ensemble, not a single network with a trunk.", "Choose one of its members.")
     model, config = checkpoint.load(folder)
     mine, theirs = network.architecture, config.architecture
     for key in ("stem", "stem_bn", "shortcut_bn", "depth", "width", "mean", "std"):
         if getattr(mine, key) != getattr(theirs, key):
             raise CheckpointError(
-                f"The trunk of {config.full_name} was trained with {key} {getattr(theirs, key)}, the recipe has "
+                f"The trunk of {config.full_name} was trained with {key} {getattr(theirs, key)}, but the recipe has "
                 f"{getattr(mine, key)}.",
                 f"Add architecture.{key}={_written(getattr(theirs, key))}.",
             )
@@ -108,7 +109,7 @@ def inherit_trunk(network: Network, folder: Path) -> Inherited:
     network.trunk.load_state_dict(source, strict=True)
     after = weights_sha256(network.trunk)
     if after != weights_sha256(model.trunk):
-        raise CheckpointError(f"The trunk of {folder} did not arrive as it was.")
+        raise CheckpointError(f"The trunk of {folder} was not copied exactly; this is a bug.")
     assert config.sha256 is not None
     return Inherited(config.full_name, str(folder), config.sha256, len(source), before, after)
 

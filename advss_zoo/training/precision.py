@@ -24,7 +24,7 @@ class Precision:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.name == "bf16")
 
     def attack_loss(self, objective: Objective, model: Network, batch: Batch) -> Loss:
-        """The objective's, computed in this precision."""
+        """Compute the objective's attack loss in this precision."""
         with self():  # for what is computed once and for all steps
             maximised = objective.attack_loss(model, batch)
 

@@ -65,7 +65,7 @@ class Sgd(_Part):
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Sgd:
         if self.nesterov and self.momentum == 0:
-            raise ValueError("`nesterov` needs a momentum; add optimizer.nesterov=false")
+            raise ValueError("`nesterov` needs momentum above 0; otherwise add optimizer.nesterov=false")
         return self
 
 
@@ -112,7 +112,7 @@ class TeacherOptions(_Part):
     @model_validator(mode="after")
     def _labels_come_from_somewhere(self) -> TeacherOptions:
         if self.is_own and self.share == 1:
-            raise ValueError("the own average needs a `share` below 1, or nothing is learnt from the labels in the end")
+            raise ValueError("with the model's own average as teacher, `share` must be below 1")
         return self
 
     @property
@@ -231,7 +231,7 @@ class Recipe(_Named):
         return self.image_size or self.architecture.image_size
 
     def side_at(self, progress: float) -> int:
-        """Pixels a side of the images at this moment of training, progress in [0,1)."""
+        """Return pixels a side of the images at this moment of training, progress in [0,1)."""
         return phase_at(self.resolution, progress)[0].side if self.resolution else self.side
 
     @property
@@ -240,29 +240,29 @@ class Recipe(_Named):
         return self.validation.attack if self.adversary[-1].passes else None
 
     def head_alone(self, progress: float) -> bool:
-        """Is the trunk frozen at this moment of training?"""
+        """Tell whether the trunk is frozen at this moment of training."""
         return self.trains == "head" or progress < self.head_first
 
     def phase(self, progress: float) -> tuple[Adversary, float]:
-        """The adversary of this moment of training, and how much of its phase is over; progress in [0,1)."""
+        """Return the adversary of this moment of training, and how much of its phase is over; progress in [0,1)."""
         phase, begin, end = phase_at(self.adversary, progress)
         return phase, (progress - begin) / (end - begin)
 
 
 def names() -> list[str]:
-    """The recipes that ship with the package."""
+    """Return the recipes that ship with the package."""
     return sorted(path.stem for path in resources.folder("recipes").glob("*.yaml"))
 
 
 def load(source: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
-    """`load_any` for a recipe that trains something.
+    """Load a recipe that trains something, as `load_any` does.
 
     Raises:
         UsageError: also if it is that of an ensemble.
     """
     recipe = load_any(source, overrides)
     if isinstance(recipe, EnsembleRecipe):
-        raise UsageError(f"{recipe.full_name} is an ensemble: nothing is trained but {', '.join(recipe.members)}.")
+        raise UsageError(f"{recipe.full_name} is an ensemble: train its members {', '.join(recipe.members)}.")
     return recipe
 
 
@@ -293,7 +293,7 @@ def load_any(
 
 
 def from_values(values: dict[str, Any], overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
-    """A recipe out of its keys instead of a file, with overrides on top.
+    """Build a recipe from its keys instead of a file, with overrides on top.
 
     Raises:
         UsageError: something in it is wrong; all mistakes are named at once.
@@ -310,7 +310,7 @@ def _validated(kind: type[AnyRecipe], values: dict[str, Any], what: str, mistake
     except ValidationError as error:
         mistakes.insert(0, all_mistakes(error, _keys(kind.model_json_schema())))
     if mistakes:
-        raise UsageError(f"{what} cannot be used: {'; '.join(mistakes)}.")
+        raise UsageError(f"{what} is invalid: {'; '.join(mistakes)}.")
     return recipe
 
 
@@ -324,8 +324,8 @@ def _resolved(path: Path, overrides: list[str] | tuple[str, ...], mistakes: list
     profile = _with_bases(path, None, offered, []).get("profile")
     asked = [value for key, _, value in (override.partition("=") for override in overrides) if key == "profile"]
     if asked and asked[-1] not in offered:
-        known = f"it has {' and '.join(sorted(offered))}{nearest(asked[-1], offered)}" if offered else "leave it out"
-        mistakes.append(f"profile: {path.stem} has no profile {asked[-1]!r}; {known}")
+        known = f"choose from {', '.join(sorted(offered))}" if offered else "leave it out"
+        mistakes.append(f"profile: unknown profile {asked[-1]!r}{nearest(asked[-1], offered)} of {path.stem}; {known}")
         overrides, asked = [override for override in overrides if not override.startswith("profile=")], []
     values = _with_bases(path, asked[-1] if asked else profile, offered, [])
     for override in overrides:
@@ -338,7 +338,7 @@ def _unknown_data(values: dict[str, Any]) -> list[str]:
     name = values.get("data")
     if not isinstance(name, str) or name in datasets.names() or os.sep in name or _exists(Path(name)):
         return []
-    return [f"data: there is no data set {name!r}{nearest(name, datasets.names())}"]
+    return [f"data: unknown data set {name!r}{nearest(name, datasets.names())}"]
 
 
 def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
@@ -349,7 +349,7 @@ def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
     asked = [("parent", values.get("parent")), *(("members", member) for member in listed)]
     asked += (("teacher", part) for part in _teachers(values.get("teacher")))
     return [
-        f"{key}: there is no {name!r}{nearest(name, known)}"
+        f"{key}: unknown checkpoint {name!r}{nearest(name, known)}"
         for key, name in asked
         if isinstance(name, str) and not (name in known or _exists(Path(name)) or _exists(runs / name))
     ]
@@ -386,7 +386,7 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{path} is not valid YAML: {error}.") from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path} is not a recipe: it holds no keys.")
+        raise UsageError(f"{path} is not a recipe: it must be a map of keys.")
     return values
 
 
@@ -399,27 +399,27 @@ def _with_bases(path: Path, profile: object, offered: set[str], met: list[Path])
     """
     met.append(path)
     if len(met) > MOST_FILES:
-        raise UsageError(f"{met[0]} builds on itself, or on more than {MOST_FILES} files.")
+        raise UsageError(f"{met[0]} includes itself or more than {MOST_FILES} files as `base`.")
     values = _read(path)
     bases, profiles = values.pop("base", []), values.pop("profiles", None) or {}
     below: dict[str, Any] = {}
     for base in bases if isinstance(bases, list) else [bases]:
         below = _merged(below, _with_bases(_find_base(base, path), profile, offered, met))
     if not isinstance(profiles, dict) or not all(isinstance(keys, dict) for keys in profiles.values()):
-        raise UsageError(f"{path}: `profiles` is no map from names to keys.")
+        raise UsageError(f"{path}: `profiles` must be a map from names to keys.")
     offered.update(profiles)
     return _merged(_merged(below, values), profiles.get(profile, {}) if isinstance(profile, str) else {})
 
 
 def _find_base(name: object, asked_by: Path) -> Path:
     if not (isinstance(name, str) and re.fullmatch(BASE, name)):
-        raise UsageError(f"{asked_by}: `base` is the name of a file in {BASES}/, or a list of such names.")
+        raise UsageError(f"{asked_by}: `base` must be the name of a file in {BASES}/ or a list of names, got {name!r}.")
     folders = [asked_by.parent, asked_by.parent / BASES, resources.folder("recipes") / BASES]
     for folder in folders:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
     known = {path.stem for folder in folders[1:] for path in folder.glob("*.yaml")}
-    raise UsageError(f"{asked_by} builds on {name!r}, which does not exist.", f"There are: {', '.join(sorted(known))}.")
+    raise UsageError(f"{asked_by}: unknown `base` {name!r}.", f"Choose from {', '.join(sorted(known))}.")
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -438,8 +438,8 @@ def _find(source: str | Path) -> Path:
     path = Path(source)
     if not path.is_file():
         raise UsageError(
-            f"There is no recipe {str(source)!r}{nearest(str(source), names())}.",
-            f"Give a YAML file or one of: {', '.join(names())}.",
+            f"Unknown recipe {str(source)!r}{nearest(str(source), names())}.",
+            f"Give a YAML file, or choose from {', '.join(names())}.",
         )
     return path
 
@@ -448,7 +448,7 @@ def _override(values: dict[str, Any], override: str) -> list[str]:
     """Change a value, or say why that cannot be done."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        return [f"{override!r} is no override like epochs=10"]
+        return [f"{override!r} is not of the form KEY=VALUE, for example epochs=10"]
     *parents, last = key.split(".")
     place: Any = values
     try:
@@ -456,5 +456,5 @@ def _override(values: dict[str, Any], override: str) -> list[str]:
             place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
         place[int(last) if isinstance(place, list) else last] = plain_yaml.read(text)
     except (ValueError, IndexError, TypeError, AttributeError):
-        return [f"the override {override!r} does not fit the recipe"]
+        return [f"the override {override!r} does not match a key of the recipe"]
     return []

@@ -25,7 +25,7 @@ AnyPhase = TypeVar("AnyPhase", bound=Phase)
 
 
 def phase_at(phases: Sequence[AnyPhase], progress: float) -> tuple[AnyPhase, float, float]:
-    """The phase of a moment of training, progress in [0,1), and the fractions at which it begins and ends."""
+    """Return the phase of a moment of training, progress in [0,1), and the fractions at which it begins and ends."""
     begin = 0.0
     for phase in phases:
         if progress < phase.until:
@@ -35,7 +35,7 @@ def phase_at(phases: Sequence[AnyPhase], progress: float) -> tuple[AnyPhase, flo
 
 
 def cosine(start: float, end: float, progress: float) -> float:
-    """From `start` to `end` along half a cosine, progress in [0,1]."""
+    """Interpolate from `start` to `end` along half a cosine, progress in [0,1]."""
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
@@ -52,7 +52,7 @@ class Timeline:
         return self.epochs * self.steps_per_epoch
 
     def progress(self, step: int) -> float:
-        """The fraction of the run that lies before a step."""
+        """Return the fraction of the run that lies before a step."""
         return step / self.steps
 
 
@@ -84,7 +84,7 @@ class Schedule(BaseModel, ABC):
 
     @abstractmethod
     def rate(self, now: Moment) -> float:
-        """The learning rate of a step."""
+        """Return the learning rate of a step."""
 
 
 class OneCycle(Schedule):
@@ -152,7 +152,7 @@ AnySchedule = Annotated[
 
 
 def learning_rate(schedules: Sequence[AnySchedule], step: int, total_steps: int, steps_per_epoch: int) -> float:
-    """The rate of a step, counted from 0."""
+    """Return the rate of a step, counted from 0."""
     schedule, begin, end = phase_at(schedules, step / total_steps)
     first, last = round(begin * total_steps), round(end * total_steps)
     return schedule.rate(Moment(step - first, last - first, steps_per_epoch))

@@ -65,7 +65,7 @@ def remember(work: str, device: str | torch.device, seconds: float) -> None:
 
 
 def recall(work: str, device: str | torch.device) -> float | None:
-    """Seconds an image that the named work took on this machine; None if it was never measured."""
+    """Return the seconds per image of the named work on this machine; None if it was never measured."""
     measured = _read().get(_key(work, device))
     return statistics.median(measured) if measured else None
 

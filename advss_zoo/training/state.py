@@ -74,18 +74,18 @@ class RunState:
         found = Origin(**{field.name: facts.get(field.name, getattr(origin, field.name)) for field in fields(Origin)})
         if found.shares != origin.shares:
             raise UsageError(
-                f"This run started with {found.shares} shares a batch, not {origin.shares}.",
-                f"Resume it with processes times accumulation = {found.shares}.",
+                f"The run started with {found.shares} shares per batch, got {origin.shares}.",
+                f"Resume it with processes x accumulation = {found.shares}.",
             )
         if found.data != origin.data:  # of a folder, the name changes with the images
             raise UsageError(
-                f"The images have changed since the run started: they were {found.data}, now they are {origin.data}.",
+                f"The images have changed since the run started: from {found.data} to {origin.data}.",
                 "Restore them, or start a new run with another --out.",
             )
         if found.teacher != origin.teacher:
             raise UsageError(
-                "The weights of the teacher have changed since the run started: their sha256 was "
-                f"{found.teacher} and is {origin.teacher}.",
+                "The teacher's weights have changed since the run started: sha256 from "
+                f"{found.teacher} to {origin.teacher}.",
                 "Restore them, or start a new run with another --out.",
             )
         self.model.load_state_dict(groups["model"])
@@ -121,5 +121,5 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
                 group, _, key = name.partition("/")
                 groups.setdefault(group, {})[key] = file.get_tensor(name)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
-        raise AdvssError(f"The state {path} cannot be read ({error}).", "Delete it to start this run anew.") from error
+        raise AdvssError(f"The state {path} cannot be read ({error}).", "Delete it to restart the run.") from error
     return groups, facts

@@ -91,14 +91,14 @@ def open_fitting(
     """
     opened = open_model(parse_reference(name, beside=beside), device)
     if opened.classes is not None and opened.classes != tuple(classes):
+        theirs, ours = listed(opened.classes, 3), listed(classes, 3)
         raise UsageError(
-            f"The teacher {name} has the classes {listed(opened.classes, 3)}; "
-            f"those of the data are {listed(classes, 3)}.",
+            f"The teacher {name} has the classes {theirs}, but the data have {ours}.",
             "Choose a teacher that was trained on the same classes, in the same order.",
         )
     if opened.image_size not in (None, side):
         raise UsageError(
-            f"The teacher {name} takes images of {opened.image_size} pixels a side, the recipe has {side}.",
+            f"The teacher {name} takes images of {opened.image_size} pixels a side, but the recipe has {side}.",
             f"Choose another teacher, or image_size={opened.image_size}.",
         )
     return opened

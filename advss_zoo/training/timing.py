@@ -119,7 +119,8 @@ def time_passes(
 
 @cache
 def present_slowdown(device: torch.device) -> float:
-    """How many times longer work on a CPU takes than on a free machine, by the load average; 1 where there is none.
+    """Return how many times longer work on a CPU takes than on a free machine, by the load average; 1 where there is
+    none.
 
     Asked once a process, so that all its estimates agree. What this process has computed itself is no load of others.
     """

@@ -117,7 +117,7 @@ class Trainer:
         except DivergenceError as error:
             best = f" The best weights so far are in {self.out / 'best-ra'}." if self.state.best["ra"] >= 0 else ""
             raise AdvssError(
-                f"{error} at step {self.state.step}: training has diverged.{best}", "Lower the peak of `schedule`."
+                f"Training has diverged at step {self.state.step}: {error}.{best}", "Lower the peak of `schedule`."
             ) from None
         if self.inherited and self.recipe.trains == "head" and self.recipe.frozen_statistics:
             self.inherited.check_unchanged(self.state.model)
@@ -197,11 +197,11 @@ class Trainer:
             return "validation TA {ta:.1%} RA {ra:.1%}".format(**measured)
         if patience := recipe.validation.patience:
             state.waited = patience
-            return "RA has collapsed, the best weights are kept"
+            return "RA has collapsed; the best weights are kept"
         raise AdvssError(
             f"Catastrophic overfitting at epoch {self._epochs:g}: RA on validation fell from {best:.1%} to {ra:.1%}; "
             "the best weights are in best-ra.",
-            "Give the adversary more steps or a smaller eps.",
+            "Use more steps or a smaller eps for the adversary.",
         )
 
     def _record(self, **facts: Any) -> None:

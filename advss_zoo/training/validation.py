@@ -28,7 +28,7 @@ def accuracies(recipe: Recipe, model: Network, examples: Examples, context: Dist
     Raises:
         DivergenceError: the attack met a gradient that is not finite.
     """
-    objective, attack = recipe.objective.watched, recipe.validation.attack
+    objective, attack = recipe.objective.validation_objective, recipe.validation.attack
     precision, counts = Precision(recipe.precision, context.device), torch.zeros(3, device=context.device)
     transform_seed, attack_seed = (derived_seed(recipe.seed, "validation", purpose) for purpose in (0, 1))
     with frozen(model):

@@ -246,12 +246,14 @@ def _check_options(
     unmade = [protocol.name for protocol in protocols if not protocol.makes_images]
     if quantize and unmade:
         raise UsageError(
-            f"{unmade[0]} makes no adversarial images that --quantize could round.", "Leave out one of the two."
+            f"--quantize needs adversarial images, which {unmade[0]} does not make.", "Leave out one of the two."
         )
     if save_adversarial and len(unmade) == len(protocols):
-        raise UsageError(f"{unmade[0]} makes no adversarial images.", "Leave out --save-adv.")
+        raise UsageError(
+            f"--save-adv needs adversarial images, which {unmade[0]} does not make.", "Leave out --save-adv."
+        )
     if baseline is not None and not any(protocol.has_baseline for protocol in protocols):
-        raise UsageError("--baseline is for corruptions.", "Add --attack corruptions.")
+        raise UsageError("--baseline needs the protocol corruptions.", "Add --attack corruptions.")
 
 
 def _by_name(
@@ -262,7 +264,7 @@ def _by_name(
     if not own and (image_size or whole):
         option = "--whole" if whole else "--image-size"
         raise UsageError(
-            f"{option} is for a folder of images.", f"Leave it out for {data}." if isinstance(data, str) else None
+            f"{option} needs a folder of images.", f"Leave it out for {data}." if isinstance(data, str) else None
         )
     if own:
         return None
@@ -296,18 +298,18 @@ def _of_folder(
     known = model if isinstance(model, Model) else None
     side = image_size or (known.image_size if known else None)
     if side is None:
-        raise UsageError(f"It is not known what size of images {_name_of(model)} takes.", "Add --image-size N.")
+        raise UsageError(f"The image size of {_name_of(model)} is unknown.", "Add --image-size N.")
     prepared = prepare(folder, side, whole=whole, reporter=reporter(progress, say))
     images = prepared.load("test")
     if not whole and prepared.summary.parts["train"]:
         say(
-            f"On the {len(images):,} test images of {folder}, which {prepared.images_file} lists. For all images, if "
-            "the model has seen none of them in training: --whole"
+            f"On the {len(images):,} test images of {folder}, listed in {prepared.images_file}. If the model was not "
+            "trained on this folder, add --whole to use all images."
         )
     if prepared.summary.skipped:
-        say(f"Skipped: {len(prepared.summary.skipped):,} files that cannot be read.")
+        say(f"Skipped: {len(prepared.summary.skipped):,} unreadable files.")
     if known is None or known.classes is None:
-        say(f"The model's outputs are taken to be, in this order: {', '.join(images.classes)}.")
+        say(f"Assuming that the model's outputs are, in this order: {', '.join(images.classes)}.")
     return _first(images, limit)
 
 

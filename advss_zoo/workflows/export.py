@@ -65,9 +65,9 @@ def _check_target(target: Path) -> None:
     if target.is_dir():
         raise UsageError(f"{target} is a folder.", f"Name a file in it: {target / 'model.onnx'}")
     if target.suffix.lower() != ONNX:
-        raise UsageError(f"{target} is not the name of an ONNX file.", f"It has to end in {ONNX}, like model.onnx.")
+        raise UsageError(f"{target} must end in {ONNX}.", "For example model.onnx.")
     if target.exists() and not _is_ours(target):
-        raise UsageError(f"{target} exists, and `advss export` did not write it.", "Choose another path.")
+        raise UsageError(f"{target} exists and was not written by `advss export`.", "Choose another path.")
 
 
 def _is_ours(path: Path) -> bool:

@@ -44,7 +44,7 @@ def measure(
         AdvssError: as `evaluation.runner.evaluate`.
     """
     if place and not (place / RESULT_FILE).exists() and (why := note(model, images, protocol, place)):
-        say(f"This look at test images is not noted in {LOOKS}: {why}.")
+        say(f"This use of test images could not be recorded in {LOOKS}: {why}.")
     with Stopwatch(device) as watch:
         result = evaluate(
             model,

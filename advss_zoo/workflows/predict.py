@@ -65,7 +65,7 @@ def _classifier(model: Model | Reference | str | Path, device: str) -> Classifie
 def _from_onnx(model: OnnxModel) -> Classifier:
     known = model.metadata
     if known is None:
-        raise AdvssError(f"{model.name} does not say which classes its outputs are.", "Make it with `advss export`.")
+        raise AdvssError(f"{model.name} has no class names.", "Write it with `advss export`.")
     return Classifier(
         known.name, known.sha256, known.classes, known.image_size, model.device, model.logits, known.temperature
     )

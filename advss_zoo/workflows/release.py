@@ -86,12 +86,12 @@ def _checked(paths: list[Path], sha256: str) -> dict[Path, results.Result]:
     recorded = {path: results.check(path / results.RESULT_FILE) for path in paths}
     for found in recorded.values():
         if found.model.sha256 != sha256:
-            raise UsageError(f"The result {found.protocol.label} is of other weights: {found.model.sha256}.")
+            raise UsageError(f"The result {found.protocol.label} is for other weights: {found.model.sha256}.")
     return recorded
 
 
 def describe(folder: Path, machine: str) -> dict[str, Any]:
-    """`facts` of a classifier or a trunk, and what the log of its run says."""
+    """Describe a classifier or a trunk: its `facts`, and what the log of its run says."""
     about = facts(folder)
     return about | {"training": about["training"] | _logged(folder, about["training"]["epochs"]) | {"machine": machine}}
 
@@ -100,12 +100,12 @@ def _logged(folder: Path, epochs: float) -> dict[str, Any]:
     """What the run's log says about the weights after so many epochs; `best` ones were measured when they were kept."""
     records = log.read(folder.parent / LOG)
     measured = [record for record in records if "validation" in record and record["epoch"] <= epochs]
-    watched = recipe.load(folder / "recipe.yaml").validation
+    settings = recipe.load(folder / "recipe.yaml").validation
     return {
         "curve": [{"epoch": each["epoch"], **each["validation"]} for each in records if "validation" in each],
         "minutes": round(records[-1]["seconds"] / 60, 1),
         "validation": measured[-1]["validation"],
-        "validation_protocol": f"PGD-{watched.attack.steps} on {watched.images:,} images",
+        "validation_protocol": f"PGD-{settings.attack.steps} on {settings.images:,} images",
     }
 
 

@@ -30,10 +30,10 @@ class PlannedTraining:
 
     def describe(self) -> str:
         if self.estimate is None or isinstance(self.recipe, EnsembleRecipe):
-            return "Nothing is trained but the members."
+            return "An ensemble is not trained itself; train its members."
         steps, passes = self.estimate.steps, self.estimate.passes_per_image
         return (
-            f"{steps:,} steps of {self.recipe.batch_size} images, {passes:.2g} forward+backward passes an image; "
+            f"{steps:,} steps of {self.recipe.batch_size} images, {passes:.2g} forward+backward passes per image; "
             f"{expected(self.estimate.seconds, self.estimate.seconds_now)} ({self.device})."
         )
 

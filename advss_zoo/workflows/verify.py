@@ -94,7 +94,7 @@ def _card(entry: Entry, folder: Path) -> Verification:
         check_card(entry, folder)
     except AdvssError as error:
         return Verification("card", False, error.message)
-    return Verification("card", True, "is what its JSON gives, and that what the files and other cards say")
+    return Verification("card", True, "matches its JSON, the files and the other cards")
 
 
 def _recorded(folder: Path, recorded: Result, sha256: str) -> Verification:
@@ -104,7 +104,9 @@ def _recorded(folder: Path, recorded: Result, sha256: str) -> Verification:
     except AdvssError as error:
         return Verification(_label(recorded), False, error.message)
     return Verification(
-        _label(recorded), same, "the stored verdicts give these numbers" if same else "other numbers, or other weights"
+        _label(recorded),
+        same,
+        "the numbers match the stored verdicts" if same else "the numbers or weights differ from the stored verdicts",
     )
 
 
@@ -113,12 +115,12 @@ def _again(
 ) -> Verification:
     """Does attacking the model again give the stored verdicts?"""
     if limit is not None and recorded.protocol.attacks:
-        return Verification(_label(recorded), None, "several attacks, which take hours, are only made again in full")
+        return Verification(_label(recorded), None, "skipped: several attacks take hours; use --full")
     images = _images(recorded, limit)
     settings = {key: value for key, value in recorded.protocol.to_dict().items() if key in SETTINGS}
     fresh = evaluate(model, images, protocols.parse(**settings), device=device, progress=progress).verdicts
     same = fresh.agreement(Verdicts.read(folder / results.VERDICTS_FILE))
-    return Verification(_label(recorded), same == len(images), f"{same:,} of {len(images):,} verdicts made again agree")
+    return Verification(_label(recorded), same == len(images), f"{same:,} of {len(images):,} new verdicts agree")
 
 
 def _images(recorded: Result, limit: int | None) -> ImageSet:

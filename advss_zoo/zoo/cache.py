@@ -31,7 +31,7 @@ class Item:
 
 
 def items() -> list[Item]:
-    """Everything in the cache, checkpoints first.
+    """List everything in the cache, checkpoints first.
 
     Raises:
         AdvssError: the cache cannot be read.
@@ -84,7 +84,7 @@ def _checkpoints(found: HFCacheInfo | None) -> Iterator[Item]:
                 f"hf://{repository.repo_id}@{revision.commit_hash}",
                 revision.size_on_disk,
                 revision.snapshot_path,
-                pinned.get(revision.commit_hash) or ("the newest of its repository" if latest else None),
+                pinned.get(revision.commit_hash) or ("newest of its repository" if latest else None),
             )
 
 
@@ -95,7 +95,7 @@ def _repositories(found: HFCacheInfo | None) -> list[CachedRepoInfo]:
 
 def _data() -> Iterator[Item]:
     for path in sorted((cache_folder() / "data").glob("[!.]*")):
-        yield Item("data", path.stem, _bytes([path, *path.rglob("*")]), path, "a data set")
+        yield Item("data", path.stem, _bytes([path, *path.rglob("*")]), path, "data set")
 
 
 def _unfinished() -> Iterator[Item]:
@@ -106,7 +106,7 @@ def _unfinished() -> Iterator[Item]:
         except FileNotFoundError:  # finished, or given up, since it was listed
             continue
         busy = time.time() - status.st_mtime < ABANDONED_AFTER
-        yield Item("unfinished", path.name, status.st_size, path, "perhaps still being written" if busy else None)
+        yield Item("unfinished", path.name, status.st_size, path, "may still be in use" if busy else None)
 
 
 def _damaged(found: HFCacheInfo | None) -> Iterator[Item]:

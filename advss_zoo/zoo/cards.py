@@ -24,7 +24,7 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")  # an undersc
 
 
 def render(values: dict[str, Any], template: str = TEMPLATE) -> str:
-    """A card in Markdown; a value that the template asks for and the JSON lacks is an error."""
+    """Return a card in Markdown; a value that the template asks for and the JSON lacks is an error."""
     environment = Environment(
         loader=FileSystemLoader(resources.folder("cards")),
         undefined=StrictUndefined,
@@ -46,7 +46,7 @@ def write(full_name: str, checkpoint: Path) -> None:
 
 
 def table() -> str:
-    """The zoo as the table of the README."""
+    """Return the zoo as the table of the README."""
     lines = ["| checkpoint | TA | RA | AA | parameters | size |", "|---|---|---|---|---|---|"]
     for entry in index.entries():
         aa = percent(entry.aa) + (f" of {entry.aa_images:,}" if entry.aa_images else "")
@@ -57,17 +57,19 @@ def table() -> str:
 
 
 def markdown(text: str) -> str:
-    """A name so that Markdown shows it as it is, on one line and in one cell of a table."""
+    """Return a name so that Markdown shows it as it is, on one line and in one cell of a table."""
     return _MARKUP.sub(r"\\\g<0>", _CONTROL.sub(" ", text))
 
 
 def accuracy(fraction: float | None, bounds: tuple[float, float] | None) -> str:
-    """In percent with its interval: "72.10 (71.21 to 72.97)"."""
+    """Format an accuracy in percent with its interval: "72.10 (71.21 to 72.97)"."""
     return percent(fraction) + (f" ({percent(bounds[0])} to {percent(bounds[1])})" if bounds else "")
 
 
 def constants(protocol: dict[str, Any]) -> str:
-    """Everything that an attack fixes: "norm linf, eps 8/255, steps 20, ..."; corruptions have a table of their own."""
+    """List everything that an attack fixes: "norm linf, eps 8/255, steps 20, ..."; corruptions have a table of
+    their own.
+    """
     unsaid = ("name", "label", "version", "corruptions", "severities")
     shown = {key: value for key, value in protocol.items() if key not in unsaid}
     sizes = {key: format_eps(shown[key]) for key in ("eps", "step_size") if key in shown}

@@ -118,13 +118,14 @@ def save(
 
 
 def read_config(folder: Path) -> Config:
-    """
+    """Read the configuration of a checkpoint folder.
+
     Raises:
         CheckpointError: there is none, or it does not describe a model.
     """
     path = folder / CONFIG
     if not path.is_file():
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no {CONFIG}.")
+        raise CheckpointError(f"{folder} is not a checkpoint: {CONFIG} is missing.")
     try:
         return Config.model_validate(read_json(path))
     except ValidationError as error:
@@ -132,7 +133,7 @@ def read_config(folder: Path) -> Config:
 
 
 def load(folder: Path) -> tuple[Network, Config]:
-    """The network of a checkpoint folder, on the CPU, in float32 and evaluation mode.
+    """Load the network of a checkpoint folder, on the CPU, in float32 and evaluation mode.
 
     Raises:
         CheckpointError: a file is missing or damaged, or a tensor is missing, extra, misshapen or not finite.
@@ -140,7 +141,7 @@ def load(folder: Path) -> tuple[Network, Config]:
     config = read_config(folder)
     path = folder / WEIGHTS
     if not path.is_file():
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no {WEIGHTS}.")
+        raise CheckpointError(f"{folder} is not a checkpoint: {WEIGHTS} is missing.")
     with explained("read", path):
         found = sha256_of(path)
     if config.sha256 is not None and found != config.sha256:
@@ -152,7 +153,7 @@ def load(folder: Path) -> tuple[Network, Config]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file.
+    """Read all tensors of a safetensors file.
 
     Raises:
         CheckpointError: it is not a whole safetensors file.
@@ -161,19 +162,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
         if header > MOST_HEADER:
-            raise ValueError(f"a header of {header:,} bytes is none")
+            raise ValueError(f"header size {header:,} exceeds the limit of {MOST_HEADER:,}")
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is not a whole safetensors file ({error}).",
-            f"Pickled weights (.pt, .pth, .bin) are never loaded; convert them: advss import {path}"
+            f"{path} is not a valid safetensors file ({error}).",
+            f"Pickled weights (.pt, .pth, .bin) are not loaded; convert them: advss import {path}"
             if _is_pickle(path)
             else None,
         ) from error
 
 
 def build(config: Config, state: Mapping[str, Tensor]) -> Network:
-    """The network with exactly these weights, in evaluation mode.
+    """Build the network with exactly these weights, in evaluation mode.
 
     Raises:
         CheckpointError: a tensor is missing, extra, misshapen or not finite; it is named.
@@ -195,7 +196,8 @@ def _network(config: Config) -> Network:
 
 
 def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """
+    """Check that weights have the expected names, shapes and types, and are finite.
+
     Raises:
         CheckpointError: the two do not hold the same names, shapes and kinds of numbers, or a value is not finite.
     """
@@ -207,7 +209,7 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
             for name, tensor in expected.items()
             if name in found and found[name].shape != tensor.shape
         ],
-        "of a wrong type": [
+        "of the wrong type": [
             f"{name} {found[name].dtype}"
             for name, tensor in expected.items()
             if name in found and not _same_kind(found[name].dtype, tensor.dtype)

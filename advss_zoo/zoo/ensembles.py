@@ -60,7 +60,8 @@ def combined_sha256(members: Sequence[str]) -> str:
 
 
 def is_ensemble(folder: Path) -> bool:
-    """
+    """Tell whether a checkpoint folder is an ensemble's.
+
     Raises:
         AdvssError: there is a config.json that cannot be read.
     """
@@ -70,11 +71,12 @@ def is_ensemble(folder: Path) -> bool:
 
 
 def read(folder: Path) -> EnsembleConfig:
-    """
+    """Read the configuration of an ensemble.
+
     Raises:
         CheckpointError: the folder does not describe an ensemble.
     """
     try:
         return EnsembleConfig.model_validate(read_json(folder / CONFIG))
     except ValidationError as error:
-        raise CheckpointError(f"{folder / CONFIG} describes no ensemble: {all_mistakes(error)}.") from error
+        raise CheckpointError(f"{folder / CONFIG} does not describe an ensemble: {all_mistakes(error)}.") from error

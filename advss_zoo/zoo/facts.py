@@ -14,7 +14,7 @@ from advss_zoo.zoo.index import Entry
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """What the files of a checkpoint, and of an ensemble the cards of its members, say: values of its card.
+    """Return what the files of a checkpoint, and of an ensemble the cards of its members, say: values of its card.
 
     Raises:
         UsageError: a member of an ensemble is none of the zoo's.
@@ -60,7 +60,7 @@ def _ensemble(folder: Path) -> dict[str, Any]:
 
 
 def control_of(name: str | None) -> dict[str, Any] | None:
-    """The accuracies of the control as the zoo has them."""
+    """Return the accuracies of the control as the zoo has them."""
     if name is None:
         return None
     entry = index.find(name)
@@ -68,7 +68,7 @@ def control_of(name: str | None) -> dict[str, Any] | None:
 
 
 def check_card(entry: Entry, folder: Path) -> None:
-    """Is a card what its JSON gives, and that what the checkpoint's files and the cards of others say?
+    """Check that a card matches its JSON, and this the checkpoint's files and the cards of others.
 
     The results are another matter (`results.check`). Of the validation no verdicts are kept.
 

@@ -41,7 +41,7 @@ LARGEST = 4 * 2**30  # bytes of all files of a repository: ten times the largest
 DOCUMENTS = (".json", ".yaml", ".md")
 LARGEST_DOCUMENT = 4 * 2**20  # bytes: in memory they become many times as many
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN."
-AGAIN = "Run the same command again; files that have arrived whole are kept."
+AGAIN = "Run the same command again; complete files are kept."
 LIBRARY = "advss-zoo"
 PART = ".part"  # ends the name of a file that is being downloaded
 
@@ -55,7 +55,7 @@ class MissingError(CheckpointError):
 
 
 def api() -> HfApi:
-    """The client, for HF_ENDPOINT as it is now; the token is read by the client itself and never by us.
+    """Return the client, for HF_ENDPOINT as it is now; the token is read by the client itself and never by us.
 
     A name and a password in HF_ENDPOINT go into the header that they would end in anyway: the client logs addresses.
     """
@@ -72,17 +72,17 @@ def api() -> HfApi:
 
 
 def folder() -> Path:
-    """Where huggingface_hub keeps what it downloads for us."""
+    """Return the folder of huggingface_hub's downloads for us."""
     return files.cache_folder() / "hub"
 
 
 def records() -> Path:
-    """Where we note what the Hub said of repositories that are not in the zoo's index."""
+    """Return the folder of notes on repositories that are not in the zoo's index."""
     return files.cache_folder() / "snapshots"
 
 
 def look_up(address: Address) -> Snapshot:
-    """What a repository holds now. One request, not repeated: that the Hub cannot be reached is noticed at once.
+    """Ask what a repository holds now, in one request, so that an unreachable Hub is noticed at once.
 
     Raises:
         CheckpointError: it is not there, may not be seen, or is too large; an UnreachableError if the Hub is away.
@@ -99,17 +99,17 @@ def look_up(address: Address) -> Snapshot:
         documents = {each.rfilename: each.size or 0 for each in ours if each.rfilename.endswith(DOCUMENTS)}
         digests = {each.rfilename: each.lfs.sha256 if each.lfs else each.blob_id for each in ours}
     if total > LARGEST:
-        raise CheckpointError(f"{address} has {total:,} bytes, more than any checkpoint needs ({LARGEST:,}).")
+        raise CheckpointError(f"{address} has {total:,} bytes, which exceeds the limit of {LARGEST:,}.")
     for name, size in documents.items():
         if size > LARGEST_DOCUMENT:
-            raise CheckpointError(f"{name} of {address} has {size:,} bytes, more than it needs ({LARGEST_DOCUMENT:,}).")
+            raise CheckpointError(f"{name} of {address} has {size:,} bytes; the limit is {LARGEST_DOCUMENT:,}.")
     if is_commit(address.revision) and info.sha != address.revision:
-        raise CheckpointError(f"{_host()} answers with the commit {info.sha} in place of {address}.")
+        raise CheckpointError(f"{_host()} returned commit {info.sha} instead of {address}.")
     return Snapshot.from_json({"repository": address.repository, "commit": info.sha, "files": digests})
 
 
 def resolve(address: Address) -> Snapshot:
-    """What a repository holds, remembered: at a commit it is asked for once, else whenever the Hub can be reached.
+    """Ask what a repository holds, and remember it: once for a commit, else whenever the Hub can be reached.
 
     Raises:
         CheckpointError: as `look_up`, if nothing is remembered either.
@@ -129,14 +129,14 @@ def resolve(address: Address) -> Snapshot:
 
 
 def fetch(snapshot: Snapshot) -> Path:
-    """The folder of a snapshot in the cache, with every file as it should be; only what is missing is asked for.
+    """Fetch a snapshot into the cache and return its folder; only missing files are downloaded.
 
     Raises:
         CheckpointError: a file cannot be had, or is not what it should be. It is then not in the cache either.
         AdvssError: the disk is full or the cache cannot be written to.
     """
     if CONFIG not in snapshot.files:
-        raise CheckpointError(f"{snapshot} holds no checkpoint: it has no {CONFIG}.")
+        raise CheckpointError(f"{snapshot} is not a checkpoint: {CONFIG} is missing.")
     # What begins with a dot is for the Hub's own pages.
     missing = [name for name in snapshot.files if not name.startswith(".") and not _is_whole(snapshot, name)]
     if missing:
@@ -161,9 +161,9 @@ def _compare(wanted: Snapshot, there: Snapshot, names: list[str]) -> None:
     for name in names:
         expected, found = wanted.files[name], there.files.get(name)
         if found is None:
-            raise CheckpointError(f"{wanted} has no {name} any more.")
+            raise CheckpointError(f"{name} has been removed from {wanted}.")
         if len(found) == len(expected) and found != expected:
-            raise CheckpointError(f"{name} of {wanted} is another file: its digest is {found}, expected {expected}.")
+            raise CheckpointError(f"{name} of {wanted} has changed: its digest is {found}, expected {expected}.")
 
 
 def _place(snapshot: Snapshot, name: str) -> Path:
@@ -213,8 +213,8 @@ def _download(snapshot: Snapshot, name: str) -> None:
             part.unlink(missing_ok=True)
     if found != expected:
         raise CheckpointError(
-            f"{name} of {snapshot} arrived damaged: its digest is {found}, expected {expected}. It has been deleted.",
-            "Try again later or, if you use a mirror, without HF_ENDPOINT.",
+            f"Download of {name} of {snapshot} is damaged: its digest is {found}, expected {expected}. It was deleted.",
+            "Try again later, or without HF_ENDPOINT if it names a mirror.",
         )
 
 
@@ -225,7 +225,7 @@ def _record(address: Address) -> Path:
 
 
 def read_record(path: Path) -> Snapshot | None:
-    """A note in `records`; None if there is none, or a damaged one."""
+    """Read a note in `records`; None if there is none, or a damaged one."""
     try:
         return Snapshot.from_json(files.read_json(path))
     except AdvssError:
@@ -258,46 +258,44 @@ def _explanation(error: BaseException, address: Address, what: str) -> AdvssErro
         return CheckpointError(f"{address} is gated: its owners decide who may download it.", hint)
     if isinstance(error, RepositoryNotFoundError):
         hint = f"Check the name; if it is private, {LOG_IN}"
-        return MissingError(f"There is no {address.repository} on {host}, or you may not see it.", hint)
+        return MissingError(f"{address.repository} on {host} does not exist or is private.", hint)
     if isinstance(error, RevisionNotFoundError):
         revision = address.revision or constants.DEFAULT_REVISION
-        return CheckpointError(f"{address.repository} on {host} has no revision {revision}, or no longer.")
+        return CheckpointError(f"Revision {revision} of {address.repository} on {host} does not exist.")
     if isinstance(error, RemoteEntryNotFoundError):
-        return CheckpointError(f"There is no {what} on {host}.")
+        return CheckpointError(f"{what} does not exist on {host}.")
     if isinstance(error, HfHubHTTPError):
         return _refusal(error.response.status_code, address)
     if isinstance(error, OfflineModeIsEnabled):
         return UnreachableError(f"{what} is not in the cache, and HF_HUB_OFFLINE is set.", "Unset it and try again.")
     if isinstance(error, httpx2.HTTPError | ConnectionError):
-        hint = "Check the network and, if you use a mirror, HF_ENDPOINT. What has been pulled before works offline."
+        hint = "Check the network and HF_ENDPOINT. Checkpoints pulled before work offline."
         return UnreachableError(f"{host} cannot be reached.", hint)
     if isinstance(error, HFValidationError):
-        return UsageError(f"{address} is not a repository on the Hub.", "See the names on the Hub itself.")
+        return UsageError(f"{address} is not a valid repository name.", "Check the name on the Hub.")
     if isinstance(error.__cause__, BadRequestError):  # so the client tells of metadata
         return CheckpointError(f"{host} cannot read the front matter of the card for {address}.")
     if isinstance(error, OSError) and error.errno is not None:
         return _of_this_machine(error)
     if isinstance(error, OSError):
-        return CheckpointError(f"{what} did not arrive whole.", AGAIN)
-    return UnreachableError(f"{host} does not answer like a Hub.", "Check HF_ENDPOINT and proxies.")
+        return CheckpointError(f"Download of {what} is incomplete.", AGAIN)
+    return UnreachableError(f"{host} did not answer like the Hub.", "Check HF_ENDPOINT and proxies.")
 
 
 def _refusal(status: int, address: Address) -> AdvssError:
     """What an answer of HTTP means that has no error of its own."""
     host = _host()
     if status == 401:
-        return CheckpointError(f"{host} does not know who you are: it was sent no valid token.", f"Please {LOG_IN}")
+        return CheckpointError(f"{host} rejected the request: the token is missing or invalid.", f"Please {LOG_IN}")
     if status == 403:
-        return CheckpointError(
-            f"{host} does not let you do this with {address.repository}.", f"If you may as somebody else, {LOG_IN}"
-        )
+        return CheckpointError(f"{host} denied access to {address.repository}.", f"To use another account, {LOG_IN}")
     if status == 412:
-        return CheckpointError(f"{address.repository} has changed in the meantime.", "Run the same command again.")
+        return CheckpointError(f"{address.repository} has changed since it was read.", "Run the same command again.")
     if status == 429:
-        return UnreachableError(f"{host} has had too many requests from here.", "Try again later.")
+        return UnreachableError(f"{host} received too many requests from this machine.", "Try again later.")
     if status >= 500:
-        return UnreachableError(f"{host} has trouble of its own (status {status}).", "Try again later.")
-    return CheckpointError(f"{host} refuses {address.repository} (status {status}).")
+        return UnreachableError(f"{host} returned a server error ({status}).", "Try again later.")
+    return CheckpointError(f"{host} refused the request for {address.repository} (status {status}).")
 
 
 def _of_this_machine(error: OSError) -> AdvssError:

@@ -62,7 +62,7 @@ class Naming:
     heads: str = r"(?!)"  # a pattern of the tensors that pretext tasks put on a trunk
 
     def theirs(self, name: str) -> str | None:
-        """The file's name of a tensor of ours; None if such files do not have it."""
+        """Return the file's name of a tensor of ours; None if such files do not have it."""
         shift = self.first_bn - 1
         name = re.sub(r"(layer\d\.\d+\.bn)(\d)", lambda found: f"{found[1]}{int(found[2]) + shift}", name)
         return next((new + name.removeprefix(old) for old, new in self.renames if name.startswith(old)), None)
@@ -104,7 +104,7 @@ class Imported:
     normalised: bool  # does the file hold the constants of the normalisation? If not, they are ImageNet's
 
     def to_json(self) -> dict[str, Any]:
-        """All but the configuration, which is a file of its own."""
+        """Return all but the configuration, which is a file of its own."""
         return {key: value for key, value in asdict(self).items() if key != "config"}
 
 
@@ -161,7 +161,7 @@ class _Found:
 def _find_weights(path: Path) -> _Found:
     content = _load(path)
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds no state dict but a {type(content).__name__}.")
+        raise CheckpointError(f"{path} must hold a state dict, got {type(content).__name__}.")
     entry = next((entry for entry in ("P_state", "state_dict") if isinstance(content.get(entry), Mapping)), None)
     if entry is None:
         return _Found(_only_tensors(path, content), selfie=False, attention=None, ignored=())
@@ -172,7 +172,7 @@ def _find_weights(path: Path) -> _Found:
 
 def _load(path: Path) -> Any:
     if not path.exists():
-        raise CheckpointError(f"There is no {path}.")
+        raise CheckpointError(f"{path} does not exist.")
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder.", "Give the file that torch.save wrote.")
     with explained("read", path):
@@ -197,7 +197,7 @@ def _check_unpacked(file: BinaryIO) -> None:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > file.seek(0, os.SEEK_END):
-            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+            raise ValueError(f"unpacked size {unpacked:,} exceeds the file size")
     file.seek(0)
 
 
@@ -205,24 +205,22 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
     """Why torch did not read the file."""
     if code := re.search(r"GLOBAL (\S+)", str(error)):
         return CheckpointError(
-            f"{path} cannot be read without running code ({code[1]}), which is never done.",
-            "Where that code is at home, save the weights alone: torch.save(model.state_dict(), FILE).",
+            f"{path} cannot be read without running code ({code[1]}), which advss-zoo never does.",
+            "With that code installed, save the weights only: torch.save(model.state_dict(), FILE).",
         )
     with path.open("rb") as file:
         start = file.read(100)
     if start.lstrip().startswith(b"<"):
         return CheckpointError(f"{path} is a web page, not weights.", "Download the file itself.")
-    return CheckpointError(
-        f"{path} is not a whole file of weights as torch.save writes them.", "Download or copy it again."
-    )
+    return CheckpointError(f"{path} is damaged or was not written by torch.save.", "Download or copy it again.")
 
 
 def _only_tensors(path: Path, content: Mapping[Any, Any]) -> dict[str, Tensor]:
     for key, value in content.items():
         if not _is_plain(value):
             raise CheckpointError(
-                f"{path} holds no state dict that is known: its entry {key} is not a plain tensor.",
-                "State dicts are looked for in the entries state_dict and P_state, else the file has to be one.",
+                f"{path} must hold a state dict, but its entry {key} is not a plain tensor.",
+                "Store the state dict as the file itself, or under state_dict or P_state.",
             )
     return {str(key): tensor for key, tensor in content.items()}
 
@@ -287,8 +285,8 @@ def _best_reading(found: _Found) -> _Reading:
     best = min(readings, key=lambda reading: len(networks[reading.naming] ^ {*reading.names.values()}))
     if len(networks[best.naming].intersection(best.names.values())) < len(best.names) / 2:
         raise CheckpointError(
-            f"The file holds no network of this package; its tensors are named {', '.join([*found.tensors][:3])}, ...",
-            "A model of your own is evaluated with `advss eval package.module:factory`.",
+            f"Unknown architecture: the file's tensors are named {', '.join([*found.tensors][:3])}, ...",
+            "To evaluate another model, use `advss eval package.module:factory`.",
         )
     return best
 
@@ -354,7 +352,7 @@ def _architecture(found: _Found, reading: _Reading, names: Mapping[str, str]) ->
     if min(std) <= 0:
         raise CheckpointError(
             f"{constants[1]} of the normalisation must be positive, got {std}.",
-            "The file is damaged, or holds something else under that name.",
+            "Check the file: it may be damaged.",
         )
     return architecture.model_copy(update={"mean": mean, "std": std})
 
@@ -380,7 +378,7 @@ def _sized(reading: _Reading, names: Mapping[str, str], tensors: Mapping[str, Te
     try:
         return Architecture.model_validate(reading.architecture.model_dump(exclude={"num_classes"}) | sizes)
     except ValidationError as error:
-        raise CheckpointError(f"The weights fit no network of this package: {all_mistakes(error)}.") from error
+        raise CheckpointError(f"The weights do not fit a supported architecture: {all_mistakes(error)}.") from error
 
 
 def _config(
@@ -392,7 +390,7 @@ def _config(
     if classes is None:
         classes = () if trunk else KNOWN_CLASSES.get(count, tuple(map(str, range(count))))
     elif trunk:
-        raise UsageError("The file holds a trunk, which knows no classes.", "Leave --classes out.")
+        raise UsageError("The file holds a trunk, which has no classes.", "Leave out --classes.")
     elif len(classes) != count:
         raise UsageError(f"--classes names {len(classes)} classes, but the network in the file has {count}.")
     return Config(

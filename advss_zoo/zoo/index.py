@@ -80,7 +80,7 @@ class Entry:
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """All checkpoints, by name.
+    """List all checkpoints, by name.
 
     Raises:
         AdvssError: a file of the index is damaged.
@@ -141,7 +141,7 @@ def record(entry: Entry, published: Snapshot) -> Path | None:
 
 
 def find(text: str) -> Entry:
-    """The entry that NAME or NAME.TAG means.
+    """Find the entry that NAME or NAME.TAG means.
 
     Raises:
         UsageError: there is none; the message names the nearest.
@@ -153,12 +153,12 @@ def find(text: str) -> Entry:
     known = [entry.full_name for entry in entries()]
     spellings = {spelling: name for name in known for spelling in (name, name.partition(".")[0])}
     near = dict.fromkeys(spellings[match] for match in difflib.get_close_matches(text, spellings, n=3, cutoff=0.5))
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"The zoo has: {', '.join(known)}."
-    raise UsageError(f"There is no checkpoint {text!r}.", f"{hint} See `advss list`.")
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Choose from {', '.join(known)}."
+    raise UsageError(f"Unknown checkpoint {text!r}.", f"{hint} See `advss list`.")
 
 
 def knows(text: str) -> bool:
-    """Does NAME or NAME.TAG mean a checkpoint of the zoo?"""
+    """Tell whether NAME or NAME.TAG means a checkpoint of the zoo."""
     try:
         find(text)
     except UsageError:
@@ -167,7 +167,7 @@ def knows(text: str) -> bool:
 
 
 def default_name() -> str:
-    """The full name of the zoo's default classifier.
+    """Return the full name of the zoo's default classifier.
 
     Raises:
         AdvssError: this installation has lost its index.
@@ -176,7 +176,7 @@ def default_name() -> str:
 
 
 def default_trunk() -> str:
-    """The full name of the trunk that fine-tuning starts from.
+    """Return the full name of the trunk that fine-tuning starts from.
 
     Raises:
         AdvssError: this installation has lost its index.
@@ -189,11 +189,11 @@ def _first_of(preferred: tuple[str, ...]) -> str:
     for name in preferred:
         if name in present:
             return find(name).full_name
-    raise AdvssError("This installation lists no checkpoint.", "Reinstall advss-zoo.")
+    raise AdvssError("The index of this installation is empty.", "Reinstall advss-zoo.")
 
 
 def card(text: str) -> str:
-    """The card of NAME or NAME.TAG, in Markdown.
+    """Return the card of NAME or NAME.TAG, in Markdown.
 
     Raises:
         UsageError: there is no such checkpoint.

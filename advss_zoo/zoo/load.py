@@ -32,14 +32,18 @@ def load_trunk(reference: Reference | str | Path, device: str | torch.device = "
     """
     folder = sources.fetch(reference).path
     if ensembles.is_ensemble(folder):
-        raise UsageError(f"{reference} is an ensemble, which has no trunk of its own.", "Choose one of its members.")
+        raise UsageError(
+            f"{reference} is an ensemble, not a single network with a trunk.", "Choose one of its members."
+        )
     network, _ = checkpoint.load(folder)
     network.head = nn.Identity()
     return network.to(device)
 
 
 def random_model(kind: str) -> nn.Module:
-    """The paper's ResNet-50v2 with random weights, in evaluation mode: a "classifier" of ten classes or a "trunk"."""
+    """Build the paper's ResNet-50v2 with random weights, in evaluation mode: a "classifier" of ten classes or a
+    "trunk".
+    """
     network = ResNetV2(Architecture())
     if kind == "trunk":
         network.head = nn.Identity()
@@ -47,7 +51,7 @@ def random_model(kind: str) -> nn.Module:
 
 
 def read_config(folder: Path) -> Config | EnsembleConfig:
-    """The configuration of a checkpoint, of whatever kind.
+    """Read the configuration of a checkpoint, of whatever kind.
 
     Raises:
         CheckpointError: there is none, or it describes no checkpoint.
@@ -56,7 +60,7 @@ def read_config(folder: Path) -> Config | EnsembleConfig:
 
 
 def check(folder: Path) -> None:
-    """Is this a whole checkpoint, of whatever kind?
+    """Check that this is a complete checkpoint, of whatever kind.
 
     Raises:
         CheckpointError: it is not; what is missing or does not fit is named.
@@ -66,7 +70,7 @@ def check(folder: Path) -> None:
 
 
 def network_folders(folder: Path) -> list[Path]:
-    """Where the networks of a checkpoint are: in it, or in the members of an ensemble.
+    """List the folders of the networks of a checkpoint: itself, or the members of an ensemble.
 
     Raises:
         CheckpointError: a member has other weights than it should, or cannot be had.
@@ -75,7 +79,7 @@ def network_folders(folder: Path) -> list[Path]:
 
 
 def member_folders(folder: Path) -> list[Path]:
-    """Where the members of an ensemble's checkpoint are, each with the weights that the ensemble was made of.
+    """List the folders of an ensemble's members, whose weights are verified.
 
     Raises:
         CheckpointError: a member has other weights, or cannot be had.
@@ -94,7 +98,7 @@ def member_folders(folder: Path) -> list[Path]:
 
 
 def folders_of(reference: Reference | str | Path) -> list[Path]:
-    """Where the networks of what a reference means are, of ensembles those of the members.
+    """List the folders of the networks that a reference means, of ensembles those of the members.
 
     Raises:
         UsageError: it means no checkpoint.

@@ -25,7 +25,7 @@ Document = Mapping[str, Any]  # a result as its JSON
 
 
 def front_matter(values: Mapping[str, Any]) -> str:
-    """The YAML at the top of a card, of the values that the card is rendered from."""
+    """Return the YAML at the top of a card, of the values that the card is rendered from."""
     trunk = values["kind"] == "trunk"
     described = {
         "license": values["licence"].lower(),
@@ -40,7 +40,7 @@ def front_matter(values: Mapping[str, Any]) -> str:
 
 
 def base_models(values: Mapping[str, Any]) -> list[str]:
-    """What of the zoo this was made of: parents of trunks, or members of an ensemble.
+    """Return what of the zoo this was made of: parents of trunks, or members of an ensemble.
 
     It is told by the weights alone: a run of one's own may have any name, that of a checkpoint of the zoo included.
     """
@@ -51,13 +51,13 @@ def base_models(values: Mapping[str, Any]) -> list[str]:
 
 
 def model_index(full_name: str, results: Iterable[Document]) -> list[dict[str, Any]]:
-    """All `numbers` as the Hub's `model-index`, one block for each data set; nothing where there are none."""
+    """Return all `numbers` as the Hub's `model-index`, one block for each data set; nothing where there are none."""
     found = numbers(results)
     return eval_results_to_model_index(full_name, found) if found else []
 
 
 def numbers(results: Iterable[Document]) -> list[EvalResult]:
-    """TA and the `_headline` of each result, in percent; none twice."""
+    """List TA and the `_headline` of each result, in percent; none twice."""
     found: list[EvalResult] = []
     for result in results:
         for number in (_number(result, "TA (clean)", result["ta"]), _headline(result)):
@@ -67,7 +67,7 @@ def numbers(results: Iterable[Document]) -> list[EvalResult]:
 
 
 def evaluation_files(results: Mapping[str, Document]) -> dict[str, bytes]:
-    """All numbers on data sets that the Hub has as files of `.eval_results/`, by name; one file a result.
+    """Return all numbers on data sets that the Hub has as files of `.eval_results/`, by name; one file a result.
 
     `results` are known by the names of their files.
 

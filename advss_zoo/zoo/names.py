@@ -31,7 +31,8 @@ def is_name(text: str) -> bool:
 
 
 def parse(text: str) -> Name:
-    """
+    """Parse a checkpoint name.
+
     Raises:
         UsageError: this is not a name; in particular it is a path.
     """
@@ -40,6 +41,6 @@ def parse(text: str) -> Name:
         shown = text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + "..."
         raise UsageError(
             f"{shown!r} is not a checkpoint name.",
-            "Names look like p1f4 or p1f4.mini; paths of files and folders are taken, too.",
+            "Names look like p1f4 or p1f4.mini; paths of files and folders also work.",
         )
     return Name(match["name"], match["tag"])

@@ -58,7 +58,7 @@ def as_ensemble(models: Sequence[Model], name: str | None = None) -> Model:
     known = {model.classes: model for model in models if model.classes}
     if len(known) > 1:
         described = "; ".join(f"{model.name} {', '.join(classes)}" for classes, model in known.items() if classes)
-        raise UsageError(f"These models know different classes, so they make no ensemble: {described}.")
+        raise UsageError(f"Members of an ensemble must have the same classes: {described}.")
     digests, threats, names = [model.sha256 for model in models], {model.threat for model in models}, _names(models)
     return Model(
         Ensemble([model.network for model in models], names),
@@ -111,8 +111,8 @@ def _from_folder(folder: Path, device: str) -> Model:
     network, config = checkpoint.load(folder)
     if config.kind == "trunk":
         raise UsageError(
-            f"{config.full_name} is a pretrained trunk, which classifies nothing yet.",
-            f"Fine-tune it (`parent={folder}` with a recipe), or take its features with advss_zoo.load_trunk.",
+            f"{config.full_name} is a pretrained trunk, not a classifier.",
+            f"Fine-tune it (`parent={folder}` in a recipe), or load it with advss_zoo.load_trunk.",
         )
     made = config.provenance
     return Model(
@@ -134,7 +134,7 @@ def _open_file(reference: Reference, device: str | torch.device) -> Model:
     assert reference.path
     checkpoint.read_weights(reference.path)
     raise CheckpointError(
-        f"{reference} alone does not say what model it belongs to.",
+        f"{reference} contains weights only, not the configuration of a model.",
         f"Name it {WEIGHTS}, put a {checkpoint.CONFIG} in the same folder and give the folder.",
     )
 

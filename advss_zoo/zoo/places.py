@@ -10,12 +10,12 @@ from advss_zoo.zoo import checkpoint
 
 
 def folder_name(full_name: str, data: str, *, pick: str | None = None, limit: int | None = None) -> str:
-    """One name for each set of weights that goes by a name; `pick` as `pick_of` gives it, `limit` as in the command."""
+    """Name the folder for a set of weights; `pick` as `pick_of` gives it, `limit` as in the command."""
     return file_name("-".join(str(part) for part in (full_name, pick, data, limit) if part is not None))
 
 
 def pick_of(folder: Path) -> str | None:
-    """Which weights of its run a checkpoint has, where they are not those that the run stands for.
+    """Return which weights of its run a checkpoint has, where they are not those that the run stands for.
 
     Args:
         folder: of a checkpoint; of anything else nothing is known.

@@ -178,10 +178,10 @@ def _refuse(reference: str | Path) -> NoReturn:
     text = str(reference)
     if os.path.lexists(text):
         raise UsageError(
-            f"{text} is neither a checkpoint (it has no {CONFIG}) nor a run (no {runs.RECIPE}), nor a file of weights.",
+            f"{text} is not a checkpoint ({CONFIG} is missing), a run ({runs.RECIPE} is missing) or a file of weights.",
             "Give the folder of a checkpoint or a run, or a NAME of the zoo (see `advss list`).",
         )
     if isinstance(reference, Path) or os.sep in text:
-        raise CheckpointError(f"There is no {text}.", "For a checkpoint of the zoo give its NAME, see `advss list`.")
+        raise CheckpointError(f"{text} does not exist.", "For a checkpoint of the zoo give its NAME, see `advss list`.")
     index.find(text)  # says what comes nearest
     raise AssertionError(f"the zoo knows {text}")

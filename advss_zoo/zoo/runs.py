@@ -23,13 +23,13 @@ PICKS = ("average", "best-ta", "best-ra", LAST)
 
 
 def is_run(folder: Path) -> bool:
-    """Checkpoints keep their recipe, too, but have a configuration."""
+    """Tell whether a folder is a run. Checkpoints keep their recipe, too, but have a configuration."""
     signs = (RECIPE, PLAN, f"{ENSEMBLE}/{CONFIG}")
     return not (folder / CONFIG).is_file() and any((folder / sign).is_file() for sign in signs)
 
 
 def find(name: str, runs: Path = RUNS) -> Path | None:
-    """The run in `runs` that NAME.TAG means; NAME alone, if there is but one.
+    """Find the run in `runs` that NAME.TAG means; NAME alone, if there is only one.
 
     Raises:
         UsageError: there are several.
@@ -42,12 +42,12 @@ def find(name: str, runs: Path = RUNS) -> Path | None:
         return runs / name
     found = [] if wanted.tag else [folder for folder in sorted(runs.glob(f"{name}.*")) if is_run(folder)]
     if len(found) > 1:
-        raise UsageError(f"{name!r} may be {' or '.join(folder.name for folder in found)}.", "Write one of them.")
+        raise UsageError(f"{name!r} is ambiguous.", f"Choose from {', '.join(folder.name for folder in found)}.")
     return found[0] if found else None
 
 
 def checkpoint_in(folder: Path) -> Path:
-    """The checkpoint that a run stands for; any other folder is taken as it is.
+    """Return the checkpoint that a run stands for; any other folder is returned as it is.
 
     Raises:
         UsageError: the run is not finished.
@@ -59,8 +59,8 @@ def checkpoint_in(folder: Path) -> Path:
         return folder / ENSEMBLE
     if not (folder / LAST / CONFIG).is_file():
         again = f"advss train {folder / RECIPE} --out {folder} --resume"
-        asked = "the command that began it, and --resume" if (folder / PLAN).is_file() else again
-        raise UsageError(f"The run {folder} is not finished.", f"Go on with it: {asked}")
+        asked = "repeat its command with --resume" if (folder / PLAN).is_file() else again
+        raise UsageError(f"The run {folder} is not finished.", f"Resume it: {asked}")
     return folder / _deployed(folder / LAST / CONFIG)
 
 
@@ -70,5 +70,5 @@ def _deployed(config: Path) -> str:
     except (LookupError, TypeError):
         found = None
     if found not in PICKS:
-        raise CheckpointError(f"{config} does not say which weights of the run are deployed ({', '.join(PICKS)}).")
+        raise CheckpointError(f"`provenance.deployed` in {config} must be one of {', '.join(PICKS)}, got {found!r}.")
     return str(found)

@@ -57,27 +57,29 @@ class Address:
 
 
 def parse(text: str) -> Address:
-    """
+    """Parse an address on the Hub.
+
     Raises:
         UsageError: this is no address on the Hub.
     """
     match = _ADDRESS.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
         raise UsageError(
-            f"{text[:MAX_LENGTH]!r} is not a repository on the Hub.",
+            f"{text[:MAX_LENGTH]!r} is not a Hub repository.",
             "Write hf://ORG/NAME, or hf://ORG/NAME@REVISION for a tag, a branch or a commit.",
         )
     return Address(match["owner"], match["name"], match["revision"])
 
 
 def parse_repository(text: str) -> Address:
-    """
+    """Parse the address of a single repository.
+
     Raises:
         UsageError: this names no single repository on the Hub.
     """
     address = parse(text)
     if address.name is None:
-        raise UsageError(f"{text} says whose repository but not which.", f"Write {text}/NAME.")
+        raise UsageError(f"{text} names an owner, not a repository.", f"Write {text}/NAME.")
     return address
 
 
@@ -106,27 +108,30 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """
+        """Parse the record of a repository.
+
         Raises:
             CheckpointError: it is none, or names a file that does not belong to a checkpoint.
         """
         try:
             snapshot = cls(str(value["repository"]), str(value["commit"]), dict(value["files"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"This describes no repository on the Hub: {error!r}.") from error
+            raise CheckpointError(f"The record of a Hub repository is invalid: {error!r}.") from error
         parse_repository(f"{PREFIX}{snapshot.repository}")
         if not is_commit(snapshot.commit):
-            raise CheckpointError(f"{snapshot.commit[:MAX_LENGTH]!r} is no commit of {snapshot.repository}.")
+            raise CheckpointError(f"{snapshot.commit[:MAX_LENGTH]!r} is not a commit hash of {snapshot.repository}.")
         if len(snapshot.files) > MOST_FILES:
-            raise CheckpointError(f"{snapshot.repository} has {len(snapshot.files):,} files, more than a checkpoint.")
+            raise CheckpointError(
+                f"{snapshot.repository} has {len(snapshot.files):,} files; the limit is {MOST_FILES:,}."
+            )
         for name, expected in snapshot.files.items():
             if not (belongs(name) and isinstance(expected, str) and _DIGEST.fullmatch(expected)):
-                raise CheckpointError(f"{name[:MAX_LENGTH]!r} is no file of a checkpoint with a digest.")
+                raise CheckpointError(f"{name[:MAX_LENGTH]!r} is not a checkpoint file with a digest.")
         return snapshot
 
 
 def belongs(name: str) -> bool:
-    """Is this the name of a file that a checkpoint may hold? In particular it leads out of no folder."""
+    """Tell whether a name is that of a checkpoint file. In particular it leads out of no folder."""
     return len(name) <= MAX_LENGTH and _LAYOUT.fullmatch(name) is not None
 
 
@@ -135,7 +140,7 @@ def is_commit(revision: str | None) -> bool:
 
 
 def digest(content: Path | bytes, like: str = SHA256) -> str:
-    """Of a file or of bytes, by the function that `like` is a digest of.
+    """Compute the digest of a file or of bytes, by the function that `like` is a digest of.
 
     Raises:
         AdvssError: the file cannot be read.

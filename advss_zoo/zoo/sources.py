@@ -47,7 +47,7 @@ def fetch(reference: Reference | str | Path) -> Fetched:
     """
     reference = parse_reference(reference)
     if reference.kind == "ensemble":
-        raise UsageError(f"{reference} is an ensemble put together on the spot.", "Give its members one by one.")
+        raise UsageError(f"{reference} is an ensemble, not a single checkpoint.", "Give its members one by one.")
     if reference.kind == "zoo":
         return _from_zoo(index.find(reference.text))
     if reference.kind == "hub":
@@ -69,7 +69,7 @@ def card(reference: Reference) -> str:
         return index.card(reference.text)
     path = fetch(reference).path / CARD
     if not path.is_file():
-        raise CheckpointError(f"{reference} has no card: {path} does not exist.")
+        raise CheckpointError(f"The card of {reference} is missing: {path} does not exist.")
     with explained("read", path):
         return path.read_text(encoding="utf-8", errors="replace")
 
@@ -91,7 +91,7 @@ def _from_zoo(entry: Entry) -> Fetched:
             f"The weights of {entry.full_name} are damaged: {'; '.join(refused)}.", "Reinstall advss-zoo."
         )
     raise CheckpointError(
-        f"The weights of {entry.full_name} are not part of this installation.",
+        f"The weights of {entry.full_name} are not in this installation.",
         "Clone the repository with its weights/ folder, or choose a bundled checkpoint (see `advss list`).",
     )
 
@@ -121,7 +121,7 @@ def _sha256_of(folder: Path, called: str = "") -> str:
     """
     found = _sha256_in(folder)
     if found is None:
-        raise CheckpointError(f"{called or folder} holds no checkpoint: it has no {WEIGHTS}.")
+        raise CheckpointError(f"{called or folder} is not a checkpoint: {WEIGHTS} is missing.")
     return found
 
 

@@ -310,7 +310,7 @@ def test_wrong_images_and_labels_are_a_sentence(name, change, says, model):
         ("pgd", {"seed": -1}, r"seed must be an integer from 0 to 2\*\*61 - 1, got -1"),
         ("apgd", {"loss": "cw"}, "unknown loss 'cw'; choose from ce, dlr, t"),
         ("square", {"queries": 0}, "queries must be an integer of at least 1, got 0"),
-        ("unforeseen", {"attack": "frog", "eps": 1}, "There is no unforeseen attack 'frog'"),
+        ("unforeseen", {"attack": "frog", "eps": 1}, "Unknown unforeseen attack 'frog'"),
     ],
 )
 def test_settings_that_make_no_sense_are_a_sentence(name, arguments, says, model):

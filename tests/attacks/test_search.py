@@ -33,7 +33,7 @@ def network():
 def test_single_precision_is_the_network_itself():
     model, x, y = network(), torch.rand(4, 3, 8, 8), torch.arange(4)
     assert torch.equal(Search(model)(x), model(x))
-    assert torch.equal(Search(model).confirmed(x, y), model(x))
+    assert torch.equal(Search(model).verified_logits(x, y), model(x))
     assert (describe("fp32"), describe("bf16")) == ([], ["bf16 search"])
 
 
@@ -68,7 +68,7 @@ def test_linear_maps_of_many_vectors_an_image_stay_in_half_precision():
 
 def test_what_is_wrong_in_half_precision_is_asked_again():
     model, x = Liar([0, 1, 2, 0]), torch.rand(4, 3, 2, 2)
-    logits = Search(model, "bf16").confirmed(x, torch.tensor([0, 0, 0, 1]))
+    logits = Search(model, "bf16").verified_logits(x, torch.tensor([0, 0, 0, 1]))
     assert logits.argmax(dim=1).tolist() == [0, 0, 0, 0]
     assert model.asked == [(True, 4), (False, 3)]
     assert Search(model, "bf16")(x).argmax(dim=1).tolist() == [0, 1, 2, 0]
@@ -77,7 +77,7 @@ def test_what_is_wrong_in_half_precision_is_asked_again():
 @pytest.mark.parametrize("among", [[False] * 4, [True, False, False, False]])
 def test_only_where_it_counts(among, *_):
     model, x = Liar([0, 1, 2, 0]), torch.rand(4, 3, 2, 2)
-    logits = Search(model, "bf16").confirmed(x, torch.zeros(4, dtype=torch.long), torch.tensor(among))
+    logits = Search(model, "bf16").verified_logits(x, torch.zeros(4, dtype=torch.long), torch.tensor(among))
     assert logits.argmax(dim=1).tolist() == [0, 1, 2, 0]
     assert model.asked == [(True, 4)]
 
@@ -86,7 +86,7 @@ def test_values_are_confirmed_and_slopes_are_those_of_the_search():
     model, x = network(), torch.rand(4, 3, 8, 8)
     wrong = (model(x).argmax(dim=1) + 1) % 10
     search, z = Search(model, "bf16"), x.clone().requires_grad_()
-    confirmed = search.confirmed(z, wrong)
+    confirmed = search.verified_logits(z, wrong)
     with torch.no_grad():
         assert torch.equal(confirmed, model(x))
     (gradient,) = torch.autograd.grad(confirmed[:, 3].sum(), z)

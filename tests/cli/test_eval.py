@@ -43,20 +43,23 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--step-size", "abc"], "abc"),
         (["--data", "cifar11"], "cifar11"),
         (["--limit", "1001"], "1,000"),
-        (["--norm", "l1"], "pgd20 does not know the norm l1"),
+        (["--norm", "l1"], "pgd20 does not support the norm l1"),
         (["--norm", "l0"], "l0"),
         (
             ["--attack", "autoattack", "--restarts", "2"],
-            "There is no --restarts for autoattack.\nLeave out",
+            "--restarts cannot be used with autoattack.\nLeave out",
         ),
-        (["--attack", "fab-t,clean", "--step-size", "1/255"], "There is no --step-size for fab-t or clean."),
-        (["--attack", "clean", "--save-adv"], "clean makes no adversarial images.\nLeave out --save-adv."),
-        (["--attack", "clean,corruptions", "--save-adv"], "makes no adversarial images.\nLeave out --save-adv."),
+        (["--attack", "fab-t,clean", "--step-size", "1/255"], "--step-size cannot be used with fab-t or clean."),
+        (
+            ["--attack", "clean", "--save-adv"],
+            "--save-adv needs adversarial images, which clean does not make.\nLeave out --save-adv.",
+        ),
+        (["--attack", "clean,corruptions", "--save-adv"], "does not make.\nLeave out --save-adv."),
         (["--attack", "auto-attack"], "Did you mean autoattack?"),
-        (["--image-size", "32"], "--image-size is for a folder of images.\nLeave it out for cifar10-1k."),
-        (["--data", "cifar10", "--whole"], "--whole is for a folder of images.\nLeave it out for cifar10."),
-        (["--attack", "pgd20,corruptions", "--quantize"], "corruptions makes no adversarial images"),
-        (["--attack", "clean", "--quantize"], "clean makes no adversarial images"),
+        (["--image-size", "32"], "--image-size needs a folder of images.\nLeave it out for cifar10-1k."),
+        (["--data", "cifar10", "--whole"], "--whole needs a folder of images.\nLeave it out for cifar10."),
+        (["--attack", "pgd20,corruptions", "--quantize"], "needs adversarial images, which corruptions does not make"),
+        (["--attack", "clean", "--quantize"], "needs adversarial images, which clean does not make"),
         (["--robustbench-json"], "It takes --attack autoattack"),
         (["--attack", "autoattack", "--robustbench-json", "--data", "./mine"], "has no table for ./mine"),
         (["--attack", "corruptions,corruptions-archive", "--robustbench-json"], "one number for all corruptions"),
@@ -147,7 +150,7 @@ def test_another_forward_with_the_same_weights_is_another_model(
     assert run("1").json == first.json
     status, stdout, stderr = run("-10")
     assert (status, stdout) == (2, "")
-    assert "holds results of another run" in stderr
+    assert "holds results of another evaluation" in stderr
 
 
 def test_other_constants_go_to_another_folder(model: str, advss: Advss) -> None:
@@ -177,7 +180,7 @@ def test_images_that_an_attack_cannot_take_are_refused_before_any_other_runs(mod
     arguments = ["--data", "./photos", "--whole", "--image-size", "40", "--attack", "clean,unforeseen-snow-eps1"]
     status, stdout, stderr = advss("eval", model, *arguments, "--out", "mine")
     assert (status, stdout) == (2, "")
-    assert "snow is for images with sides that are multiples of 32, but these are 40x40." in stderr
+    assert "snow needs images whose sides are multiples of 32, got 40x40." in stderr
     assert "Choose --image-size 32 or 64." in stderr
     assert not Path("mine").exists()
 
@@ -194,7 +197,7 @@ def test_a_folder_that_cannot_be_written_to_only_leaves_no_log(model: str, advss
     Path("runs").write_text("in the way")
     outcome = advss("eval", model, "--attack", "clean", "--limit", "8", "--out", "mine")
     assert outcome.status == 0
-    assert "not noted in runs/test-evaluations.jsonl" in outcome.stderr
+    assert "could not be recorded in runs/test-evaluations.jsonl" in outcome.stderr
     assert Path("mine/clean/result.json").exists()
 
 
@@ -233,7 +236,7 @@ def test_images_that_were_not_kept_are_a_sentence(model: str, advss: Advss) -> N
     assert advss("eval", model, *EASY).status == 0
     status, stdout, stderr = advss("eval", model, *EASY, "--save-adv")
     assert (status, stdout) == (2, "")
-    assert "kept no adversarial images.\nChoose another --out" in stderr
+    assert "without adversarial images.\nChoose another --out" in stderr
 
 
 def test_several_attacks_at_once_and_in_l1(model: str, advss: Advss) -> None:

@@ -62,7 +62,7 @@ def test_a_baseline_makes_an_mce(advss: Advss) -> None:
     assert advss(*arguments, "--baseline", "mine", "--json").json["mce"] == {"corruptions": 1.0}
     other = advss("eval", "p1f4.mini", "--attack", "corruptions", "--limit", "32", "--baseline", "mine")
     assert (other.status, other.stdout) == (2, "")
-    assert "There is no result of corruptions on these images in mine." in other.stderr
+    assert "mine contains no result of corruptions on these images." in other.stderr
     assert "--baseline DIR" in other.stderr
 
 
@@ -91,4 +91,4 @@ def test_a_baseline_without_mistakes_makes_no_mce_and_loses_nothing(advss: Advss
 def test_a_baseline_without_corruptions_is_a_sentence(advss: Advss) -> None:
     status, stdout, stderr = advss("eval", "p1f4.mini", "--attack", "clean", "--limit", "4", "--baseline", "p1f3.mini")
     assert (status, stdout) == (2, "")
-    assert "--baseline is for corruptions. Add --attack corruptions." in " ".join(stderr.split())
+    assert "--baseline needs the protocol corruptions. Add --attack corruptions." in " ".join(stderr.split())

@@ -147,7 +147,7 @@ def test_models_that_know_different_classes_are_no_ensemble(advss: Advss) -> Non
     saved_classifier(Path("mine"), 1, tuple("abcdefghij"))
     status, _, stderr = advss("eval", "p1f4+mine", "--attack", "transfer", *QUICK)
     assert status == 2
-    assert "These models know different classes, so they make no ensemble: p1f4.mini airplane," in stderr
+    assert "Members of an ensemble must have the same classes: p1f4.mini airplane," in stderr
 
 
 @pytest.mark.parametrize("attack", ["transfer", "ensemble-worst"])
@@ -155,8 +155,8 @@ def test_a_single_model_is_refused_before_other_attacks_run(attack: str, advss: 
     status, stdout, stderr = advss("eval", "made_up_models:member", "--attack", f"pgd2,{attack}", *QUICK)
     assert (status, stdout) == (2, "")
     error, hint = stderr.splitlines()[-2:]
-    assert error.startswith(f"Error: {attack} is for an ensemble of at least two models")
-    assert hint == "Join models by +, for example `advss eval p1f4+selfie-p3f4`."
+    assert error.startswith(f"Error: {attack} needs an ensemble of at least two models")
+    assert hint == "Join models with +, for example `advss eval p1f4+selfie-p3f4`."
     assert not Path("runs").exists()
 
 

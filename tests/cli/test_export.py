@@ -26,7 +26,7 @@ def test_a_checkpoint_is_exported_and_used_without_torch(advss: Advss) -> None:
     assert document["path"] == "models/p1f4.onnx"
     assert document["metadata"]["name"] == "p1f4.mini"
     assert document["difference"] <= 1e-4
-    assert "p1f4.mini: 10 classes, images of 32x32 pixels, made to withstand linf 8/255" in outcome.stderr
+    assert "p1f4.mini: 10 classes, images of 32x32 pixels, trained against linf 8/255" in outcome.stderr
     assert [path.name for path in Path("models").iterdir()] == ["p1f4.onnx"]
     Image.new("RGB", (50, 40), "blue").save("sky.jpg")
     by_onnx = without_torch("predict", "models/p1f4.onnx", "sky.jpg", "--json", "--top", "10")
@@ -58,18 +58,18 @@ def test_what_fine_tuning_is_against_is_what_was_asked_for(
     planned = advss("finetune", "--data", "images", "--device", "cpu", "--dry-run", *asked)
     assert planned.status == 0, planned.stderr
     (tmp_path / "recipe.yaml").write_text(planned.stdout)
-    watched = recipe.load(tmp_path / "recipe.yaml").threat
-    assert ((watched.norm, watched.eps) if watched else (None, None)) == threat
+    expected = recipe.load(tmp_path / "recipe.yaml").threat
+    assert ((expected.norm, expected.eps) if expected else (None, None)) == threat
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
         (["p1f5", "--to", "model.onnx"], 2, "p1f5"),
-        (["nowhere/at/all", "--to", "model.onnx"], 1, "There is no nowhere/at/all"),
+        (["nowhere/at/all", "--to", "model.onnx"], 1, "nowhere/at/all does not exist"),
         (["hf://nobody", "--to", "model.onnx"], 2, "hf://nobody"),
         (["selfie-p3", "--to", "model.onnx"], 2, "is a pretrained trunk"),
-        (["p1f4", "--to", "model.pt"], 2, "It has to end in .onnx"),
+        (["p1f4", "--to", "model.pt"], 2, "must end in .onnx"),
         (["p1f4", "--to", "."], 2, "is a folder"),
         (["p1f4", "--to", "notes.onnx"], 2, "Choose another path"),
         (["p1f4"], 2, "--to"),
@@ -115,9 +115,9 @@ def test_verdicts_on_kept_adversarial_images_are_pytorchs(advss: Advss) -> None:
     np.testing.assert_array_equal(now.attacked_prediction, then.attacked_prediction)
     assert 0 < then.ra_hits < then.ta_hits  # type: ignore[operator]
     too_many = advss("eval", "model.onnx", "--adversarial", str(file), "--limit", "40")
-    assert (too_many.status, "none of them of image 32" in too_many.stderr) == (2, True)
+    assert (too_many.status, "but not image 32" in too_many.stderr) == (2, True)
     refused = advss("eval", "model.onnx", "--adversarial", "model.onnx")
-    assert (refused.status, "holds no adversarial images" in refused.stderr) == (2, True)
+    assert (refused.status, "does not hold adversarial images" in refused.stderr) == (2, True)
 
 
 def test_a_file_of_others_is_held_to_the_classes_of_the_data(tmp_path: Path, advss: Advss) -> None:
@@ -133,7 +133,7 @@ def test_attacks_by_gradient_are_refused_before_any_work(attack: list[str], tmp_
     status, stdout, stderr = advss("eval", "model.onnx", *attack)
     assert (status, stdout) == (2, "")
     error, hint = stderr.splitlines()[-2:]
-    assert error.endswith("follows the gradient of a model, and colours.tiny.onnx has none.")
+    assert error.endswith("needs gradients, which colours.tiny.onnx does not have.")
     assert "--attack clean, square or corruptions" in hint
     assert not Path("runs").exists()
 

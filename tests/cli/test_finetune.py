@@ -166,7 +166,7 @@ def test_an_interrupted_run_ends_like_an_unbroken_one(
         patch.setattr(trainer.Trainer, "train_step", stop)
         broken = advss(*command, "--out", "runs/two")
     assert broken.status == 130
-    assert "with --resume to go on" in broken.stderr
+    assert "with --resume to continue" in broken.stderr
     refused = advss(*command, "--out", "runs/two")
     assert (refused.status, "Add --resume" in refused.stderr) == (2, True)
     other = advss(*command, "--out", "runs/two", "--resume", "--mode", "f2")
@@ -281,22 +281,22 @@ def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path,
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--data", "nowhere"], "There is no nowhere. Give a folder"),
+        (["--data", "nowhere"], "nowhere does not exist. Give a folder"),
         (["--data", "images/cat/empty.txt"], "is a file, not a folder of images"),
         (["--data", os.fsdecode(b"images\xff")], "is not valid UTF-8, so it cannot be stored in a recipe. Rename it."),
-        (["--data", "images/cat"], "lie in no class folders"),
+        (["--data", "images/cat"], "are not in class folders"),
         (["--data", "images", "--budget", "soon"], "'soon' is not a positive time"),
         (["--data", "images", "--budget", "0m"], "'0m' is not a positive time"),
-        (["--data", "images", "--budget", "10m", "--epochs", "3"], "both say how long"),
+        (["--data", "images", "--budget", "10m", "--epochs", "3"], "--budget and --epochs cannot be combined"),
         (["--data", "images", "--eps", "9"], "eps must be at most 1 in linf"),
         (["--data", "images", "--objective", "trades", "--mode", "f3"], "needs an adversary"),
-        (["--data", "images", "--objective", "rslad"], "rslad learns a teacher's soft labels. Add --teacher MODEL."),
-        (["--data", "images", "--teacher", "nothing"], "There is no checkpoint 'nothing'"),
+        (["--data", "images", "--objective", "rslad"], "rslad needs a teacher. Add --teacher MODEL."),
+        (["--data", "images", "--teacher", "nothing"], "Unknown checkpoint 'nothing'"),
         (["--data", "images", "--teacher", "p1f4"], "has the classes airplane, automobile, bird and 7 more"),
-        (["--data", "images", "--from", "nothing-p3"], "There is no checkpoint 'nothing-p3'"),
-        (["--data", "images", "--from", "scratch", "--mode", "f2"], "f2 trains the head alone"),
+        (["--data", "images", "--from", "nothing-p3"], "Unknown checkpoint 'nothing-p3'"),
+        (["--data", "images", "--from", "scratch", "--mode", "f2"], "f2 trains the head only"),
         (["--data", "images", "--image-size", "4"], "--image-size"),
-        (["--data", "images", "no.such=1"], "no: there is no such key"),
+        (["--data", "images", "no.such=1"], "no: unknown key"),
         ([], "--data"),
     ],
 )
@@ -312,8 +312,8 @@ def test_what_is_wrong_is_a_sentence(arguments: list[str], says: str, images: Pa
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda folder: shutil.rmtree(folder / "ship"), "holds one class only, 'cat'"),
-        (lambda folder: [shutil.rmtree(each) for each in folder.iterdir()], "There are no images"),
+        (lambda folder: shutil.rmtree(folder / "ship"), "has only one class, 'cat'"),
+        (lambda folder: [shutil.rmtree(each) for each in folder.iterdir()], "contains no images"),
         (lambda folder: [path.write_bytes(b"") for path in folder.rglob("*.png")], "None of the 24 images"),
         (lambda folder: (folder.rename(folder.parent / "test") and (folder.parent / "images").mkdir())
             or (folder.parent / "test").rename(folder / "test"), "All images in images are test images"),
@@ -341,17 +341,17 @@ def test_what_is_wrong_in_a_folder_is_named_and_the_rest_is_trained_on(images: P
     Image.new("L", (40, 30), 90).save(images / "lone" / "one.png")
     outcome = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json")
     assert outcome.status == 0, outcome.stderr
-    assert "cat/text.jpg (not an image that can be read)" in outcome.stderr
+    assert "cat/text.jpg (not a readable image)" in outcome.stderr
     skipped = outcome.json["data"]["skipped"]
     assert set(skipped) == {"cat/text.jpg", "ship/empty.png", "ship/giant.png"}
     assert "89,478,485" in skipped["ship/giant.png"]
     assert set(outcome.json["data"]["left_out"]) == {"cat/both.png", "ship/both.png"}
-    assert "There is no image of lone to judge the result by." in outcome.stderr
+    assert "No test image of lone." in outcome.stderr
     assert outcome.json["data"]["classes"]["lone"] == {"train": 1, "val": 0, "test": 0}
     card = Path(outcome.json["card"]).read_text()
     assert "3 cannot be read and 2 more were left out" in card
     assert "| lone | 0 | - | - |" in card
-    assert "losses weighted by class" in card
+    assert "class-weighted loss" in card
 
 
 def test_a_full_disk_is_a_sentence(images: Path, trunk: Path, advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,7 +414,8 @@ class TestEval:
         (images / "ship").rename(images / "submarine")
         status, stdout, stderr = advss("eval", "p1f4", "--data", "images", "--attack", "clean")
         assert (status, stdout) == (2, "")
-        assert "the model does not know submarine.\nIt knows: airplane, automobile" in stderr
+        assert "The model has no classes submarine, which are in" in stderr
+        assert "Its classes: airplane, automobile" in stderr
 
     def test_a_limit_beyond_what_there_is(self, images: Path, advss: Advss) -> None:
         status, _, stderr = advss("eval", "p1f4", "--data", "images", "--limit", "100")

@@ -38,8 +38,8 @@ def test_a_classifier(file: Path, advss: Advss) -> None:
         "Found: classifier, ResNet-18v2 of width 2.",
         "122 tensors copied, none dropped.",
         "Not weights, left out: epoch.",
-        "The file holds no normalisation; its constants are taken to be ImageNet's.",
-        "Its 3 classes are taken to be 0 to 2; --classes names others.",
+        "The file has no normalisation constants; ImageNet's are used.",
+        "Classes are set to 0 to 2 (3); --classes changes them.",
         "Evaluate it: advss eval imported/my-best-1",
     ]
     assert checkpoint.load(Path("imported/my-best-1"))[1].full_name == "my-best-1.imported"
@@ -135,7 +135,7 @@ def test_what_cannot_be_done_is_one_sentence(
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"<html>Quota exceeded</html>", "is a web page"), (b"PK\x03\x04", "not a whole file"), (None, "There is no")],
+    [(b"<html>Quota exceeded</html>", "is a web page"), (b"PK\x03\x04", "is damaged"), (None, "does not exist")],
     ids=["html", "cut short", "missing"],
 )
 def test_files_that_cannot_be_read(content: bytes | None, says: str, advss: Advss) -> None:

@@ -89,19 +89,19 @@ def test_classes_that_nobody_knows_are_not_made_up(tmp_path: Path, advss: Advss)
     onnx_files.write(tmp_path / "others.onnx", {})
     status, stdout, stderr = advss("predict", "others.onnx", "images")
     assert (status, stdout) == (1, "")
-    assert "others.onnx does not say which classes its outputs are." in stderr
+    assert "others.onnx has no class names." in stderr
 
 
 @pytest.mark.usefixtures("colours")
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["model.onnx"], "there are no images to look at"),
-        (["p1f4"], "there are no images to look at"),
+        (["model.onnx"], "images are missing"),
+        (["p1f4"], "images are missing"),
         (["model.onnx", "nowhere.png"], "nowhere.png"),
         (["model.onnx", "nowhere/*.png"], "nowhere/*.png"),
         (["model.onnx", "images", "--top", "0"], "--top"),
-        (["model.onnx", "images", "--device", "cuda"], "no GPU"),
+        (["model.onnx", "images", "--device", "cuda"], "cannot use a GPU"),
         (["selfie-p3f5", "images"], "selfie-p3f5"),
         ([], "IMAGE"),
     ],

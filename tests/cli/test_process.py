@@ -69,7 +69,7 @@ def test_ctrl_c_while_torch_is_imported(imported: int, start: Start) -> None:
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert "Traceback" not in stderr
-    assert "\nInterrupted. Run the same command again to go on.\n" in stderr
+    assert "\nInterrupted. Run the same command again to continue.\n" in stderr
     assert (process.returncode, stdout) == (130, "")
 
 
@@ -82,7 +82,7 @@ def test_ctrl_c_while_a_command_works(start: Start, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.01)
     stdout, stderr = process.communicate(timeout=60)
-    assert stderr == "\nInterrupted. Run the same command again to go on.\n"
+    assert stderr == "\nInterrupted. Run the same command again to continue.\n"
     assert (process.returncode, stdout) == (130, "")
 
 

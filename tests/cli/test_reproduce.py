@@ -297,7 +297,7 @@ def test_run_measures_again_what_was_trained_again(advss: Advss, trained: list[s
 @pytest.mark.usefixtures("_no_cards", "trained")
 def test_run_trains_by_the_profile_that_was_asked_for(advss: Advss) -> None:
     status, _, stderr = advss("reproduce", "table3", "--tag", "mini", "--run", "--profile", "paper")
-    assert (status, "has no profile 'paper'" in stderr) == (2, True)
+    assert (status, "unknown profile 'paper'" in stderr) == (2, True)
 
 
 @pytest.mark.usefixtures("_no_cards")
@@ -312,7 +312,7 @@ def test_run_goes_on_where_it_was_stopped(advss: Advss, trained: list[str], monk
     monkeypatch.setattr(trainer, "train", stopped)
     status, stdout, stderr = advss("reproduce", "table3", "--tag", "mini", "--run", "--json")
     assert (status, stdout) == (130, "")
-    assert "Run the same command again to go on." in stderr
+    assert "Run the same command again to continue." in stderr
     assert Path("runs/eval/p1f3.mini-cifar10/pgd20/result.json").exists()
     monkeypatch.setattr(trainer, "train", working)
     trained.clear()

@@ -38,7 +38,7 @@ def test_one_failure_fails_the_command(checks: list[SimpleNamespace], advss: Adv
     status, stdout, stderr = advss("verify", "p1f4")
     assert status == 1
     assert "FAILED\tra\tfound 0.40, the card says 0.43" in stdout.splitlines()
-    assert stderr == "Error: p1f4 is not what its card says.\n"
+    assert stderr == "Error: p1f4 does not match its card.\n"
 
 
 def test_what_was_left_out_is_not_called_ok(checks: list[SimpleNamespace], advss: Advss) -> None:

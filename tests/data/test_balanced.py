@@ -59,7 +59,7 @@ class TestSubsets:
 
     def test_too_few_images_of_a_class(self, npz: Path, edm_arrays: Arrays) -> None:
         np.savez(npz, **{**edm_arrays, "label": np.where(edm_arrays["label"] == 3, 4, edm_arrays["label"])})
-        with pytest.raises(DataError, match=r"5 images of each class are needed, but one class has 0\."):
+        with pytest.raises(DataError, match=r"5 images per class are needed, but one class has 0\."):
             get("edm-30k", npz)
 
 

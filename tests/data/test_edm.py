@@ -55,7 +55,7 @@ class TestFromAFile:
         assert counts == [(64, 200), (128, 200), (192, 200), (200, 200)]
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"There is no file .*/1m.npz\. Give --from a copy of https://hugging"):
+        with pytest.raises(DataError, match=r"File .*/1m.npz does not exist\. Give --from a copy of https://hugging"):
             get("edm-1m", tmp_path)
 
     @pytest.mark.parametrize(

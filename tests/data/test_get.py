@@ -18,6 +18,6 @@ def test_the_subset_is_there_already(cache: Path) -> None:
     [("../cifar10", "Did you mean cifar10"), ("edm-100k", "Did you mean edm-"), ("imagenet", "restricted-imagenet")],
 )
 def test_unknown_names_bring_the_nearest_and_write_nothing(name: str, hint: str, cache: Path) -> None:
-    with pytest.raises(UsageError, match=f"no data set named '{name}'.*{hint}"):
+    with pytest.raises(UsageError, match=f"Unknown data set '{name}'.*{hint}"):
         get(name)
     assert not cache.exists()

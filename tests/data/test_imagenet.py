@@ -226,25 +226,27 @@ class TestResume:
 class TestRefused:
     def test_without_a_folder(self, cache: Path) -> None:
         with pytest.raises(
-            UsageError, match=r"an ImageNet folder that you have\. Run `advss data get restricted-imagenet --from"
+            UsageError, match=r"a local ImageNet folder\. Run `advss data get restricted-imagenet --from"
         ):
             get(NAME)
 
     def test_a_folder_that_is_no_imagenet(self, cache: Path, tmp_path: Path) -> None:
         with pytest.raises(
-            DataError, match=r"lacks 203 of the 203 class folders .* in train/, such as train/n02085620"
+            DataError, match=r"203 of the 203 class folders needed in .*train are missing, such as train/n02085620"
         ):
             get(NAME, tmp_path)
 
     def test_validation_images_that_are_not_in_class_folders(self, tree: Path) -> None:
         shutil.rmtree(tree / "val" / "n02123045")
-        with pytest.raises(DataError, match=r"lacks 1 of the 3 class folders .* in val/, such as val/n02123045"):
+        with pytest.raises(
+            DataError, match=r"1 of the 3 class folders needed in .*val are missing, such as val/n02123045"
+        ):
             get(NAME, tree)
 
     def test_an_empty_class_folder(self, tree: Path) -> None:
         for path in (tree / "train" / "n02123045").iterdir():
             path.unlink()
-        with pytest.raises(DataError, match=r"There are no images in .*train/n02123045"):
+        with pytest.raises(DataError, match=r"train/n02123045 contains no images"):
             get(NAME, tree)
 
     def test_a_split_without_one_good_image(self, tree: Path) -> None:
@@ -262,6 +264,6 @@ class TestRefused:
         self, tree: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
     ) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
-        with pytest.raises(AdvssError, match=r"0\.0 GB more are needed in .*data, where 0\.0 GB are free.*ADVSS_CACHE"):
+        with pytest.raises(AdvssError, match=r"data has 0\.0 GB free, 0\.0 GB are needed.*ADVSS_CACHE"):
             get(NAME, tree)
         assert not list((cache / "data").iterdir())

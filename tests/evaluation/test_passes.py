@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from advss_zoo.evaluation.passes import MOST_PIXELS, Padded, images_per_pass, sparing
+from advss_zoo.evaluation.passes import MOST_PIXELS, Padded, images_per_pass, pad_small_batches
 
 
 @pytest.mark.parametrize(("side", "images"), [(4, 64), (28, 64), (32, 64), (33, 56), (64, 16), (96, 8), (224, 8)])
@@ -56,11 +56,11 @@ def test_the_filling_has_no_part_in_gradients(n):
 @given(st.integers(1, 70))
 def test_a_search_fills_up_small_batches_alone(n):
     double = Double()
-    searched = sparing(Padded(double))
+    searched = pad_small_batches(Padded(double))
     assert torch.equal(searched(torch.ones(n, 3)), torch.full((n, 3), 2.0))
     (seen,) = double.batches
     assert len(seen) == (n if n > 16 else -(-n // 8) * 8)
-    assert sparing(double) is double
+    assert pad_small_batches(double) is double
 
 
 def test_output_that_is_no_tensor_is_handed_on():

@@ -88,7 +88,7 @@ def test_verdicts_of_another_run_are_found(folder):
     verdicts = Verdicts.read(folder / "verdicts.npz")
     verdicts.clean_prediction[:2] = (verdicts.clean_prediction[:2] + 1) % 10
     verdicts.write(folder / "verdicts.npz")
-    with pytest.raises(AdvssError, match="other verdicts than"):
+    with pytest.raises(AdvssError, match="does not hold the verdicts"):
         check(folder / "result.json")
 
 
@@ -113,14 +113,17 @@ def test_what_is_no_result_is_a_sentence(content, tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"model": []}, "model: .* is no map of keys"),
+        ({"model": []}, "model: must be a map of keys"),
         ({"data": {"name": 5}}, "data.name"),
         ({"verdicts": {}}, "verdicts.sha256"),
         ({"ta": "high"}, "ta: Input should be a valid number"),
         ({"ra_ci95": [0.5]}, "ra_ci95"),
         ({"versions": {"torch": 2}}, "versions.torch"),
         ({"details": [1]}, "details"),
-        ({"protocol": {"name": "a", "label": "a", "corruptions": 5}}, "protocol.corruptions: 5 is no map of keys"),
+        (
+            {"protocol": {"name": "a", "label": "a", "corruptions": 5}},
+            "protocol.corruptions: must be a map of keys, got 5",
+        ),
         (
             {
                 "protocol": {

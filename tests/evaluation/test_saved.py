@@ -56,29 +56,29 @@ def test_other_images_are_not_taken_for_these(kept, patches, pictures):
     protocol = Saved.read(kept / "adversarial.safetensors")
     turned = pictures.take(np.arange(149, -1, -1))
     moved = replace(pictures, images=turned.images)
-    with pytest.raises(AdvssError, match="attack went"):
+    with pytest.raises(AdvssError, match="perturbation of size"):
         evaluate(patches, moved, protocol)
     relabelled = replace(pictures, labels=(pictures.labels + 1) % 10)
-    with pytest.raises(DataError, match=r"labels in .* are not those of the data"):
+    with pytest.raises(DataError, match=r"labels in .* differ from those of the data"):
         evaluate(patches, relabelled, protocol)
     more = replace(pictures, index=pictures.index + 1)
-    with pytest.raises(UsageError, match="none of them of image 150 of the data"):
+    with pytest.raises(UsageError, match="but not image 150 of the data"):
         evaluate(patches, more.take([149]), protocol)
 
 
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda folder: (folder / "result.json").unlink(), "not beside them"),
+        (lambda folder: (folder / "result.json").unlink(), "not in the same folder"),
         (lambda folder: (folder / "verdicts.npz").unlink(), "verdicts.npz"),
-        (lambda folder: (folder / "adversarial.safetensors").write_bytes(b"text"), "holds no adversarial images"),
+        (lambda folder: (folder / "adversarial.safetensors").write_bytes(b"text"), "does not hold adversarial images"),
         (lambda folder: save_file({"x_adv": torch.rand(2, 3, 8, 8)}, folder / "adversarial.safetensors"), "label"),
         (
             lambda folder: save_file(
                 {"x_adv": torch.rand(2, 3, 8, 8), "label": torch.zeros(1), "index": torch.arange(2)},
                 folder / "adversarial.safetensors",
             ),
-            "not one label and one position",
+            "labels or positions do not match",
         ),
         (
             lambda folder: (folder / "result.json").write_text(

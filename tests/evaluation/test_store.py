@@ -225,7 +225,7 @@ def test_members_that_are_called_something_else_are_a_sentence(attack, pictures,
 
     with pytest.raises(KeyboardInterrupt):
         run("a", "b" * 300, progress=stop_at(64))
-    with pytest.raises(UsageError, match="Call the members of the ensemble what they were called before"):
+    with pytest.raises(UsageError, match="Use the same names for the members of the ensemble"):
         run("a", "c")
     assert run("a", "b" * 300).n == 72
 
@@ -283,7 +283,7 @@ def test_the_name_of_a_model_is_not_what_it_is(patches, pictures, tmp_path):
 def test_verdicts_without_an_owner_are_refused(patches, pictures, tmp_path):
     interrupted(patches, pictures, tmp_path, 64)
     (tmp_path / "progress.json").unlink()
-    with pytest.raises(UsageError, match="does not say what it was measured on"):
+    with pytest.raises(UsageError, match="cannot be resumed"):
         evaluate(patches, pictures, "pgd2", out=tmp_path)
 
 
@@ -291,7 +291,7 @@ def test_verdicts_without_an_owner_are_refused(patches, pictures, tmp_path):
 def test_damaged_verdicts_are_a_sentence(content, patches, pictures, tmp_path):
     interrupted(patches, pictures, tmp_path, 64)
     (tmp_path / "verdicts.npz").write_bytes(content)
-    with pytest.raises(AdvssError, match="holds no verdicts"):
+    with pytest.raises(AdvssError, match="does not hold verdicts"):
         evaluate(patches, pictures, "pgd2", out=tmp_path)
 
 
@@ -300,7 +300,7 @@ def test_verdicts_on_other_images_are_a_sentence(patches, pictures, tmp_path):
     verdicts = Verdicts.read(tmp_path / "verdicts.npz")
     verdicts.index[5] = 99
     verdicts.write(tmp_path / "verdicts.npz")
-    with pytest.raises(AdvssError, match="not about the images"):
+    with pytest.raises(AdvssError, match="verdicts on other images"):
         evaluate(patches, pictures, "pgd2", out=tmp_path)
 
 

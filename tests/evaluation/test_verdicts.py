@@ -112,7 +112,7 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path):
             file.write(bytes(2**19))
         file.write(b"1")
     assert path.stat().st_size < 2**20
-    with pytest.raises(AdvssError, match="more than verdicts"):
+    with pytest.raises(AdvssError, match="exceed the limits of verdicts"):
         Verdicts.read(path)
 
 

@@ -123,7 +123,7 @@ def tiny(folder: Path, name: str = "tiny") -> None:
 
 
 def unsigned(folder: Path) -> None:
-    """A checkpoint whose configuration does not say which weights it is for."""
+    """A checkpoint whose configuration sha256 of the weights is missing."""
     tiny(folder)
     document = files.read_json(folder / "config.json")
     files.write_json(folder / "config.json", document | {"sha256": None})

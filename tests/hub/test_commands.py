@@ -29,7 +29,7 @@ def test_publishing_says_what_went_where(hub, checkout, advss):
     commit = repository.head
     files = len(repository.commits[commit].keys() - {".gitattributes"})
     assert first.stdout == f"checkpoint\tchanged\tto\n{NAME}\t{files} files\thf://acme/{NAME}@{commit}\n"
-    assert f"the commit is noted in {checkout / 'cards' / NAME}.json" in first.stderr
+    assert f"the commit is recorded in {checkout / 'cards' / NAME}.json" in first.stderr
     assert "%" not in first.stderr  # no progress bars where nobody watches
     again = advss("publish", NAME, "--to", f"hf://acme/{NAME}", "--json").json
     assert [(each["changes"], each["commit"], each["tagged"]) for each in again] == [({}, commit, commit)]
@@ -75,15 +75,15 @@ def test_the_whole_zoo(hub, checkout, advss, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([NAME, "--to", "hf://acme"], "says whose repository but not which"),
+        ([NAME, "--to", "hf://acme"], "names an owner, not a repository"),
         (["--all", "--to", f"hf://acme/{NAME}"], "is one repository, but each checkpoint gets its own"),
         ([NAME, "--to", f"hf://acme/{NAME}@v1"], "names a revision"),
         (["--to", f"hf://acme/{NAME}"], "Give a MODEL to publish, or --all"),
         ([NAME, "--all", "--to", "hf://acme"], "Give a MODEL to publish, or --all"),
-        ([NAME, "--to", "HF://acme/x"], "'HF://acme/x' is not a repository on the Hub"),
-        ([NAME, "--to", "https://huggingface.co/acme/x"], "is not a repository on the Hub"),
+        ([NAME, "--to", "HF://acme/x"], "'HF://acme/x' is not a Hub repository"),
+        ([NAME, "--to", "https://huggingface.co/acme/x"], "is not a Hub repository"),
         ([NAME], "--to"),
-        (["p1f44", "--to", "hf://acme/x"], "There is no checkpoint"),
+        (["p1f44", "--to", "hf://acme/x"], "Unknown checkpoint"),
     ],
 )
 def test_wrong_usage(hub, advss, arguments, says):

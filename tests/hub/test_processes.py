@@ -98,9 +98,9 @@ def test_two_at_once_and_both_arrive(hub, in_zoo, installed, start):
 @pytest.mark.parametrize(
     ("address", "status", "says"),
     [
-        ("hf://acme/nothing", 1, "Error: There is no acme/nothing on http://127.0.0.1:"),
-        ("hf://acme/tiny@v9", 1, "has no revision v9, or no longer."),
-        ("hf://acme/a/b", 2, "is not a repository on the Hub."),
+        ("hf://acme/nothing", 1, "Error: acme/nothing on http://127.0.0.1:"),
+        ("hf://acme/tiny@v9", 1, "Revision v9 of acme/tiny on http://127.0.0.1:"),
+        ("hf://acme/a/b", 2, "is not a Hub repository."),
     ],
 )
 def test_a_sentence_and_no_traceback_and_no_token(hub, on_hub, start, address, status, says):

@@ -58,5 +58,5 @@ def test_members_side_by_side(members):
 def test_members_have_names(members):
     assert Ensemble(members).names == ("member 1", "member 2", "member 3")
     assert Ensemble(members, ["a", "b", "c"]).names == ("a", "b", "c")
-    with pytest.raises(ValueError, match="3 members cannot have 2 names"):
+    with pytest.raises(ValueError, match="names must be 3, one for each member, got 2"):
         Ensemble(members, ["a", "b"])

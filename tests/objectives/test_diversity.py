@@ -86,7 +86,7 @@ def test_the_attack_gradient_agrees_with_finite_differences_second_order_part_in
     objective, model, batch = prepared
     loss = objective.attack_loss(model, batch)
     gradient = input_gradient(loss, batch.inputs)
-    plain = input_gradient(objective.watched.attack_loss(model, batch), batch.inputs)
+    plain = input_gradient(objective.validation_objective.attack_loss(model, batch), batch.inputs)
     second_order = gradient - plain
     direction = second_order / second_order.norm()
     expected = directional(loss, batch.inputs, direction)
@@ -106,7 +106,7 @@ def test_the_gradient_of_the_weights_agrees_with_finite_differences_second_order
     weights = [weight.requires_grad_() for name, weight in model.named_parameters() if name.startswith("trunk.")]
     whole, first_order = (
         torch.autograd.grad(each.training_loss(model, inputs, batch, 0.5), weights)
-        for each in (objective, objective.watched)
+        for each in (objective, objective.validation_objective)
     )
     second_order = [one - other for one, other in zip(whole, first_order, strict=True)]
     length = torch.cat([part.flatten() for part in second_order]).norm()

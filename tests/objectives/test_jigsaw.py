@@ -64,6 +64,6 @@ def test_weights_for_other_permutations_are_not_loaded(objective, key, tmp_path)
     checkpoint.save(tmp_path / "same", state, config)
     checkpoint.load(tmp_path / "same")
     checkpoint.save(tmp_path / "other", state | {key: Jigsaw(permutation_seed=1).orders()}, config)
-    with pytest.raises(CheckpointError, match=rf"{key} .* not the permutations of permutation_seed 22"):
+    with pytest.raises(CheckpointError, match=rf"{key} .* differs from the permutations of permutation_seed 22"):
         checkpoint.load(tmp_path / "other")
     deepcopy(network).load_state_dict(state)

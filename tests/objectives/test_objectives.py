@@ -93,7 +93,7 @@ def test_undoing_the_transform_gives_the_images_back(objective):
 
 
 def test_what_ships_is_part_of_what_was_trained(objective):
-    trained, shipped = objective.build(ARCHITECTURE).state_dict(), objective.ships.build(ARCHITECTURE).state_dict()
+    trained, shipped = objective.build(ARCHITECTURE).state_dict(), objective.deployed.build(ARCHITECTURE).state_dict()
     assert shipped.keys() <= trained.keys()
     assert {name.partition(".")[0] for name in shipped} == {"trunk", "head"}
 
@@ -159,9 +159,9 @@ def test_trades_runs_attacked_images_before_clean_ones():
 
 def test_validation_of_trades_maximises_the_cross_entropy():
     logits, labels = torch.randn(5, 10), torch.arange(5)
-    watched = Trades(beta=6).watched
-    batch = watched.transform(torch.zeros(5, 3, 2, 2), labels, torch.arange(5), seed=0)
-    found = watched.attack_loss(lambda _: logits, batch)(batch.inputs)
+    validated = Trades(beta=6).validation_objective
+    batch = validated.transform(torch.zeros(5, 3, 2, 2), labels, torch.arange(5), seed=0)
+    found = validated.attack_loss(lambda _: logits, batch)(batch.inputs)
     assert found.item() == pytest.approx(5 * cross_entropy(logits, labels).item(), rel=1e-5)
 
 
@@ -182,7 +182,7 @@ def test_validation_of_oneshot_finds_the_same_without_the_turned_copies():
     labels = model(images).argmax(dim=1)
     labels[0] = (labels[0] + 1) % 10
     found = []
-    for judge in (objective, objective.watched):
+    for judge in (objective, objective.validation_objective):
         batch = judge.transform(images, labels, index, seed=3)
         attack = Pgd(steps=3, eps=4 / 255, step_size=2 / 255)
         attacked = attack.perturb(judge.attack_loss(model, batch), batch.inputs, index=batch.index, seed=5, progress=1)

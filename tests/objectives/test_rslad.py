@@ -72,4 +72,4 @@ def test_with_soft_labels_the_clean_part_of_trades_learns_them(model, batch):
 
 
 def test_validation_of_rslad_attacks_the_true_class():
-    assert Rslad().watched == Rslad().ships == Classification()
+    assert Rslad().validation_objective == Rslad().deployed == Classification()

@@ -152,7 +152,7 @@ def test_the_profile_of_what_is_trained(tmp_path):
         "advss eval runs/p1f4.mini/best-ta --data cifar10",
     ]
     assert plan.load_recipe("p1f4.mini", "paper").epochs == 1
-    with pytest.raises(UsageError, match="no profile 'paper'"):
+    with pytest.raises(UsageError, match="unknown profile 'paper'"):
         plan.steps(["selfie-p3f4.mini"], OurResults(Path("runs"), "paper"))
 
 

@@ -82,7 +82,7 @@ def test_names_stand_for_checkpoints(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert folder_of("p1f4.mini").name == "p1f4.mini"
     (tmp_path / "p1f4.mini").mkdir()
     assert folder_of("p1f4.mini") == Path("p1f4.mini")
-    with pytest.raises(UsageError, match="neither a folder nor a checkpoint") as caught:
+    with pytest.raises(UsageError, match="not a folder or a checkpoint") as caught:
         folder_of("p1f4.mimi")
     assert "Did you mean" in str(caught.value.hint)
 

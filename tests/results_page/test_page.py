@@ -414,7 +414,7 @@ def test_adversarial_images_of_other_images_are_left_out(tmp_path: Path) -> None
     tensors.write_bytes(tensors.read_bytes()[:5000])
     report = Report(collect([tmp_path]))
     assert "gallery" not in {section.name for section in report.sections}
-    assert "adversarial.safetensors holds no adversarial images" in report.left_out[0]
+    assert "adversarial.safetensors does not hold adversarial images" in report.left_out[0]
 
 
 def test_a_result_does_not_choose_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,7 @@ def test_shipped_ensembles_are_of_recipes_that_ship(name):
 def test_members_of_one_name_must_have_one_set_of_weights(members, tmp_path):
     twin = checkpoint.read_config(members[1]).model_copy(update={"name": "member-0"})
     (members[1] / "config.json").write_text(twin.model_dump_json())
-    with pytest.raises(UsageError, match="names of their own"):
+    with pytest.raises(UsageError, match="under different names"):
         assemble(ensemble_of(members), tmp_path / "x.test")
 
 

@@ -106,7 +106,7 @@ def test_a_parent_that_is_nowhere_says_how_to_make_it(tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "names", lambda: ["someone-p3.mini"])
     with pytest.raises(UsageError, match=r"advss train someone-p3\.mini"):
         parents.find("someone-p3.mini", tmp_path)
-    with pytest.raises(UsageError, match="nor a run in"):
+    with pytest.raises(UsageError, match="Unknown checkpoint"):
         parents.find("nobody-p3.mini", tmp_path)
 
 

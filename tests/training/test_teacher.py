@@ -109,9 +109,9 @@ def test_a_recipe_survives_being_written_down(recipe_file, tmp_path):
     [
         (["objective={name: rslad}"], "`objective` rslad needs a `teacher`"),
         (["objective={name: rotation}", "teacher=p1f4.mini"], "`objective` rotation does not support `teacher`"),
-        (["teacher={model: self, share: 1}"], "needs a `share` below 1"),
-        (["teacher=p1f4.mimi"], "there is no 'p1f4.mimi'"),
-        (["teacher=p1f4.mini+selfie-p3f4.mimi"], "there is no 'selfie-p3f4.mimi'"),
+        (["teacher={model: self, share: 1}"], "`share` must be below 1"),
+        (["teacher=p1f4.mimi"], "unknown checkpoint 'p1f4.mimi'"),
+        (["teacher=p1f4.mini+selfie-p3f4.mimi"], "unknown checkpoint 'selfie-p3f4.mimi'"),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(recipe_file, options, message):
@@ -181,14 +181,14 @@ def test_a_run_does_not_go_on_with_another_teacher(cache, recipe_file, beside, m
         trainer.train(loaded, beside / "pupil", progress=stopping_at(2))
     model, config = checkpoint.load(beside / "teacher.test" / "average")
     checkpoint.save(beside / "teacher.test" / "average", {n: t * 2 for n, t in model.state_dict().items()}, config)
-    with pytest.raises(UsageError, match=r"weights of the teacher have changed"):
+    with pytest.raises(UsageError, match=r"teacher's weights have changed"):
         trainer.train(loaded, beside / "pupil", resume=True)
 
 
 @pytest.mark.parametrize(
     ("described", "message"),
     [
-        ({"classes": tuple(map(str, range(100)))}, "has the classes 0, 1, 2 and 97 more; those of the data are apple"),
+        ({"classes": tuple(map(str, range(100)))}, "has the classes 0, 1, 2 and 97 more, but the data have apple"),
         ({"image_size": 64}, "takes images of 64 pixels a side, the recipe has 32"),
     ],
 )

@@ -22,7 +22,7 @@ def test_only_what_was_exported_before_is_overwritten(tmp_path: Path) -> None:
     onnx_files.write(others, props={})
     text.write_text("notes")
     for path in (others, text):
-        with pytest.raises(UsageError, match="`advss export` did not write it"):
+        with pytest.raises(UsageError, match="was not written by `advss export`"):
             export("p1f4.mini", path)
 
 

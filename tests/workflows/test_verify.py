@@ -41,7 +41,7 @@ def test_the_bundled_checkpoint_is_what_its_card_says(copy):
     checks = list(verify(NAME, limit=16, device="cpu"))
     assert [check.name for check in checks if not check.passed] == ["autoattack on cifar10-1k"], checks
     assert [check.detail for check in checks if check.passed is None] == [
-        "several attacks, which take hours, are only made again in full"
+        "skipped: several attacks take hours; use --full"
     ]
     assert len(checks) == 2 + 2 * len(index.find(NAME).results)
 

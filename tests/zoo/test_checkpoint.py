@@ -100,14 +100,14 @@ def test_files_that_are_no_safetensors(folder, damage, hash_known):
     if not hash_known:
         rewrite(folder, lambda tensors: None)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(CheckpointError, match="sha256" if hash_known else "not a whole safetensors file"):
+    with pytest.raises(CheckpointError, match="sha256" if hash_known else "not a valid safetensors file"):
         checkpoint.load(folder)
 
 
 def test_a_pickle_is_told_why_it_is_refused(tmp_path):
     path = tmp_path / "model.pt"
     torch.save({"a": torch.ones(1)}, path)
-    with pytest.raises(CheckpointError, match="never loaded"):
+    with pytest.raises(CheckpointError, match="are not loaded"):
         open_model(path)
 
 
@@ -153,14 +153,14 @@ def test_half_a_checkpoint(folder, missing):
 
 
 def test_a_path_that_is_not_there(tmp_path):
-    with pytest.raises(CheckpointError, match="There is no"):
+    with pytest.raises(CheckpointError, match="does not exist"):
         open_model(tmp_path / "nowhere")
 
 
 def test_a_bare_weights_file_needs_its_configuration(folder):
     bare = folder / "other.safetensors"
     bare.write_bytes((folder / "model.safetensors").read_bytes())
-    with pytest.raises(CheckpointError, match="does not say what model"):
+    with pytest.raises(CheckpointError, match="contains weights only"):
         open_model(bare)
     assert open_model(folder / "model.safetensors").name == "tiny.test"
 
@@ -168,7 +168,7 @@ def test_a_bare_weights_file_needs_its_configuration(folder):
 @pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn, torch.uint16])
 def test_numbers_of_another_kind_are_refused(folder, kind):
     rewrite(folder, lambda tensors: tensors.update({KEY: torch.ones(tensors[KEY].shape).to(kind)}))
-    with pytest.raises(CheckpointError, match=f"of a wrong type: {KEY} {kind}"):
+    with pytest.raises(CheckpointError, match=f"of the wrong type: {KEY} {kind}"):
         checkpoint.load(folder)
 
 
@@ -181,14 +181,16 @@ def test_numbers_that_are_too_large_for_single_precision_are_refused(folder):
 def test_a_header_that_would_take_minutes_is_not_read(folder):
     path = folder / "model.safetensors"
     path.write_bytes(struct.pack("<Q", 50_000_000) + b" " * 50_000_000)
-    with pytest.raises(CheckpointError, match="a header of 50,000,000 bytes is none"):
+    with pytest.raises(CheckpointError, match="header size 50,000,000 exceeds the limit"):
         checkpoint.read_weights(path)
 
 
 @pytest.mark.parametrize("document", ["[]", "5", "null", '"ensemble"', '{"kind": "ensemble"}', '{"kind": []}'])
 def test_any_document_for_a_configuration_is_a_sentence(folder, document):
     (folder / "config.json").write_text(document)
-    with pytest.raises(CheckpointError, match=r"config.json describes no ensemble|does not describe a checkpoint"):
+    with pytest.raises(
+        CheckpointError, match=r"config.json does not describe an ensemble|does not describe a checkpoint"
+    ):
         open_model(folder)
 
 

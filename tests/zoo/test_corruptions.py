@@ -52,7 +52,7 @@ def checks():
 def test_verify_makes_the_evidence_again():
     recorded, again = checks()
     assert (recorded.passed, again.passed) == (True, True)
-    assert again.detail == "4 of 4 verdicts made again agree"
+    assert again.detail == "4 of 4 new verdicts agree"
 
 
 def test_verify_finds_evidence_that_was_touched_up(released):

@@ -128,7 +128,7 @@ def test_an_onnx_file_is_a_model_without_gradients() -> None:
     assert (model.name, model.classes, model.image_size) == ("colours.tiny.onnx", onnx_files.CLASSES, 8)
     assert not model.differentiable
     assert copy.deepcopy(model)(torch.rand(2, 3, 8, 8)).shape == (2, 3)
-    with pytest.raises(UsageError, match=r"gradient of a model, and colours\.tiny\.onnx has none"):
+    with pytest.raises(UsageError, match=r"needs gradients, which colours\.tiny\.onnx does not have"):
         evaluate(model, (torch.rand(8, 3, 8, 8), torch.zeros(8, dtype=torch.long)), "pgd2")
 
 
@@ -140,6 +140,6 @@ def test_a_model_of_ones_own_can_say_what_it_is() -> None:
 
 def test_a_gpu_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match="no GPU that torch can use"):
+    with pytest.raises(UsageError, match="torch cannot use a GPU"):
         load_model("p1f4", "cuda")
     assert load_model("p1f4", "auto").device.type == "cpu"

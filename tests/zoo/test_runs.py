@@ -43,7 +43,7 @@ def test_an_ensembles_run_stands_for_the_ensemble() -> None:
     folder = Path("runs/both.mini")
     (folder / "ensemble").mkdir(parents=True)
     (folder / "plan.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"not finished\. Go on with it: the command that began it, and --resume"):
+    with pytest.raises(UsageError, match=r"not finished\. Resume it: repeat its command with --resume"):
         parse_reference("both")
     (folder / "ensemble" / "config.json").write_text("{}")
     assert (runs.find("both"), runs.checkpoint_in(folder)) == (folder, folder / "ensemble")
@@ -60,7 +60,7 @@ def test_an_unfinished_run_says_how_to_go_on() -> None:
 def test_two_runs_of_one_name_need_their_tags() -> None:
     run("mine.mini", "best-ra", "last")
     run("mine.r50", "best-ra", "last")
-    with pytest.raises(UsageError, match=r"'mine' may be mine\.mini or mine\.r50\. Write one of them\."):
+    with pytest.raises(UsageError, match=r"'mine' is ambiguous\. Choose from mine\.mini, mine\.r50\."):
         parse_reference("mine")
     assert parse_reference("mine.r50").path == Path("runs/mine.r50/best-ra")
 
@@ -82,7 +82,7 @@ def test_what_is_no_run() -> None:
     Path("runs/eval").mkdir(parents=True)
     assert runs.find("eval") is None
     assert not runs.is_run(run("mine.mini", "last") / "last")
-    with pytest.raises(UsageError, match="There is no checkpoint 'eval'"):
+    with pytest.raises(UsageError, match="Unknown checkpoint 'eval'"):
         parse_reference("eval")
-    with pytest.raises(CheckpointError, match="There is no runs/nowhere"):
+    with pytest.raises(CheckpointError, match="runs/nowhere does not exist"):
         parse_reference("runs/nowhere")

@@ -127,7 +127,7 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="damaged"):
         sources.fetch(entry.full_name)
     shutil.rmtree(folder)
-    with pytest.raises(CheckpointError, match="not part of this installation"):
+    with pytest.raises(CheckpointError, match="not in this installation"):
         sources.fetch(entry.full_name)
 
 

@@ -17,18 +17,20 @@ __all__ = ["Unforeseen", "attacks", "find"]
 
 
 def attacks() -> dict[str, type[Unforeseen]]:
-    """All attacks by name."""
+    """Return all attacks by name."""
     found = subclasses(sys.modules[__name__], Unforeseen)  # type: ignore[type-abstract]
     return {attack.name: attack for attack in found}
 
 
 def find(name: str) -> type[Unforeseen]:
-    """The attack called `name`, for example "jpeg-linf" or "fog".
+    """Return the attack called `name`, for example "jpeg-linf" or "fog".
 
     Raises:
         UsageError: there is none.
     """
     known = attacks()
     if name not in known:
-        raise UsageError(f"There is no unforeseen attack {name!r}{nearest(name, known)}; known are {', '.join(known)}.")
+        raise UsageError(
+            f"Unknown unforeseen attack {name!r}{nearest(name, known)}.", f"Choose from {', '.join(known)}."
+        )
     return known[name]

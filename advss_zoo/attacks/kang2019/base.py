@@ -46,37 +46,37 @@ class Unforeseen(ABC):
 
     @classmethod
     def check_shape(cls, shape: Sequence[int]) -> None:
-        """Is the attack defined for images of this shape (C,H,W)?
+        """Check that the attack is defined for images of this shape (C,H,W).
 
         Raises:
             UsageError: it is not.
         """
         if len(shape) != 3 or shape[0] != 3:
-            raise UsageError(f"{cls.name} is for images of three colours, not for {tuple(shape)}.")
+            raise UsageError(f"{cls.name} needs images of shape (3, H, W), got {tuple(shape)}.")
         if any(side % cls.multiple for side in shape[1:]):
             below = max(shape[1:]) // cls.multiple * cls.multiple
             sizes = [str(size) for size in (below, below + cls.multiple) if size]
             raise UsageError(
-                f"{cls.name} is for images with sides that are multiples of {cls.multiple}, "
-                f"but these are {'x'.join(map(str, shape[1:]))}.",
+                f"{cls.name} needs images whose sides are multiples of {cls.multiple}, "
+                f"got {'x'.join(map(str, shape[1:]))}.",
                 f"Choose --image-size {' or '.join(sizes)}.",
             )
 
     @abstractmethod
     def start(self) -> Tensor:
-        """Random variables to begin from (B,...); they need not lie in the region."""
+        """Return random variables to begin from (B,...); they need not lie in the region."""
 
     @abstractmethod
     def images(self, v: Tensor) -> Tensor:
-        """The images (B,3,H,W) that variables v stand for; in [0,1] up to rounding for v in the region."""
+        """Return the images (B,3,H,W) that variables v stand for; in [0,1] up to rounding for v in the region."""
 
     @classmethod
     def step_size(cls, eps: float, steps: int) -> float:
-        """The published step, in the unit of the variables: eps/sqrt(steps), or one of the attack's own."""
+        """Return the published step, in the unit of the variables: eps/sqrt(steps), or one of the attack's own."""
         return eps / math.sqrt(steps) if cls.own_step is None else cls.own_step
 
     def search(self, loss: Loss, steps: int, step_size: float) -> Tensor:
-        """Variables after `steps` steps of ascent on the loss of their images: the last iterate.
+        """Ascend on the loss for `steps` steps; returns the last variables.
 
         Raises:
             AdvssError: the loss has no finite gradient, with which the search would stand still unnoticed.
@@ -85,7 +85,7 @@ class Unforeseen(ABC):
         for t in range(steps):
             gradient = input_gradient(lambda variables: loss(self.images(variables)), v)
             if not gradient.isfinite().all():
-                raise AdvssError(f"The gradient that {self.name} follows is NaN or infinite.")
+                raise AdvssError(f"The gradient of the loss is NaN or infinite under {self.name}.")
             v = self.region.advance(v, gradient, t, step_size).detach()
         return v
 
@@ -101,7 +101,7 @@ class Unforeseen(ABC):
         steps: int,
         step_size: float | None = None,
     ) -> Tensor:
-        """Adversarial images (B,3,H,W) in [0,1], detached.
+        """Return adversarial images (B,3,H,W) in [0,1], detached.
 
         Args:
             loss: what is maximised, summed over the batch (`targets.targeted_loss` is the published one).
@@ -126,7 +126,7 @@ class Unforeseen(ABC):
             images = attack.images(v)
         # Both written so that NaN fails.
         if not (size <= 1 + TOLERANCE).all():
-            raise AdvssError(f"{cls.name} went {size.max():.6g} times as far as it may.")
+            raise AdvssError(f"{cls.name} produced a perturbation of {size.max():.6g} eps.")
         if not ((images - 0.5).abs() <= 0.5 + TOLERANCE).all():
-            raise AdvssError(f"{cls.name} left the range of pixel values, [0, 1].")
+            raise AdvssError(f"{cls.name} produced pixel values outside [0, 1].")
         return images.clamp(0, 1)

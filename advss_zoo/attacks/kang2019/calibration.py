@@ -41,7 +41,7 @@ CIFAR10 = {
 
 
 def uar(accuracies: Sequence[float], calibration: Calibration) -> float:
-    """Unforeseen attack robustness: the accuracies under eps1 to eps6 over those of networks trained for it.
+    """Compute UAR: the accuracies under eps1 to eps6 over those of networks trained for the attack.
 
     Args:
         accuracies: percent of all images, one for each strength.
@@ -50,9 +50,7 @@ def uar(accuracies: Sequence[float], calibration: Calibration) -> float:
         UsageError: there are no reference accuracies, or not one accuracy for each strength.
     """
     if calibration.ata is None:
-        raise UsageError("There is no UAR without reference accuracies: nobody has measured them for this attack.")
+        raise UsageError("UAR needs reference accuracies, which are not published for this attack.")
     if len(accuracies) != len(calibration.ata):
-        raise UsageError(
-            f"A UAR is made of {len(calibration.ata)} accuracies, one for each eps, not {len(accuracies)}."
-        )
+        raise UsageError(f"UAR needs {len(calibration.ata)} accuracies, one for each eps, got {len(accuracies)}.")
     return math.fsum(accuracies) / math.fsum(calibration.ata)

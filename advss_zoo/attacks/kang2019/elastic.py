@@ -42,13 +42,13 @@ class Elastic(Unforeseen):
 
 
 def gaussian(std: float) -> Tensor:
-    """Weights that sum to 1, of at least 4 standard deviations to each side."""
+    """Return weights that sum to 1, of at least 4 standard deviations to each side."""
     radius = math.ceil(4 * std)
     window = torch.exp(-((torch.arange(-radius, radius + 1) / std) ** 2) / 2)
     return window / window.sum()
 
 
 def smoothing(window: Tensor, side: int) -> Tensor:
-    """The matrix (side, side) by which rows are multiplied to smooth them, reflected at their ends."""
+    """Return the matrix (side, side) by which rows are multiplied to smooth them, reflected at their ends."""
     padded = F.pad(torch.eye(side)[:, None], (len(window) // 2,) * 2, mode="reflect")
     return F.conv1d(padded, window[None, None])[:, 0]

@@ -47,7 +47,7 @@ class Fog(Unforeseen):
 
 
 def height_map(v: Tensor, levels: int) -> Tensor:
-    """Periodic diamond-square noise: v (B, 4^levels - 1) in [-1/2, 1/2] to heights (B, 2^levels, 2^levels).
+    """Compute periodic diamond-square noise: v (B, 4^levels - 1) in [-1/2, 1/2] to (B, 2^levels, 2^levels).
 
     Each level doubles the grid: a new point is the mean of its four neighbours plus a displacement. As published, of
     the two centres beside the middle of an edge one is taken from two cells away instead of one: rougher noise.

@@ -55,7 +55,7 @@ class Gabor(Unforeseen):
 
 
 def kernels(sides: Tensor, sigma: Tensor, frequency: Tensor, angle: Tensor) -> Tensor:
-    """Kernels (B,23,23), each the sum of 1 to 10 Gabor functions at equal angles, from (B,) numbers in [0,1)."""
+    """Return kernels (B,23,23), each the sum of 1 to 10 Gabor functions at equal angles, from (B,) numbers in [0,1)."""
     count = 1 + (MOST_SIDES * sides).long()
     line = torch.linspace(-0.5, 0.5, SIDE, dtype=sides.dtype, device=sides.device)
     envelope = torch.exp(-(line**2 + line[:, None] ** 2) / (2 * (0.1 + 0.3 * sigma + 1e-3).view(-1, 1, 1) ** 2))
@@ -67,7 +67,7 @@ def kernels(sides: Tensor, sigma: Tensor, frequency: Tensor, angle: Tensor) -> T
 
 
 def equalised(filtered: Tensor) -> Tensor:
-    """Maps (B,H,W) with the contrast equalised, in [0,1]. As published, no gradient is taken of what scales.
+    """Equalise the contrast of maps (B,H,W), to [0,1]. As published, the scale gets no gradient.
 
     The published code takes the local variance through a Fourier transform and back with nothing in between; what is
     left of it is the squared deviation of each place.

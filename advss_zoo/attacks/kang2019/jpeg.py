@@ -87,7 +87,7 @@ class JpegL2(Jpeg):
     ball = L2Ball
 
 
-class FromWhereItIs(L1Ball):
+class OffsetL1Ball(L1Ball):
     """Frank-Wolfe, except that entries of a vertex go as far as their bounds are from v, not from 0.
 
     The result is clipped to the bounds, which takes nothing away after the first step.
@@ -99,17 +99,17 @@ class FromWhereItIs(L1Ball):
 
 
 class JpegL1(Jpeg):
-    """Frank-Wolfe with a published slip, `FromWhereItIs`: from the second step on no coefficient goes beyond 1.
+    """Frank-Wolfe with a published slip, `OffsetL1Ball`: from the second step on no coefficient goes beyond 1.
 
     It is kept, as the strengths were calibrated with it; with vertices of the region itself the attack is stronger.
     """
 
     name = "jpeg-l1"
-    ball = FromWhereItIs
+    ball = OffsetL1Ball
 
 
 def inverse_dct(blocks: Tensor) -> Tensor:
-    """Orthonormal inverse cosine transform of (...,8,8)."""
+    """Apply the orthonormal inverse cosine transform to (...,8,8)."""
     position = torch.arange(8, device=blocks.device)
     basis = torch.cos((2 * position + 1) * position[:, None] * math.pi / 16) / 2
     basis[0] /= math.sqrt(2)

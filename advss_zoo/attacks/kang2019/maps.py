@@ -6,6 +6,6 @@ from torch import Tensor
 
 
 def lowest_and_span(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each image's map (B,H,W): its minimum and its range, (B,1,1,1). The range of a constant map is tiny, not 0."""
+    """Return the minimum and range (B,1,1,1) of each map (B,H,W). The range of a constant map is tiny, not 0."""
     lowest, highest = maps.amin(dim=(1, 2)), maps.amax(dim=(1, 2))
     return lowest.view(-1, 1, 1, 1), (highest - lowest).clamp_min(1e-12).view(-1, 1, 1, 1)

@@ -23,11 +23,11 @@ class Region(ABC):
 
     @abstractmethod
     def advance(self, v: Tensor, gradient: Tensor, t: int, step_size: float) -> Tensor:
-        """Variables in the region after step number t = 0, 1, ... from v."""
+        """Return variables in the region after step number t = 0, 1, ... from v."""
 
     @abstractmethod
     def size(self, v: Tensor) -> Tensor:
-        """How far each image's variables reach, (B,): 1 is the border of the region, inf beyond a bound."""
+        """Return the size of each image's variables, (B,): 1 is the border of the region, inf beyond a bound."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class PerturbationBall(Region, ABC):
 
     @abstractmethod
     def random_start(self, zero: Tensor, index: Tensor, seed: int) -> Tensor:
-        """A uniform draw from the ball, bounds apart, of the shape of `zero`."""
+        """Draw uniformly from the ball, ignoring the bounds, in the shape of `zero`."""
 
     def size(self, v: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(v.flatten(1).double(), ord=self.order, dim=1) / self.eps
@@ -67,7 +67,7 @@ class ProjectedBall(PerturbationBall, ABC):
 
     @abstractmethod
     def onto_ball(self, v: Tensor) -> Tensor:
-        """The nearest point of the ball."""
+        """Return the nearest point of the ball."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class L1Ball(PerturbationBall):
     order: ClassVar[float] = 1
 
     def random_start(self, zero: Tensor, index: Tensor, seed: int) -> Tensor:
-        """Signed exponentials, divided by their sum plus one exponential more (Barthe et al. 2005, theorem 1)."""
+        """Draw uniformly: signed exponentials over their sum plus one more (Barthe et al. 2005, theorem 1)."""
         entries = zero[0].numel()
         # Double, as single-precision logarithms are rounded differently at different places of a batch.
         uniform = per_image_uniform((len(zero), 2 * entries + 1), index, seed, zero.device).double()
@@ -112,7 +112,7 @@ class L1Ball(PerturbationBall):
         return torch.lerp(v, self.vertex(gradient), 1 / (t + 1))
 
     def vertex(self, gradient: Tensor) -> Tensor:
-        """The v of the region with the largest inner product with the gradient.
+        """Return the v of the region with the largest inner product with the gradient.
 
         Entries go to their bounds in the order of their derivatives until the radius is used up.
         """

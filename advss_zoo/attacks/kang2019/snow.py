@@ -72,7 +72,7 @@ class Flakes(Region):
 
 
 def streaks(uniform: Tensor) -> Tensor:
-    """Kernels (B,7,13,13) from random numbers (B,29): slightly blurred lines through the centre.
+    """Return kernels (B,7,13,13) from random numbers (B,29): slightly blurred lines through the centre.
 
     A line ends 2 to 6 pixels to the right of the centre and as many below, is 1, 3 or 5 wide (with probability 0.6,
     0.3, 0.1), and has its mirror image on the other side; all lines of an image lean to the same side.

@@ -14,13 +14,13 @@ _TARGET_STREAM = 3 << 61
 
 
 def wrong_class(y: Tensor, classes: int, index: Tensor, seed: int) -> Tensor:
-    """For each label (B,) one of the `classes` - 1 others, uniform, a function of seed and index (B,) alone."""
+    """Draw one of the `classes` - 1 wrong classes for each label (B,), by seed and index (B,) alone."""
     uniform = per_image_uniform((len(y), 1), index, seed + _TARGET_STREAM, y.device)[:, 0].double()
     return (y + 1 + (uniform * (classes - 1)).long()) % classes
 
 
 def targeted_loss(model: Network, y: Tensor, *, index: Tensor, seed: int) -> Loss:
-    """Minus the cross-entropy to a random wrong class, summed over the batch: maximising it leads there."""
+    """Return minus the cross-entropy to a random wrong class, summed over the batch."""
 
     def loss(images: Tensor) -> Tensor:
         logits = model(images)
@@ -30,5 +30,5 @@ def targeted_loss(model: Network, y: Tensor, *, index: Tensor, seed: int) -> Los
 
 
 def untargeted_loss(model: Network, y: Tensor) -> Loss:
-    """The cross-entropy to the label, summed over the batch: maximising it leads away from there."""
+    """Return the cross-entropy to the label, summed over the batch."""
     return lambda images: F.cross_entropy(model(images), y, reduction="sum")

@@ -34,23 +34,23 @@ PIECE = 2**18  # pixels that are worked on at once
 
 
 def find(name: str, severity: int) -> Corruption:
-    """The corruption of that name, if it has that severity.
+    """Return the corruption of that name, if it has that severity.
 
     Raises:
         UsageError: there is none of that name, or the severity is not 1 to 5.
     """
     if name not in CORRUPTIONS:
-        hint = f"Choose from: {', '.join(CORRUPTIONS)}."
-        raise UsageError(f"There is no corruption {name!r}{nearest(name, CORRUPTIONS)}.", hint)
+        hint = f"Choose from {', '.join(CORRUPTIONS)}."
+        raise UsageError(f"Unknown corruption {name!r}{nearest(name, CORRUPTIONS)}.", hint)
     if severity not in SEVERITIES:
-        raise UsageError(f"There is no severity {severity}.", f"Choose from {SEVERITIES[0]} to {SEVERITIES[-1]}.")
+        raise UsageError(f"Severity must be {SEVERITIES[0]} to {SEVERITIES[-1]}, got {severity}.")
     return CORRUPTIONS[name]
 
 
 def corrupt(
     images: NDArray[np.uint8], name: str, severity: int, index: NDArray[np.int64], seed: int
 ) -> NDArray[np.uint8]:
-    """Corrupted copies of the images.
+    """Corrupt images.
 
     The constants are for images of 32 x 32 pixels. On others, pixelate, elastic_transform, fog and frost keep their
     proportions to the image, the widths of blurs and noise stay as many pixels as they are: what the published
@@ -69,9 +69,9 @@ def corrupt(
     corruption = find(name, severity)
     channels, height, width = images.shape[1:]
     if channels != 3:
-        raise DataError(f"Corruptions are for images of 3 channels, but these have {channels}.")
+        raise DataError(f"Corruptions need images with 3 channels, got {channels}.")
     if min(height, width) < SMALLEST_SIDE:
-        raise DataError(f"Images of {height} x {width} pixels are too small for corruptions.")
+        raise DataError(f"Corruptions need sides of at least {SMALLEST_SIDE} pixels, got {height} x {width}.")
     corrupted = np.empty(images.shape, np.uint8)
     length = max(1, PIECE // (height * width))
     for begin in range(0, len(images), length):
@@ -83,7 +83,7 @@ def corrupt(
 
 
 def generated(images: ImageSet, name: str, severity: int, seed: int = 0) -> ImageSet:
-    """A set with each image corrupted by `corrupt`; its name is like "cifar10-c generated snow 3".
+    """Corrupt each image of a set by `corrupt`; its name is like "cifar10-c generated snow 3".
 
     Raises:
         UsageError: there is no such corruption or severity.

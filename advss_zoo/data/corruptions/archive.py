@@ -57,7 +57,7 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
 
 
 def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> ImageSet:
-    """The published images of one corruption and severity, a read-only view of their file.
+    """Return the published images of one corruption and severity, a read-only view of their file.
 
     The name of the set is like "cifar10-c official snow 3". A file's md5 is computed once, and again when it changes.
 
@@ -88,7 +88,7 @@ def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> 
 
 
 def locate(dataset: str, folder: Path | None = None) -> Path:
-    """The folder that holds the archive of a data set.
+    """Return the folder that holds the archive of a data set.
 
     Args:
         folder: as for `read`; None is the first of data/ in the cache, $ADVSS_DATA and ./data that holds the archive.
@@ -98,7 +98,7 @@ def locate(dataset: str, folder: Path | None = None) -> Path:
         DataError: it is not on this machine.
     """
     if dataset not in ARCHIVES:
-        raise UsageError(f"No corrupted images of {dataset} are published.", f"There are: {', '.join(ARCHIVES)}.")
+        raise UsageError(f"Corrupted images of {dataset} are not published.", f"Choose from {', '.join(ARCHIVES)}.")
     archive = ARCHIVES[dataset]
     if folder is None:
         usual = (archive.cached.parent, os.environ.get("ADVSS_DATA"), "data")
@@ -108,7 +108,7 @@ def locate(dataset: str, folder: Path | None = None) -> Path:
     for place in places:
         if place.is_dir():
             return place
-    raise DataError(f"{archive.title} is not on this machine: there is no folder {places[0]}.", _hint(archive))
+    raise DataError(f"{archive.title} is not on this machine: the folder {places[0]} does not exist.", _hint(archive))
 
 
 def _hint(archive: Archive) -> str:
@@ -118,7 +118,7 @@ def _hint(archive: Archive) -> str:
 def _array(archive: Archive, root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     path = root / f"{name}.npy"
     if not path.is_file():
-        raise DataError(f"{root} lacks {path.name} of {archive.title}.", _hint(archive))
+        raise DataError(f"{path.name} of {archive.title} is missing in {root}.", _hint(archive))
     stat = path.stat()
     md5 = _md5(path.resolve(), (stat.st_size, stat.st_mtime_ns))
     if md5 != archive.md5[name]:

@@ -45,7 +45,7 @@ def corruption(*, extra: bool = False, **table: tuple[float, ...]) -> Callable[[
 
 
 def randoms_of(name: str, severity: int, index: Iterable[int], seed: int) -> list[RandomState]:
-    """Random numbers that belong to an image: a function of the four, whatever else is corrupted beside it.
+    """Return random numbers that belong to an image: a function of the four, whatever else is corrupted beside it.
 
     RandomState is the legacy generator because numpy has frozen its streams.
     """
@@ -57,5 +57,5 @@ def _key(text: str) -> int:
 
 
 def drawn(randoms: Randoms, draw: Callable[[RandomState], Any]) -> NDArray[Any]:
-    """What `draw` returns for each image, stacked: (N, ...)."""
+    """Stack what `draw` returns for each image: (N, ...)."""
     return np.stack([draw(random) for random in randoms])

@@ -29,7 +29,7 @@ def _disk(radius: float, alias: float) -> NDArray[np.float32]:
 
 @corruption(sigma=(0.05, 0.25, 0.4, 0.25, 0.4), iterations=(1, 1, 1, 2, 2))
 def glass_blur(images: Pixels, randoms: Randoms, *, sigma: float, iterations: int) -> Values:
-    """Between two blurs, each pixel becomes a copy of itself or of its neighbour above, to the left, or both.
+    """Blur twice; in between each pixel becomes a copy of itself or of its neighbour above, to the left, or both.
 
     The published generator means to swap them, from the last pixel to the third in each direction. What it swaps are
     views of one array, so the second half of the swap does nothing.
@@ -52,7 +52,7 @@ def motion_blur(images: Pixels, randoms: Randoms, *, radius: float, sigma: float
 
 @corruption(stop=(1.06, 1.11, 1.16, 1.21, 1.26))
 def zoom_blur(images: Pixels, randoms: Randoms, *, stop: float) -> Values:
-    """The mean of the image and its enlargements by 1, 1.01, ..., single precision.
+    """Average the image and its enlargements by 1, 1.01, ..., in single precision.
 
     They end before `stop`, save that rounding lets 1.06 and 1.11 in, here as in the published images.
     """

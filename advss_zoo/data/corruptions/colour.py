@@ -11,7 +11,7 @@ Array = NDArray[Any]
 
 
 def to_hsv(rgb: Array) -> tuple[Array, Array, Array]:
-    """Hue in [0, 1), saturation and value in [0, 1], (...) each. Greys have hue and saturation 0."""
+    """Convert to hue in [0, 1), saturation and value in [0, 1], (...) each. Greys have hue and saturation 0."""
     red, green, blue = np.moveaxis(rgb, -1, 0)
     value = rgb.max(axis=-1)
     spread = value - rgb.min(axis=-1)
@@ -26,7 +26,7 @@ def to_hsv(rgb: Array) -> tuple[Array, Array, Array]:
 
 
 def to_rgb(hue: Array, saturation: Array, value: Array) -> Array:
-    """The inverse of `to_hsv`: (..., 3)."""
+    """Invert `to_hsv`: (..., 3)."""
     sixth = np.floor(hue * 6)
     within = hue * 6 - sixth
     low = value * (1 - saturation)

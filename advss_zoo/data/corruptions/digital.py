@@ -22,7 +22,7 @@ def contrast(images: Pixels, randoms: Randoms, *, factor: float) -> Values:
 
 @corruption(strength=(0, 0.05, 0.08, 0.1, 0.1), sigma=(0, 0.2, 0.06, 0.04, 0.03), affine=(0.08, 0.07, 0.06, 0.05, 0.03))
 def elastic_transform(images: Pixels, randoms: Randoms, *, strength: float, sigma: float, affine: float) -> Values:
-    """A random affine map, then random smooth shifts. The constants are in units of the shorter side."""
+    """Apply a random affine map, then random smooth shifts, with constants in units of the shorter side."""
     height, width = images.shape[1:3]
     side = min(height, width)
     y, x = np.mgrid[:height, :width]

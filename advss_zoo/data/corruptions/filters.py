@@ -16,12 +16,12 @@ Array = NDArray[Any]
 
 
 def gaussian(images: Array, sigma: float, mode: str = "nearest", truncate: float = 4.0) -> Array:
-    """What skimage.filters.gaussian makes of each channel; sigma in pixels."""
+    """Filter each channel as skimage.filters.gaussian does; sigma in pixels."""
     return ndimage.gaussian_filter(images, sigma, axes=(1, 2), mode=mode, truncate=truncate)
 
 
 def motion_blurred(images: NDArray[np.uint8], radius: float, sigma: float, degrees: Array) -> NDArray[np.uint8]:
-    """What ImageMagick's MotionBlurImage makes of each image, in a direction of its own.
+    """Blur each image in its own direction, as ImageMagick's MotionBlurImage does.
 
     A pixel becomes the mean of those on one side of it, 2 * radius + 1 steps far, with weights of half a Gaussian;
     beyond an edge they are as at the edge. ImageMagick 6 rounds to 16 bits and cuts off to 8.
@@ -46,7 +46,7 @@ def motion_blurred(images: NDArray[np.uint8], radius: float, sigma: float, degre
 
 
 def zoomed(images: Array, factor: float) -> Array:
-    """The middle of each image, enlarged to the size of the whole, as scipy.ndimage.zoom does with order 1."""
+    """Enlarge the middle of each image to the size of the whole, as scipy.ndimage.zoom does with order 1."""
     for axis in (1, 2):
         images = _zoomed_along(axis, images, factor)
     return images

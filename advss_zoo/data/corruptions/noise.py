@@ -14,7 +14,7 @@ def gaussian_noise(images: Pixels, randoms: Randoms, *, scale: float) -> Values:
 
 @corruption(photons=(500, 250, 100, 75, 50))
 def shot_noise(images: Pixels, randoms: Randoms, *, photons: float) -> Values:
-    """Poisson noise; a white pixel is so many photons."""
+    """Add Poisson noise; `photons` is that of a white pixel."""
     expected = images / 255 * photons
     counts = [random.poisson(image) for random, image in zip(randoms, expected, strict=True)]
     return 255 * (np.stack(counts) / photons)
@@ -22,7 +22,7 @@ def shot_noise(images: Pixels, randoms: Randoms, *, photons: float) -> Values:
 
 @corruption(amount=(0.01, 0.02, 0.03, 0.05, 0.07))
 def impulse_noise(images: Pixels, randoms: Randoms, *, amount: float) -> Values:
-    """Salt and pepper: so many of all values become, with even odds, 0 or 255."""
+    """Add salt and pepper: a share of all values become, with even odds, 0 or 255."""
     shape = images.shape[1:]
     hit = drawn(randoms, lambda random: random.random_sample(shape)) <= amount
     salt = drawn(randoms, lambda random: random.random_sample(shape)) <= 0.5
@@ -31,7 +31,7 @@ def impulse_noise(images: Pixels, randoms: Randoms, *, amount: float) -> Values:
 
 @corruption(extra=True, scale=(0.06, 0.1, 0.12, 0.16, 0.2))
 def speckle_noise(images: Pixels, randoms: Randoms, *, scale: float) -> Values:
-    """Noise in proportion to the value it falls on."""
+    """Add noise in proportion to each value."""
     unit = images / 255
     return 255 * (unit + unit * (scale * _normal(images, randoms)))
 

@@ -26,7 +26,7 @@ TAN_22, TAN_67 = 13573, 13573 + 2**16  # of 22.5 and 67.5 degrees, in units of 2
 
 
 def rims(drops: Grey) -> NDArray[np.float32]:
-    """An embossed map of the distance to the outlines of drops, whole numbers from 0 to 255."""
+    """Emboss the map of distances to the outlines of drops; whole numbers from 0 to 255."""
     distance = np.minimum(distances(edges(drops, 50, 150)), np.float32(FARTHEST))
     levels = _equalized(_blurred(distance).astype(np.uint8)).astype(int)
     relief = ndimage.correlate(levels, RELIEF[None], mode="mirror").clip(0, 255)
@@ -34,7 +34,7 @@ def rims(drops: Grey) -> NDArray[np.float32]:
 
 
 def edges(images: Grey, low: int, high: int) -> NDArray[np.bool_]:
-    """What cv2.Canny marks with its defaults: a Sobel operator of 3x3 pixels, and |x| + |y| as its strength."""
+    """Mark edges as cv2.Canny does by default: a Sobel operator of 3x3 pixels, and |x| + |y| as its strength."""
     x, y = _slope(images, 2), _slope(images, 1)
     strength = np.abs(x) + np.abs(y)
     padded = np.pad(strength, [(0, 0), (1, 1), (1, 1)])
@@ -67,7 +67,7 @@ def _slope(images: Grey, axis: int) -> NDArray[np.int64]:
 
 
 def distances(marked: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """cv2.distanceTransform(~marked, DIST_L2, 5): pixels to the nearest marked one, on ways of three kinds of steps."""
+    """Compute cv2.distanceTransform(~marked, DIST_L2, 5): pixels to the nearest marked one, by three kinds of steps."""
     ways = np.where(marked, 0, UNREACHED)
     for _ in range(2):  # to the right and down, then to the left and up
         ways = _swept(ways)[:, ::-1, ::-1]

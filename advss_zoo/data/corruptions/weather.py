@@ -42,7 +42,7 @@ def snow(
     sigma: float,
     mix: float,
 ) -> Values:
-    """Flakes that fall, and the same upside down, over a paler picture."""
+    """Add falling flakes, and the same upside down, over a paler picture."""
     unit = (images / 255).astype(np.float32)
     flakes = zoomed(drawn(randoms, lambda random: random.normal(mean, deviation, images.shape[1:3])), zoom)
     flakes[flakes < threshold] = 0
@@ -54,7 +54,7 @@ def snow(
 
 @corruption(picture=(1, 1, 0.9, 0.85, 0.75), ice=(0.2, 0.3, 0.4, 0.4, 0.45))
 def frost(images: Pixels, randoms: Randoms, *, picture: float, ice: float) -> Values:
-    """A random piece of a photograph of frost over the picture."""
+    """Lay a random piece of a photograph of frost over the picture."""
     height, width = images.shape[1:3]
 
     def piece(random: RandomState) -> Pixels:
@@ -132,7 +132,7 @@ def spatter(
     strength: float,
     mud: int,
 ) -> Values:
-    """Drops of water with bright rims; or mud, for which `strength` is the sigma that blurs its outline."""
+    """Add drops of water with bright rims; or mud, for which `strength` is the sigma that blurs its outline."""
     unit = (images / 255).astype(np.float32)
     liquid = gaussian(drawn(randoms, lambda random: random.normal(mean, deviation, images.shape[1:3])), sigma)
     liquid[liquid < threshold] = 0

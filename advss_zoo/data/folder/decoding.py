@@ -37,7 +37,7 @@ class Facts(NamedTuple):
 
 
 def read(path: Path, side: int) -> tuple[Pixels, Facts] | str:
-    """The middle square of an image as (3, side, side), and what the file is; or why it cannot be read.
+    """Return the middle square of an image as (3, side, side), and what the file is; or why it cannot be read.
 
     The shorter side is resized to `side` pixels (bilinear, antialiased); an image of that size stays as it is, bit for
     bit. Grey becomes colour, 16 bits become 8, what is transparent lies on white, EXIF turns are made, and of an
@@ -55,7 +55,7 @@ def read(path: Path, side: int) -> tuple[Pixels, Facts] | str:
         with _opened(content) as image:
             return _decoded(image, side, hashlib.sha256(content).hexdigest())
     except UnidentifiedImageError:
-        return "not an image that can be read"
+        return "not a readable image"
     except Image.DecompressionBombError:
         return f"more than {MOST_PIXELS:,} pixels"
     except Exception as error:  # what damaged bytes make Pillow raise has no common base
@@ -72,7 +72,7 @@ def _decoded(image: Image.Image, side: int, sha256: str) -> tuple[Pixels, Facts]
     width, height = image.size
     image.draft(None, (4 * side, 4 * side))  # JPEG alone: decoded at a fraction of its size, no smaller than this
     if width * height > MOST_OF_JPEG or image.width * image.height > MOST_PIXELS:
-        return f"{width:,}x{height:,} pixels are more than {MOST_PIXELS:,}"
+        return f"{width:,}x{height:,} pixels exceed the limit of {MOST_PIXELS:,}"
     turned = image.getexif().get(ORIENTATION, 1) != 1
     facts = Facts(sha256, width, height, image.mode, turned, bool(getattr(image, "is_animated", False)))
     return pixels(image, side), facts

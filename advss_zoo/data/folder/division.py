@@ -21,7 +21,7 @@ from advss_zoo.texts import listed
 SHARES: Mapping[Part, float] = {"test": 0.2, "val": 0.1}
 """Of the images, where nobody has said what they are for; of each class at least one, and one left to train on."""
 MOST: Mapping[Part, int] = {"test": 10_000, "val": 5_000}
-PURPOSE: Mapping[Part, str] = {"train": "train on", "val": "watch the training by", "test": "judge the result by"}
+PURPOSE: Mapping[Part, str] = {"train": "training", "val": "validation", "test": "test"}
 SHOWN = 5  # names that a note lists before it says how many more there are
 
 
@@ -59,7 +59,9 @@ def _as_said(division: Division, everyone: list[Seen]) -> None:
     parts = division.parts
     if not parts["test"] and parts["val"]:
         parts["test"], parts["val"] = parts["val"], []
-        division.notes.append("There are no test images: those of val judge the result, and others watch the training.")
+        division.notes.append(
+            "Test images are missing: val is used as the test set, and validation images are taken from train."
+        )
     _without_copies(division)
     if parts["train"]:
         _without_strangers(division)
@@ -80,7 +82,7 @@ def _without_clashes(division: Division, images: list[Seen]) -> list[Seen]:
             division.left_out[path] = f"the same image as {printable(other.entry.path)}, which is {other.entry.label!r}"
     if clashing:
         names = some(printable(next(iter(found.values())).entry.path) for found in clashing.values())
-        division.notes.append(f"{counted(len(clashing))} with two labels, {names}: all copies are left out.")
+        division.notes.append(f"{counted(len(clashing))} with two labels, {names}: all copies left out.")
     return [seen for seen in images if seen.facts.sha256 not in clashing]
 
 
@@ -96,9 +98,7 @@ def _without_copies(division: Division) -> None:
         division.parts[part] = [seen for seen in division.parts[part] if seen.facts.sha256 not in held]
         if copies:
             names = some(printable(seen.entry.path) for seen in copies)
-            division.notes.append(
-                f"{counted(len(copies))} of {part} that {above} has, too, {names}: left out of {part}."
-            )
+            division.notes.append(f"{counted(len(copies))} of {part} also in {above}, {names}: left out of {part}.")
 
 
 def _without_strangers(division: Division) -> None:
@@ -107,12 +107,12 @@ def _without_strangers(division: Division) -> None:
     for part in SHARES:
         strangers = [seen for seen in division.parts[part] if seen.entry.label not in known]
         for seen in strangers:
-            division.left_out[printable(seen.entry.path)] = f"there is no image of {seen.entry.label!r} to train on"
+            division.left_out[printable(seen.entry.path)] = f"class {seen.entry.label!r} has no training image"
         division.parts[part] = [seen for seen in division.parts[part] if seen.entry.label in known]
         if strangers:
             names = some({seen.entry.label for seen in strangers})
             division.notes.append(
-                f"{counted(len(strangers))} of {part} of classes that are not trained on, {names}: left out."
+                f"{counted(len(strangers))} of {part} of classes without training images, {names}: left out."
             )
 
 
@@ -133,12 +133,12 @@ def _cut(division: Division, missing: list[Part]) -> None:
             rest = rest[taken:]
         division.parts["train"] += chain.from_iterable(rest)
     if missing:
-        cut = " and ".join(f"{len(division.parts[part]):,} to {PURPOSE[part]}" for part in missing)
-        division.notes.append(f"Of every class images are set aside, {cut} (seed {SEED}).")
+        cut = " and ".join(f"{len(division.parts[part]):,} for {PURPOSE[part]}" for part in missing)
+        division.notes.append(f"Images of every class are held out: {cut} (seed {SEED}).")
     for part in SHARES:
         absent = set(groups) - {seen.entry.label for seen in division.parts[part]}
         if absent:
-            division.notes.append(f"There is no image of {some(absent)} to {PURPOSE[part]}.")
+            division.notes.append(f"No {PURPOSE[part]} image of {some(absent)}.")
 
 
 def _rank(seen: Seen) -> tuple[str, str]:
@@ -152,5 +152,5 @@ def counted(images: int) -> str:
 
 
 def some(names: Iterable[str]) -> str:
-    """ "a, b and 3 more"."""
+    """List names as "a, b and 3 more"."""
     return listed(sorted(names), SHOWN)

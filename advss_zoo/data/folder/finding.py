@@ -38,7 +38,7 @@ def find(arguments: Iterable[str]) -> ImageFiles:
             else:
                 found.files.append(path)
         if len(found.files) + len(found.broken) == before:
-            raise UsageError(f"There are no images in {argument}.", HINT)
+            raise UsageError(f"{argument} contains no images.", HINT)
     return ImageFiles(list(dict.fromkeys(found.files)), found.broken)
 
 

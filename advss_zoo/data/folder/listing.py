@@ -24,7 +24,7 @@ PARTS: Mapping[str, Part] = {
 }
 """What folders and entries of tables are called that say what an image is for; in any case."""
 
-HOW = "Put the images of each class into a folder of its own, or write a CSV of path,label."
+HOW = "Put the images of each class into a separate folder, or write a CSV of path,label."
 
 
 class ListedImage(NamedTuple):
@@ -63,7 +63,7 @@ class Listing:
         return hashlib.sha256(rows.encode()).hexdigest()  # repr escapes what is no text
 
     def as_test(self) -> Listing:
-        """The same images, none of which is for training."""
+        """Return the same images, all in the test split."""
         return replace(self, entries=[entry._replace(part="test") for entry in self.entries])
 
 
@@ -78,7 +78,9 @@ def list_images(source: Path) -> Listing:
     with explained("read", source):
         is_folder, exists = source.is_dir(), source.exists()
     if not exists:
-        raise UsageError(f"There is no {source}.", "Give a folder of class folders, or a CSV or JSONL of path,label.")
+        raise UsageError(
+            f"{source} does not exist.", "Give a folder of class folders, or a CSV or JSONL of path,label."
+        )
     if not (is_folder or tables.is_table(source.name)):
         raise UsageError(f"{source} is a file, not a folder of images.", HOW)
     with explained("read", source):
@@ -86,24 +88,24 @@ def list_images(source: Path) -> Listing:
     others = [_passed_over(listing.others)] if listing.others else []
     if not listing.entries:
         why = [": ".join(first) for first in list(listing.skipped.items())[:1]]
-        raise DataError("; ".join([f"There are no images in {source}", *why, *others]) + ".", HOW)
+        raise DataError("; ".join([f"{source} contains no images", *why, *others]) + ".", HOW)
     listing.notes.extend(f"{each}." for each in others)
     return listing
 
 
 def table_hint(listing: Listing) -> str | None:
-    """What to type where a table in a folder may say what its folders do not."""
+    """Suggest a table in the folder that may hold the labels."""
     if not listing.source.is_dir():
         return None
     places = (folder.glob(pattern) for folder in (listing.source, listing.root) for pattern in ("*", "*/*"))
     found = (sorted(path for path in paths if tables.is_table(path.name)) for paths in places)
     table = next((paths[0] for paths in found if paths), None)
-    return f"If a table says which class an image is of, give that: {table}" if table else None
+    return f"If a table holds the labels, give that: {table}" if table else None
 
 
 def _passed_over(others: list[str]) -> str:
     files = f"{len(others):,} file{'' if len(others) == 1 else 's'}"
-    return f"{files} of other kinds passed over, such as {printable(others[0])}"
+    return f"{files} of other types ignored, such as {printable(others[0])}"
 
 
 def _from_table(source: Path) -> Listing:
@@ -116,7 +118,7 @@ def _from_table(source: Path) -> Listing:
         listing.classes.add(label)
         if divided and part is None:
             listing.skipped[f"{printable(source.name)}:{row.number}"] = (
-                f"{row.part!r} is none of train, val and test" if row.part else "it says no part (train, val or test)"
+                f"unknown split {row.part!r}; choose from train, val, test" if row.part else "the split is missing"
             )
         elif row[1:] not in seen:
             seen.add(row[1:])
@@ -140,10 +142,11 @@ def _from_folder(source: Path) -> Listing:
             loose += _walk_part(listing, name, parts[name], above)
     if loose and not listing.entries:
         raise DataError(
-            f"The images in {root}, such as {printable(loose[0])}, lie in no class folders.", table_hint(listing) or HOW
+            f"The images in {root}, such as {printable(loose[0])}, are not in class folders.",
+            table_hint(listing) or HOW,
         )
     if loose:
-        some = f"{len(loose):,} images lie outside class folders, such as {printable(loose[0])}"
+        some = f"{len(loose):,} images are outside class folders, such as {printable(loose[0])}"
         listing.notes.append(f"{some}: left out.")
     return listing
 
@@ -170,7 +173,7 @@ def _parts(root: Path, folders: list[str]) -> dict[str, Part]:
     if not (len(named) == len(folders) or ("train" in named.values() and divided)):
         return {}  # "train" is a class of its own beside "car" and "bus"
     if len({named[name] for name in divided}) < len(divided):
-        raise DataError(f"Of the folders {', '.join(divided)} in {root} two mean the same.", "Keep one of them.")
+        raise DataError(f"Two of the folders {', '.join(divided)} in {root} are the same split.", "Keep one of them.")
     return named
 
 
@@ -190,7 +193,7 @@ def _walk_part(listing: Listing, name: str, part: Part, above: frozenset[Identit
         _walk(listing, f"{name}/{label}", normal(label), part, above | {_identity(listing.root / name)})
     loose = _images(listing, f"{name}/", files)
     if len(listing.entries) == before and not loose:
-        listing.notes.append(f"{name}/ holds no images.")
+        listing.notes.append(f"{name}/ is empty.")
     return loose
 
 
@@ -243,17 +246,17 @@ def _add(listing: Listing, path: str, label: str, part: Part | None) -> None:
             _add(listing, path.replace("\\", "/"), label, part)
         else:
             broken = isinstance(error, FileNotFoundError) and (listing.root / path).is_symlink()
-            reason = "a link to nothing" if broken else getattr(error, "strerror", None) or str(error)
+            reason = "a broken link" if broken else getattr(error, "strerror", None) or str(error)
             listing.skipped[printable(path)] = reason
         return
     if stat.S_ISREG(status.st_mode):
         listing.entries.append(ListedImage(path, label, part, status.st_size, status.st_mtime_ns))
     else:
-        listing.skipped[printable(path)] = "not a file"
+        listing.skipped[printable(path)] = "not a regular file"
 
 
 def count_for_training(source: Path, share: float) -> int:
-    """About how many images would be trained on: those that are said to be, or a share of all."""
+    """Estimate how many images would be trained on: those of the train split, or a share of all."""
     entries = list_images(source).entries
     named = sum(entry.part == "train" for entry in entries)
     return named or round(share * len(entries))

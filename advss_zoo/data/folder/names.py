@@ -12,20 +12,20 @@ _SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 def is_image(name: str) -> bool:
-    """Does a file's name say that it is an image?"""
+    """Tell whether a file's name is that of an image."""
     return _IMAGE.fullmatch(name) is not None
 
 
 def is_hidden(name: str) -> bool:
-    """Is this nobody's, but what systems leave in folders and archives?"""
+    """Tell whether a file is one that systems leave in folders and archives."""
     return name.startswith(".") or name.lower() in _SYSTEMS
 
 
 def normal(label: str) -> str:
-    """One spelling for what looks the same: macOS writes accents apart from their letters."""
+    """Normalise the spelling of a label: macOS writes accents apart from their letters."""
     return unicodedata.normalize("NFC", printable(label)).strip() or label
 
 
 def printable(path: str) -> str:
-    """A file's name as text; bytes that are none, which file systems allow, become question marks."""
+    """Return a file's name as valid text; other bytes become question marks."""
     return path.encode(errors="replace").decode()

@@ -66,21 +66,22 @@ class Prepared:
         return self.file.with_suffix(UNUSED_SUFFIX)
 
     def counts(self) -> NDArray[np.int64]:
-        """Images to train on of each class, (classes,)."""
+        """Return images to train on of each class, (classes,)."""
         return np.array([counts["train"] for counts in self.summary.classes.values()])
 
     def load(self, split: Split) -> ImageSet:
-        """
+        """Load the images of a split.
+
         Raises:
             DataError: there are no images of this split, the cache holds them no longer as they were found, or it is
                 damaged.
         """
         dataset = self._dataset()
         if split not in dataset.splits:
-            raise DataError(f"{self.summary.source} holds no images to {'train on' if split == 'train' else 'test'}.")
+            raise DataError(f"{self.summary.source} has no {split} images.")
         if _record(self.file).get("key") != self.key:
             raise DataError(
-                f"The images in {self.summary.source} have changed since they were looked at, and the cache with them.",
+                f"The images in {self.summary.source} have changed since they were read, and so has the cache.",
                 "Run the command again.",
             )
         images, labels = cache.read(dataset, split)
@@ -128,7 +129,7 @@ def prepare(source: Path, side: int, *, whole: bool = False, reporter: Reporter 
 
 
 def known(name: str) -> Iterator[Prepared]:
-    """Those in the cache that are called so: the same images, in each size that was asked for."""
+    """List the cached data sets of that name: the same images, in each size that was requested."""
     records = cache.cache_file(_dataset(Path("any"), (), ())).parent.glob("*.json")
     everyone = (_recorded(record.with_suffix(".safetensors")) for record in sorted(records))
     return (prepared for prepared in everyone if prepared and prepared.name == name)
@@ -245,8 +246,8 @@ def _check_classes(listing: Listing, found: set[str]) -> None:
     if len(found) < 2 and any(entry.part != "test" for entry in listing.entries):
         lost = "".join(f"; no image of {label!r} can be used" for label in sorted(listing.classes - found)[:1])
         raise DataError(
-            f"{listing.source} holds one class only, {next(iter(found))!r}{lost}.",
-            table_hint(listing) or "There must be two at least.",
+            f"{listing.source} has only one class, {next(iter(found))!r}{lost}.",
+            table_hint(listing) or "At least two are needed.",
         )
 
 
@@ -263,6 +264,5 @@ def _check_division(listing: Listing, scan: Scan, division: Division) -> None:
         _check_classes(listing, set(division.classes))
         if not (parts["val"] and parts["test"]):
             raise DataError(
-                f"{source} has too few images: no class has three, one each to train on, to watch the training by and "
-                "to judge the result by."
+                f"{source} has too few images: at least one class needs three, for training, validation and test."
             )

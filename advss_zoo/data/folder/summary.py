@@ -66,25 +66,25 @@ class Summary:
         return asdict(self)
 
     def lines(self) -> Iterator[str]:
-        """For people: what there is, class by class, what is not used, and what is done."""
+        """Describe for people the images by class, those left out, and the processing."""
         total = sum(self.parts.values())
         yield f"{total:,} images of {len(self.classes):,} classes in {self.source}"
         yield from self._table()
         sizes = dict.fromkeys("x".join(map(str, size)) for size in (self.smallest, self.median, self.largest))
         modes = ", ".join(f"{count:,} {mode}" for mode, count in self.modes.items())
         yield f"Pixels (smallest, median, largest): {', '.join(sizes)}. Modes: {modes}."
-        yield f"All are brought to {self.side}x{self.side}: the shorter side is resized, the middle kept."
+        yield f"All become {self.side}x{self.side}: the shorter side is resized, then the centre cropped."
         if self.turned:
-            yield f"Turned as their EXIF says: {counted(self.turned)}."
+            yield f"Rotated by their EXIF orientation: {counted(self.turned)}."
         if self.animated:
-            yield f"Animated, of which the first frame counts: {counted(self.animated)}."
+            yield f"Animated, first frame used: {counted(self.animated)}."
         if self.copies:
-            yield f"Exact copies of others for the same purpose: {counted(self.copies)}."
+            yield f"Exact copies within a split: {counted(self.copies)}."
         if self.skipped:
             named = list(self.skipped.items())[:SHOWN]
             more = f"; and {len(self.skipped) - SHOWN:,} more" if len(self.skipped) > SHOWN else ""
             reasons = "; ".join(f"{path} ({reason})" for path, reason in named)
-            yield f"{len(self.skipped):,} skipped, which cannot be read: {reasons}{more}."
+            yield f"{len(self.skipped):,} unreadable files skipped: {reasons}{more}."
         yield from self.notes
 
     def _table(self) -> Iterator[str]:
@@ -109,11 +109,11 @@ def _notes(named: set[str], classes: tuple[str, ...]) -> Iterator[str]:
         spellings.setdefault(label.casefold(), []).append(label)
     for alike in spellings.values():
         if len(alike) > 1:
-            yield f"{' and '.join(alike)} are taken for different classes."
+            yield f"{' and '.join(alike)} are treated as different classes."
 
 
 def used_rows(division: Division, listing: Listing) -> Iterator[tuple[str, str, str]]:
-    """Path, label and part of every image that is used: a table that divides the same images alike."""
+    """Return path, label and part of every image that is used: a table that divides the same images alike."""
     for part, images in division.parts.items():
         for seen in images:
             yield _path(listing, seen), seen.entry.label, part

@@ -39,12 +39,12 @@ class Row(NamedTuple):
 
 
 def is_table(name: str) -> bool:
-    """Does a file's name say that it is a table?"""
+    """Tell whether a file's name is that of a table."""
     return name.lower().endswith(SUFFIXES) and not is_hidden(name)
 
 
 def read(source: Path) -> tuple[list[Row], dict[str, str]]:
-    """The rows of a table, and why others are none, by "NAME:LINE".
+    """Read the rows of a table, and the reasons to skip others, by "NAME:LINE".
 
     Raises:
         DataError: it is not text in UTF-8, or has no column for paths or labels.
@@ -54,7 +54,7 @@ def read(source: Path) -> tuple[list[Row], dict[str, str]]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{source} is not text in UTF-8 ({error.reason} at byte {error.start}).") from error
+        raise DataError(f"{source} is not valid UTF-8 ({error.reason} at byte {error.start}).") from error
     records = _json_records(text) if source.suffix.lower() == ".jsonl" else _csv_records(source, text)
     rows, skipped = [], {}
     for number, record in records:
@@ -71,12 +71,12 @@ def _values(record: dict[str, Any]) -> tuple[str, str, str] | str:
     path, label, part = (_first(record, names) for names in COLUMNS.values())
     path = path or next((value for name in PERHAPS if is_image(value := _first(record, (name,)))), "")
     if not path or "\0" in path:
-        return "it has no path"
+        return "the path is missing"
     if max(map(len, (path, label, part))) > LONGEST:
         return f"a cell of more than {LONGEST:,} characters"
     if URL.match(path):
         return "a URL; download it first"
-    return (path, label, part) if label else "it has no label"
+    return (path, label, part) if label else "the label is missing"
 
 
 def _first(record: dict[str, Any], names: tuple[str, ...]) -> str:
@@ -93,7 +93,7 @@ def _json_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
         except (ValueError, RecursionError):
             record = None
         fits = isinstance(record, dict)
-        yield number, {str(key).lower(): value for key, value in record.items()} if fits else "it is no JSON object"
+        yield number, {str(key).lower(): value for key, value in record.items()} if fits else "not a JSON object"
 
 
 def _csv_records(source: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -113,8 +113,8 @@ def _csv_records(source: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]
             if not is_heading:
                 yield last, dict(zip(columns, cells, strict=False))
     except csv.Error as error:
-        hint = 'Is there a " that is not closed, or one too many?'
-        raise DataError(f"{source} is no CSV from line {last + 1} on: {error}.", hint) from error
+        hint = 'Check for an unclosed or extra ".'
+        raise DataError(f"{source} is not valid CSV at line {last + 1}: {error}.", hint) from error
 
 
 def _heading(source: Path, cells: list[str]) -> list[str]:
@@ -127,6 +127,6 @@ def _heading(source: Path, cells: list[str]) -> list[str]:
     if set(named).isdisjoint({*COLUMNS["path"], *PERHAPS}) or set(named).isdisjoint(COLUMNS["label"]):
         raise DataError(
             f"{source} has no columns path and label; its first line is {', '.join(cells)!r}.",
-            "Begin it with a line `path,label`, then an image a line.",
+            "Start it with the line `path,label`, then one line per image.",
         )
     return named

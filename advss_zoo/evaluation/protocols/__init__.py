@@ -21,12 +21,12 @@ __all__ = ["Protocol", "Settings", "expand", "parse", "parse_all"]
 
 
 def expand(name: str) -> tuple[str, ...]:
-    """The protocols that a name stands for: those of a suite (such as "unforeseen-fog"), or itself."""
+    """Return the protocols that a name stands for: those of a suite (such as "unforeseen-fog"), or itself."""
     return _suites().get(name, (name,))
 
 
 def parse(name: str, **settings: Any) -> Protocol:
-    """The protocol called `name`, for example "clean", "pgd20" or "autoattack".
+    """Return the protocol called `name`, for example "clean", "pgd20" or "autoattack".
 
     Args:
         settings: norm, eps, step_size, restarts, seed and search, see `Settings`; sizes may be texts such as "8/255".
@@ -35,13 +35,15 @@ def parse(name: str, **settings: Any) -> Protocol:
         UsageError: there is no such protocol or setting, it does not take one, or a constant makes no sense.
     """
     if name in _suites():
-        raise UsageError(f"{name} stands for several protocols.", f"One of them is {_suites()[name][0]}.")
+        raise UsageError(
+            f"{name} is a suite of several protocols.", f"Choose one of them, such as {_suites()[name][0]}."
+        )
     (found,) = parse_all([name], **settings)
     return found
 
 
 def parse_all(names: Sequence[str], **settings: Any) -> list[Protocol]:
-    """The protocols that names stand for, each once; a setting is for those of them that take it.
+    """Return the protocols that names stand for, each once; a setting is for those of them that take it.
 
     Raises:
         UsageError: as `parse`; but that a setting is not taken is wrong only where no protocol takes it.
@@ -59,8 +61,8 @@ def _family(name: str) -> type[Protocol]:
     examples, suites = [example for family in _families() for example in family.examples], list(_suites())
     near = difflib.get_close_matches(name.lower(), examples + suites, n=1)
     raise UsageError(
-        f"There is no protocol {name!r}. There are, for example, {', '.join(examples)}; "
-        f"and of several at once {', '.join(suites)}.",
+        f"Unknown protocol {name!r}; choose for example from {', '.join(examples)}, "
+        f"or from the suites {', '.join(suites)}.",
         f"Did you mean {near[0]}?" if near else None,
     )
 
@@ -70,7 +72,9 @@ def _check_taken(settings: Settings, families: Iterable[type[Protocol]], names: 
     refused = " and ".join(f"--{name.replace('_', '-')}" for name in settings.given() if name not in taken)
     if refused:
         # Without a name there are only images that --adversarial judges.
-        raise UsageError(f"There is no {refused} for {' or '.join(names) or 'saved images'}.", f"Leave out {refused}.")
+        raise UsageError(
+            f"{refused} cannot be used with {' or '.join(names) or 'saved images'}.", f"Leave out {refused}."
+        )
 
 
 def _families() -> list[type[Protocol]]:
@@ -85,14 +89,14 @@ def _checked(given: dict[str, Any]) -> Settings:
     known = [field.name for field in fields(Settings)]
     for name in given:
         if name not in known:
-            raise UsageError(f"There is no setting {name!r}{nearest(name, known)}.", f"There are {', '.join(known)}.")
+            raise UsageError(f"Unknown setting {name!r}{nearest(name, known)}.", f"Choose from {', '.join(known)}.")
     norm = given.get("norm", Settings.norm)
     if norm not in get_args(Norm):
-        raise UsageError(f"There is no norm {norm!r}.", f"Choose {', '.join(get_args(Norm))}.")
+        raise UsageError(f"Unknown norm {norm!r}.", f"Choose from {', '.join(get_args(Norm))}.")
     sizes = {key: parse_eps(given[key], norm, key) for key in ("eps", "step_size") if given.get(key) is not None}
     settings = Settings(**given | sizes)
     check_counts(restarts=settings.restarts)
     check_seed(settings.seed)
     if settings.search not in get_args(Precision):
-        raise UsageError(f"There is no search in {settings.search!r}.", f"Choose {' or '.join(get_args(Precision))}.")
+        raise UsageError(f"Unknown precision {settings.search!r}.", f"Choose {' or '.join(get_args(Precision))}.")
     return settings

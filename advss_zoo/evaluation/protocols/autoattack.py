@@ -7,7 +7,8 @@ returned lies in the ball and is misclassified when it goes through the network 
 it there again in the end.
 
 Random numbers belong to a pass (see `passes`) and an attack, so neither the batch size nor an interruption changes
-them. Small batches of standing images reach the network in multiples of 8, for the same reason (see `passes.sparing`).
+them. Small batches of standing images reach the network in multiples of 8, for the same reason (see
+`passes.pad_small_batches`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from advss_zoo.attacks.search import Precision, describe
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball, Norm
 from advss_zoo.evaluation.checks import GradientsTaken, zero_gradients
 from advss_zoo.evaluation.details import BROKEN_BY, DYNAMIC, UNCONFIRMED, ZERO_GRADIENT
-from advss_zoo.evaluation.passes import Padded, sparing
+from advss_zoo.evaluation.passes import Padded, pad_small_batches
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.seeds import derived_seed
@@ -68,10 +69,7 @@ class AutoAttack(Protocol):
         return found
 
     def constants(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "label": self.label(),
-            "version": 1,
+        return super().constants() | {
             "norm": self.norm,
             "eps": self.eps,
             "attacks": [
@@ -115,7 +113,7 @@ class AutoAttack(Protocol):
         """One attack on the standing images of the pass whose images are at `index`."""
         return driver.run(
             attack,
-            sparing(model),
+            pad_small_batches(model),
             x,
             y,
             norm=self.norm,

@@ -33,12 +33,12 @@ class Settings:
     search: Precision = "fp32"
 
     def given(self) -> list[str]:
-        """The names of those that differ from the default; the seed apart, which every protocol takes."""
+        """Return the names of those that differ from the default; the seed apart, which every protocol takes."""
         default = Settings(seed=self.seed)
         return [field.name for field in fields(self) if getattr(self, field.name) != getattr(default, field.name)]
 
     def only(self, names: Iterable[str]) -> Settings:
-        """The seed and these; the others have their default."""
+        """Return the seed and these; the others have their default."""
         return Settings(seed=self.seed, **{name: getattr(self, name) for name in names})
 
 
@@ -51,6 +51,7 @@ class Protocol(ABC):
     pattern: ClassVar[str]  # a regular expression that the whole of a name matches
     examples: ClassVar[tuple[str, ...]]
     gradient: ClassVar[Gradient]
+    version: ClassVar[int] = 1
     # Which of `Settings` it has, beside the seed.
     takes: ClassVar[frozenset[str]] = frozenset()
     # Whether `attack` is given images that are misclassified clean. Where not, they stay as they are, and the evidence
@@ -67,7 +68,7 @@ class Protocol(ABC):
     @classmethod
     @abstractmethod
     def create(cls, name: str, settings: Settings) -> Self:
-        """The protocol that `name`, which `pattern` matches, means under `settings`.
+        """Return the protocol that `name`, which `pattern` matches, means under `settings`.
 
         Args:
             settings: those that the protocol does not take have their default.
@@ -78,7 +79,7 @@ class Protocol(ABC):
 
     @classmethod
     def suites(cls) -> Mapping[str, tuple[str, ...]]:
-        """Names that stand for several protocols of this family, see `protocols.expand`."""
+        """List the suites, names of several protocols of this family, see `protocols.expand`."""
         return {}
 
     @property
@@ -87,7 +88,7 @@ class Protocol(ABC):
         return None
 
     def for_classes(self, classes: int) -> Self:
-        """What this protocol is for models of so many classes.
+        """Return this protocol for models of this number of classes.
 
         Raises:
             UsageError: it cannot be run on so few.
@@ -102,27 +103,27 @@ class Protocol(ABC):
         """
         if self.gradient != "unused" and isinstance(model, Model) and not model.differentiable:
             raise UsageError(
-                f"{self.name} follows the gradient of a model, and {model.name} has none.",
-                "Use --attack clean, square or corruptions, or evaluate the checkpoint that the file was made of.",
+                f"{self.name} needs gradients, which {model.name} does not have.",
+                "Use --attack clean, square or corruptions, or evaluate the original checkpoint.",
             )
 
     def check_images(self, shape: Sequence[int]) -> None:
-        """Can it be run on images of this shape (C,H,W)? It is asked before other protocols have run for hours.
+        """Check that it runs on images of this shape (C,H,W), before other protocols have run for hours.
 
         Raises:
             UsageError: it cannot.
         """
         return  # most take any
 
-    @abstractmethod
     def constants(self) -> dict[str, Any]:
-        """Everything that determines the verdicts, for the result file; a change of meaning raises "version"."""
+        """Return everything that determines the verdicts, for the result file; a change of meaning raises "version"."""
+        return {"name": self.name, "label": self.label(), "version": self.version}
 
     @abstractmethod
     def attack(
         self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None
     ) -> Tensor | None:
-        """Adversarial images (B,C,H,W), or None where there is no attack.
+        """Return adversarial images (B,C,H,W), or None without an attack.
 
         Args:
             model: in evaluation mode, weights without gradient.
@@ -133,7 +134,7 @@ class Protocol(ABC):
         """
 
     def label(self) -> str:
-        """The name, and in brackets the constants that differ from the default."""
+        """Return the name, and in brackets the constants that differ from the default."""
         differs = self._differs()
         return f"{self.name} ({', '.join(differs)})" if differs else self.name
 
@@ -141,5 +142,5 @@ class Protocol(ABC):
         return [] if self.ball is None else self.ball.describe()
 
     def slug(self) -> str:
-        """The label as the name of a folder; seeds apart."""
+        """Return the label as the name of a folder; seeds apart."""
         return slug(self.label() + (f" seed {self.seed}" if self.seed else ""))

@@ -53,10 +53,7 @@ class Corrupted(Protocol):
 
     def constants(self) -> dict[str, Any]:
         extra = [name for name in CORRUPTIONS if name not in BENCHMARK]
-        return {
-            "name": self.name,
-            "label": self.label(),
-            "version": 1,
+        return super().constants() | {
             **self._source(),
             "corruptions": {"benchmark": list(BENCHMARK), "extra": extra},
             "severities": len(SEVERITIES),
@@ -71,7 +68,7 @@ class Corrupted(Protocol):
         """The images (B,3,H,W) at `index`, labelled y, under one corruption."""
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> None:
-        """Leaves an integer for each corruption and image, whose bit s - 1 says whether it is right at severity s."""
+        """Record an integer for each corruption and image, whose bit s - 1 says whether it is right at severity s."""
         record = record or Record()
         for name in CORRUPTIONS:
             right = partial(self._right, name, model, x, y, index)
@@ -110,7 +107,8 @@ class Published(Corrupted):
     dataset: str = "cifar10"
 
     def for_classes(self, classes: int) -> Self:
-        """
+        """Choose the archive for a number of classes.
+
         Raises:
             UsageError: there is no archive of a data set with so many classes.
             DataError: the archive is not on this machine.
@@ -121,7 +119,7 @@ class Published(Corrupted):
                 return replace(self, dataset=dataset)
         raise UsageError(
             f"Corrupted images of {classes} classes are not published.",
-            "Use --attack corruptions, which makes them of any images.",
+            "Use --attack corruptions, which generates them from any images.",
         )
 
     def _source(self) -> dict[str, Any]:
@@ -134,14 +132,14 @@ class Published(Corrupted):
         if positions.max() >= len(published) or (published.labels[positions] != y.cpu().numpy()).any():
             title = ARCHIVES[self.dataset].title
             raise DataError(
-                f"{title} holds corrupted test images of {self.dataset}, but these images are others.",
-                "Use --attack corruptions, which makes them of any images.",
+                f"{title} needs the test images of {self.dataset}, got other images.",
+                "Use --attack corruptions, which generates them from any images.",
             )
         return published.images[positions]
 
 
 def mean_corruption_error(result: Result, baseline: Result) -> float:
-    """mCE of Hendrycks and Dietterich: the error under a corruption over that of the baseline, mean over the benchmark.
+    """Compute mCE (Hendrycks and Dietterich): the error over that of the baseline, mean over the benchmark.
 
     Args:
         result, baseline: of one of the protocols here, on the same images.
@@ -151,17 +149,17 @@ def mean_corruption_error(result: Result, baseline: Result) -> float:
     """
     names = result.protocol.corruptions
     if names is None or _compared(result) != _compared(baseline):
-        raise UsageError("mCE compares two results of one `corruptions` protocol on the same images.")
+        raise UsageError("mCE needs two results of the same `corruptions` protocol on the same images.")
     mean = mean_error_ratio(result.details.corruptions, baseline.details.corruptions, names.benchmark)
     if math.isinf(mean):
-        raise UsageError(f"{baseline.model.name} makes no error under some corruption, so mCE has no value.")
+        raise UsageError(f"mCE is undefined: {baseline.model.name} makes no errors under some corruption.")
     return mean
 
 
 def mean_error_ratio(
     accuracies: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]], names: Iterable[str]
 ) -> float:
-    """The mean over corruptions of the error, summed over severities, over that of the baseline.
+    """Return the mean over corruptions of the error, summed over severities, over that of the baseline.
 
     Infinite where the baseline makes no error under one of them.
     """
@@ -175,7 +173,8 @@ def mean_error_ratio(
 
 
 def find_baseline(folder: Path, protocol: Protocol, images: ImageSet | Images) -> Result:
-    """The result of `protocol` on these images that lies somewhere below `folder`, perhaps cut from one on more images.
+    """Return the result of `protocol` on these images that lies somewhere below `folder`, perhaps cut from one on
+    more images.
 
     Raises:
         UsageError: there is none, or there are some of several models.
@@ -187,14 +186,16 @@ def find_baseline(folder: Path, protocol: Protocol, images: ImageSet | Images) -
     found = [result for path in of_protocol if (result := _on(as_images(images), path, recorded[path]))]
     if not found:
         raise UsageError(
-            f"There is no result of {protocol.label()} on these images in {folder}.",
-            f"Evaluate the baseline first, with --attack {protocol.name} on the same images, and give the folder of "
-            "its results: --baseline DIR.",
+            f"{folder} contains no result of {protocol.label()} on these images.",
+            f"Evaluate the baseline with --attack {protocol.name} on the same images, "
+            "then give the folder of its results as --baseline DIR.",
         )
     models = {result.model.weights_sha256: result.model.name for result in found}
     if len(models) > 1:
         named = " and ".join(models.values())
-        raise UsageError(f"There are results of {protocol.label()} of {named} in {folder}.", "Give the folder of one.")
+        raise UsageError(
+            f"{folder} contains results of {protocol.label()} for {named}.", "Give the folder of one model."
+        )
     return found[0]
 
 

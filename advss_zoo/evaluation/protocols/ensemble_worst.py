@@ -58,13 +58,14 @@ class EnsembleWorst(EnsemblePgd):
 
     def constants(self) -> dict[str, Any]:
         return super().constants() | {
-            "version": 1,
             "loss": ", ".join([*LOSSES, "cross-entropy of each member alone"]),
             "verdict": "worst case over the attacks, each on all images that are right clean",
         }
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
-        """What the first attack to break an image made of it; x where none does or the image is misclassified clean."""
+        """Return what the first attack to break an image made of it; x where none does or the image is misclassified
+        clean.
+        """
         record = record or Record()
         right = predict(model, x) == y
         found, standing = x.clone(), right.clone()

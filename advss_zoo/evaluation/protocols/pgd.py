@@ -49,6 +49,7 @@ class PgdProtocol(Protocol):
     pattern: ClassVar[str] = r"pgd[1-9][0-9]{0,5}"
     examples: ClassVar[tuple[str, ...]] = ("pgd20",)
     gradient: ClassVar[Gradient] = "needed"
+    version: ClassVar[int] = 2
     takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "step_size", "restarts", "search"})
     attacks_misclassified: ClassVar[bool] = False
     iterate: ClassVar[Literal["last", "any"]] = "last"
@@ -64,7 +65,7 @@ class PgdProtocol(Protocol):
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
         if settings.norm == "l1":
-            raise UsageError(f"{name} does not know the norm l1.", "Choose linf or l2, or --attack autoattack.")
+            raise UsageError(f"{name} does not support the norm l1.", "Choose linf or l2, or --attack autoattack.")
         steps = int(name.removeprefix("pgd").removesuffix("-any"))
         eps = DEFAULT_EPS[settings.norm] if settings.eps is None else settings.eps
         size = default_step(settings.norm, eps, steps) if settings.step_size is None else settings.step_size
@@ -76,10 +77,7 @@ class PgdProtocol(Protocol):
         return Ball(self.threat.norm, self.threat.eps)
 
     def constants(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "label": self.label(),
-            "version": 2,
+        return super().constants() | {
             "norm": self.threat.norm,
             "eps": self.threat.eps,
             "steps": self.steps,
@@ -152,7 +150,7 @@ class PgdAny(PgdProtocol):
         def loss(z: Tensor, y: Tensor) -> Tensor:
             """Also notes who is right at z: the next step needs this forward pass anyway."""
             nonlocal right, losses
-            logits = network.confirmed(z, y)
+            logits = network.verified_logits(z, y)
             right, losses = logits.argmax(dim=1) == y, _losses(logits, y)
             return F.cross_entropy(logits, y, reduction="sum")
 

@@ -39,6 +39,7 @@ class EnsemblePgd(PgdProtocol, ABC):
     """Attacks with the constants of `pgd20` that have to know the members of an ensemble; each begins once."""
 
     takes: ClassVar[frozenset[str]] = PgdProtocol.takes - {"restarts", "search"}
+    version: ClassVar[int] = 1
     attacks_misclassified: ClassVar[bool] = True  # because they leave evidence of every image
 
     @classmethod
@@ -50,7 +51,7 @@ class EnsemblePgd(PgdProtocol, ABC):
         self.ensemble(unwrapped(model))
 
     def ensemble(self, model: nn.Module) -> Ensemble:
-        """The ensemble that `model` is, perhaps padded.
+        """Return the ensemble that `model` is, perhaps padded.
 
         Raises:
             UsageError: it is none, or not one whose members can be told apart.
@@ -58,8 +59,8 @@ class EnsemblePgd(PgdProtocol, ABC):
         found = model.model if isinstance(model, Padded) else model
         if not isinstance(found, Ensemble) or len(found.members) < 2:
             raise UsageError(
-                f"{self.name} is for an ensemble of at least two models, whose members it attacks one by one.",
-                "Join models by +, for example `advss eval p1f4+selfie-p3f4`.",
+                f"{self.name} needs an ensemble of at least two models.",
+                "Join models with +, for example `advss eval p1f4+selfie-p3f4`.",
             )
         twice = [name for name in dict.fromkeys(found.names) if found.names.count(name) > 1]
         if twice:
@@ -84,18 +85,17 @@ class Transfer(EnsemblePgd):
     def ensemble(self, model: nn.Module) -> Ensemble:
         found = super().ensemble(model)
         if len(found.members) > MOST_MEMBERS:
-            raise UsageError(f"{self.name} takes up to {MOST_MEMBERS} members, but there are {len(found.members)}.")
+            raise UsageError(f"{self.name} supports at most {MOST_MEMBERS} members, got {len(found.members)}.")
         return found
 
     def constants(self) -> dict[str, Any]:
         return super().constants() | {
-            "version": 1,
             "attacked": "each member alone",
             "verdict": "of the ensemble, worst case over the members attacked",
         }
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> Tensor:
-        """Of the sources' adversarial images the first that fools the ensemble; x where none does."""
+        """Return the first of the sources' adversarial images that fools the ensemble; x where none does."""
         record, ensemble = record or Record(), self.ensemble(model)
         members = [Padded(member) for member in ensemble.members]
         record.evidence[CLEAN] = _bits(_wrong(ensemble, x, y)[:, :-1])

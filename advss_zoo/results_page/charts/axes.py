@@ -27,7 +27,9 @@ class Scale:
 
 
 def linear(values: Iterable[float], *, low: float | None = None, high: float | None = None, ticks: int = 6) -> Scale:
-    """A scale with round ends around the values, which may be fixed, and about so many ticks; wider than nothing."""
+    """Return a scale with round ends around the values, which may be fixed, and about so many ticks; wider than
+    nothing.
+    """
     values = list(values)
     if high is not None and low == high:
         high += 1
@@ -47,7 +49,7 @@ def _round_step(step: float) -> float:
 
 
 def at_values(values: Iterable[float], *, logarithmic: bool = False) -> Scale:
-    """A scale from the least to the greatest of several values, with ticks at the values."""
+    """Return a scale from the least to the greatest of several values, with ticks at the values."""
     found = sorted(set(values))
     air = 1.1 if logarithmic else 1.0
     return Scale(found[0] / air, found[-1] * air, tuple((value, f"{value:.6g}") for value in found), logarithmic)
@@ -75,7 +77,7 @@ class Frame:
         return self.across(x), self.up(y)
 
     def marks(self, x_label: str, y_label: str) -> list[Mark]:
-        """Grid, ticks and labels."""
+        """Draw grid, ticks and labels."""
         right, foot = WIDTH - self.right, self.height - self.bottom
         marks: list[Mark] = [Line(((self.left, self.up(y)), (right, self.up(y))), GRID) for y, _ in self.y.ticks]
         marks += [Text(self.left - 6, self.up(y), label, "end", "soft") for y, label in self.y.ticks]

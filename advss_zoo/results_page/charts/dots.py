@@ -22,7 +22,7 @@ class Series:
 
 
 def draw(rows: Sequence[str], series: Sequence[Series], x_label: str) -> Scene:
-    """Every row with all series, in percent; a row says nothing of a series that has no value there."""
+    """Draw every row with all series, in percent; missing values are left out."""
     left = min(LONGEST, max(text_width(row) for row in rows)) + 12
     found = [value for one in series for value in one.values.values()]
     scale = linear(

@@ -30,7 +30,7 @@ def draw(
     row_heading: str = "",
     column_heading: str = "",
 ) -> Scene:
-    """Shares (0 to 1) by row and column, written in percent where there is room; gaps come before some places."""
+    """Draw shares (0 to 1) by row and column, with percent where there is room and gaps before some places."""
     longest = max(LONGEST, WIDTH - 8 - GAP * len(column_gaps) - ROOMY * len(columns))
     left = min(longest, max(text_width(row) for row in rows)) + 8
     width = min(64.0, (WIDTH - left - GAP * len(column_gaps)) / len(columns))

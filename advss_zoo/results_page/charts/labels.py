@@ -63,7 +63,7 @@ class Place:
 
 
 def place(marks: Sequence[Labelled], taken: Sequence[Box], inside: Box) -> list[Place]:
-    """A place for each label, such that together they cover as little as possible and are near to their marks.
+    """Choose a place for each label, such that together they cover as little as possible and are near to their marks.
 
     Each goes to the best place that those before it have left; of several orders the best is taken.
     """
@@ -118,7 +118,7 @@ def _leader(mark: Point, radius: float, box: Box) -> tuple[Point, Point]:
 
 
 def overlap(one: Box, other: Box) -> float:
-    """The area that two boxes share."""
+    """Return the area that two boxes share."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     return max(0.0, width) * max(0.0, height)

@@ -15,7 +15,7 @@ FEWEST = 3  # spokes
 
 
 def draw(spokes: Sequence[str], series: Sequence[Series]) -> Scene:
-    """All series in percent; an outline is open where a spoke has no value of it."""
+    """Draw all series in percent; an outline is open where a spoke has no value of it."""
     x0, y0 = WIDTH / 2, RADIUS + SPACE
     scale = linear([0, *(value.value for one in series for value in one.values.values())], low=0, ticks=5)
 

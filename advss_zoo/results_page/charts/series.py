@@ -43,11 +43,11 @@ class Look:
         return marker(self.shape, x, y, radius, Style(stroke=self.colour, fill=fill, width=1.4), tip)
 
     def entry(self, text: str, *, line: bool = True) -> LegendEntry:
-        """The line of a legend."""
+        """Return the line of a legend."""
         stroke: tuple[Mark, ...] = (Line(((-11, 0), (11, 0)), self.line),) if line else ()
         return LegendEntry(text, (*stroke, self.marker(0, 0)))
 
 
 def whisker(x: tuple[float, float], y: tuple[float, float], colour: str) -> Line:
-    """The line that shows an interval."""
+    """Return the line that shows an interval."""
     return Line(((x[0], y[0]), (x[1], y[1])), Style(stroke=colour, width=1.3, opacity=0.65))

@@ -24,7 +24,7 @@ class Counts:
 
 
 def draw(one: str, other: str, counts: Counts, lines: tuple[str, str, str]) -> Scene:
-    """Two circles under their names; `lines` is what is written below the counts of only one, both, only the other."""
+    """Draw two circles under their names; `lines` go below the counts of only one, both, only the other."""
     sizes = counts.only_one + counts.both, counts.only_other + counts.both
     scale = LARGEST / math.sqrt(max(*sizes, 1))
     radii = scale * math.sqrt(sizes[0]), scale * math.sqrt(sizes[1])

@@ -29,6 +29,6 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "attacks",
         "Attack by attack",
-        "A worst case over several attacks: an image counts as robust if none of them breaks it.",
+        "Worst case over several attacks: an image counts as robust if all attacks fail on it.",
         tuple(figures),
     )

@@ -32,7 +32,7 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "confusion",
         "Confusions",
-        "Rows are what an image shows, columns what it was taken for, in percent of the row.",
+        "Rows are true classes, columns predicted classes, in percent of the row.",
         tuple(figures),
     )
 
@@ -74,9 +74,9 @@ def _figures(report_data: ReportData, evaluation: Evaluation, label: str, place:
             f"confusion-{place}-{what}",
             title,
             f"Confusion matrix of {len(classes)} classes on {images([evaluation])}, {what_images}.",
-            heatmap.draw(classes, classes, rows, "a", row_heading="is", column_heading="taken for (%)"),
+            heatmap.draw(classes, classes, rows, "a", row_heading="is", column_heading="predicted (%)"),
             DataTable(
-                f"{title}, number of images: what it is in rows, what it was taken for in columns",
+                f"{title}, number of images: true class in rows, predicted class in columns",
                 (Column("is"), *(Column(label, "number") for label in classes)),
                 tuple((label, *map(int, row)) for label, row in zip(classes, confusion.counts, strict=True)),
             ),

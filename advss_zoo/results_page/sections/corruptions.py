@@ -46,7 +46,7 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "corruptions",
         "Corruptions",
-        "Accuracy on images as noise, lenses, weather and files spoil them, at five severities. The mean of the "
+        "Accuracy under noise, blur, weather and digital corruptions, at five severities. The mean of the "
         "benchmark is that over its 15 corruptions; the last four are extra. Generated corruptions and those of the "
         "published archive differ slightly; the protocol says which were used.",
         (*comparison, *maps),
@@ -74,8 +74,8 @@ def _references(report_data: ReportData, found: Sequence[Evaluation]) -> list[Ev
     references = [e for e in found if {e.model.name, report_data.name(e)} & names]
     if not references:
         there = sorted({report_data.name(evaluation) for evaluation in found})
-        hint = f"There are: {', '.join(there)}." if there else "`advss eval --attack corruptions` makes them."
-        raise UsageError(f"There is no result of {asked} under corruptions.", hint)
+        hint = f"Choose from {', '.join(there)}." if there else "Run `advss eval --attack corruptions` first."
+        raise UsageError(f"Results of {asked} under corruptions are missing.", hint)
     return references
 
 

@@ -80,8 +80,8 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "gallery",
         "Adversarial images",
-        "Of each result the first images that were broken, and the first that withstood. The difference is drawn "
-        "around grey and amplified as often as is written below it.",
+        "For each result, the first images that were broken and the first that stayed robust. The difference is shown "
+        "around grey, amplified by the factor below it.",
         template="gallery.html.j2",
         context=rooms,
         drawings=tuple(_drawing(f"gallery-{place}", room) for place, room in enumerate(rooms, 1)),
@@ -107,7 +107,7 @@ def _drawing(name: str, room: Room) -> Figure:
         if exhibit.unchanged:
             marks.append(Text(SIDE + GAP, top + SIDE / 2, "no adversarial image found", colour="soft"))
     columns = "clean, attacked and the difference" if room.factor else "attacked"
-    text = f"{len(room.exhibits)} images, {columns}; below each what it is taken for."
+    text = f"{len(room.exhibits)} images, {columns}; the prediction below each."
     scene = Scene(len(room.exhibits) * (SIDE + CAPTION), tuple(marks))
     return Figure(name, room.title, text, scene, room.table)
 
@@ -183,12 +183,12 @@ def _adversarial(path: Path, verdicts: Verdicts, chosen: Sequence[int]) -> Pixel
             if n != len(verdicts) or channels not in (1, 3) or len(sides) != 2 or max(sides) > LONGEST:
                 raise AdvssError(f"{path} holds tensors of shape {x_adv.get_shape()}, which are not its images.")
             if not np.array_equal(file.get_tensor("index"), verdicts.index):
-                raise AdvssError(f"{path} does not hold the images of the verdicts beside it.")
+                raise AdvssError(f"{path} does not hold the images of the verdicts in its folder.")
             found = np.stack([x_adv[row] for row in chosen]) if chosen else np.empty((0, channels, *sides))
     except AdvssError:
         raise
     except Exception as error:  # numpy and safetensors have many ways to say that a file is damaged
-        raise AdvssError(f"{path} holds no adversarial images ({error}).") from error
+        raise AdvssError(f"{path} does not hold adversarial images ({error}).") from error
     return np.clip(np.nan_to_num(found), 0, 1).astype(np.float32)
 
 

@@ -66,9 +66,9 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "leaderboard",
         "Leaderboard",
-        "TA is the accuracy on clean images, every other column the accuracy on images that were attacked or spoilt as "
-        "its heading says; an image that is misclassified clean counts as lost. In percent, with 95% intervals. Bold: "
-        "the best of a column, and whatever its interval does not tell from it. Every number leads to its provenance.",
+        "TA is the accuracy on clean images, every other column the accuracy under the attack or corruptions in its "
+        "heading; an image misclassified clean counts as an error. In percent, with 95% intervals. Bold: the best of "
+        "a column and all within its interval. Every number links to its provenance.",
         template="leaderboard.html.j2",
         context=boards,
     )

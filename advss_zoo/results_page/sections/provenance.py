@@ -13,8 +13,8 @@ from advss_zoo.texts import format_eps, visible
 
 SIZES = ("eps", "step_size")
 CHECKED = {
-    True: "derived again from the verdicts beside the result when this page was made",
-    False: "as the result says; the verdicts are not beside it",
+    True: "derived again from the stored verdicts when this page was made",
+    False: "as stated by the result; its verdicts are missing",
 }
 
 
@@ -44,7 +44,7 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "provenance",
         "Where the numbers come from",
-        "Every result with the command that made it. The same command makes the same verdicts again.",
+        "Every result with its command. The same command reproduces the same verdicts.",
         template="provenance.html.j2",
         context=tuple(Group(model, tuple(origins)) for model, origins in groups.items()),
     )

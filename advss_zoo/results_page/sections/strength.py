@@ -35,14 +35,14 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "strength",
         "Stronger attacks",
-        "A sound attack brings RA down to 0 as its perturbations grow, and further steps change little. Vertical lines "
-        "are 95% intervals; curves are drawn a little apart so that these can be seen.",
+        "Under a sound attack RA falls to 0 as eps grows, and more steps change little. Vertical lines "
+        "are 95% intervals; curves are slightly offset to keep them visible.",
         tuple(figures),
     )
 
 
 def swept(report_data: ReportData) -> list[Evaluation]:
-    """The results that are a point of a curve."""
+    """Return the results that are a point of a curve."""
     return [e for varied in ("eps", "steps") for sweep in _sweeps(report_data, varied) for e in sweep]
 
 

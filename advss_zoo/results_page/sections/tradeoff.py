@@ -47,8 +47,7 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "tradeoff",
         "Accuracy and robustness",
-        "The further up and to the right, the better. Lines are 95% intervals; a mark is the larger, the more epochs "
-        "the model was trained, where that is known.",
+        "Up and to the right is better. Lines are 95% intervals. Larger marks mean more training epochs, where known.",
         figures,
     )
 

@@ -32,8 +32,8 @@ def section(report_data: ReportData) -> Section | None:
     return Section(
         "training",
         "Training",
-        "TA and RA on validation images, clean and under the attack of the recipe's validation, and the training loss. "
-        "These are not test accuracies; those of a pretext task are accuracies in that task.",
+        "TA and RA on the validation set (RA under the recipe's validation attack), and the training loss. "
+        "These are not test accuracies; for a pretext task they are accuracies in that task.",
         tuple(figures),
     )
 

@@ -29,10 +29,10 @@ def section(report_data: ReportData) -> Section | None:
 
 
 def _figures(name: str, report_data: ReportData, evaluation: Evaluation, transfer: TransferRates) -> Iterable[Figure]:
-    title, note = "Success of transferred attacks", "Mistakes on clean images count, as in the paper."
+    title, note = "Success of transferred attacks", "Misclassified clean images count as success, as in the paper."
     yield _matrix(name, title, note, report_data, evaluation, transfer, transfer.asr)
     title, note = (
-        "The same, of images that are right clean",
+        "Restricted to images classified correctly clean",
         "Of the images that the target classifies correctly clean.",
     )
     yield _matrix(f"{name}-right", title, note, report_data, evaluation, transfer, transfer.asr_of_right)

@@ -38,7 +38,7 @@ class Spoke:
         return f"{self.attack} {span}"
 
     def value(self, measured: Measured) -> Value | None:
-        """The mean over the strengths; the interval, which a mean has not, only of a single one."""
+        """Return the mean over the strengths; the interval, which a mean has not, only of a single one."""
         found = [measured.get((self.attack, strength)) for strength in self.strengths]
         accuracies = [e.ra for e in found if e is not None and e.ra is not None]
         if len(accuracies) < len(self.strengths):

@@ -90,19 +90,22 @@ class FinetuneOptions(BaseModel):
         return self.mode in ("f2", "f4")
 
     def check(self) -> None:
-        """
+        """Check that the options do not contradict each other.
+
         Raises:
             UsageError: two options contradict each other, or the path of the images cannot be stored in a recipe.
         """
         if self.budget is not None and self.epochs is not None:
-            raise UsageError("--budget and --epochs both say how long to train.", "Give one of them.")
+            raise UsageError("--budget and --epochs cannot be combined.", "Give one of them.")
         if self.objective == "trades" and not self.adversarial:
-            raise UsageError(f"TRADES needs an adversary, and --mode {self.mode} has none.", "Choose --mode f2 or f4.")
+            raise UsageError(
+                f"TRADES needs an adversary, but --mode {self.mode} is standard training.", "Choose --mode f2 or f4."
+            )
         if self.objective == "rslad" and self.teacher is None:
-            raise UsageError("--objective rslad learns a teacher's soft labels.", "Add --teacher MODEL.")
+            raise UsageError("--objective rslad needs a teacher.", "Add --teacher MODEL.")
         if self.start == SCRATCH and self.mode in ("f1", "f2"):
             raise UsageError(
-                f"--mode {self.mode} trains the head alone, on a trunk that is random from scratch.",
+                f"--mode {self.mode} trains the head only, but from scratch the trunk is random.",
                 "Choose --mode f3 or f4.",
             )
 
@@ -125,7 +128,7 @@ class Plan:
     test_images: int
 
     def ensemble(self, members: Sequence[Path]) -> EnsembleRecipe:
-        """Of the given checkpoint folders, one a recipe."""
+        """Describe the ensemble of the given checkpoint folders, one a recipe."""
         return EnsembleRecipe(
             name=_ensemble_name(self.options),
             tag=self.recipes[0].tag,
@@ -144,13 +147,13 @@ class Plan:
 
 
 def full_name(options: FinetuneOptions, starts: Sequence[Start]) -> str:
-    """NAME.TAG of what comes out."""
+    """Return NAME.TAG of the result."""
     name = _ensemble_name(options) if len(starts) > 1 else _name(options, starts[0].config)
     return f"{name}.{starts[0].config.tag}"
 
 
 def starts(name: str, beside: Path) -> list[Start]:
-    """The trunks of a checkpoint: one, or that of each member of an ensemble.
+    """Return the trunks of a checkpoint: one, or that of each member of an ensemble.
 
     Args:
         name: what people call it (see `zoo.reference`), or several of those joined by +; SCRATCH is the net of the
@@ -170,7 +173,7 @@ def starts(name: str, beside: Path) -> list[Start]:
     ]
     names = [start.config.full_name for start in starts]
     if len(set(names)) < len(names):
-        raise UsageError(f"An ensemble needs members of different names; found {', '.join(names)}.")
+        raise UsageError(f"Members of an ensemble need different names, got {', '.join(names)}.")
     return starts
 
 
@@ -181,14 +184,16 @@ def _from_scratch() -> Start:
 
 
 def image_size(starts: Sequence[Start]) -> int:
-    """The size of images that all of them were made for.
+    """Return the size of images that all of them were made for.
 
     Raises:
         UsageError: there are several.
     """
     sizes = {start.config.image_size for start in starts}
     if len(sizes) > 1:
-        raise UsageError(f"The members were made for images of {sorted(sizes)} pixels.", "Choose one: --image-size N.")
+        raise UsageError(
+            f"The members have different image sizes: {sorted(sizes)} pixels.", "Choose one: --image-size N."
+        )
     return sizes.pop()
 
 
@@ -201,7 +206,7 @@ def plan(
     device: str,
     beside: Path = RUNS,
 ) -> Plan:
-    """What will be trained, and by which recipes.
+    """Plan what is trained, and by which recipes.
 
     Args:
         spent: seconds of the budget that are gone.
@@ -229,7 +234,7 @@ def plan(
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """What `Plan.write` wrote, if there is any.
+    """Return what `Plan.write` wrote, if there is any.
 
     Raises:
         AdvssError: it cannot be read.
@@ -264,7 +269,7 @@ def check_same(kept: Plan, options: FinetuneOptions, prepared: Prepared) -> None
 
 
 def usual_epochs(images: int) -> int:
-    """How often so many images are gone through where nothing is said: the fewer, the more often."""
+    """Return the default number of epochs: the fewer images, the more."""
     return min(120, max(6, round(3_000 / math.sqrt(images))))
 
 
@@ -282,8 +287,8 @@ def _within(options: FinetuneOptions, start: Start, prepared: Prepared, seconds:
         if epochs >= usual or (steps == STEPS[-1] and epochs):
             return _recipe(options, start, prepared, epochs, steps)
     raise UsageError(
-        f"The budget is too small: {max(0, seconds):.0f} s are left to train in, and an epoch takes longer.",
-        "Give more, or smaller images (--image-size).",
+        f"The budget is too small: {max(0, seconds):.0f} s are left for training, and one epoch takes longer.",
+        "Increase --budget, or use smaller images (--image-size).",
     )
 
 
@@ -291,7 +296,7 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
     """How one trunk is fine-tuned."""
     for key in (override.partition("=")[0].strip() for override in options.overrides):
         if key in OPTIONS:
-            raise UsageError(f"`{key}` has an option of its own here.", f"Write {OPTIONS[key]} in place of {key}=.")
+            raise UsageError(f"`{key}` is set by the option {OPTIONS[key]}.", f"Use {OPTIONS[key]} instead of {key}=.")
     config, images = start.config, prepared.summary.parts["train"]
     batch = _batch_size(images)
     total = epochs * math.ceil(images / batch)
@@ -348,7 +353,8 @@ def _objective(options: FinetuneOptions, prepared: Prepared) -> dict[str, Any]:
 
 
 def class_weights(prepared: Prepared) -> tuple[float, ...]:
-    """Inverse to the images of each class, 1 in the mean over images but for rare classes, whose weight is MOST_WEIGHT.
+    """Weight classes inversely to their images, 1 in the mean over images but for rare classes, whose weight is
+    MOST_WEIGHT.
 
     Empty where classes are about as large.
     """

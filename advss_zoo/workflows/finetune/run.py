@@ -48,11 +48,11 @@ class PlannedRun:
         mode, lines = self.plan.options.mode.upper(), []
         for recipe, estimate in zip(self.plan.recipes, self.estimates, strict=True):
             frozen = f", the trunk frozen for the first {recipe.head_first:.0%}" if recipe.head_first else ""
-            weighted = ", losses weighted by class" if getattr(recipe.objective, "class_weights", ()) else ""
+            weighted = ", class-weighted loss" if getattr(recipe.objective, "class_weights", ()) else ""
             lines.append(
                 f"{recipe.full_name}: {mode} from {recipe.parent or SCRATCH}, {recipe.epochs} epochs of "
                 f"{estimate.steps // recipe.epochs:,} steps{frozen}, {recipe.adversary[-1].name}, "
-                f"{estimate.passes_per_image:.2g} passes an image{weighted}; "
+                f"{estimate.passes_per_image:.2g} passes per image{weighted}; "
                 f"{expected(estimate.seconds, estimate.seconds_now)} ({self.device})."
             )
         return lines
@@ -145,7 +145,7 @@ def finetune(
     kept = planning.read_plan(request.folder)
     if kept and not resume:
         raise UsageError(
-            f"{request.folder} already holds a run.", "Add --resume to go on with it, or choose another --out."
+            f"{request.folder} already holds a run.", "Add --resume to continue it, or choose another --out."
         )
     return request.carry_out(request.plan(kept), resume)
 
@@ -225,7 +225,9 @@ class _Request:
         source = Path(self.options.data)
         prepared = prepare(source, self.options.image_size, reporter=reporter(self.progress, self.say))
         if not prepared.summary.parts["train"]:
-            raise DataError(f"All images in {source} are test images.", "Put others into a folder train/ beside test/.")
+            raise DataError(
+                f"All images in {source} are test images.", "Add training images in a folder train/ next to test/."
+            )
         for line in prepared.summary.lines():
             self.say(line)
         return prepared

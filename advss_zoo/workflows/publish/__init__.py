@@ -50,7 +50,9 @@ def publish(
         return to_folder(collect(reference), Path(to), dry_run=dry_run)
     address = snapshot.parse_repository(str(to))
     if address.revision:
-        raise UsageError(f"{address} names a revision, but a new one is made.", f"Write hf://{address.repository}.")
+        raise UsageError(
+            f"{address} names a revision, but publishing makes a new one.", f"Write hf://{address.repository}."
+        )
     return to_hub(collect(reference, str(to)), address, private=private, gated=gated, dry_run=dry_run)
 
 

@@ -59,7 +59,7 @@ def collect(reference: Reference | str | Path, address: str | None = None) -> Bu
 
 
 def collect_all() -> list[Bundle]:
-    """The whole zoo."""
+    """Collect the whole zoo."""
     return [_from_zoo(entry) for entry in index.entries()]
 
 
@@ -69,14 +69,14 @@ def _from_zoo(entry: Entry) -> Bundle:
     full_name, sha256 = _identity(folder)
     if (full_name, sha256) != (entry.full_name, entry.sha256):
         raise CheckpointError(
-            f"{folder} is {full_name} with the weights {sha256}, the card is of {entry.full_name} with {entry.sha256}."
+            f"{folder} has the weights {sha256} of {full_name}, the card is for {entry.sha256} of {entry.full_name}."
         )
     found, recorded = _results(folder, sha256), [Result.from_dict(document) for document in entry.results]
     for result in recorded:
         if result not in found.values():
             raise CheckpointError(
                 f"The card of {entry.full_name} has a number for {result.protocol.label} on {result.data.name} "
-                f"that no result in {folder / RESULTS} bears out."
+                f"that is not supported by the results in {folder / RESULTS}."
             )
     check_card(entry, folder)
     kept = {path: result for path, result in found.items() if result in recorded}
@@ -94,8 +94,8 @@ def _from_folder(folder: Path, address: str | None) -> Bundle:
         if unfounded := [each for each in claims(card, path) if each not in borne_out]:
             names = ", ".join(f"{each.metric_name} {each.metric_value} on {each.dataset_name}" for each in unfounded)
             raise CheckpointError(
-                f"No result in {folder / RESULTS} bears out what the front matter of {path} says: {names}.",
-                "Data set, protocol and its settings count as much as the number.",
+                f"The results in {folder / RESULTS} do not support the front matter of {path}: {names}.",
+                "Data set, protocol, settings and number must all match.",
             )
     else:
         card = _written(folder, found.values(), address or f"{PREFIX}ORG/{full_name}")
@@ -116,7 +116,7 @@ def _identity(folder: Path) -> tuple[str, str]:
     load.check(folder)
     config = load.read_config(folder)
     if config.sha256 is None:
-        raise CheckpointError(f"{folder / CONFIG} does not say which weights it is for: it has no sha256.")
+        raise CheckpointError(f"The sha256 of the weights is missing in {folder / CONFIG}.")
     return config.full_name, config.sha256
 
 
@@ -127,7 +127,7 @@ def _results(folder: Path, sha256: str) -> dict[Path, Result]:
     for path in sorted((folder / RESULTS).glob(f"*/{results.RESULT_FILE}")):
         result = results.check(path)
         if result.model.sha256 != sha256:
-            raise CheckpointError(f"{path} is of other weights: {result.model.sha256}.")
+            raise CheckpointError(f"{path} is a result of other weights: {result.model.sha256}.")
         found[path.parent] = result
         if (other := names.setdefault(result.slug(), path.parent)) != path.parent:
             raise CheckpointError(
@@ -163,7 +163,7 @@ def read_card(path: Path) -> str:
     try:
         return read_bytes(path, LONGEST_CARD).decode()
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path} is not text in UTF-8.") from error
+        raise CheckpointError(f"{path} is not valid UTF-8.") from error
 
 
 def claims(card: str, path: Path) -> list[EvalResult]:
@@ -178,16 +178,16 @@ def claims(card: str, path: Path) -> list[EvalResult]:
         model_index = front.get("model-index") if isinstance(front, dict) else None
         return model_index_to_eval_results(model_index)[1] if model_index else []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"The front matter of {path} is not what the Hub could read.") from error
+        raise CheckpointError(f"The Hub cannot read the front matter of {path}.") from error
 
 
 def _written(folder: Path, found: Iterable[Result], address: str) -> str:
     """A card for the checkpoint of a run that nobody has described."""
     if ensembles.is_ensemble(folder) or not (folder.parent / LOG).is_file():
-        raise _undescribed(folder, f"there is no {LOG} of a run to write one from")
+        raise _undescribed(folder, f"the {LOG} of its run, to write one from, is missing")
     if checkpoint.read_config(folder).provenance is None:
-        raise _undescribed(folder, "does not say how it was made")
-    about = describe(folder, machine="a machine that was not noted")
+        raise _undescribed(folder, "its training is not recorded")
+    about = describe(folder, machine="an unrecorded machine")
     return cards.render(
         about
         | {
@@ -203,4 +203,4 @@ def _written(folder: Path, found: Iterable[Result], address: str) -> str:
 
 
 def _undescribed(folder: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{folder} has no {CARD}, and {reason}.", f"Describe it in {folder / CARD}.")
+    return CheckpointError(f"{CARD} is missing in {folder}, and {reason}.", f"Write {folder / CARD}.")

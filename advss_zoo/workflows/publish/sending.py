@@ -75,7 +75,7 @@ def _check_place(folder: Path, full_name: str) -> None:
     with suppress(AdvssError):
         if load.read_config(folder).full_name == full_name:
             return
-    raise UsageError(f"{folder} is not empty and holds no {full_name}.", "Choose a new folder.")
+    raise UsageError(f"{folder} is not empty and does not hold {full_name}.", "Choose a new folder.")
 
 
 def to_hub(
@@ -106,10 +106,12 @@ def to_hub(
             info = client.model_info(address.repository)
             if private and not info.private:
                 raise UsageError(
-                    f"{address} is there and public.", "Make it private on the Hub, or do not ask for private."
+                    f"{address} already exists and is public.", "Make it private on the Hub, or do not ask for private."
                 )
             if gated and not info.gated:
-                raise UsageError(f"{address} is there and not gated.", "Gate it on the Hub, or do not ask for gated.")
+                raise UsageError(
+                    f"{address} already exists and is not gated.", "Gate it on the Hub, or do not ask for gated."
+                )
     there = there or hub.look_up(address)
     changes = _changes(bundle, there.files)
     if changes:
@@ -147,7 +149,9 @@ def _check_online() -> None:
         UnreachableError: the client is told to ask nobody.
     """
     if constants.is_offline_mode():
-        raise hub.UnreachableError("Nothing can be published: HF_HUB_OFFLINE is set.", "Unset it and try again.")
+        raise hub.UnreachableError(
+            "Publishing needs the network, but HF_HUB_OFFLINE is set.", "Unset it and try again."
+        )
 
 
 def _changes(bundle: Bundle, there: Mapping[str, str]) -> dict[str, Change]:

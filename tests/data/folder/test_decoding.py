@@ -155,18 +155,18 @@ def test_photographs_beyond_the_limit_are_decoded_at_a_fraction(path: Path, monk
     monkeypatch.setattr(decoding, "MOST_PIXELS", 2_000)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000)
     assert np.array_equal(pixels_of(path, encoded(smooth, "JPEG"), 4), expected)
-    assert read(path, encoded(smooth, "JPEG"), 32) == "160x120 pixels are more than 2,000"
+    assert read(path, encoded(smooth, "JPEG"), 32) == "160x120 pixels exceed the limit of 2,000"
     assert read(path, encoded(smooth, "PNG"), 4) == "more than 2,000 pixels"
     monkeypatch.setattr(decoding, "MOST_OF_JPEG", 19_000)
-    assert read(path, encoded(smooth, "JPEG"), 4) == "160x120 pixels are more than 2,000"
+    assert read(path, encoded(smooth, "JPEG"), 4) == "160x120 pixels exceed the limit of 2,000"
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
         (b"", "0 bytes"),
-        (b"hello, I am a text", "not an image that can be read"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not an image that can be read"),
+        (b"hello, I am a text", "not a readable image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not a readable image"),
         (encoded(picture(5))[:150], "damaged: image file is truncated"),
         (encoded(picture(5, (64, 64)), "JPEG")[:900], "damaged: image file is truncated"),
     ],

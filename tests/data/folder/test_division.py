@@ -77,7 +77,7 @@ def test_of_very_many_images_few_are_set_aside() -> None:
 def test_small_classes(count: int, expected: tuple[int, ...]) -> None:
     division = divide([seen("a", content) for content in range(count)])
     assert sizes(division) == expected
-    missing = [note for note in division.notes if note.startswith("There is no image of a to")]
+    missing = [note for note in division.notes if note.endswith(" image of a.")]
     assert len(missing) == expected.count(0)
 
 
@@ -89,13 +89,13 @@ class TestAsSaid:
     def test_what_is_missing_is_cut_from_training(self) -> None:
         division = divide([seen("a", i, "train") for i in range(10)] + [seen("a", 99, "test")])
         assert sizes(division) == (9, 1, 1)
-        assert division.notes == ["Of every class images are set aside, 1 to watch the training by (seed 20)."]
+        assert division.notes == ["Images of every class are held out: 1 for validation (seed 20)."]
 
     def test_without_test_images_those_of_val_judge(self) -> None:
         division = divide([seen("a", i, "train") for i in range(10)] + [seen("a", 99, "val")])
         assert sizes(division) == (9, 1, 1)
         assert contents(division, "test") == {("a", "sha-99")}
-        assert "those of val judge the result" in division.notes[0]
+        assert "val is used as the test set" in division.notes[0]
 
     def test_copies_across_parts_are_left_out_of_training(self) -> None:
         held = [seen("a", 1, "val"), seen("a", 2, "test")]
@@ -106,18 +106,18 @@ class TestAsSaid:
             "train/a/2.png": "a copy of test/a/2.png, which is in test",
             "val/a/again.png": "a copy of test/a/2.png, which is in test",
         }
-        assert "1 image of train that val has, too, train/a/1.png: left out of train." in division.notes
+        assert "1 image of train also in val, train/a/1.png: left out of train." in division.notes
 
     def test_classes_that_are_not_trained_on_cannot_be_judged(self) -> None:
         division = divide([seen("a", 1, "train"), seen("a", 2, "val"), seen("b", 3, "test"), seen("a", 4, "test")])
         assert division.classes == ("a",)
-        assert division.left_out == {"test/b/3.png": "there is no image of 'b' to train on"}
+        assert division.left_out == {"test/b/3.png": "class 'b' has no training image"}
 
     def test_a_class_missing_from_a_part_is_said(self) -> None:
         division = divide([seen(label, f"{label}{part}", part) for label in "ab" for part in ("train", "val")] + [
             seen("a", 9, "test")
         ])  # fmt: skip
-        assert division.notes == ["There is no image of b to judge the result by."]
+        assert division.notes == ["No test image of b."]
 
     def test_test_images_alone(self) -> None:
         division = divide([seen("b", 1, "test"), seen("a", 2, "test")])
@@ -130,7 +130,7 @@ def test_labels_that_clash_are_named() -> None:
         "/a/x.png": "the same image as /b/y.png, which is 'b'",
         "/b/y.png": "the same image as /a/x.png, which is 'a'",
     }
-    assert division.notes[0] == "1 image with two labels, /a/x.png: all copies are left out."
+    assert division.notes[0] == "1 image with two labels, /a/x.png: all copies left out."
 
 
 def test_copies_stay_together_and_are_kept() -> None:

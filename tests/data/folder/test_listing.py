@@ -54,10 +54,10 @@ class TestLayouts:
     @pytest.mark.parametrize(
         ("more", "note"),
         [
-            ("val/.keep", "val/ holds no images."),
-            ("val/cat/.keep", "val/ holds no images."),
-            ("train/preview.jpg", "1 images lie outside class folders, such as train/preview.jpg: left out."),
-            ("valid/1.jpg", "1 images lie outside class folders, such as valid/1.jpg: left out."),
+            ("val/.keep", "val/ is empty."),
+            ("val/cat/.keep", "val/ is empty."),
+            ("train/preview.jpg", "1 images are outside class folders, such as train/preview.jpg: left out."),
+            ("valid/1.jpg", "1 images are outside class folders, such as valid/1.jpg: left out."),
         ],
     )
     def test_parts_stay_parts_where_one_is_empty_or_holds_loose_images(
@@ -72,7 +72,7 @@ class TestLayouts:
         """As competitions give them out."""
         made = list_images(touch(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/1.jpg", "test/2.jpg"))
         assert {(entry.label, entry.part) for entry in made.entries} == {("cat", "train"), ("dog", "train")}
-        assert made.notes == ["2 images lie outside class folders, such as test/1.jpg: left out."]
+        assert made.notes == ["2 images are outside class folders, such as test/1.jpg: left out."]
 
     def test_folders_within_class_folders_are_the_classs(self, tmp_path: Path) -> None:
         made = list_images(touch(tmp_path, "cat/old/far/1.png", "cat/2.png", "dog/x/3.png"))
@@ -90,7 +90,7 @@ class TestLayouts:
     def test_files_of_other_kinds_are_counted_and_tables_are_not(self, tmp_path: Path) -> None:
         others = ("cat/2", "cat/3.cr2", "dog/deep/4.svg", "dog/5.jpg_large")
         made = list_images(touch(tmp_path, "cat/1.png", "dog/1.png", "labels.csv", *others))
-        assert made.notes == ["4 files of other kinds passed over, such as cat/2."]
+        assert made.notes == ["4 files of other types ignored, such as cat/2."]
         assert set(made.others) == set(others)
 
     def test_classes_without_images_are_known(self, tmp_path: Path) -> None:
@@ -178,12 +178,12 @@ class TestLinks:
     def test_to_nothing_are_named(self, tmp_path: Path) -> None:
         touch(tmp_path, "cat/1.png", "dog/1.png")
         (tmp_path / "cat/2.png").symlink_to("nowhere.png")
-        assert list_images(tmp_path).skipped == {"cat/2.png": "a link to nothing"}
+        assert list_images(tmp_path).skipped == {"cat/2.png": "a broken link"}
 
     def test_pipes_are_not_opened(self, tmp_path: Path) -> None:
         touch(tmp_path, "cat/1.png", "dog/1.png")
         os.mkfifo(tmp_path / "cat/2.png")
-        assert list_images(tmp_path).skipped == {"cat/2.png": "not a file"}
+        assert list_images(tmp_path).skipped == {"cat/2.png": "not a regular file"}
 
 
 class TestTables:
@@ -201,8 +201,8 @@ class TestTables:
         made = list_images(tmp_path / "t.csv")
         assert made.skipped == {
             "2.png": "No such file or directory",
-            "t.csv:4": "it says no part (train, val or test)",
-            "t.csv:5": "'soon' is none of train, val and test",
+            "t.csv:4": "the split is missing",
+            "t.csv:5": "unknown split 'soon'; choose from train, val, test",
         }
 
     def test_the_same_row_twice_is_one_image(self, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ class TestKey:
 
 class TestRefused:
     def test_nothing_there(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"There is no .*nowhere"):
+        with pytest.raises(UsageError, match=r"nowhere does not exist"):
             list_images(tmp_path / "nowhere")
 
     def test_a_file(self, tmp_path: Path) -> None:
@@ -260,12 +260,12 @@ class TestRefused:
 
     @pytest.mark.parametrize("places", [(), ("cat/notes.txt",), ("cat/.1.png",)])
     def test_no_images(self, places: tuple[str, ...], tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"There are no images in .*folder of its own"):
+        with pytest.raises(DataError, match=r"contains no images.*separate folder"):
             list_images(touch(tmp_path, *places))
 
     def test_images_without_class_folders(self, tmp_path: Path) -> None:
         touch(tmp_path, "1.png", "2.png")
-        with pytest.raises(DataError, match=r"such as 1\.png, lie in no class folders"):
+        with pytest.raises(DataError, match=r"such as 1\.png, are not in class folders"):
             list_images(tmp_path)
         (tmp_path / "labels.csv").write_text("path,label\n")
         with pytest.raises(DataError, match=r"give that: .*labels\.csv"):
@@ -274,7 +274,7 @@ class TestRefused:
     @pytest.mark.parametrize("table", ["metadata.csv", "train/metadata.jsonl"])
     def test_parts_without_class_folders(self, table: str, tmp_path: Path) -> None:
         touch(tmp_path, "train/1.jpg", "val/1.jpg")
-        says = r"The images in .*, such as train/1\.jpg, lie in no class folders"
+        says = r"The images in .*, such as train/1\.jpg, are not in class folders"
         with pytest.raises(DataError, match=rf"{says}\. Put the images"):
             list_images(tmp_path)
         touch(tmp_path, table)
@@ -288,17 +288,17 @@ class TestRefused:
     def test_files_of_other_kinds_alone_are_named(self, tmp_path: Path) -> None:
         touch(tmp_path, "cat/1.cr2", "dog/1.cr2")
         with pytest.raises(
-            DataError, match=r"no images in .*; 2 files of other kinds passed over, such as cat/1\.cr2\."
+            DataError, match=r"contains no images; 2 files of other types ignored, such as cat/1\.cr2\."
         ):
             list_images(tmp_path)
 
     def test_loose_images_beside_class_folders_are_said(self, tmp_path: Path) -> None:
         made = list_images(touch(tmp_path, "1.png", "cat/1.png", "dog/1.png"))
-        assert made.notes == ["1 images lie outside class folders, such as 1.png: left out."]
+        assert made.notes == ["1 images are outside class folders, such as 1.png: left out."]
 
     def test_two_folders_for_one_part(self, tmp_path: Path) -> None:
         touch(tmp_path, "train/cat/1.png", "val/cat/1.png", "valid/cat/1.png")
-        with pytest.raises(DataError, match=r"val, valid in .* two mean the same"):
+        with pytest.raises(DataError, match=r"val, valid in .* are the same split"):
             list_images(tmp_path)
 
     def test_a_folder_without_permission(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def test_tabs_divide_what_is_called_so(tmp_path: Path) -> None:
 def test_columns_that_perhaps_are_paths(column: str, tmp_path: Path) -> None:
     rows, skipped = read(table(tmp_path, f"y,{column}\ncat,a.png\ndog,0001\n"))
     assert [(row.path, row.label) for row in rows] == [("a.png", "cat")]
-    assert skipped == {"t.csv:3": "it has no path"}
+    assert skipped == {"t.csv:3": "the path is missing"}
     named = read(table(tmp_path, f"{column},path,species,class_id\nz.png,a.png,cat,3\n"))[0]
     assert [(row.path, row.label) for row in named] == [("a.png", "cat")]
 
@@ -58,14 +58,18 @@ def test_json_lines(tmp_path: Path) -> None:
     rows, skipped = read(table(tmp_path, text, "t.jsonl"))
     assert rows == [(1, "a.png", "3", ""), (3, "b.png", "x\u2028y", "test")]
     assert skipped == {
-        "t.jsonl:4": "it is no JSON object", "t.jsonl:5": "it is no JSON object", "t.jsonl:6": "it has no path",
+        "t.jsonl:4": "not a JSON object", "t.jsonl:5": "not a JSON object", "t.jsonl:6": "the path is missing",
     }  # fmt: skip
 
 
 def test_rows_that_say_nothing_are_named(tmp_path: Path) -> None:
     rows, skipped = read(table(tmp_path, "path,label\n,cat\nb.png,\nc.png\nd.png,dog\n"))
     assert [row.path for row in rows] == ["d.png"]
-    assert skipped == {"t.csv:2": "it has no path", "t.csv:3": "it has no label", "t.csv:4": "it has no label"}
+    assert skipped == {
+        "t.csv:2": "the path is missing",
+        "t.csv:3": "the label is missing",
+        "t.csv:4": "the label is missing",
+    }
 
 
 def test_addresses_and_endless_cells_are_named(tmp_path: Path) -> None:
@@ -79,9 +83,9 @@ def test_addresses_and_endless_cells_are_named(tmp_path: Path) -> None:
     [
         ("name,kind\na.png,cat\n", "has no columns path and label; its first line is 'name, kind'"),
         ("path,size\na.png,3\n", "has no columns path and label"),
-        (b"path,label\n\xff.png,cat\n", "is not text in UTF-8 .* at byte 11"),
-        ("a.png,cat\n" + 'b.png,"' + "x" * 200_000, "is no CSV from line 2 on"),
-        ('path,label\na.png,cat\nb.png,"dog\nc.png,cat\nd.png,dog\n', "is no CSV from line 3 on: .* not closed"),
+        (b"path,label\n\xff.png,cat\n", "is not valid UTF-8 .* at byte 11"),
+        ("a.png,cat\n" + 'b.png,"' + "x" * 200_000, "is not valid CSV at line 2"),
+        ('path,label\na.png,cat\nb.png,"dog\nc.png,cat\nd.png,dog\n', "is not valid CSV at line 3: .* unclosed"),
     ],
 )
 def test_what_is_no_table_is_a_sentence(text: str | bytes, says: str, tmp_path: Path) -> None:

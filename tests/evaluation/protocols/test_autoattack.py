@@ -261,7 +261,7 @@ class Dynamic(nn.Module):
 def test_a_defence_that_optimises_at_test_time_is_said(take, model, data):
     result = evaluate(Dynamic(model, take), data, quick("autoattack"))
     assert result.details.dynamic is True
-    assert "takes gradients while it classifies" in result.warnings[-2]
+    assert "computes gradients at test time" in result.warnings[-2]
     assert not evaluate(model, data, quick("autoattack")).details.dynamic
 
 
@@ -308,7 +308,7 @@ def test_a_search_in_half_precision_says_so_and_of_which_attacks(model, data, tm
 
 @pytest.mark.parametrize("name", ["fab-t", "square"])
 def test_an_attack_that_does_not_search_in_half_precision_says_so(name):
-    with pytest.raises(UsageError, match=f"There is no --search for {name}"):
+    with pytest.raises(UsageError, match=f"--search cannot be used with {name}"):
         parse(name, search="bf16")
 
 

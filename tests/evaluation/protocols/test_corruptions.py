@@ -99,7 +99,7 @@ def test_images_may_be_floats_of_any_size(patches):
 
 def test_images_without_colour_are_refused():
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    with pytest.raises(DataError, match="3 channels, but these have 1"):
+    with pytest.raises(DataError, match="3 channels, got 1"):
         evaluate(model, (torch.rand(2, 1, 8, 8), torch.tensor([0, 9])), "corruptions")
 
 
@@ -126,7 +126,7 @@ def test_the_seed_is_that_of_the_corruptions(patches, few, result):
 @pytest.mark.parametrize("name", ["corruptions", "corruptions-archive"])
 @pytest.mark.parametrize("setting", [{"eps": 0.1}, {"norm": "l2"}, {"step_size": 0.1}, {"restarts": 2}])
 def test_settings_of_attacks_are_refused(name, setting):
-    with pytest.raises(UsageError, match="There is no --"):
+    with pytest.raises(UsageError, match="cannot be used with"):
         parse(name, **setting)
 
 
@@ -156,7 +156,7 @@ def test_the_archive_is_read_by_the_images_index(chosen, patches, few):
 def test_images_that_are_not_those_of_the_archive_are_refused(patches, pictures, few):
     others = replace(few, labels=(few.labels + 1) % 10)
     for images in (others, pictures.first(COUNT + 1)):
-        with pytest.raises(DataError, match="these images are others"):
+        with pytest.raises(DataError, match="got other images"):
             evaluate(patches, images, "corruptions-archive")
 
 
@@ -205,7 +205,7 @@ def test_the_baseline_is_that_of_the_same_protocol_and_images(patches, few, tmp_
     for (count, seed), result in made.items():
         found = find_baseline(tmp_path, parse("corruptions", seed=seed), few.first(count))
         assert found == result
-    with pytest.raises(UsageError, match=r"no result of corruptions on these images in .*deep"):
+    with pytest.raises(UsageError, match=r"deep contains no result of corruptions on these images"):
         find_baseline(tmp_path / "deep", parse("corruptions"), few.first(3))  # of a folder at any size
     (folder / "verdicts.npz").unlink()
     with pytest.raises(AdvssError, match="verdicts"):
@@ -242,6 +242,6 @@ def test_baselines_of_several_models_in_one_folder_are_not_chosen_from(patches, 
     """Of whatever comes first in the alphabet nobody has said that it is meant."""
     for name, model in (("one", patches), ("other", nn.Sequential(patches, nn.BatchNorm1d(10)))):
         evaluate(Model(model, name), few, "corruptions", out=tmp_path / name)
-    with pytest.raises(UsageError, match=r"results of corruptions of one and other in .*Give the folder of one"):
+    with pytest.raises(UsageError, match=r"contains results of corruptions for one and other.*Give the folder of one"):
         find_baseline(tmp_path, parse("corruptions"), few)
     assert find_baseline(tmp_path / "other", parse("corruptions"), few).model.name == "other"

@@ -201,11 +201,11 @@ def test_what_is_no_ensemble_is_a_sentence(name):
     one, other = members(2)
     images = data(Ensemble([one, other]), 8)
     for model in (one, Ensemble([one])):
-        with pytest.raises(UsageError, match=rf"{name} is for an ensemble .*Join names by \+"):
+        with pytest.raises(UsageError, match=rf"{name} needs an ensemble .*Join models with \+"):
             evaluate(model, images, name)
     with pytest.raises(UsageError, match=r"a is in the ensemble more than once\. Name each model once"):
         evaluate(Ensemble([one, other, one], ["a", "b", "a"]), images, name)
-    with pytest.raises(UsageError, match=f"There is no --restarts for {name}"):
+    with pytest.raises(UsageError, match=f"--restarts cannot be used with {name}"):
         parse(name, restarts=2)
 
 

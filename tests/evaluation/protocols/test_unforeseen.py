@@ -81,14 +81,14 @@ def test_unknown_ones_are_refused(name):
 
 
 def test_everything_but_the_seed_is_in_the_name():
-    with pytest.raises(UsageError, match="There is no --eps for unforeseen-fog-eps4"):
+    with pytest.raises(UsageError, match="--eps cannot be used with unforeseen-fog-eps4"):
         protocols.parse("unforeseen-fog-eps4", eps=0.1)
 
 
 def test_sizes_that_an_attack_cannot_take_are_named():
     snow = protocols.parse("unforeseen-snow-eps1")
     snow.check_images((3, 32, 64))
-    with pytest.raises(UsageError, match=r"multiples of 32, but these are 40x40\. Choose --image-size 32 or 64\."):
+    with pytest.raises(UsageError, match=r"multiples of 32, got 40x40\. Choose --image-size 32 or 64\."):
         snow.check_images((3, 40, 40))
     with pytest.raises(UsageError, match=r"Choose --image-size 32\."):
         snow.check_images((3, 20, 20))
