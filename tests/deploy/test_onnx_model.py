@@ -112,7 +112,7 @@ def test_a_file_without_our_metadata_is_anothers(path: Path) -> None:
 def test_outputs_that_metadata_does_not_know_are_found_when_it_runs(path: Path) -> None:
     props, shape = PROPS | {"classes": '["red", "green"]'}, ("batch", "channels", 8, 8)
     model = OnnxModel.read(onnx_files.write(path, props, shape=shape, classes="classes"))
-    with pytest.raises(AdvssError, match=r"returned \(1, 3\) for 1 images of 2 classes"):
+    with pytest.raises(AdvssError, match=r"returned shape \(1, 3\) for 1 images, expected logits \(1, 2\)"):
         model.logits(np.ones((1, 3, 8, 8), dtype=np.float32))
 
 
