@@ -31,7 +31,7 @@ def _entry(name: str, found: Any) -> str:
 
 def _signature(found: Any) -> str:
     text = str(inspect.signature(found))
-    return re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text).replace("'", "")
+    return re.sub(r"<function (.+?) at 0x[0-9a-f]+>", r"\1", text).replace("'", "")
 
 
 def _markdown(docstring: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import PIL
@@ -16,36 +15,23 @@ from advss_zoo.version import __version__
 
 
 class Effort(BaseModel):
-    """`seconds` are summed over processes; devices, and versions by the name of the software, are in order of use."""
+    """`seconds` are summed over processes; device, and versions by the name of the software, are all those in use."""
 
     model_config = ConfigDict(frozen=True)
 
     seconds: float = 0.0
-    devices: tuple[str, ...] = ()
-    versions: dict[str, tuple[str, ...]] = {}
+    device: str = ""
+    versions: dict[str, str] = {}
 
     @classmethod
     def here(cls, seconds: float, device: torch.device) -> Self:
         """Return the effort of this process."""
-        known = {name: (version,) for name, version in versions().items()}
-        return cls(seconds=seconds, devices=(describe_device(device),), versions=known)
+        return cls(seconds=seconds, device=describe_device(device), versions=versions())
 
     def __add__(self, more: Effort) -> Effort:
         names = self.versions | more.versions
-        return Effort(
-            seconds=self.seconds + more.seconds,
-            devices=_each_once(self.devices + more.devices),
-            versions={name: _each_once(self.versions.get(name, ()) + more.versions.get(name, ())) for name in names},
-        )
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields of a result that say so."""
-        versions = {name: ", ".join(each) for name, each in self.versions.items()}
-        return {"seconds": self.seconds, "device": ", ".join(self.devices), "versions": versions}
-
-    def to_dict(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
+        joined = {name: _each_once(self.versions.get(name, ""), more.versions.get(name, "")) for name in names}
+        return Effort(seconds=self.seconds + more.seconds, device=_each_once(self.device, more.device), versions=joined)
 
 
 def versions() -> dict[str, str]:
@@ -67,5 +53,5 @@ def describe_device(device: torch.device) -> str:
     return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type
 
 
-def _each_once(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(texts))
+def _each_once(*texts: str) -> str:
+    return ", ".join(dict.fromkeys(part for text in texts for part in text.split(", ") if part))

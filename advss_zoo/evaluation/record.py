@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,22 +45,14 @@ class Record:
         digest = hashlib.sha256(of.cpu().numpy().tobytes()).hexdigest()[:16]
         path = self._prefix.with_name(f"{self._prefix.name}-{name}-{digest}.safetensors")
         if path.exists():
-            found, effort = _read(path)
-            self.effort += effort
-            return found.to(of.device)
+            with safetensors.safe_open(path, framework="pt") as file:
+                self.effort += Effort.model_validate_json(file.metadata()["effort"])
+                found: Tensor = file.get_tensor("part").to(of.device)
+            return found
         started = time.perf_counter()
         result = compute()
-        _write(path, result, Effort.here(time.perf_counter() - started, of.device))
+        effort = Effort.here(time.perf_counter() - started, of.device)
+        part = {"part": result.cpu().contiguous()}
+        content = safetensors.torch.save(part, metadata={"effort": effort.model_dump_json()})
+        write_atomically(path, lambda file: file.write(content))
         return result
-
-
-def _write(path: Path, tensor: Tensor, effort: Effort) -> None:
-    metadata = {key: json.dumps(value) for key, value in effort.to_dict().items()}
-    content = safetensors.torch.save({"part": tensor.cpu().contiguous()}, metadata=metadata)
-    write_atomically(path, lambda file: file.write(content))
-
-
-def _read(path: Path) -> tuple[Tensor, Effort]:
-    with safetensors.safe_open(path, framework="pt") as file:
-        metadata = {key: json.loads(value) for key, value in file.metadata().items()}
-        return file.get_tensor("part"), Effort.model_validate(metadata)

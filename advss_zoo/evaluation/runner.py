@@ -109,7 +109,7 @@ def evaluate(
                 seed=protocol.seed,
                 command=command_line() if command is None else command,
                 date=datetime.now(UTC).isoformat(timespec="seconds"),
-                **effort.facts,
+                **dict(effort),
                 **dict(experiment),
             )
             if store:

@@ -83,7 +83,7 @@ class Saved(Protocol):
     def constants(self) -> dict[str, Any]:
         size = {"norm": self.within.norm, "eps": self.within.eps} if self.within else {}
         made = {"made_by": self.made_by, "made_on": self.made_on, "file_sha256": self.sha256}
-        return {"name": self.name, "label": self.label(), "version": 1, **size, **made}
+        return super().constants() | size | made
 
     def label(self) -> str:
         return f"saved {self.made_by} on {self.made_on}"

@@ -41,7 +41,7 @@ class Finished:
     folder: Path
 
     def write(self, first: int, verdicts: Verdicts, effort: Effort) -> None:
-        write_json(self._path(first, "json"), effort.to_dict())
+        write_json(self._path(first, "json"), effort.model_dump())
         verdicts.write(self._path(first, "npz"))  # the last, and the sign that all is there
 
     def read(self, first: int) -> tuple[Verdicts, Effort] | None:

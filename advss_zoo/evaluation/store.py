@@ -77,7 +77,7 @@ class Store:
             progress = read_json(self.path / PROGRESS_FILE)
         if progress is None:
             if result := self.result():  # another process has just finished
-                return result.verdicts, Effort(seconds=result.seconds, devices=(result.device,))
+                return result.verdicts, Effort(seconds=result.seconds, device=result.device)
             raise UsageError(f"{self.path / PROGRESS_FILE} is missing, so {path} cannot be resumed.", self._way_out)
         self._check_owner(_experiment(progress))
         found = Verdicts.read(path)
@@ -139,7 +139,7 @@ class Store:
     def save(self, verdicts: Verdicts, effort: Effort) -> None:
         """Write the verdicts of all passes so far, whose parts are then no longer needed."""
         # In this order: verdicts on disk always have an owner and have been paid for.
-        write_json(self.path / PROGRESS_FILE, self.experiment.to_dict() | effort.to_dict())
+        write_json(self.path / PROGRESS_FILE, self.experiment.to_dict() | effort.model_dump())
         verdicts.write(self.path / VERDICTS_FILE)
         _remove(self._unfinished / "parts")
 

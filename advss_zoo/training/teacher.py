@@ -92,7 +92,7 @@ def open_fitting(
     opened = open_model(parse_reference(name, beside=beside), device)
     if opened.classes is not None and opened.classes != tuple(classes):
         raise UsageError(
-            f"The teacher {name} has the classes {listed(opened.classes, 3)}; but the data have {listed(classes, 3)}.",
+            f"The teacher {name} has the classes {listed(opened.classes, 3)}, but the data have {listed(classes, 3)}.",
             "Choose a teacher that was trained on the same classes, in the same order.",
         )
     if opened.image_size not in (None, side):

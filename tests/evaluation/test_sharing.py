@@ -225,7 +225,7 @@ def test_what_a_pass_has_given_is_there_as_a_whole_or_not_at_all(tmp_path, monke
         patch.setattr(Verdicts, "write", lambda *_: None)  # killed between the two files
         finished.write(64, verdicts, Effort(seconds=1.5))
     assert finished.read(64) is None
-    effort = Effort(seconds=2.5, devices=("cpu",), versions={"torch": ("1", "2")})
+    effort = Effort(seconds=2.5, device="cpu", versions={"torch": "1, 2"})
     finished.write(64, verdicts, effort)
     found, read = finished.read(64)
     assert (found.sha256, read) == (verdicts.sha256, effort)

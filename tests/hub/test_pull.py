@@ -557,7 +557,7 @@ def test_a_damaged_note_is_asked_for_anew(hub, on_hub):
 
 
 def test_a_name_with_a_plus_is_pulled_part_by_part(hub):
-    with pytest.raises(UsageError, match="Pull its members"):
+    with pytest.raises(UsageError, match="Give its members one by one"):
         sources.fetch(f"{ADDRESS}+p1f4")
 
 

@@ -132,5 +132,5 @@ def test_an_unknown_table_is_answered_with_the_nearest(name, near):
 
 
 def test_a_table_like_none_is_answered_with_all():
-    with pytest.raises(UsageError, match=r"There are: table3, .*fig5"):
+    with pytest.raises(UsageError, match=r"Choose from table3, .*fig5"):
         paper.load("xyz")

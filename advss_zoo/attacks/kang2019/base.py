@@ -130,3 +130,9 @@ class Unforeseen(ABC):
         if not ((images - 0.5).abs() <= 0.5 + TOLERANCE).all():
             raise AdvssError(f"{cls.name} produced pixel values outside [0, 1].")
         return images.clamp(0, 1)
+
+
+def lowest_and_span(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each image's map (B,H,W): its minimum and its range, (B,1,1,1). The range of a constant map is tiny, not 0."""
+    lowest, highest = maps.amin(dim=(1, 2)), maps.amax(dim=(1, 2))
+    return lowest.view(-1, 1, 1, 1), (highest - lowest).clamp_min(1e-12).view(-1, 1, 1, 1)

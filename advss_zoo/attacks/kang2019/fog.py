@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from advss_zoo.attacks.kang2019.base import Unforeseen
-from advss_zoo.attacks.kang2019.maps import lowest_and_span
+from advss_zoo.attacks.kang2019.base import Unforeseen, lowest_and_span
 from advss_zoo.attacks.kang2019.regions import LinfBall, PerturbationBall
 
 AMPLITUDE, DECAY = 100.0, 2.0

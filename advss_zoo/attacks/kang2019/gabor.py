@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from advss_zoo.attacks.kang2019.base import Unforeseen
-from advss_zoo.attacks.kang2019.maps import lowest_and_span
+from advss_zoo.attacks.kang2019.base import Unforeseen, lowest_and_span
 from advss_zoo.attacks.kang2019.regions import LinfBall
 from advss_zoo.noise import per_image_uniform
 

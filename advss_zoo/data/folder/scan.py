@@ -54,7 +54,7 @@ def scan(
     side: int,
     pixels: Path,
     reporter: Reporter,
-    decode: Callable[[Path, int], tuple[Pixels, Facts] | str] = decoding.read,
+    decode: Callable[[Path, int], tuple[Pixels, Facts] | str] | None = None,
     *,
     begin: int = 0,
     copies: int = 2,
@@ -64,13 +64,13 @@ def scan(
     Args:
         side: pixels a side that they are brought to.
         pixels: the file to fill, from byte `begin` on; its journal lies beside it.
-        decode: the pixels (3, side, side) of a file and what it is, or why it cannot be read.
+        decode: the pixels (3, side, side) of a file and what it is, or why it cannot be read; left out: any image.
         copies: how often the images will be on the disk: twice where they are then put in order.
 
     Raises:
         AdvssError: the disk is full.
     """
-    journal, entries = _journal(pixels), listing.entries
+    journal, entries, decode = _journal(pixels), listing.entries, decode or decoding.read
     done = _progress_so_far(listing, side, pixels, begin)
     good = sum(isinstance(record, Facts) for record in done)
     check_space(pixels, (copies * len(entries) - good) * bytes_of(side))

@@ -69,10 +69,7 @@ class AutoAttack(Protocol):
         return found
 
     def constants(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "label": self.label(),
-            "version": 1,
+        return super().constants() | {
             "norm": self.norm,
             "eps": self.eps,
             "attacks": [

@@ -51,6 +51,7 @@ class Protocol(ABC):
     pattern: ClassVar[str]  # a regular expression that the whole of a name matches
     examples: ClassVar[tuple[str, ...]]
     gradient: ClassVar[Gradient]
+    version: ClassVar[int] = 1
     # Which of `Settings` it has, beside the seed.
     takes: ClassVar[frozenset[str]] = frozenset()
     # Whether `attack` is given images that are misclassified clean. Where not, they stay as they are, and the evidence
@@ -114,9 +115,9 @@ class Protocol(ABC):
         """
         return  # most take any
 
-    @abstractmethod
     def constants(self) -> dict[str, Any]:
         """Return everything that determines the verdicts, for the result file; a change of meaning raises "version"."""
+        return {"name": self.name, "label": self.label(), "version": self.version}
 
     @abstractmethod
     def attack(

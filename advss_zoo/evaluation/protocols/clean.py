@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -24,9 +24,6 @@ class Clean(Protocol):
     @classmethod
     def create(cls, name: str, settings: Settings) -> Self:
         return cls()
-
-    def constants(self) -> dict[str, Any]:
-        return {"name": self.name, "label": self.label(), "version": 1}
 
     def attack(self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None) -> None:
         return None

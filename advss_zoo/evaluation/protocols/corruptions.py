@@ -53,10 +53,7 @@ class Corrupted(Protocol):
 
     def constants(self) -> dict[str, Any]:
         extra = [name for name in CORRUPTIONS if name not in BENCHMARK]
-        return {
-            "name": self.name,
-            "label": self.label(),
-            "version": 1,
+        return super().constants() | {
             **self._source(),
             "corruptions": {"benchmark": list(BENCHMARK), "extra": extra},
             "severities": len(SEVERITIES),

@@ -58,7 +58,6 @@ class EnsembleWorst(EnsemblePgd):
 
     def constants(self) -> dict[str, Any]:
         return super().constants() | {
-            "version": 1,
             "loss": ", ".join([*LOSSES, "cross-entropy of each member alone"]),
             "verdict": "worst case over the attacks, each on all images that are right clean",
         }

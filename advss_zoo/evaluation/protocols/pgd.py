@@ -49,6 +49,7 @@ class PgdProtocol(Protocol):
     pattern: ClassVar[str] = r"pgd[1-9][0-9]{0,5}"
     examples: ClassVar[tuple[str, ...]] = ("pgd20",)
     gradient: ClassVar[Gradient] = "needed"
+    version: ClassVar[int] = 2
     takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "step_size", "restarts", "search"})
     attacks_misclassified: ClassVar[bool] = False
     iterate: ClassVar[Literal["last", "any"]] = "last"
@@ -76,10 +77,7 @@ class PgdProtocol(Protocol):
         return Ball(self.threat.norm, self.threat.eps)
 
     def constants(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "label": self.label(),
-            "version": 2,
+        return super().constants() | {
             "norm": self.threat.norm,
             "eps": self.threat.eps,
             "steps": self.steps,

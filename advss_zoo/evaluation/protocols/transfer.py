@@ -39,6 +39,7 @@ class EnsemblePgd(PgdProtocol, ABC):
     """Attacks with the constants of `pgd20` that have to know the members of an ensemble; each begins once."""
 
     takes: ClassVar[frozenset[str]] = PgdProtocol.takes - {"restarts", "search"}
+    version: ClassVar[int] = 1
     attacks_misclassified: ClassVar[bool] = True  # because they leave evidence of every image
 
     @classmethod
@@ -89,7 +90,6 @@ class Transfer(EnsemblePgd):
 
     def constants(self) -> dict[str, Any]:
         return super().constants() | {
-            "version": 1,
             "attacked": "each member alone",
             "verdict": "of the ensemble, worst case over the members attacked",
         }

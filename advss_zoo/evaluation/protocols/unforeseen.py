@@ -37,6 +37,7 @@ class UnforeseenAttack(Protocol):
     pattern: ClassVar[str] = rf"unforeseen-({'|'.join(attacks())})-eps[1-6]({UNTARGETED})?"
     examples: ClassVar[tuple[str, ...]] = ("unforeseen-fog-eps4", "unforeseen-fog-eps4-untargeted")
     gradient: ClassVar[Gradient] = "needed"
+    version: ClassVar[int] = 2
     attacks_misclassified: ClassVar[bool] = False
 
     name: str
@@ -68,10 +69,7 @@ class UnforeseenAttack(Protocol):
         return []
 
     def constants(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "label": self.label(),
-            "version": 2,
+        return super().constants() | {
             "attack": self.attack_name,
             "strength": self.strength,
             "steps": self.steps,
