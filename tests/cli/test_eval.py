@@ -60,7 +60,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (["--data", "cifar10", "--whole"], "--whole needs a folder of images.\nLeave it out for cifar10."),
         (["--attack", "pgd20,corruptions", "--quantize"], "needs adversarial images, which corruptions does not make"),
         (["--attack", "clean", "--quantize"], "needs adversarial images, which clean does not make"),
-        (["--robustbench-json"], "It takes --attack autoattack"),
+        (["--robustbench-json"], "Its tables need --attack autoattack"),
         (["--attack", "autoattack", "--robustbench-json", "--data", "./mine"], "has no table for ./mine"),
         (["--attack", "corruptions,corruptions-archive", "--robustbench-json"], "one number for all corruptions"),
     ],

@@ -43,7 +43,7 @@ def test_labels_and_probabilities_without_torch() -> None:
     assert rows[2][3].startswith("green 33.33")
     assert "Skipped images/empty.png: 0 bytes\n" in done.stderr
     assert "Skipped images/text.jpg: not an image" in done.stderr
-    assert "By colours.tiny, on the CPU." in done.stderr
+    assert "Model: colours.tiny, on the CPU." in done.stderr
 
 
 @pytest.mark.usefixtures("colours")
@@ -80,7 +80,7 @@ def test_nothing_that_can_be_read_is_a_failure(advss: Advss) -> None:
     status, stdout, stderr = advss("predict", "model.onnx", "images/empty.png", "images/text.jpg")
     assert (status, stdout) == (1, "")
     assert "Skipped images/empty.png" in stderr
-    assert "None of these files can be read." in stderr
+    assert "All of these files are unreadable." in stderr
     assert advss("predict", "model.onnx", "images/empty.png", "--json").json["images"] == []
 
 

@@ -78,7 +78,7 @@ def test_what_takes_or_returns_something_else_is_refused(shape: dict[str, Any], 
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"classes": '["red", "green"]'}, "names 2 classes, but has 3 outputs"),
+        ({"classes": '["red", "green"]'}, "declares 2 classes, but has 3 outputs"),
         ({"image_size": "16"}, "declares images of 16 pixels, but takes 8"),
         ({"classes": "red"}, "cannot be trusted"),
         ({"name": "\x1b[2J"}, "cannot be trusted"),
@@ -93,13 +93,13 @@ def test_metadata_that_does_not_fit_is_refused(changed: dict[str, str], says: st
 def test_what_is_no_text_is_refused(path: Path) -> None:
     whole = onnx_files.write(path).read_bytes()
     path.write_bytes(whole.replace(b"colours.tiny", b"colours.\xff\xff\xff\xff"))
-    with pytest.raises(CheckpointError, match="is not text in UTF-8"):
+    with pytest.raises(CheckpointError, match="is not valid UTF-8"):
         OnnxModel.read(path)
 
 
 def test_more_than_a_model_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_model, "MOST_BYTES", 100)
-    with pytest.raises(AdvssError, match="has more than 100 bytes"):
+    with pytest.raises(AdvssError, match="exceeds the limit of 100 bytes"):
         OnnxModel.read(onnx_files.write(path))
 
 

@@ -254,4 +254,4 @@ def test_warnings_are_sentences_with_their_numbers():
     assert zero.startswith("3 of 6 images have a gradient of exactly 0")
     assert "broke 3 of the 4 images left" in square
     assert "masked" in advice
-    assert claims.startswith("4 times")
+    assert claims.startswith("4 reported attack successes")
