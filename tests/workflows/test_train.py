@@ -61,7 +61,7 @@ def test_a_plan_says_what_it_costs_and_trains_nothing(recipe: Path, monkeypatch:
     planned = az.plan_training(recipe, ["epochs=3"], device="cpu")
     assert planned.estimate is not None
     assert planned.estimate.steps == 3 * 3
-    assert planned.describe().startswith("9 steps of 8 images, 1 forward+backward passes an image; about 0 s")
+    assert planned.describe().startswith("9 steps of 8 images, 1 forward+backward passes per image; about 0 s")
     assert not Path("runs").exists()
     assert az.plan_training("ensemble-p3f4.mini").describe() == "An ensemble is not trained itself; train its members."
     with pytest.raises(UsageError, match="did you mean epochs"):
