@@ -144,7 +144,7 @@ def test_a_damaged_index_is_a_sentence(change, tmp_path, monkeypatch):
     monkeypatch.setattr(resources, "folder", lambda name: tmp_path)
     index.entries.cache_clear()
     try:
-        with pytest.raises(AdvssError, match=r"describe|is not a checkpoint name|record of a Hub repository is invalid"):
+        with pytest.raises(AdvssError, match=r"describe|is not a checkpoint name|Hub repository is invalid"):
             index.entries()
         (tmp_path / "a.json").write_text("[]")
         with pytest.raises(AdvssError, match="does not describe a checkpoint"):
