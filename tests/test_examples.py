@@ -37,6 +37,8 @@ def test_every_example_is_listed_and_run():
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_a_script_runs(name, monkeypatch, capsys):
+    if name == "compare":
+        pytest.importorskip("pandas")
     if name == "finetune":
         runpy.run_path(str(EXAMPLES / "finetune.py"))["write_pictures"](Path("pictures"), each=8)
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *ARGUMENTS[name]])
