@@ -28,7 +28,7 @@ def test_nothing_and_everything_are_within_their_interval(n):
 
 @pytest.mark.parametrize(("share", "n"), [(0.5, 0), (-0.1, 10), (1.1, 10)])
 def test_shares_that_cannot_be_have_no_interval(share, n):
-    with pytest.raises(ValueError, match=f"n = {n}"):
+    with pytest.raises(ValueError, match=f"got {share} and {n}"):
         wilson_interval(share, n)
 
 

@@ -104,7 +104,7 @@ def test_every_choice_is_in_the_documentation(kind):
 def test_unknown_names_list_the_known_ones_and_the_nearest():
     with pytest.raises(UsageError, match=r"choose from .*p1f4\.mini"):
         recipe.load("p9f9")
-    with pytest.raises(UsageError, match=r"no recipe 'p1f4\.mni' \(did you mean p1f4\.mini\?\)"):
+    with pytest.raises(UsageError, match=r"Unknown recipe 'p1f4\.mni' \(did you mean p1f4\.mini\?\)"):
         recipe.load("p1f4.mni")
 
 
