@@ -337,7 +337,7 @@ def test_output_that_is_not_finite_for_a_later_image(patches, pictures):
 
 
 def test_class_counts_that_differ(pictures):
-    with pytest.raises(UsageError, match="knows 7 classes, but made-up has 10"):
+    with pytest.raises(UsageError, match="has 7 classes, but made-up has 10"):
         evaluate(nn.Sequential(nn.Flatten(), nn.Linear(3072, 7)), pictures, "clean")
 
 

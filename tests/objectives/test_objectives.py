@@ -214,5 +214,5 @@ def test_oneshot_smooths_the_labels_of_the_data_in_training_only():
 def test_a_joint_objective_has_each_task_once():
     with pytest.raises(ValueError, match="twice"):
         Joint(tasks=(Rotation(), Rotation()))
-    with pytest.raises(ValueError, match="1 `weights` for 2 `tasks`"):
+    with pytest.raises(ValueError, match="`weights` must be 2, one for each task, got 1"):
         Joint(tasks=(Rotation(), Jigsaw()), weights=(1,))

@@ -150,7 +150,7 @@ def test_a_teacher_is_a_choice_whose_numbers_can_be_changed() -> None:
 
 
 def test_a_teacher_of_other_classes_is_refused_before_anything_is_trained() -> None:
-    with pytest.raises(UsageError, match=r"p1f4\.mini has the classes airplane, .*; .* are class 0, class 1"):
+    with pytest.raises(UsageError, match=r"p1f4\.mini has the classes airplane, .*, but the data have class 0, class 1"):
         planned(made_of([9, 9]), teacher="p1f4.mini", objective="rslad")
 
 
@@ -253,7 +253,7 @@ class TestStarts:
         assert found[1].reference == "rotation-p3.mini"
 
     def test_one_twice_is_no_ensemble(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"different names; found p1f4\.mini, p1f4\.mini"):
+        with pytest.raises(UsageError, match=r"different names, got p1f4\.mini, p1f4\.mini"):
             planning.starts("p1f4+p1f4.mini", tmp_path)
 
     def test_members_of_different_sizes(self) -> None:
