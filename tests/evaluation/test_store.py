@@ -269,7 +269,7 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(other, after, patches
         "seed": "constants: seed",
         "protocol": "constants: iterate, name",
     }.get(other, "images")
-    run = rf"another run: pgd2 for Sequential on made-up \(other {reason}\)\."
+    run = rf"another evaluation: pgd2 for Sequential on made-up \(other {reason}\)\."
     with pytest.raises(UsageError, match=f"holds results of {run}"):
         evaluate(model, data, protocol, out=tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -305,7 +305,7 @@ def test_mce_is_against_the_named_model_on_the_same_images(tmp_path: Path) -> No
         *("p1f4.mini", "other")
     }
     with pytest.raises(
-        UsageError, match=r"no result of p1 under corruptions\. There are: elsewhere, other, p1f4\.mini"
+        UsageError, match=r"Results of p1 under corruptions are missing\. Choose from elsewhere, other, p1f4\.mini"
     ):
         Report(found, "p1")
 
