@@ -42,7 +42,7 @@ def test_labels_and_probabilities_without_torch() -> None:
     assert rows[0][2] == "100.00" or float(rows[0][2]) > 99
     assert rows[2][3].startswith("green 33.33")
     assert "Skipped images/empty.png: 0 bytes\n" in done.stderr
-    assert "Skipped images/text.jpg: not an image" in done.stderr
+    assert "Skipped images/text.jpg: not a readable image" in done.stderr
     assert "Model: colours.tiny, on the CPU." in done.stderr
 
 

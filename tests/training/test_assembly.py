@@ -158,7 +158,7 @@ def test_trunks_and_strangers_do_not_vote(members, tmp_path, pretrained):
 def test_the_recipe_of_an_ensemble_reads_back_and_trains_nothing(members, tmp_path):
     folder = assemble(ensemble_of(members), tmp_path / "together.test")
     assert recipe.load_any(folder / "recipe.yaml") == ensemble_of(members)
-    with pytest.raises(UsageError, match="nothing is trained"):
+    with pytest.raises(UsageError, match="is an ensemble: train its members"):
         recipe.load(folder / "recipe.yaml")
 
 

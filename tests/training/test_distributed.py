@@ -105,7 +105,7 @@ def test_head_only_training_in_three_shares_keeps_the_trunk(cache, recipe_file, 
 
 def test_a_run_goes_on_with_as_many_shares_as_it_was_begun_with(cache, recipe_file, tmp_path):
     trainer.train(recipe.load(recipe_file, ["epochs=1", "accumulation=2"]), tmp_path / "run")
-    with pytest.raises(UsageError, match="started with 2 shares a batch, not 1"):
+    with pytest.raises(UsageError, match="started with 2 shares per batch, got 1"):
         trainer.train(recipe.load(recipe_file, ["epochs=1"]), tmp_path / "run", resume=True)
 
 

@@ -181,7 +181,7 @@ def test_mean_corruption_error(result, few):
     assert mean_corruption_error(baseline, baseline) == pytest.approx(1)
     assert mean_corruption_error(scaled(0.5), baseline) == pytest.approx(0.5)
     assert mean_corruption_error(scaled(0.5, fog=0), baseline) == pytest.approx((14 * 0.5 + 2) / 15)
-    with pytest.raises(UsageError, match="no error under some corruption"):
+    with pytest.raises(UsageError, match="makes no errors under some corruption"):
         mean_corruption_error(baseline, scaled(1, fog=1))
     others = result.model_copy(update={"data": result.data.model_copy(update={"indices": "first 7"})})
     with pytest.raises(UsageError, match="on the same images"):
