@@ -146,7 +146,7 @@ def test_a_run_with_the_name_of_a_checkpoint_of_the_zoo_has_to_be_named_by_its_f
     zoos = advss("predict", "p1f4.mini", picture)
     assert "p1f4.mini is taken from the zoo; for the run or folder of that name write ./runs/p1f4.mini." in zoos.stderr
     assert "Model: p1f4.mini" in zoos.stderr
-    assert "By images-tiny-p3f4.test" in advss("predict", "runs/p1f4.mini", picture).stderr
+    assert "Model: images-tiny-p3f4.test" in advss("predict", "runs/p1f4.mini", picture).stderr
 
 
 def test_an_interrupted_run_ends_like_an_unbroken_one(
