@@ -124,7 +124,7 @@ def test_a_file_of_others_is_held_to_the_classes_of_the_data(tmp_path: Path, adv
     onnx_files.write(tmp_path / "others.onnx", {}, shape=("n", 3, 32, 32), classes="k")
     outcome = advss("eval", "others.onnx", "--attack", "clean", "--limit", "8")
     assert outcome.status == 2
-    assert "knows 3 classes, but cifar10-1k has 10" in outcome.stderr
+    assert "has 3 classes, but cifar10-1k has 10" in outcome.stderr
 
 
 @pytest.mark.parametrize("attack", [[], ["--attack", "clean,pgd20"], ["--attack", "autoattack"], ["--attack", "fab-t"]])

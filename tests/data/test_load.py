@@ -49,7 +49,8 @@ def test_what_was_never_fetched_says_how_to_get_it(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("cifar-10", "Did you mean cifar10"), ("CIFAR100", "Known: cifar10, "), ("", "Known: cifar10, ")]
+    ("name", "hint"),
+    [("cifar-10", "Did you mean cifar10"), ("CIFAR100", "Choose from cifar10, "), ("", "Known: cifar10, ")],
 )
 def test_unknown_names_bring_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
@@ -58,7 +59,7 @@ def test_unknown_names_bring_the_nearest(name: str, hint: str) -> None:
 
 @pytest.mark.parametrize(("name", "split"), [("cifar10-1k", "train"), ("cifar10", "validation"), ("edm-30k", "test")])
 def test_unknown_splits(name: str, split: Any) -> None:
-    with pytest.raises(UsageError, match=f"{name} has no '{split}' split. It has: "):
+    with pytest.raises(UsageError, match=f"{name} has no '{split}' split. Choose from "):
         load_data(name, split)
 
 

@@ -137,7 +137,7 @@ def test_what_it_withstands_is_what_all_members_were_trained_for(
 
 def test_a_class_that_a_file_cannot_name_is_refused_before_any_work() -> None:
     model = Model(torch.nn.Identity(), "mine", classes=("chat\u00a0noir", "cat\u202e"), image_size=32)
-    with pytest.raises(UsageError, match=r"The class 'cat\\u202e' has control characters") as refused:
+    with pytest.raises(UsageError, match=r"Class name 'cat\\u202e' is too long or has control characters") as refused:
         describe(model)
     assert refused.value.hint is not None
     assert "Rename it" in refused.value.hint

@@ -29,7 +29,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from advss_zoo import files, plain_yaml, resources
+from advss_zoo import files, plain_yaml, resources, texts
 from advss_zoo.data import sources as data_sources
 from advss_zoo.data.folder import listing
 from advss_zoo.errors import AdvssError
@@ -109,7 +109,7 @@ def read_address(text: str) -> None:
 def read_eps(text: str) -> None:
     for norm in ("linf", "l2", "l1"):
         with suppress(AdvssError):
-            eps.format_eps(eps.parse_eps(text, norm))
+            texts.format_eps(eps.parse_eps(text, norm))
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ def test_a_parent_that_saw_other_normalisation_is_refused(pretrained):
 
 def test_the_profile_of_a_parent_found_by_name_has_to_be_the_childs(pretrained):
     assert parents.find("tiny-p3.test", pretrained.parent, "fast")
-    with pytest.raises(UsageError, match=r"profile fast, the recipe has paper.*parent="):
+    with pytest.raises(UsageError, match=r"profile fast, but the recipe has paper.*parent="):
         parents.find("tiny-p3.test", pretrained.parent, "paper")
     assert parents.find(str(pretrained / "average"), pretrained.parent, "paper")
 
