@@ -37,7 +37,7 @@ def test_a_classifier(file: Path, advss: Advss) -> None:
     assert stderr.splitlines() == [
         "Found: classifier, ResNet-18v2 of width 2.",
         "122 tensors copied, none dropped.",
-        "Not weights, left out: epoch.",
+        "Ignored, not weights: epoch.",
         "The file has no normalisation constants; ImageNet's are used.",
         "Classes are set to 0 to 2 (3); --classes changes them.",
         "Evaluate it: advss eval imported/my-best-1",

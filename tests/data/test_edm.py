@@ -64,8 +64,8 @@ class TestFromAFile:
             ({"image": np.zeros((100, 32, 32, 3), np.uint8)}, r"images are uint8 \(100, 32, 32, 3\), expected uint8"),
             ({"image": np.zeros((200, 32, 32, 3))}, r"images are float64"),
             ({"image": np.asfortranarray(np.zeros((200, 32, 32, 3), np.uint8))}, r"images are uint8"),
-            ({"label": np.full(200, 10)}, r"labels are not 200 numbers from 0 to 9"),
-            ({"label": np.zeros(100, np.int64)}, r"labels are not 200 numbers from 0 to 9"),
+            ({"label": np.full(200, 10)}, r"labels are not 200 integers from 0 to 9"),
+            ({"label": np.zeros(100, np.int64)}, r"labels are not 200 integers from 0 to 9"),
             ({"label": np.array([{}] * 200)}, r"allow_pickle=False"),
         ],
     )

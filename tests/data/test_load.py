@@ -50,7 +50,7 @@ def test_what_was_never_fetched_says_how_to_get_it(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("cifar-10", "Did you mean cifar10"), ("CIFAR100", "Choose from cifar10, "), ("", "Known: cifar10, ")],
+    [("cifar-10", "Did you mean cifar10"), ("CIFAR100", "Choose from cifar10, "), ("", "Choose from cifar10, ")],
 )
 def test_unknown_names_bring_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):

@@ -29,7 +29,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from advss_zoo import files, plain_yaml, resources, texts
+from advss_zoo import files, plain_yaml, resources
 from advss_zoo.data import sources as data_sources
 from advss_zoo.data.folder import listing
 from advss_zoo.errors import AdvssError
@@ -41,6 +41,7 @@ from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.results_page import collect, evidence
+from advss_zoo.texts import format_eps
 from advss_zoo.training import recipe
 from advss_zoo.workflows.publish import collecting
 from advss_zoo.zoo import checkpoint, index, load, names, snapshot
@@ -109,7 +110,7 @@ def read_address(text: str) -> None:
 def read_eps(text: str) -> None:
     for norm in ("linf", "l2", "l1"):
         with suppress(AdvssError):
-            texts.format_eps(eps.parse_eps(text, norm))
+            format_eps(eps.parse_eps(text, norm))
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------

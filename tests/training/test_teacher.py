@@ -189,7 +189,7 @@ def test_a_run_does_not_go_on_with_another_teacher(cache, recipe_file, beside, m
     ("described", "message"),
     [
         ({"classes": tuple(map(str, range(100)))}, "has the classes 0, 1, 2 and 97 more, but the data have apple"),
-        ({"image_size": 64}, "takes images of 64 pixels a side, the recipe has 32"),
+        ({"image_size": 64}, "takes images of 64 pixels a side, but the recipe has 32"),
     ],
 )
 def test_a_teacher_that_does_not_fit_is_refused_before_the_folder_is_claimed(

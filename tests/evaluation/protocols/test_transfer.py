@@ -211,7 +211,7 @@ def test_what_is_no_ensemble_is_a_sentence(name):
 
 def test_eight_members_are_too_many():
     model = ensemble(8)
-    with pytest.raises(UsageError, match="up to 7 members, but there are 8"):
+    with pytest.raises(UsageError, match="at most 7 members, got 8"):
         evaluate(model, data(model, 8), "transfer")
 
 
