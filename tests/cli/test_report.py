@@ -55,14 +55,14 @@ def test_nothing_readable_is_a_failure(advss: Advss) -> None:
     Path("runs/result.json").write_text("{")
     status, stdout, stderr = advss("report", "runs")
     assert (status, stdout) == (1, "")
-    assert "Error: None of the results there can be read." in stderr
+    assert "Error: The results there cannot be read." in stderr
     assert "runs/result.json" in stderr
     assert not Path("report.html").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [([], "DIR"), (["."], "neither a result.json nor a log.jsonl"), (["p1f4.mimi"], "Did you mean p1f4.mini")],
+    [([], "DIR"), (["."], "contains no result.json or log.jsonl"), (["p1f4.mimi"], "Did you mean p1f4.mini")],
 )
 def test_wrong_usage_is_a_sentence(arguments: list[str], says: str, advss: Advss) -> None:
     status, stdout, stderr = advss("report", *arguments)

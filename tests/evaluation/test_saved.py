@@ -101,5 +101,5 @@ def test_images_of_another_size(kept, pictures, tmp_path):
     shutil.copytree(kept, folder)
     tensors = load_file(folder / "adversarial.safetensors")
     save_file(tensors | {"x_adv": tensors["x_adv"][:, :, ::2, ::2].contiguous()}, folder / "adversarial.safetensors")
-    with pytest.raises(DataError, match="are 3x16x16, those of the data"):
+    with pytest.raises(DataError, match="have shape 3x16x16, those of the data"):
         evaluate(made(), pictures, Saved.read(folder / "adversarial.safetensors"))
