@@ -74,5 +74,5 @@ def test_clean_images_are_not_kept(patches, pictures, tmp_path):
 
 
 def test_they_need_a_folder(patches, pictures):
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="needs a folder"):
         evaluate(patches, pictures, "pgd2", save_adversarial=True)
