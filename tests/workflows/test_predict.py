@@ -61,7 +61,7 @@ def test_images_are_looked_for_before_a_model_is_opened(tmp_path: Path) -> None:
 
 def test_a_model_that_names_no_classes_is_refused(photos: Path, tmp_path: Path) -> None:
     for model in (Model(ByColour(), "colours"), onnx_files.write(tmp_path / "others.onnx", {})):
-        with pytest.raises(AdvssError, match="does not say which classes"):
+        with pytest.raises(AdvssError, match="has no class names"):
             advss_zoo.predict(model, photos)
 
 

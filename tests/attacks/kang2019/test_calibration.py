@@ -37,7 +37,7 @@ def test_uar():
 
 
 def test_uar_without_what_it_is_made_of():
-    with pytest.raises(UsageError, match="nobody has measured"):
+    with pytest.raises(UsageError, match="UAR needs reference accuracies"):
         uar([1] * 6, CIFAR10["fog"])
     with pytest.raises(UsageError, match="6 accuracies"):
         uar([1] * 5, CIFAR10["linf"])
