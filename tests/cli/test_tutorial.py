@@ -26,7 +26,6 @@ IN_PASSING = {
     "--resume": f"{FINETUNE} --resume",
     "--mode f3 --out plain": "advss finetune --data photos --budget 10m --mode f3 --out plain",
     "advss predict hf://ME/photos picture.jpg": "advss predict hf://ME/photos picture.jpg",
-    "advss finetune --help": "advss finetune --help",
 }
 """What sentences name, and the command that is meant."""
 KEPT = 10  # images of each class
