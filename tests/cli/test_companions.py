@@ -76,7 +76,7 @@ def test_whoever_kills_the_first_ends_them_all(start: Callable[..., Popen[str]],
         assert process.poll() is None
         time.sleep(0.05)
     (companion,) = map(int, found)
-    while not list(tmp_path.glob("runs/eval/*/*/unfinished-*/shared/claims")):
+    while not list(tmp_path.glob("runs/eval/*/*/unfinished-*/shared/*.lock")):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
