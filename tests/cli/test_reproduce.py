@@ -23,6 +23,7 @@ from advss_zoo.models.architecture import Architecture
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.reproduction import ours, paper
 from advss_zoo.training import cost, recipe, trainer
+from advss_zoo.workflows import evaluate
 from advss_zoo.zoo import checkpoint, index
 
 Advss = Callable[..., Any]
@@ -233,7 +234,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
     four = ImageSet("cifar10", "test", images, np.arange(4), np.arange(4), tuple("abcdefghij"))
     monkeypatch.setattr(trainer, "train", train)
-    monkeypatch.setattr(data, "load_data", lambda name, split: four)
+    for module in (data, evaluate):  # both by name: which of them was imported first must not matter
+        monkeypatch.setattr(module, "load_data", lambda name, split: four)
     monkeypatch.setattr(ours, "TEST_IMAGES", 4)
     monkeypatch.setattr(recipe, "names", lambda: ["p1f3.mini", "p1f4.mini"])
     return seen

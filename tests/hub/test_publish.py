@@ -609,7 +609,7 @@ def test_folders_that_are_no_checkpoint(tmp_path, tiny):
         collecting.collect(str(tmp_path))
     with pytest.raises(UsageError, match="Unknown checkpoint 'zebra'"):
         collecting.collect("zebra")
-    with pytest.raises(CheckpointError, match=r"has no README\.md"):
+    with pytest.raises(CheckpointError, match=r"README\.md is missing"):
         collecting.collect(str(tiny))
 
 

@@ -11,7 +11,7 @@ from reproduction import made_up
 from advss_zoo import resources
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.statistics import Estimate
-from advss_zoo.reproduction.ours import Look, OurResults, members
+from advss_zoo.reproduction.ours import Checkup, OurResults, members
 from advss_zoo.zoo import index
 
 NAME = "p1f4.mini"
@@ -222,9 +222,9 @@ def test_the_course_of_training_is_on_the_card_or_in_the_log(card, measure, ours
     measure(NAME, 0.7, 0.4)
     assert ours().curve(NAME) == []
     (runs / NAME / "log.jsonl").write_text('{"step": 1, "epoch": 2, "validation": {"ta": 0.5, "ra": 0.25}}\n')
-    assert ours().curve(NAME) == [Look(2, 0.5, 0.25)]
+    assert ours().curve(NAME) == [Checkup(2, 0.5, 0.25)]
     card(NAME, 0.7, 0.4, curve=[{"epoch": 4, "ta": 0.6, "ra": 0.3}])
-    assert ours().curve(NAME) == [Look(4, 0.6, 0.3)]
+    assert ours().curve(NAME) == [Checkup(4, 0.6, 0.3)]
 
 
 def test_an_ensemble_is_its_members_in_any_order(measure, ours):

@@ -66,14 +66,14 @@ def test_nothing_readable_is_an_error_and_nothing_at_all_a_mistake(tmp_path: Pat
     with pytest.raises(UsageError, match=r"contains no result\.json or log\.jsonl"):
         collect([tmp_path])
     (tmp_path / "result.json").write_text("[]")
-    with pytest.raises(AdvssError, match="can be read") as caught:
+    with pytest.raises(AdvssError, match="cannot be read") as caught:
         collect([tmp_path])
     assert caught.value.exit_code == 1
     fabricated.clean(tmp_path / "full")
     (tmp_path / "empty").mkdir()
     found = collect([tmp_path / "full", tmp_path / "empty"])
     assert (len(found.evaluations), len(found.left_out)) == (1, 1)
-    assert found.left_out[0].endswith(f"in {tmp_path / 'empty'}.")
+    assert found.left_out[0].startswith(f"{tmp_path / 'empty'} contains no")
 
 
 def test_names_stand_for_checkpoints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

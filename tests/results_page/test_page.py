@@ -520,7 +520,8 @@ def test_a_text_stays_a_text(text: str, tmp_path_factory: pytest.TempPathFactory
         document["details"]["transfer"] |= {"sources": members, "targets": members}
         for key in ("asr", "asr_of_right"):
             document["details"]["transfer"][key] = [[0.5, 0.25], [0.25, 0.5]]
-        document["details"]["venn"] = {text: [{"targets": [text, text], "both": 2, "only": [1, 1]}]}
+        thirds = {"of_union": [0.5, 0.25, 0.25], "of_all": [0.2, 0.1, 0.1]}
+        document["details"]["venn"] = {text: [{"targets": [text, text], "both": 2, "only": [1, 1], **thirds}]}
         path.write_text(json.dumps(document))
         path.with_name("verdicts.npz").unlink()
         report = Report(collect([folder]))
