@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.models.adapted import check_weights
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, pick_device
@@ -154,7 +155,7 @@ def _open_factory(reference: Reference, device: str | torch.device) -> Model:
 
     Raises:
         UsageError: there is no such function, or it does not return a torch module.
-        AdvssError: the function fails.
+        AdvssError: the function fails, or weights of its module are missing or quantised.
     """
     where, (module_name, _, function_name) = pick_device(device), reference.text.partition(":")
     with _importing_from_here():
@@ -167,10 +168,13 @@ def _open_factory(reference: Reference, device: str | torch.device) -> Model:
         except Exception as error:  # a function of the user's own may fail in any way
             what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise AdvssError(f"{reference} failed: {what}") from error
-    if isinstance(network, Model):
-        return network.to(where)
+    if isinstance(network, torch.export.ExportedProgram):
+        network = network.module()
     if not isinstance(network, nn.Module):
         raise UsageError(f"{reference} returned {type(network).__name__}, not a torch.nn.Module.")
+    check_weights(network)
+    if isinstance(network, Model):
+        return network.to(where)
     return Model(network, reference.text, _own_sha256(network, [module_name, factory.__module__])).to(where)
 
 
