@@ -18,6 +18,7 @@ from advss_zoo.cli.options import (
     LimitOption,
     ModelArgument,
     OutOption,
+    OutputOption,
     examples,
     the_model,
 )
@@ -104,6 +105,7 @@ def command(
     processes: Annotated[
         int, typer.Option(metavar="N", min=1, help="Number of processes, on CPU cores or a GPU each.")
     ] = 1,
+    output: OutputOption = None,
     device: DeviceOption = "auto",
     folder: OutOption = None,
     json: JsonOption = False,
@@ -119,7 +121,7 @@ def command(
     unforeseen-NAME-epsK, each also with -untargeted at the end; for an ensemble transfer and ensemble-worst.
     """
     out.json = json
-    reference = the_model(model)
+    reference = the_model(model, output)
     share_among(processes)
     import_torch()
     from advss_zoo.evaluation import robustbench as for_robustbench

@@ -46,7 +46,7 @@ class Adapted(nn.Module):
     ):
         super().__init__()
         self.model, self.before, self.after = model, tuple(before), tuple(after)
-        self.said = tuple(f"{name} {step.said}." for step in (*before, *after))
+        self.said = (*said_of(model), *(f"{name} {step.said}." for step in (*before, *after)))
         self.training = False
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def adapt(
     if not before and not after:
         return network
     adapted = Adapted(network, before, after, name)
-    for sentence in adapted.said:
+    for sentence in adapted.said[len(said_of(network)) :]:
         warnings.warn(sentence, ModelWarning, stacklevel=1)  # from one place, so that Python says it once
     return adapted
 
@@ -98,7 +98,8 @@ def said_of(model: Any) -> tuple[str, ...]:
     """Return what was done to adapt a model, or the members of an ensemble: a sentence for each step."""
     if isinstance(model, Ensemble):
         return tuple(chain.from_iterable(map(said_of, model.members)))
-    return model.said if isinstance(model, Adapted) else ()
+    said: tuple[str, ...] = getattr(model, "said", ())
+    return said
 
 
 def check_weights(model: nn.Module) -> None:
@@ -171,6 +172,8 @@ def _called(model: Callable[[Tensor], Any], x: Tensor) -> Any:
 
 
 def _refusal(x: Tensor, error: Exception, name: str) -> AdvssError:
+    if isinstance(error, AdvssError):
+        return error
     return AdvssError(
         f"{name} fails on images of shape {tuple(x.shape)}: {str(error).partition(chr(10))[0]}",
         "If it takes images of N pixels, return advss_zoo.Model(network, NAME, image_size=N): others are then resized.",

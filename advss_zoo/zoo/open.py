@@ -26,7 +26,9 @@ from advss_zoo.zoo.reference import Kind, Reference, parse_reference
 LIBRARIES = ("torch", "advss_zoo")  # whose code is not a model's own; results name their versions
 
 
-def open_model(reference: Reference | str | Path, device: str | torch.device = "cpu") -> Model:
+def open_model(
+    reference: Reference | str | Path, device: str | torch.device = "cpu", output: str | None = None
+) -> Model:
     """Open a classifier or an ensemble.
 
     Args:
@@ -34,6 +36,7 @@ def open_model(reference: Reference | str | Path, device: str | torch.device = "
             the name of a run in ./runs, an .onnx file, package.module:factory, or several of these joined by +, which
             are an ensemble (see `zoo.reference`).
         device: where the model goes; "auto" is a GPU if there is one.
+        output: the name of the output of an ONNX file that is the logits; None: the one that can be.
 
     Returns:
         A module in evaluation mode: images (B,3,H,W) in [0,1] to logits (B,K), normalisation inside.
@@ -43,7 +46,7 @@ def open_model(reference: Reference | str | Path, device: str | torch.device = "
         CheckpointError: its weights cannot be had, or are not what they should be.
         AdvssError: a factory fails, or a package is missing.
     """
-    found = parse_reference(reference)
+    found = parse_reference(reference).with_output(output)
     return OPENERS[found.kind](found, device)
 
 
@@ -144,7 +147,7 @@ def _open_onnx(reference: Reference, device: str | torch.device) -> Model:
     from advss_zoo.deploy import onnx_module
 
     assert reference.path
-    return onnx_module.load(reference.path, device)
+    return onnx_module.load(reference.path, device, reference.output)
 
 
 def _open_factory(reference: Reference, device: str | torch.device) -> Model:
