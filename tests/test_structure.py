@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # An import inside a function counts, and so does one for types alone.
 LAYERS = (
     ("documents", "errors", "memory", "noise", "registry", "resources", "seeds", "version"),
-    ("files", "plain_yaml", "texts"),
+    ("files", "network", "plain_yaml", "texts"),
     ("data", "threat"),  # a `Model` says which threat model it was trained for; the attacks are above the models
     ("models",),
     ("attacks",),
