@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import jpeg_factory
 
+from advss_zoo.files import POINTER
+
 Pixels = NDArray[np.uint8]
 
 # Of what Pillow can read: no format that starts another program (EPS) or is a document (PDF).
@@ -51,6 +53,8 @@ def read(path: Path, side: int) -> tuple[Pixels, Facts] | str:
         return error.strerror or str(error)
     if not content:
         return "0 bytes"
+    if content.startswith(POINTER):
+        return "a Git LFS pointer, not the file: run `git lfs pull`"
     try:
         with _opened(content) as image:
             return _decoded(image, side, hashlib.sha256(content).hexdigest())
