@@ -19,6 +19,7 @@ from advss_zoo.cli.options import (
     LimitOption,
     ModelArgument,
     OutOption,
+    OutputOption,
     PartsOption,
     examples,
     parsed,
@@ -113,6 +114,7 @@ def command(
         int | None,
         typer.Option(metavar="N", min=1, help="Processes that share the work; default: one a core."),
     ] = None,
+    output: OutputOption = None,
     device: DeviceOption = "auto",
     folder: OutOption = None,
     json: JsonOption = False,
@@ -128,7 +130,7 @@ def command(
     unforeseen-NAME-epsK, each also with -untargeted at the end; for an ensemble transfer and ensemble-worst.
     """
     out.json = json
-    reference = the_model(model)
+    reference = the_model(model, output)
     # Models of others may be large, and ONNX Runtime has threads of its own.
     shares = not any(part.kind in ("factory", "onnx") for part in reference.parts)
     share_among(processes or (one_a_core(limit) if shares else 1))

@@ -25,7 +25,7 @@ from advss_zoo.data.folder.listing import FolderOptions
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.errors import UsageError, all_mistakes, nearest
 from advss_zoo.files import read_bytes
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.families import AnyArchitecture
 from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Weighted
 from advss_zoo.objectives.rslad import Rslad
@@ -163,7 +163,7 @@ class Recipe(_Named):
     scenario: str = Field(description="how trunk and head are trained: p3, p3f4")
     parent: str | None = Field(None, description="whose trunk it starts from: NAME.TAG, or a checkpoint folder")
     profile: Literal["paper", "fast"] = "fast"
-    architecture: Architecture
+    architecture: AnyArchitecture
     data: str = Field("cifar10", description="a data set by name, or the path of a folder of images")
     parts: dict[str, Part] = Field({}, description="of a folder: which of its folders are train, val and test")
     group_by: str | None = Field(None, description="column or pattern: images of one group stay on one side")
