@@ -14,7 +14,7 @@ import typer
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples
 from advss_zoo.cli.output import out
-from advss_zoo.files import explained
+from advss_zoo.data.folder.names import class_names
 
 if TYPE_CHECKING:
     from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
@@ -57,7 +57,7 @@ def command(
     default = re.sub(r"[^a-z0-9]+", "-", file.stem.lower())[:LONGEST].strip("-") or "model"
     parsed = names.parse(name or default)
     folder = folder or FOLDER / default
-    known = None if classes is None else _classes(classes)
+    known = None if classes is None else class_names(classes)
     import_torch()
     from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
     from advss_zoo.zoo import imports
@@ -73,16 +73,6 @@ def command(
         out.hint(f"Fine-tune it: advss train RECIPE {shlex.join(changes)}")
     else:
         out.hint(f"Evaluate it: advss eval {shlex.quote(str(folder))}")
-
-
-def _classes(text: str) -> tuple[str, ...]:
-    """The names in `a,b,c`; without a comma in it, the lines of the file of that name."""
-    if "," in text:
-        lines = text.split(",")
-    else:
-        with explained("read", Path(text)):
-            lines = Path(text).read_text(encoding="utf-8", errors="replace").splitlines()
-    return tuple(stripped for line in lines if (stripped := line.strip()))
 
 
 def _account(imported: Imported, network: str, *, guessed: bool) -> Iterator[str]:
