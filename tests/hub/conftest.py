@@ -20,8 +20,7 @@ from advss_zoo import resources
 from advss_zoo.cli import execute
 from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.files import read_json
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.workflows.publish import sending
 from advss_zoo.zoo import cards, checkpoint, index, sources
 from advss_zoo.zoo.snapshot import Snapshot, digest
@@ -139,7 +138,7 @@ def advss(
 def tiny(tmp_path: Path) -> Path:
     """A checkpoint folder with a classifier that nobody has trained."""
     torch.manual_seed(0)
-    architecture = Architecture(depth=18, width=4)
+    architecture = ResNetV2Architecture(depth=18, width=4)
     config = checkpoint.Config(
         name="tiny", tag="test", scenario="p1f3", architecture=architecture, classes=CIFAR10.classes
     )

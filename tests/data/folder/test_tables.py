@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advss_zoo.data.folder.tables import Row, LabelTable
+from advss_zoo.data.folder.tables import LabelTable, Row
 from advss_zoo.data.folder.tables import read as read_table
 from advss_zoo.errors import DataError
 
