@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -18,7 +19,7 @@ from advss_zoo.data.catalogue import SUBSET
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import in_order, is_own, load_data
-from advss_zoo.errors import UsageError
+from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.images import Arrays, Images, as_images
 from advss_zoo.evaluation.protocols import Protocol, parse, parse_all
@@ -29,6 +30,7 @@ from advss_zoo.models.model import Model, pick_device
 from advss_zoo.results_page.collect import folder_of
 from advss_zoo.workflows.measure import measure
 from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
+from advss_zoo.zoo import load
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import Reference
 
@@ -299,8 +301,11 @@ def _of_folder(
     side = image_size or (known.image_size if known else None)
     if side is None:
         raise UsageError(f"The image size of {_name_of(model)} is unknown.", "Add --image-size N.")
-    prepared = prepare(folder, side, whole=whole, reporter=reporter(progress, say))
+    value_range = known.value_range if known else None
+    prepared = prepare(folder, side, whole=whole, value_range=value_range, reporter=reporter(progress, say))
     images = prepared.load("test")
+    if known:
+        images = without_seen(images, known, say)
     if not whole and prepared.summary.parts["train"]:
         say(
             f"On the {len(images):,} test images of {folder}, listed in {prepared.images_file}. If the model was not "
@@ -311,6 +316,26 @@ def _of_folder(
     if known is None or known.classes is None:
         say(f"Assuming that the model's outputs are, in this order: {', '.join(images.classes)}.")
     return _first(images, limit)
+
+
+def without_seen(images: ImageSet, model: Model, say: Say) -> ImageSet:
+    """Leave out images that trained a model or chose its epoch, where it is known which those are.
+
+    Raises:
+        DataError: that are all.
+    """
+    seen = load.seen_by(model.folders)
+    if seen is None or images.sha256 is None:
+        return images
+    trained, validated = seen.which(images.sha256)
+    left_out = trained | validated
+    if not left_out.any():
+        return images
+    counts = f"{trained.sum():,} trained this model, {validated.sum():,} chose its epoch"
+    if left_out.all():
+        raise DataError(f"All {len(images):,} images of {images.name} have been seen: {counts}.", "Give other images.")
+    say(f"{left_out.sum():,} of {len(images):,} images were left out: {counts}.")
+    return images.take(np.flatnonzero(~left_out))
 
 
 def _first(images: ImageSet, limit: int | None) -> ImageSet:

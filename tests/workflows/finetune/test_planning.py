@@ -31,7 +31,7 @@ def made_of(train: list[int], held_out: int = 20, test: int = 40) -> Prepared:
     classes = {f"class {number}": {"train": count, "val": 0, "test": 0} for number, count in enumerate(train)}
     parts = {"train": sum(train), "val": held_out, "test": test}
     size = (8, 8)
-    summary = Summary("images", 32, classes, parts, size, size, size, {}, 0, 0, 0, {}, {}, [])  # type: ignore[arg-type]
+    summary = Summary("images", 32, classes, parts, size, size, size, {}, 0, 0, 0, 0, 0, 0, None, {}, {}, {}, [])  # type: ignore[arg-type]
     return Prepared("images-1", "key", held_out, summary, Path("nowhere"))
 
 
