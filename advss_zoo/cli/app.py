@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -30,6 +31,7 @@ from advss_zoo.cli import (
 from advss_zoo.cli.options import examples
 from advss_zoo.cli.output import out
 
+COMPLETE = "_ADVSS_COMPLETE"  # the variable of typer's completion scripts, see docs/install.md
 COMMANDS = {
     "list": list,
     "show": show,
@@ -85,6 +87,15 @@ def _options(
     pass
 
 
+def _complete(group: Any) -> None:  # typer's own click has no public name
+    """Answer a shell that asks for its completion script or for completions, and exit."""
+    if asked := os.environ.get(COMPLETE):
+        from typer.completion import get_completion_inspect_parameters, shell_complete
+
+        get_completion_inspect_parameters()  # registers the shells; typer has nothing else in public that does
+        sys.exit(shell_complete(group, {}, "advss", COMPLETE, asked))
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run one command. Unlike `app()` this lets every exception through, for `errors.report` to put into words."""
     out.json = False
@@ -92,6 +103,7 @@ def run(arguments: Sequence[str]) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows a question mark, not a traceback
     group = get_command(app)
+    _complete(group)
     with group.make_context("advss", [*arguments]) as context:
         group.invoke(context)
     sys.stdout.flush()  # here, so that a reader who has gone is noticed while we can still keep quiet about it
