@@ -1,19 +1,22 @@
 """What each image is for: to train on, to watch the training by, or to judge the result by.
 
-An image and its exact copies never lie on two sides. Who comes where is a function of the bytes of the files alone:
-neither their names nor their order count. Of all files, though: where some are added, others may change sides.
+An image and its exact copies never lie on two sides, nor do images of one group. Who comes where is a function of the
+contents and the groups alone: neither names nor order count. Of all files, though: where some are added, others may
+change sides.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, combinations
+from itertools import combinations
+from typing import NamedTuple
 
-from advss_zoo.data.folder.listing import Part
-from advss_zoo.data.folder.names import printable
+from advss_zoo.data.folder.listing import counted
+from advss_zoo.data.folder.names import Order, in_order, printable
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Seen
 from advss_zoo.data.splits import SEED
 from advss_zoo.texts import listed
@@ -22,6 +25,8 @@ SHARES: Mapping[Part, float] = {"test": 0.2, "val": 0.1}
 """Of the images, where nobody has said what they are for; of each class at least one, and one left to train on."""
 MOST: Mapping[Part, int] = {"test": 10_000, "val": 5_000}
 PURPOSE: Mapping[Part, str] = {"train": "training", "val": "validation", "test": "test"}
+COPY, GROUP = "copy", "group"
+WHY = {COPY: "a copy of", GROUP: "of the same group ({}) as"}
 SHOWN = 5  # names that a note lists before it says how many more there are
 
 
@@ -35,8 +40,17 @@ class Division:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """In the order of their numbers, which is that of torchvision's ImageFolder."""
-        return tuple(sorted({seen.entry.label for part in self.parts.values() for seen in part}))
+        """In the order of the model's outputs."""
+        return self._ordered[0]
+
+    @property
+    def order(self) -> Order:
+        """What that order goes by."""
+        return self._ordered[1]
+
+    @property
+    def _ordered(self) -> tuple[tuple[str, ...], Order]:
+        return in_order({seen.entry.label for part in self.parts.values() for seen in part})
 
 
 def divide(images: Iterable[Seen]) -> Division:
@@ -87,18 +101,25 @@ def _without_clashes(division: Division, images: list[Seen]) -> list[Seen]:
 
 
 def _without_copies(division: Division) -> None:
-    """Leave out of training what the result is judged by, and of both what watches the training."""
+    """Leave out of training what the result is judged by, and of both what watches the training; groups likewise."""
     order: tuple[Part, ...] = ("test", "val", "train")
     for above, part in combinations(order, 2):
-        held = {seen.facts.sha256: seen for seen in division.parts[above]}
-        copies = [seen for seen in division.parts[part] if seen.facts.sha256 in held]
-        for seen in copies:
-            other = printable(held[seen.facts.sha256].entry.path)
-            division.left_out[printable(seen.entry.path)] = f"a copy of {other}, which is in {above}"
-        division.parts[part] = [seen for seen in division.parts[part] if seen.facts.sha256 not in held]
-        if copies:
-            names = some(printable(seen.entry.path) for seen in copies)
-            division.notes.append(f"{counted(len(copies))} of {part} also in {above}, {names}: left out of {part}.")
+        held = {tie: seen for seen in division.parts[above] for tie in _ties(seen)}
+        kept: list[Seen] = []
+        dropped: dict[str, list[str]] = defaultdict(list)
+        for seen in division.parts[part]:
+            kind, value = next((tie for tie in _ties(seen) if tie in held), ("", ""))
+            if not kind:
+                kept.append(seen)
+                continue
+            why, path = WHY[kind].format(value), printable(seen.entry.path)
+            division.left_out[path] = f"{why} {printable(held[kind, value].entry.path)}, which is in {above}"
+            dropped[kind].append(path)
+        division.parts[part] = kept
+        for kind, paths in dropped.items():
+            which = "also" if kind == COPY else "of groups that are also"
+            names = f"{counted(len(paths))} of {part} {which} in {above}, {some(paths)}"
+            division.notes.append(f"{names}: left out of {part}.")
 
 
 def _without_strangers(division: Division) -> None:
@@ -117,38 +138,93 @@ def _without_strangers(division: Division) -> None:
 
 
 def _cut(division: Division, missing: list[Part]) -> None:
-    """Take the missing parts out of what is there to train on, class by class."""
+    """Take the missing parts out of what is there to train on, so that each class has its share in each."""
     training = division.parts["train"]
+    units = _units(training)
     shares = {part: min(SHARES[part], MOST[part] / max(1, len(training))) for part in missing}
-    groups: dict[str, dict[str, list[Seen]]] = defaultdict(lambda: defaultdict(list))
-    for seen in sorted(training, key=_rank):
-        groups[seen.entry.label][seen.facts.sha256].append(seen)
-    division.parts["train"] = []
-    for label in sorted(groups):
-        rest = list(groups[label].values())
-        count = len(rest)
-        for place, (part, share) in enumerate(shares.items(), 1):
-            taken = max(1, round(share * count)) if count > place else 0
-            division.parts[part] += chain.from_iterable(rest[:taken])
-            rest = rest[taken:]
-        division.parts["train"] += chain.from_iterable(rest)
+    contents, holders = Counter[str](), Counter[str]()
+    for unit in units:
+        contents.update(unit.weights)
+        holders.update(unit.weights.keys())
+    for place, (part, share) in enumerate(shares.items(), 1):
+        wanted = {label: max(1, round(share * count)) for label, count in contents.items() if count > place}
+        taken, units = _taken(units, wanted, holders)
+        division.parts[part] += [seen for unit in taken for seen in unit.images]
+    division.parts["train"] = [seen for unit in units for seen in unit.images]
     if missing:
         cut = " and ".join(f"{len(division.parts[part]):,} for {PURPOSE[part]}" for part in missing)
-        division.notes.append(f"Images of every class are held out: {cut} (seed {SEED}).")
+        groups = ", whole groups" if any(seen.entry.group for seen in training) else ""
+        division.notes.append(f"Images of every class are held out{groups}: {cut} (seed {SEED}).")
     for part in SHARES:
-        absent = set(groups) - {seen.entry.label for seen in division.parts[part]}
+        absent = contents.keys() - {seen.entry.label for seen in division.parts[part]}
         if absent:
             division.notes.append(f"No {PURPOSE[part]} image of {some(absent)}.")
+
+
+class Unit(NamedTuple):
+    """Images that must not lie on two sides, and how many different ones of each class they are."""
+
+    images: list[Seen]
+    weights: Counter[str]
+
+
+def _taken(units: list[Unit], wanted: dict[str, int], holders: Counter[str]) -> tuple[list[Unit], list[Unit]]:
+    """Take units until each class has as many images as are wanted; return them and those that are left.
+
+    One is taken if more than half of its images are wanted, and for a class that has none then the one with the fewest
+    that are not; never the last that has a class. `holders` counts those that are left.
+    """
+    missing, taken = Counter(wanted), set[int]()
+
+    def can(place: int) -> bool:
+        return place not in taken and all(holders[label] > 1 for label in units[place].weights)
+
+    def surplus(place: int) -> int:
+        return sum(count - max(0, min(count, missing[label])) for label, count in units[place].weights.items())
+
+    def take(place: int) -> None:
+        taken.add(place)
+        missing.subtract(units[place].weights)
+        holders.subtract(units[place].weights.keys())
+
+    for place, unit in enumerate(units):
+        if can(place) and 2 * surplus(place) < unit.weights.total():
+            take(place)
+    for label in sorted(wanted):
+        if missing[label] == wanted[label]:
+            fitting = [place for place, unit in enumerate(units) if label in unit.weights and can(place)]
+            if fitting:
+                take(min(fitting, key=surplus))
+    return [units[place] for place in sorted(taken)], [unit for place, unit in enumerate(units) if place not in taken]
+
+
+Tie = tuple[str, str]  # a kind and a value
+
+
+def _ties(seen: Seen) -> tuple[Tie, ...]:
+    """What an image must not share with one on another side."""
+    copy = (COPY, seen.facts.sha256)
+    return (copy, (GROUP, seen.entry.group)) if seen.entry.group else (copy,)
+
+
+def _units(images: Iterable[Seen]) -> list[Unit]:
+    """Join images that share something, directly or through others; in the order of the first of each."""
+    joined: dict[int, list[Seen]] = {}
+    place_of: dict[Tie, int] = {}
+    for number, seen in enumerate(sorted(images, key=_rank)):
+        first, *others = sorted({place_of[tie] for tie in _ties(seen) if tie in place_of}) or [number]
+        moved = [seen, *(each for other in others for each in joined.pop(other))]
+        joined.setdefault(first, []).extend(moved)
+        place_of.update((tie, first) for each in moved for tie in _ties(each))
+    different = ({(seen.entry.label, seen.facts.sha256) for seen in each} for each in joined.values())
+    weights = [Counter(label for label, _ in each) for each in different]
+    return [Unit(*each) for each in zip(joined.values(), weights, strict=True)]
 
 
 def _rank(seen: Seen) -> tuple[str, str]:
     """A random order of contents; copies one after the other."""
     drawn = hashlib.sha256(f"{SEED}/{seen.facts.sha256}".encode()).hexdigest()
     return drawn, printable(seen.entry.path)
-
-
-def counted(images: int) -> str:
-    return f"{images:,} image{'' if images == 1 else 's'}"
 
 
 def some(names: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from advss_zoo.data.catalogue import Dataset
 from advss_zoo.data.folder import scan as scanning
 from advss_zoo.data.folder.decoding import Pixels
 from advss_zoo.data.folder.division import Division, divide
-from advss_zoo.data.folder.listing import Listing, list_images, table_hint
+from advss_zoo.data.folder.listing import PLAIN, FolderOptions, Listing, class_hint, list_images
 from advss_zoo.data.folder.scan import Scan, Seen
 from advss_zoo.data.folder.summary import Summary, used_rows
 from advss_zoo.data.imageset import ImageSet, Split
@@ -27,7 +27,7 @@ from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError
 from advss_zoo.files import explained, held, read_json, slug, write_atomically, write_json
 
-FORMAT = 2
+FORMAT = 3
 UNUSED = ("skipped", "left_out")  # what a summary says of single files, of which there may be too many for JSON
 UNUSED_SUFFIX = ".unused.csv"
 PIECE_BYTES = 64 << 20
@@ -107,11 +107,19 @@ class _Cached(Dataset):
         return f"rm {shlex.quote(str(cache.cache_file(self)))}"
 
 
-def prepare(source: Path, side: int, *, whole: bool = False, reporter: Reporter = SILENT) -> Prepared:
+def prepare(
+    source: Path,
+    side: int,
+    options: FolderOptions = PLAIN,
+    *,
+    whole: bool = False,
+    reporter: Reporter = SILENT,
+) -> Prepared:
     """Find, decode and divide the images of a folder or a table, unless the cache has them as they are now.
 
     Args:
         side: pixels a side that they are brought to.
+        options: what it does not say itself.
         whole: all of them are test images, whatever the folder says.
 
     Raises:
@@ -119,13 +127,17 @@ def prepare(source: Path, side: int, *, whole: bool = False, reporter: Reporter 
         DataError: there are no images, or too few to train and to judge with.
         AdvssError: the disk is full, or the folder cannot be read.
     """
-    listing = list_images(source)
+    listing = list_images(source, options)
     if whole:
         listing = listing.as_test()
     _check_classes(listing, {entry.label for entry in listing.entries})
-    file = _file(source, side, whole)
+    file = _file(source, side, options, whole)
     with held(file.with_suffix(".lock"), wait=True):
-        return _in_cache(file, listing.key) or _make(listing, side, file, reporter)
+        cached = _in_cache(file, listing.key)
+        if cached is None:
+            return _make(listing, side, file, reporter)
+        summary = replace(cached.summary, passed_over=listing.passed_over.kinds)  # which the key does not count
+        return replace(cached, summary=summary)
 
 
 def known(name: str) -> Iterator[Prepared]:
@@ -229,8 +241,9 @@ def _content(division: Division) -> str:
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-def _file(source: Path, side: int, whole: bool) -> Path:
-    identity = hashlib.sha256(f"{side}/{whole}/{source.resolve()}".encode(errors="surrogateescape")).hexdigest()[:16]
+def _file(source: Path, side: int, options: FolderOptions, whole: bool) -> Path:
+    how = "/".join(map(str, (side, whole, sorted(options.parts.items()), options.group_by, source.resolve())))
+    identity = hashlib.sha256(how.encode(errors="surrogateescape")).hexdigest()[:16]
     return cache.cache_file(_dataset(Path(identity), (), ()))
 
 
@@ -247,7 +260,7 @@ def _check_classes(listing: Listing, found: set[str]) -> None:
         lost = "".join(f"; no image of {label!r} can be used" for label in sorted(listing.classes - found)[:1])
         raise DataError(
             f"{listing.source} has only one class, {next(iter(found))!r}{lost}.",
-            table_hint(listing) or "At least two are needed.",
+            class_hint(listing) or "At least two are needed.",
         )
 
 
@@ -263,6 +276,8 @@ def _check_division(listing: Listing, scan: Scan, division: Division) -> None:
     if parts["train"]:
         _check_classes(listing, set(division.classes))
         if not (parts["val"] and parts["test"]):
+            grouped = any(entry.group for entry in listing.entries)
+            what = "images in three groups" if grouped else "three images"
             raise DataError(
-                f"{source} has too few images: at least one class needs three, for training, validation and test."
+                f"{source} has too few images: at least one class needs {what}, for training, validation and test."
             )

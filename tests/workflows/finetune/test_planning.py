@@ -11,8 +11,7 @@ import torch
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.data.folder.summary import Summary
 from advss_zoo.errors import UsageError
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.training import cost, parents, timing
 from advss_zoo.training.assembly import assemble
@@ -23,7 +22,7 @@ from advss_zoo.workflows.finetune.planning import FinetuneOptions, Start
 from advss_zoo.zoo import checkpoint, index
 
 EPS = 8 / 255
-ARCHITECTURE = Architecture(depth=18, width=2)
+ARCHITECTURE = ResNetV2Architecture(depth=18, width=2)
 
 
 def made_of(train: list[int], held_out: int = 20, test: int = 40) -> Prepared:
