@@ -13,7 +13,7 @@ from advss_zoo import resources
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.evaluation.results import RESULT_FILE, Result
-from advss_zoo.zoo import RESULTS, sources
+from advss_zoo.zoo import RESULTS, index, sources
 
 FOLDER = resources.CHECKOUT / "submissions"
 MODEL = "model.txt"
@@ -53,7 +53,7 @@ def check(folder: Path) -> str:
     fetched = sources.fetch(model)
     published = [Result.read(path) for path in fetched.path.glob(f"{RESULTS}/*/{RESULT_FILE}")]
     submitted = [results.check(path) for path in sorted(folder.glob(f"{RESULTS}/*/{RESULT_FILE}"))]
-    if missing := set(NEEDED) - {result.protocol.label for result in submitted if _is_the_leaderboards(result)}:
+    if missing := set(NEEDED) - {result.protocol.label for result in submitted if on_test_images(result)}:
         raise AdvssError(f"Results on CIFAR-10 are missing for {', '.join(sorted(missing))}.")
     for result in submitted:
         if result.model.sha256 != fetched.sha256:
@@ -63,8 +63,9 @@ def check(folder: Path) -> str:
     return model
 
 
-def _is_the_leaderboards(result: Result) -> bool:
-    return result.data.name.startswith("cifar10") and result.data.split == "test"
+def on_test_images(result: Result) -> bool:
+    """Tell whether a result is one of the leaderboard's, on test images of CIFAR-10."""
+    return result.data.split == "test" and result.data.name in (index.HEADLINE_DATA, index.SUBSET)
 
 
 if __name__ == "__main__":
