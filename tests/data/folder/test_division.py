@@ -3,20 +3,24 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advss_zoo.data.folder.decoding import Facts
-from advss_zoo.data.folder.division import MOST, Division, divide
+from advss_zoo.data.folder.division import LARGE, MOST, Division, divide
 from advss_zoo.data.folder.listing import ListedImage
 from advss_zoo.data.folder.scan import Seen
 
 
-def seen(label: str, content: object, part: Any = None, name: str = "", group: str = "") -> Seen:
-    """An image as the scan tells of it; its content is any value."""
+def seen(
+    label: str, content: object, part: Any = None, name: str = "", *, group: str = "", alike: int | None = None
+) -> Seen:
+    """An image as the scan tells of it; its content is any value, and so is that which near copies have in common."""
     entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1, group)
-    return Seen(entry, Facts(f"sha-{content}", 8, 8, "RGB", False, False), 0)
+    likeness = "" if alike is None else np.random.default_rng(alike).bytes(64).hex()
+    return Seen(entry, Facts(f"sha-{content}", 8, 8, "RGB", likeness=likeness), 0)
 
 
 def contents(division: Division, part: Any) -> set[tuple[str, str]]:
@@ -138,6 +142,54 @@ def test_copies_stay_together_and_are_kept() -> None:
     for part in division.parts.values():
         assert set(Counter(each.facts.sha256 for each in part).values()) <= {3}
     assert sum(sizes(division)) == 30
+
+
+class TestNearCopies:
+    @settings(max_examples=50, deadline=None)
+    @given(found=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 20)), min_size=1, max_size=60))
+    def test_they_come_to_one_side(self, found: list[tuple[str, int]]) -> None:
+        """But for groups that are most of a class."""
+        everyone = [seen(label, number, alike=alike) for number, (label, alike) in enumerate(found)]
+        division = divide(everyone)
+        assert sum(sizes(division)) == len(everyone)
+        sides: dict[str, set[str]] = {}
+        for part, images in division.parts.items():
+            for each in images:
+                sides.setdefault(each.facts.likeness, set()).add(part)
+        apart = [likeness for likeness, parts in sides.items() if len(parts) > 1]
+        assert all(sum(each.facts.likeness == likeness for each in everyone) >= LARGE for likeness in apart)
+        groups = Counter(alike for _, alike in found)
+        assert sum(map(len, division.near)) == sum(count for count in groups.values() if count > 1)
+
+    def test_shares_hold_for_images(self) -> None:
+        """Films of five pictures each."""
+        division = divide(
+            [seen("ab"[number % 2], number, alike=number // 10 * 2 + number % 2) for number in range(400)]
+        )
+        assert sizes(division) == (280, 40, 80)
+
+    def test_a_class_that_is_one_film_is_divided(self) -> None:
+        division = divide([seen("a", number, alike=0) for number in range(20)])
+        assert sizes(division) == (14, 2, 4)
+        assert "20 images of 'a' are near copies of each other: divided all the same." in division.notes
+
+    def test_parts_that_are_given_are_kept(self) -> None:
+        division = divide(
+            [seen("a", number, "train", alike=number) for number in range(3)]
+            + [seen("a", 10, "val", alike=1), seen("a", 11, "test", alike=5)]
+        )
+        assert sizes(division) == (3, 1, 1)
+        assert division.notes == [
+            "2 images in 1 groups of near copies: train/a/1.png.",
+            "Near copies in several splits, which makes test results look better: train/a/1.png (train), "
+            "val/a/10.png (val).",
+        ]
+
+    def test_of_two_classes_they_are_trained_on(self) -> None:
+        division = divide(
+            [seen("ab"[number % 2], number, alike=number // 2 if number < 8 else number) for number in range(40)]
+        )
+        assert {f"sha-{number}" for number in range(8)} <= {sha for _, sha in contents(division, "train")}
 
 
 class TestGroups:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from data.folder.conftest import Draw
-from data.folder.pictures import picture
+from data.folder.pictures import encoded, picture
 from PIL import Image
 
 from advss_zoo import documents
@@ -148,17 +148,19 @@ class TestCache:
         monkeypatch.setattr(scan, "PIECE", 4)
         read, asked = scan.decoding.read, []
 
-        def stop(path: Path, side: int) -> Any:
+        def stop(path: Path, side: int, **how: Any) -> Any:
             asked.append(path)
             if len(asked) > 4 * after + 2:
                 raise KeyboardInterrupt
-            return read(path, side)
+            return read(path, side, **how)
 
         monkeypatch.setattr(scan.decoding, "read", stop)
         with pytest.raises(KeyboardInterrupt):
             prepare(pets, 8)
         asked.clear()
-        monkeypatch.setattr(scan.decoding, "read", lambda path, side: (asked.append(path), read(path, side))[1])
+        monkeypatch.setattr(
+            scan.decoding, "read", lambda path, side, **how: (asked.append(path), read(path, side, **how))[1]
+        )
         prepared = prepare(pets, 8)
         assert len(asked) == 20 - 4 * after
         assert {split: prepared.load(split).content_sha256 for split in expected} == expected  # type: ignore[arg-type]
@@ -295,6 +297,66 @@ class TestSummary:
         summary = prepare(folder, 8).summary
         assert summary.source == str(pets.parent / "?")
         assert prepare(folder, 8).summary == summary
+
+
+class TestValues:
+    @pytest.fixture
+    def slides(self, tmp_path: Path) -> Path:
+        """Twenty pictures of 12 bits in files of 16; most are far from white."""
+        for number in range(20):
+            path = tmp_path / "slides" / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found = np.random.default_rng(number).integers(0, 4096 if number == 3 else 600, (8, 8)).astype(np.uint16)
+            path.write_bytes(encoded(Image.fromarray(found)))
+        return tmp_path / "slides"
+
+    def test_the_range_is_that_of_the_set(self, slides: Path) -> None:
+        images = prepare(slides, 8, whole=True).load("test")
+        expected = {
+            np.round(np.asarray(Image.open(path)) / 4095 * 255).astype(np.uint8).tobytes()
+            for path in slides.rglob("*.png")
+        }
+        assert {image[0].tobytes() for image in images.images} == expected
+        assert images.value_range == (0, 4095)
+
+    def test_a_range_that_is_given_counts(self, slides: Path) -> None:
+        prepared = prepare(slides, 8, whole=True, value_range=(0, 65535))
+        assert prepared.load("test").images.max() == 16
+        assert "values 0 to 65535 become 0 to 255: 20 images" in "\n".join(prepared.summary.lines())
+        assert prepared.summary.uniform == 19
+
+    def test_the_division_depends_on_neither_range_nor_size(self, slides: Path) -> None:
+        first, second = prepare(slides, 8), prepare(slides, 16, value_range=(0, 65535))
+        rows = [sorted(csv.reader(prepared.images_file.open())) for prepared in (first, second)]
+        assert (first.name, rows[0]) == (second.name, rows[1])
+
+
+class TestCopies:
+    """The same picture twice is never on two sides."""
+
+    @pytest.mark.parametrize("kind", ["TIFF", "BMP", "WEBP"])
+    def test_in_another_format(self, kind: str, pets: Path) -> None:
+        for path in list(pets.rglob("*.png")):
+            path.with_suffix(f".{kind.lower()}").write_bytes(encoded(Image.open(path), kind, lossless=True))
+        prepared = prepare(pets, 8)
+        assert prepared.summary.copies == 20
+        sides: dict[str, set[str]] = {}
+        for row in csv.DictReader(prepared.images_file.open()):
+            sides.setdefault(Path(row["path"]).stem, set()).add(row["split"])
+        assert set(map(len, sides.values())) == {1}
+
+    def test_near_copies_are_named(self, tmp_path: Path, pets: Path) -> None:
+        photographs = load_subset().first(20)
+        for number, pixels in enumerate(photographs.images):
+            image = Image.fromarray(pixels.transpose(1, 2, 0))
+            image.save(pets / "cat" / f"photograph-{number:02d}.png")
+            image.resize((64, 64)).save(pets / "dog" / f"large-{number:02d}.png")
+        prepared = prepare(pets, 8)
+        reasons = [why for why in prepared.summary.odd.values() if "a near copy of cat/photograph-" in why]
+        assert len(reasons) >= 18
+        rows = {Path(row["path"]).stem: row["split"] for row in csv.DictReader(prepared.images_file.open())}
+        named = {Path(path).stem for path, why in prepared.summary.odd.items()}
+        assert {rows[name] for name in named} == {"train"}
 
 
 class TestRefused:
