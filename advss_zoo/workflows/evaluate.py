@@ -379,7 +379,7 @@ def _check_divided_as_in_training(model: Model, folder: Path, options: FolderOpt
     if made and made.folder_options != options and Path(made.data).resolve() == folder.resolve():
         raise UsageError(
             f"{model.name} was trained on {folder} {made.folder_options.arguments or 'without these options'}: "
-            "divided in another way, its test images would be some that it was trained on.",
+            "divided in another way, most of its test images would be ones that it was trained on.",
             "Give the same options.",
         )
 
