@@ -17,7 +17,7 @@ from advss_zoo.cli.output import out
 from advss_zoo.files import explained
 
 if TYPE_CHECKING:
-    from advss_zoo.models.architecture import Architecture
+    from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
     from advss_zoo.zoo.imports import Imported
 
 EXAMPLES = examples(
@@ -56,14 +56,17 @@ def command(
     folder = folder or FOLDER / default
     known = None if classes is None else _classes(classes)
     import_torch()
+    from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
     from advss_zoo.zoo import imports
 
     imported = imports.import_file(file, folder, parsed, known)
-    for line in _account(imported, guessed=classes is None):
+    architecture = imported.config.architecture
+    assert isinstance(architecture, ResNetV2Architecture)
+    for line in _account(imported, _network(architecture), guessed=classes is None):
         out.hint(line)
     out.line(str(folder), {"path": str(folder), "name": imported.config.full_name, **imported.to_json()})
     if imported.config.kind == "trunk":
-        changes = [f"parent={folder}", *_overrides(imported.config.architecture)]
+        changes = [f"parent={folder}", *_overrides(architecture)]
         out.hint(f"Fine-tune it: advss train RECIPE {shlex.join(changes)}")
     else:
         out.hint(f"Evaluate it: advss eval {shlex.quote(str(folder))}")
@@ -79,11 +82,11 @@ def _classes(text: str) -> tuple[str, ...]:
     return tuple(stripped for line in lines if (stripped := line.strip()))
 
 
-def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
+def _account(imported: Imported, network: str, *, guessed: bool) -> Iterator[str]:
     """What was found, and what became of it; `guessed` says that nobody named the classes."""
     config, dropped = imported.config, imported.dropped
     trunk = config.kind == "trunk"
-    yield f"Found: {imported.layout}, {_network(config.architecture)}."
+    yield f"Found: {imported.layout}, {network}."
     parts = ", ".join(f"{part} {count}" for part, count in dropped.items())
     rest = f"{sum(dropped.values())} dropped (head of the pretext task: {parts})" if dropped else "none dropped"
     yield f"{imported.copied} {'trunk ' if trunk else ''}tensors copied, {rest}."
@@ -103,7 +106,7 @@ def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
         yield f"Classes are set to {first} to {last} ({len(config.classes)}); --classes changes them."
 
 
-def _overrides(architecture: Architecture) -> list[str]:
+def _overrides(architecture: ResNetV2Architecture) -> list[str]:
     """What a recipe for the paper's network has to be told about this one."""
     usual = type(architecture)().model_dump(mode="json")
     found = architecture.model_dump(mode="json", exclude={"num_classes"})  # they are the head's
@@ -114,7 +117,7 @@ def _overrides(architecture: Architecture) -> list[str]:
     ]
 
 
-def _network(architecture: Architecture) -> str:
+def _network(architecture: ResNetV2Architecture) -> str:
     absent = {"stem": not architecture.stem_bn, "projection shortcuts": not architecture.shortcut_bn}
     places = " and ".join(place for place, without in absent.items() if without)
     network = f"ResNet-{architecture.depth}v2 of width {architecture.width}"

@@ -20,6 +20,7 @@ ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Device; auto uses a GPU if available.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N images.")]
+OutputOption = Annotated[str | None, typer.Option("--output", metavar="NAME", help="Output of an ONNX file to use.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
 
 
@@ -30,12 +31,12 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
-def the_model(text: str | None) -> Reference:
-    """Parse MODEL, by default the zoo's default classifier, before torch is imported."""
+def the_model(text: str | None, output: str | None = None) -> Reference:
+    """Parse MODEL and --output, by default the zoo's default classifier, before torch is imported."""
     from advss_zoo.zoo import index
     from advss_zoo.zoo.reference import parse_reference
 
-    reference = parse_reference(index.default_name() if text is None else text)
+    reference = parse_reference(index.default_name() if text is None else text).with_output(output)
     warn_if_shadowed(reference)
     return reference
 

@@ -22,6 +22,7 @@ from advss_zoo.data.catalogue import GeneratedDataset
 from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.errors import AdvssError, DataError
 from advss_zoo.files import explained
+from advss_zoo.network import open_client
 
 IMAGE = (32, 32, 3)  # as the file of the authors has them: rows, columns, channels
 PIECE = 8_192  # images in memory at once
@@ -57,6 +58,7 @@ def _given(dataset: GeneratedDataset, source: Path) -> Path:
 
 def _download(dataset: GeneratedDataset, folder: Path, reporter: Reporter) -> Path:
     reporter.say(f"{dataset.title}: downloading {_url(dataset)}")
+    open_client()
     try:
         from huggingface_hub import hf_hub_download
 

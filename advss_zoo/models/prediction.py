@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,13 +78,20 @@ def classifier(model: Model) -> Classifier:
     """
     import torch
 
+    from advss_zoo.models.adapted import adapt
+
     if model.classes is None or model.image_size is None:
         raise AdvssError(f"{model.name} has no class names or image size.", "Set `classes` and `image_size`.")
+    count = len(model.classes)
+
+    network: Callable[[Any], Any] | None = None
 
     @torch.no_grad()
     def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        output = model(torch.from_numpy(images).to(model.device))
-        found: NDArray[np.float32] = check_logits(output, len(images), torch.Tensor).float().cpu().numpy()
+        nonlocal network
+        x = torch.from_numpy(images).to(model.device)
+        network = network or adapt(model, x, count)
+        found: NDArray[np.float32] = check_logits(network(x), len(images), torch.Tensor).float().cpu().numpy()
         return found
 
     return Classifier(

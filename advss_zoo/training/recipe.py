@@ -23,7 +23,7 @@ from advss_zoo.data import load as datasets
 from advss_zoo.data.augmentation import Augmentation
 from advss_zoo.errors import UsageError, all_mistakes, nearest
 from advss_zoo.files import read_bytes
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.families import AnyArchitecture
 from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Weighted
 from advss_zoo.objectives.rslad import Rslad
@@ -161,7 +161,7 @@ class Recipe(_Named):
     scenario: str = Field(description="how trunk and head are trained: p3, p3f4")
     parent: str | None = Field(None, description="whose trunk it starts from: NAME.TAG, or a checkpoint folder")
     profile: Literal["paper", "fast"] = "fast"
-    architecture: Architecture
+    architecture: AnyArchitecture
     data: str = Field("cifar10", description="a data set by name, or the path of a folder of images")
     image_size: int | None = Field(None, ge=16, le=4096, description="pixels a side; none: what the stem is made for")
     resolution: list[Resolution] = Field([], description="phases of smaller images, which grow; none: always full size")

@@ -56,7 +56,7 @@ def _classifier(model: Model | Reference | str | Path, device: str) -> Classifie
         return prediction.classifier(model)
     reference = parse_reference(model)
     if reference.kind == "onnx" and reference.path:
-        return _from_onnx(OnnxModel.read(reference.path, device))
+        return _from_onnx(OnnxModel.read(reference.path, device, reference.output))
     from advss_zoo.zoo.open import open_model
 
     return prediction.classifier(open_model(reference, device))

@@ -21,9 +21,9 @@ import advss_zoo.objectives
 from advss_zoo.data.folder.values import MOST as MOST_VALUE
 from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import explained, read_json, sha256_of, write_atomically, write_json
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.families import AnyArchitecture
+from advss_zoo.models.network import Network
 from advss_zoo.models.outputs import MOST_TEMPERATURE
-from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
@@ -75,7 +75,7 @@ class Config(BaseModel):
     kind: Literal["classifier", "trunk"] = "classifier"
     task: str | None = None
     scenario: str
-    architecture: Architecture
+    architecture: AnyArchitecture
     objective: AnyObjective | None = Field(Classification(), description="whose head lies on the trunk; null: none")
     classes: tuple[str, ...] = Field((), description="of a classifier, in the order of the logits")
     image_size: int = Field(32, ge=8, le=4096)

@@ -30,8 +30,8 @@ from torch import Tensor, nn
 from advss_zoo.data.catalogue import CIFAR10, CIFAR100
 from advss_zoo.errors import CheckpointError, UsageError, all_mistakes
 from advss_zoo.files import explained, sha256_of, write_json
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture as Architecture
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.zoo import WEIGHTS, checkpoint
 from advss_zoo.zoo.checkpoint import CONFIG, Config

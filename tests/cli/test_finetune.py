@@ -17,8 +17,7 @@ from data.folder.pictures import png_header
 from PIL import Image
 
 from advss_zoo.data.subset import load_subset
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.training import trainer
 from advss_zoo.training.assembly import assemble
@@ -49,7 +48,7 @@ def trunk(tmp_path: Path) -> Path:
 
 def made_trunk(folder: Path, name: str) -> Path:
     torch.manual_seed(0)
-    architecture = Architecture(depth=18, width=2)
+    architecture = ResNetV2Architecture(depth=18, width=2)
     config = checkpoint.Config(
         name=name, tag="test", kind="trunk", scenario="p3", architecture=architecture, objective=Rotation()
     )
@@ -59,7 +58,7 @@ def made_trunk(folder: Path, name: str) -> Path:
 
 def made_classifier(folder: Path, name: str, seed: int) -> Path:
     torch.manual_seed(seed)
-    architecture = Architecture(depth=18, width=2)
+    architecture = ResNetV2Architecture(depth=18, width=2)
     config = checkpoint.Config(
         name=name, tag="test", scenario="p3f4", architecture=architecture, classes=tuple("abcdefghij")
     )

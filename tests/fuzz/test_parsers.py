@@ -38,8 +38,7 @@ from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.saved import Saved
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.results_page import collect, evidence
 from advss_zoo.texts import format_eps
 from advss_zoo.training import recipe
@@ -118,7 +117,7 @@ def read_eps(text: str) -> None:
 
 def tiny(folder: Path, name: str = "tiny") -> None:
     """A checkpoint with next to no weights."""
-    architecture = Architecture(depth=18, width=1, num_classes=len(CLASSES))
+    architecture = ResNetV2Architecture(depth=18, width=1, num_classes=len(CLASSES))
     config = checkpoint.Config(name=name, tag="test", scenario="p1f3", architecture=architecture, classes=CLASSES)
     checkpoint.save(folder, ResNetV2(architecture).state_dict(), config)
 

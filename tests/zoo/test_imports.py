@@ -20,8 +20,8 @@ from torch.nn.functional import avg_pool2d, relu
 from advss_zoo.data.catalogue import CIFAR10, CIFAR100
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.files import read_json, sha256_of
-from advss_zoo.models.architecture import IMAGENET_MEAN, IMAGENET_STD, Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.architecture import IMAGENET_MEAN, IMAGENET_STD
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.objectives.jigsaw import Jigsaw
 from advss_zoo.objectives.joint import Joint
 from advss_zoo.objectives.oneshot import OneShot
@@ -243,7 +243,7 @@ def own_trunk(network):
     return File.bare(weights, network.features, prefix="trunk.", task=task, dropped=head)
 
 
-SMALL = Architecture(depth=18, width=4)
+SMALL = ResNetV2Architecture(depth=18, width=4)
 FILES = {
     "rotation": lambda **options: pretext(4, "rotation", **options),
     "jigsaw": lambda **options: pretext(31, "jigsaw", **options),
@@ -263,8 +263,8 @@ FILES = {
 }
 OWN = {
     "own classifier": lambda: own(ResNetV2(SMALL)),
-    "own v0": lambda: own(ResNetV2(Architecture(width=3, stem_bn=False, shortcut_bn=False, num_classes=7))),
-    "own for 224": lambda: own(ResNetV2(Architecture(width=2, depth=18, stem="imagenet"))),
+    "own v0": lambda: own(ResNetV2(ResNetV2Architecture(width=3, stem_bn=False, shortcut_bn=False, num_classes=7))),
+    "own for 224": lambda: own(ResNetV2(ResNetV2Architecture(width=2, depth=18, stem="imagenet"))),
     "own one-shot": lambda: own_oneshot(),
     "own rotation": lambda: own_trunk(Rotation().build(SMALL)),
     "own jigsaw": lambda: own_trunk(Jigsaw(permutations=9).build(SMALL)),
@@ -317,7 +317,7 @@ def test_a_checkpoint_computes_what_the_authors_file_did(layout, imported, tmp_p
     file = FILES[layout]()
     found = imported(file.content)
     config = check(file, found, tmp_path / "out")
-    assert config.architecture.model_copy(update={"num_classes": 10}) == Architecture(width=2)
+    assert config.architecture.model_copy(update={"num_classes": 10}) == ResNetV2Architecture(width=2)
     fresh = 5 if "ensemble" in layout else 0
     assert (found.copied, len(found.initialised)) == ((320 if file.classifier else 258) - fresh, fresh)
 
@@ -352,7 +352,7 @@ def test_other_members_of_the_family(layout, options, imported, tmp_path):
 def test_the_papers_network(layout, copied, imported, tmp_path):
     file = FILES[layout](width=64)
     found = imported(file.content)
-    assert check(file, found, tmp_path / "out").architecture == Architecture(
+    assert check(file, found, tmp_path / "out").architecture == ResNetV2Architecture(
         num_classes=4 if layout == "rotation" else 10
     )
     assert found.copied == copied
@@ -361,7 +361,7 @@ def test_the_papers_network(layout, copied, imported, tmp_path):
 def test_fine_tuning_begins_with_the_trunk(imported, tmp_path):
     file = pretext(4, "rotation")
     imported(file.content)
-    network = ResNetV2(Architecture(width=2)).eval()
+    network = ResNetV2(ResNetV2Architecture(width=2)).eval()
     inherited = parents.inherit_trunk(network, tmp_path / "out")
     assert inherited.tensors == 258
     images = torch.rand(2, 3, 32, 32)

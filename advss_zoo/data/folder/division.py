@@ -1,22 +1,23 @@
 """What each image is for: to train on, to watch the training by, or to judge the result by.
 
-An image and its copies never lie on two sides, nor do near copies where the sides are drawn here. Who comes where is a
-function of the decoded pixels alone: neither names, order, formats, metadata nor the size on use count. Of all images,
-though: where some are added, others may change sides.
+An image and its copies never lie on two sides, nor do images of one group, nor near copies where the sides are drawn
+here. Who comes where is a function of the decoded pixels and the groups alone: neither names, order, formats, metadata
+nor the size on use count. Of all images, though: where some are added, others may change sides.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, combinations
-from typing import Any, TypeAlias
+from itertools import combinations
+from typing import NamedTuple, TypeAlias
 
 from advss_zoo.data.folder import likeness
-from advss_zoo.data.folder.listing import Part
-from advss_zoo.data.folder.names import printable
+from advss_zoo.data.folder.listing import counted
+from advss_zoo.data.folder.names import Order, in_order, printable
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Seen
 from advss_zoo.data.splits import SEED
 from advss_zoo.texts import listed
@@ -25,7 +26,9 @@ SHARES: Mapping[Part, float] = {"test": 0.2, "val": 0.1}
 """Of the images, where nobody has said what they are for; of each class at least one, and one left to train on."""
 MOST: Mapping[Part, int] = {"test": 10_000, "val": 5_000}
 PURPOSE: Mapping[Part, str] = {"train": "training", "val": "validation", "test": "test"}
+COPY, GROUP, NEAR = "copy", "group", "near copy"
 LARGE = 10  # near copies, from which on more than half of a class are too many to keep on one side
+WHY = {COPY: "a copy of", GROUP: "of the same group ({}) as"}
 SHOWN = 5  # names that a note lists before it says how many more there are
 
 
@@ -43,51 +46,62 @@ class Division:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """In the order of their numbers, which is that of torchvision's ImageFolder."""
-        return tuple(sorted({seen.entry.label for part in self.parts.values() for seen in part}))
+        """In the order of the model's outputs."""
+        return self._ordered[0]
+
+    @property
+    def order(self) -> Order:
+        """What that order goes by."""
+        return self._ordered[1]
+
+    @property
+    def _ordered(self) -> tuple[tuple[str, ...], Order]:
+        return in_order({seen.entry.label for part in self.parts.values() for seen in part})
 
 
 def divide(images: Iterable[Seen]) -> Division:
     """Divide images as their entries say, and by a seeded split of every class where they do not."""
     division = Division({"train": [], "val": [], "test": []})
     everyone = _without_clashes(division, list(images))
-    groups = _groups(everyone)
+    near = _near_copies(everyone)
     if any(seen.entry.part for seen in everyone):
-        _as_said(division, everyone, groups)
+        _as_said(division, everyone, near)
     else:
         division.parts["train"] = everyone
-        _cut(division, ["test", "val"], groups)
-    _note_near_copies(division, groups)
+        _cut(division, ["test", "val"], near)
+    _note_near_copies(division, near)
     for images in division.parts.values():
         images.sort(key=_rank)
     return division
 
 
-Groups: TypeAlias = Mapping[str, int]  # the number of the group of near copies that a sha256 is in
+Near: TypeAlias = Mapping[str, int]  # the numbers of groups of near copies, by the sha256 of those who have any
 
 
-def _groups(images: list[Seen]) -> Groups:
+def _near_copies(images: list[Seen]) -> Near:
     found = sorted({seen.facts.sha256: seen.facts.likeness for seen in images}.items())
-    return dict(zip((sha256 for sha256, _ in found), likeness.groups([each for _, each in found]), strict=True))
+    numbers = likeness.groups([each for _, each in found])
+    sizes = Counter(numbers)
+    return {sha256: number for (sha256, _), number in zip(found, numbers, strict=True) if sizes[number] > 1}
 
 
-def _note_near_copies(division: Division, groups: Groups) -> None:
-    part_of = {seen.entry.path: part for part, images in division.parts.items() for seen in images}
-    used = sorted((seen for images in division.parts.values() for seen in images), key=lambda seen: seen.entry.path)
-    division.near.extend(
-        group for group in _by(used, lambda seen: groups[seen.facts.sha256]).values() if _pictures(group) > 1
-    )
-    if division.near:
-        few = some(printable(group[0].entry.path) for group in division.near)
-        count = counted(sum(map(len, division.near)))
-        division.notes.append(f"{count} in {len(division.near):,} groups of near copies: {few}.")
-    apart = [group for group in division.near if len({part_of[seen.entry.path] for seen in group}) > 1]
-    if apart:
-        few = some(f"{printable(seen.entry.path)} ({part_of[seen.entry.path]})" for group in apart for seen in group)
-        division.notes.append(f"Near copies in several splits, which makes test results look better: {few}.")
+def _note_near_copies(division: Division, near: Near) -> None:
+    groups: dict[int, list[tuple[str, Part, Seen]]] = defaultdict(list)
+    for part, images in division.parts.items():
+        for seen in images:
+            if seen.facts.sha256 in near:
+                groups[near[seen.facts.sha256]].append((printable(seen.entry.path), part, seen))
+    found = sorted(sorted(group) for group in groups.values() if len({seen.facts.sha256 for *_, seen in group}) > 1)
+    division.near.extend([seen for *_, seen in group] for group in found)
+    if found:
+        count, few = counted(sum(map(len, found))), some(group[0][0] for group in found)
+        division.notes.append(f"Near copies: {count} in {len(found):,} groups, {few}.")
+    divided = [group for group in found if len({part for _, part, _ in group}) > 1]
+    if apart := [f"{path} ({part})" for group in divided for path, part, _ in group]:
+        division.notes.append(f"Near copies in several splits, which makes results look better: {some(apart)}.")
 
 
-def _as_said(division: Division, everyone: list[Seen], groups: Groups) -> None:
+def _as_said(division: Division, everyone: list[Seen], near: Near) -> None:
     for seen in everyone:
         division.parts[seen.entry.part or "train"].append(seen)
     parts = division.parts
@@ -99,7 +113,7 @@ def _as_said(division: Division, everyone: list[Seen], groups: Groups) -> None:
     _without_copies(division)
     if parts["train"]:
         _without_strangers(division)
-        _cut(division, [part for part in SHARES if not parts[part]], groups)
+        _cut(division, [part for part in SHARES if not parts[part]], near)
 
 
 def _without_clashes(division: Division, images: list[Seen]) -> list[Seen]:
@@ -121,18 +135,25 @@ def _without_clashes(division: Division, images: list[Seen]) -> list[Seen]:
 
 
 def _without_copies(division: Division) -> None:
-    """Leave out of training what the result is judged by, and of both what watches the training."""
+    """Leave out of training what the result is judged by, and of both what watches the training; groups likewise."""
     order: tuple[Part, ...] = ("test", "val", "train")
     for above, part in combinations(order, 2):
-        held = {seen.facts.sha256: seen for seen in division.parts[above]}
-        copies = [seen for seen in division.parts[part] if seen.facts.sha256 in held]
-        for seen in copies:
-            other = printable(held[seen.facts.sha256].entry.path)
-            division.left_out[printable(seen.entry.path)] = f"a copy of {other}, which is in {above}"
-        division.parts[part] = [seen for seen in division.parts[part] if seen.facts.sha256 not in held]
-        if copies:
-            names = some(printable(seen.entry.path) for seen in copies)
-            division.notes.append(f"{counted(len(copies))} of {part} also in {above}, {names}: left out of {part}.")
+        held = {tie: seen for seen in division.parts[above] for tie in _ties(seen)}
+        kept: list[Seen] = []
+        dropped: dict[str, list[str]] = defaultdict(list)
+        for seen in division.parts[part]:
+            kind, value = next((tie for tie in _ties(seen) if tie in held), ("", ""))
+            if not kind:
+                kept.append(seen)
+                continue
+            why, path = WHY[kind].format(value), printable(seen.entry.path)
+            division.left_out[path] = f"{why} {printable(held[kind, value].entry.path)}, which is in {above}"
+            dropped[kind].append(path)
+        division.parts[part] = kept
+        for kind, paths in dropped.items():
+            which = "also" if kind == COPY else "of groups that are also"
+            names = f"{counted(len(paths))} of {part} {which} in {above}, {some(paths)}"
+            division.notes.append(f"{names}: left out of {part}.")
 
 
 def _without_strangers(division: Division) -> None:
@@ -150,82 +171,112 @@ def _without_strangers(division: Division) -> None:
             )
 
 
-def _cut(division: Division, missing: list[Part], groups: Groups) -> None:
-    """Take the missing parts out of what is there to train on, class by class; near copies come to one side.
-
-    Those of several classes stay with what is trained on.
-    """
+def _cut(division: Division, missing: list[Part], near: Near) -> None:
+    """Take the missing parts out of what is there to train on, so that each class has its share in each."""
     training = division.parts["train"]
+    units = _units(training, _without_large(division, near))
     shares = {part: min(SHARES[part], MOST[part] / max(1, len(training))) for part in missing}
-    pictures = {label: _pictures(images) for label, images in _by(training, lambda seen: seen.entry.label).items()}
-    units: dict[str, list[list[Seen]]] = defaultdict(list)
-    division.parts["train"] = []
-    for unit in _units(division, sorted(training, key=_rank), groups, pictures):
-        labels = {seen.entry.label for seen in unit}
-        units[labels.pop()].append(unit) if len(labels) == 1 else division.parts["train"].extend(unit)
-    for label, count in sorted(pictures.items()):
-        rest = units[label]
-        for place, (part, share) in enumerate(shares.items(), 1):
-            taken, rest = _take(rest, max(1, round(share * count)) if count > place else 0)
-            division.parts[part] += taken
-        division.parts["train"] += chain.from_iterable(rest)
+    contents, holders = Counter[str](), Counter[str]()
+    for unit in units:
+        contents.update(unit.weights)
+        holders.update(unit.weights.keys())
+    for place, (part, share) in enumerate(shares.items(), 1):
+        wanted = {label: max(1, round(share * count)) for label, count in contents.items() if count > place}
+        taken, units = _taken(units, wanted, holders)
+        division.parts[part] += [seen for unit in taken for seen in unit.images]
+    division.parts["train"] = [seen for unit in units for seen in unit.images]
     if missing:
         cut = " and ".join(f"{len(division.parts[part]):,} for {PURPOSE[part]}" for part in missing)
-        division.notes.append(f"Images of every class are held out: {cut} (seed {SEED}).")
+        groups = ", whole groups" if any(seen.entry.group for seen in training) else ""
+        division.notes.append(f"Images of every class are held out{groups}: {cut} (seed {SEED}).")
     for part in SHARES:
-        absent = set(pictures) - {seen.entry.label for seen in division.parts[part]}
+        absent = contents.keys() - {seen.entry.label for seen in division.parts[part]}
         if absent:
             division.notes.append(f"No {PURPOSE[part]} image of {some(absent)}.")
 
 
-def _units(division: Division, images: list[Seen], groups: Groups, pictures: Mapping[str, int]) -> Iterator[list[Seen]]:
-    """What comes to one side: near copies, unless they are most of a class, for then none would be left to judge by."""
-    for unit in _by(images, lambda seen: groups[seen.facts.sha256]).values():
-        label, count = unit[0].entry.label, _pictures(unit)
-        if count >= LARGE and 2 * count > pictures[label]:
-            division.notes.append(f"{counted(count)} of {label!r} are near copies of each other: divided all the same.")
-            yield from _by(unit, lambda seen: seen.facts.sha256).values()
-        else:
-            yield unit
+def _without_large(division: Division, near: Near) -> Near:
+    """Leave out near copies that are most of a class, such as the pictures of a camera that never moves: else none of
+    them would be left to judge by.
+    """
+    label_of = {seen.facts.sha256: seen.entry.label for seen in division.parts["train"]}
+    pictures = Counter(label_of.values())
+    copies = Counter((near[sha256], label) for sha256, label in label_of.items() if sha256 in near)
+    large = {key: count for key, count in copies.items() if count >= LARGE and 2 * count > pictures[key[1]]}
+    for (_, label), count in large.items():
+        division.notes.append(f"{counted(count)} of {label!r} are near copies of each other: divided all the same.")
+    numbers = {number for number, _ in large}
+    return {sha256: number for sha256, number in near.items() if number not in numbers}
 
 
-def _take(units: list[list[Seen]], wanted: int) -> tuple[list[Seen], list[list[Seen]]]:
-    """Take the first units that make up so many pictures, and return what is left; the last is never taken."""
-    taken: list[Seen] = []
-    rest: list[list[Seen]] = []
-    room = wanted
-    for unit in units:
-        size = _pictures(unit)
-        if size <= room and len(units) > 1:
-            taken += unit
-            room -= size
-        else:
-            rest.append(unit)
-    if wanted and not taken and len(units) > 1:  # all are larger than what is wanted
-        taken = rest.pop(min(range(len(rest)), key=lambda place: _pictures(rest[place])))
-    return taken, rest
+class Unit(NamedTuple):
+    """Images that must not lie on two sides, and how many different ones of each class they are."""
+
+    images: list[Seen]
+    weights: Counter[str]
 
 
-def _by(images: Iterable[Seen], key: Callable[[Seen], Any]) -> dict[Any, list[Seen]]:
-    found: dict[Any, list[Seen]] = defaultdict(list)
-    for seen in images:
-        found[key(seen)].append(seen)
-    return found
+def _taken(units: list[Unit], wanted: dict[str, int], holders: Counter[str]) -> tuple[list[Unit], list[Unit]]:
+    """Take units until each class has as many images as are wanted; return them and those that are left.
+
+    One is taken if more than half of its images are wanted, and for a class that has none then the one with the fewest
+    that are not; never the last that has a class. `holders` counts those that are left.
+    """
+    missing, taken = Counter(wanted), set[int]()
+
+    def can(place: int) -> bool:
+        return place not in taken and all(holders[label] > 1 for label in units[place].weights)
+
+    def surplus(place: int) -> int:
+        return sum(count - max(0, min(count, missing[label])) for label, count in units[place].weights.items())
+
+    def take(place: int) -> None:
+        taken.add(place)
+        missing.subtract(units[place].weights)
+        holders.subtract(units[place].weights.keys())
+
+    for place, unit in enumerate(units):
+        if can(place) and 2 * surplus(place) < unit.weights.total():
+            take(place)
+    for label in sorted(wanted):
+        if missing[label] == wanted[label]:
+            fitting = [place for place, unit in enumerate(units) if label in unit.weights and can(place)]
+            if fitting:
+                take(min(fitting, key=surplus))
+    return [units[place] for place in sorted(taken)], [unit for place, unit in enumerate(units) if place not in taken]
 
 
-def _pictures(images: Iterable[Seen]) -> int:
-    """How many there are without their copies."""
-    return len({seen.facts.sha256 for seen in images})
+Tie = tuple[str, str]  # a kind and a value
+
+
+def _ties(seen: Seen, near: Near | None = None) -> list[Tie]:
+    """What an image must not share with one on another side."""
+    ties = [(COPY, seen.facts.sha256)]
+    if seen.entry.group:
+        ties.append((GROUP, seen.entry.group))
+    if near and seen.facts.sha256 in near:
+        ties.append((NEAR, str(near[seen.facts.sha256])))
+    return ties
+
+
+def _units(images: Iterable[Seen], near: Near) -> list[Unit]:
+    """Join images that share something, directly or through others; in the order of the first of each."""
+    joined: dict[int, list[Seen]] = {}
+    place_of: dict[Tie, int] = {}
+    for number, seen in enumerate(sorted(images, key=_rank)):
+        first, *others = sorted({place_of[tie] for tie in _ties(seen, near) if tie in place_of}) or [number]
+        moved = [seen, *(each for other in others for each in joined.pop(other))]
+        joined.setdefault(first, []).extend(moved)
+        place_of.update((tie, first) for each in moved for tie in _ties(each, near))
+    different = ({(seen.entry.label, seen.facts.sha256) for seen in each} for each in joined.values())
+    weights = [Counter(label for label, _ in each) for each in different]
+    return [Unit(*each) for each in zip(joined.values(), weights, strict=True)]
 
 
 def _rank(seen: Seen) -> tuple[str, str]:
     """A random order of contents; copies one after the other."""
     drawn = hashlib.sha256(f"{SEED}/{seen.facts.sha256}".encode()).hexdigest()
     return drawn, printable(seen.entry.path)
-
-
-def counted(images: int) -> str:
-    return f"{images:,} image{'' if images == 1 else 's'}"
 
 
 def some(names: Iterable[str]) -> str:

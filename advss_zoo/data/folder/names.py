@@ -1,14 +1,37 @@
-"""What names say: which files are images, and how those of classes and files are written."""
+"""What names say: which files are images, and how those of classes and files are written and ordered."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from typing import Literal
+
+Order = Literal["number", "name"]
 
 # HEIC among them, so that it is named as something that cannot be read instead of being passed over.
 KINDS = "jpg|jpeg|jpe|jfif|png|gif|bmp|tif|tiff|webp|avif|ppm|pgm|pbm|pnm|jp2|tga|heic|heif"
 _IMAGE = re.compile(rf".+\.({KINDS})\s*", re.IGNORECASE | re.DOTALL)
-_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini")
+
+# What systems, NAS and archives leave in folders, in lower case. Names with a dot in front are hidden anyway.
+SYSTEM = frozenset(
+    (
+        *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
+        *(
+            "thumbs.db",
+            "ehthumbs.db",
+            "desktop.ini",
+            "$recycle.bin",
+            "recycler",
+            "system volume information",
+        ),  # Windows
+        *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin"),  # Synology
+        *("@recycle", "@recently-snapshot", "@__thumb", "@transcode"),  # QNAP
+        *("lost+found", "~snapshot", "__pycache__"),  # Linux, NetApp, Python
+    )
+)
+
+_NUMBER = re.compile(r"(\D*)(\d+(?:\.\d+)?).*", re.DOTALL)
 
 
 def is_image(name: str) -> bool:
@@ -16,9 +39,29 @@ def is_image(name: str) -> bool:
     return _IMAGE.fullmatch(name) is not None
 
 
-def is_hidden(name: str) -> bool:
-    """Tell whether a file is one that systems leave in folders and archives."""
-    return name.startswith(".") or name.lower() in _SYSTEMS
+def hidden_as(name: str) -> str | None:
+    """Name the kind of what systems leave in folders and archives: "@eaDir", "._*"; None for a person's own."""
+    if name.lower() in SYSTEM:
+        return printable(name)
+    if name.startswith("._"):
+        return "._*"  # what macOS writes next to every file on other systems' disks
+    if name.startswith("."):
+        return ".*" if is_image(name) else printable(name)
+    return None
+
+
+def in_order(labels: Iterable[str]) -> tuple[tuple[str, ...], Order]:
+    """Order classes by the numbers in their names (9 before 10), where nothing before these differs; else as text.
+
+    Text is what torchvision's ImageFolder orders by, numbers or not.
+    """
+    names = sorted(set(labels))
+    found = [match for name in names if (match := _NUMBER.fullmatch(name))]
+    signs = {match[1] for match in found} <= {"", "-", "+"}
+    if len(found) < len(names) or not (signs or len({match[1] for match in found}) == 1):
+        return tuple(names), "name"
+    values = {match[0]: float(match[2]) * (-1 if signs and match[1] == "-" else 1) for match in found}
+    return tuple(sorted(names, key=lambda name: (values[name], name))), "number"
 
 
 def normal(label: str) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from advss_zoo.data.folder import decoding
 from advss_zoo.data.folder import scan as scanning
 from advss_zoo.data.folder.decoding import Decoded, Pixels
 from advss_zoo.data.folder.division import Division, divide
-from advss_zoo.data.folder.listing import Listing, list_images, table_hint
+from advss_zoo.data.folder.listing import PLAIN, FolderOptions, Listing, class_hint, list_images
 from advss_zoo.data.folder.scan import Scan, Seen
 from advss_zoo.data.folder.summary import Summary, used_rows
 from advss_zoo.data.folder.values import ValueRange, range_of
@@ -123,6 +123,7 @@ class _Cached(Dataset):
 def prepare(
     source: Path,
     side: int,
+    options: FolderOptions = PLAIN,
     *,
     whole: bool = False,
     value_range: ValueRange | None = None,
@@ -133,6 +134,7 @@ def prepare(
 
     Args:
         side: pixels a side that they are brought to.
+        options: what it does not say itself.
         whole: all of them are test images, whatever the folder says.
         value_range: the values that become 0 and 255, of images with more than 8 bits; None: by the largest there is.
         truncated: use what there is of JPEGs that were cut off.
@@ -142,14 +144,18 @@ def prepare(
         DataError: there are no images, or too few to train and to judge with.
         AdvssError: the disk is full, or the folder cannot be read.
     """
-    listing = list_images(source)
+    listing = list_images(source, options)
     if whole:
         listing = listing.as_test()
     _check_classes(listing, {entry.label for entry in listing.entries})
-    file = _file(source, side, whole, value_range, truncated)
+    file = _file(source, side, sorted(options.parts.items()), options.group_by, whole, value_range, truncated)
     read = partial(decoding.read, truncated=truncated)
     with held(file.with_suffix(".lock"), wait=True):
-        return _in_cache(file, listing.key) or _make(listing, side, file, read, value_range, reporter)
+        cached = _in_cache(file, listing.key)
+        if cached is None:
+            return _make(listing, side, file, read, value_range, reporter)
+        summary = replace(cached.summary, passed_over=listing.passed_over.kinds)  # which the key does not count
+        return replace(cached, summary=summary)
 
 
 def known(name: str) -> Iterator[Prepared]:
@@ -294,7 +300,7 @@ def _check_classes(listing: Listing, found: set[str]) -> None:
         lost = "".join(f"; no image of {label!r} can be used" for label in sorted(listing.classes - found)[:1])
         raise DataError(
             f"{listing.source} has only one class, {next(iter(found))!r}{lost}.",
-            table_hint(listing) or "At least two are needed.",
+            class_hint(listing) or "At least two are needed.",
         )
 
 
@@ -310,6 +316,8 @@ def _check_division(listing: Listing, scan: Scan, division: Division) -> None:
     if parts["train"]:
         _check_classes(listing, set(division.classes))
         if not (parts["val"] and parts["test"]):
+            grouped = any(entry.group for entry in listing.entries)
+            what = "images in three groups" if grouped else "three images"
             raise DataError(
-                f"{source} has too few images: at least one class needs three, for training, validation and test."
+                f"{source} has too few images: at least one class needs {what}, for training, validation and test."
             )

@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
-from advss_zoo.models.architecture import Architecture
 from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
@@ -322,7 +321,7 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
         "trains": "all" if trunk_too else "head",
         "epochs": epochs,
         "batch_size": batch,
-        "accumulation": math.ceil(batch * _values_per_image(config.architecture, options.image_size) / MOST_VALUES),
+        "accumulation": math.ceil(batch * config.architecture.values_per_image(options.image_size) / MOST_VALUES),
         "schedule": [{"peak": 0.1 if trunk_too else 0.2, "warmup": 0.15}],
         "averaging": {"decay": min(0.998, max(0.5, 1 - 10 / total)), "start": 0.3},
         "validation": {
@@ -339,12 +338,6 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
 def _batch_size(images: int) -> int:
     """Fewer at once of few images, so that an epoch has steps."""
     return 128 if images >= 10_000 else 64 if images >= 500 else max(2, min(32, images // 4))
-
-
-def _values_per_image(architecture: Architecture, side: int) -> int:
-    """What a block of the first stage gives."""
-    side = side // 4 if architecture.stem == "imagenet" else side
-    return side**2 * architecture.width * (4 if architecture.depth == 50 else 1)
 
 
 def _objective(options: FinetuneOptions, prepared: Prepared) -> dict[str, Any]:

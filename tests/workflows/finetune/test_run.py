@@ -14,7 +14,7 @@ import advss_zoo as az
 from advss_zoo.data.subset import load_subset
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation.images import as_images
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.workflows import evaluate
 from advss_zoo.zoo import checkpoint
@@ -26,7 +26,7 @@ QUICK: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _trunk(photos: Path, tmp_path: Path) -> None:
-    architecture = Architecture(depth=18, width=2)
+    architecture = ResNetV2Architecture(depth=18, width=2)
     config = checkpoint.Config(
         name="tiny-p3", tag="test", kind="trunk", scenario="p3", architecture=architecture, objective=Rotation()
     )
