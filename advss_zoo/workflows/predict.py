@@ -36,7 +36,8 @@ def predict(
 
     Returns:
         A list of one prediction an image, in order: `path`, `labels` and `probabilities`, the most probable first.
-        Its `skipped` has the files that cannot be read, with the reason.
+        Its `skipped` has the files that cannot be read, with the reason, its `passed_over` how many images are in what
+        systems leave in folders.
 
     Raises:
         UsageError: the reference means no model, or there are no such images.

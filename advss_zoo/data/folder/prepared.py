@@ -148,7 +148,7 @@ def prepare(
     if whole:
         listing = listing.as_test()
     _check_classes(listing, {entry.label for entry in listing.entries})
-    file = _file(source, side, sorted(options.parts.items()), options.group_by, whole, value_range, truncated)
+    file = _file(source, side, options, whole, value_range, truncated)
     read = partial(decoding.read, truncated=truncated)
     with held(file.with_suffix(".lock"), wait=True):
         cached = _in_cache(file, listing.key)
@@ -281,8 +281,8 @@ def _content(division: Division) -> str:
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-def _file(source: Path, side: int, *how: object) -> Path:
-    text = "/".join(map(str, (side, *how, source.resolve())))
+def _file(source: Path, side: int, options: FolderOptions, *how: object) -> Path:
+    text = "/".join(map(str, (side, *how, sorted(options.parts.items()), options.group_by, source.resolve())))
     identity = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
     return cache.cache_file(_dataset(Path(identity), (), ()))
 

@@ -31,6 +31,7 @@ class Summary:
     """
 
     source: str
+    root: str  # of the folder that the paths in it begin at
     side: int
     classes: dict[str, dict[Part, int]]
     order: Order
@@ -63,6 +64,7 @@ class Summary:
         counts = Counter((seen.entry.label, part) for part, images in division.parts.items() for seen in images)
         return cls(
             source=printable(str(listing.source)),
+            root=printable(str(listing.root.absolute())),
             side=scan.side,
             classes={label: {part: counts[label, part] for part in division.parts} for label in division.classes},
             order=division.order,

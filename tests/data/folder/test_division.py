@@ -14,9 +14,11 @@ from advss_zoo.data.folder.listing import ListedImage
 from advss_zoo.data.folder.scan import Seen
 
 
-def seen(label: str, content: object, part: Any = None, name: str = "", alike: int | None = None) -> Seen:
+def seen(
+    label: str, content: object, part: Any = None, name: str = "", *, group: str = "", alike: int | None = None
+) -> Seen:
     """An image as the scan tells of it; its content is any value, and so is that which near copies have in common."""
-    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1)
+    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1, group)
     likeness = "" if alike is None else np.random.default_rng(alike).bytes(64).hex()
     return Seen(entry, Facts(f"sha-{content}", 8, 8, "RGB", likeness=likeness), 0)
 
@@ -178,13 +180,89 @@ class TestNearCopies:
         )
         assert sizes(division) == (3, 1, 1)
         assert division.notes == [
-            "Near copies: 2 images in 1 groups, train/a/1.png.",
-            "Near copies in several splits, which makes results look better: train/a/1.png (train), "
+            "2 images in 1 groups of near copies: train/a/1.png.",
+            "Near copies in several splits, which makes test results look better: train/a/1.png (train), "
             "val/a/10.png (val).",
         ]
 
-    def test_of_two_classes_they_come_to_one_side(self) -> None:
-        pairs = [seen("ab"[number % 2], number, alike=number // 2) for number in range(8)]
-        division = divide(pairs + [seen("ab"[number % 2], number, alike=number) for number in range(8, 40)])
-        side = {each.facts.sha256: part for part, images in division.parts.items() for each in images}
-        assert all(side[f"sha-{number}"] == side[f"sha-{number + 1}"] for number in range(0, 8, 2))
+    def test_of_two_classes_they_are_trained_on(self) -> None:
+        division = divide(
+            [seen("ab"[number % 2], number, alike=number // 2 if number < 8 else number) for number in range(40)]
+        )
+        assert {f"sha-{number}" for number in range(8)} <= {sha for _, sha in contents(division, "train")}
+
+
+class TestGroups:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        found=st.lists(
+            st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.sampled_from(["", *"pqrstuvwxyz"])),
+            min_size=1,
+            max_size=60,
+            unique=True,
+        ),
+        data=st.data(),
+    )
+    def test_lie_on_one_side(self, found: list[tuple[str, int, str]], data: st.DataObject) -> None:
+        """With copies between groups, and groups of several classes."""
+        everyone = [seen(label, content, group=group, name=f"{content}{group}") for label, content, group in found]
+        division = divide(everyone)
+        sides: dict[str, set[str]] = {}
+        for part, images in division.parts.items():
+            for each in images:
+                for tie in (each.facts.sha256, *([f"group {each.entry.group}"] if each.entry.group else [])):
+                    sides.setdefault(tie, set()).add(part)
+        assert all(len(parts) == 1 for parts in sides.values())
+        assert sum(sizes(division)) + len(division.left_out) == len(everyone)
+        used = {each.entry.label for images in division.parts.values() for each in images}
+        assert {each.entry.label for each in division.parts["train"]} == used
+        again = divide(data.draw(st.permutations(everyone)))
+        assert again.parts == division.parts
+
+    def test_shares_are_about_those_of_images(self) -> None:
+        division = divide([seen("ab"[i % 2], i, group=f"patient {i // 6}") for i in range(600)])
+        train, val, test = sizes(division)
+        assert (test, val) == (120, 60)
+        assert train == 420
+        assert division.notes == [
+            "Images of every class are held out, whole groups: 120 for test and 60 for validation (seed 20)."
+        ]
+
+    def test_of_few_groups_the_largest_is_trained_on(self) -> None:
+        sizes_of = {"p": 100, "q": 30, "r": 40}
+        division = divide([seen("a", f"{group}{i}", group=group) for group, n in sizes_of.items() for i in range(n)])
+        assert sizes(division)[0] == 100
+        assert set(sizes(division)[1:]) == {30, 40}
+
+    def test_those_of_two_splits_are_left_out_of_training(self) -> None:
+        everyone = [seen("a", i, "train", group="pqrs"[i % 4]) for i in range(12)]
+        division = divide([*everyone, seen("a", 90, "test", group="p"), seen("a", 91, "val", group="q")])
+        assert {each.entry.group for each in division.parts["train"]} == {"r", "s"}
+        assert division.left_out["train/a/0.png"] == "of the same group (p) as test/a/90.png, which is in test"
+        assert any(note.startswith("3 images of train of groups that are also in test") for note in division.notes)
+
+    @pytest.mark.parametrize("groups", [1, 2])
+    def test_too_few_leave_a_part_empty(self, groups: int) -> None:
+        division = divide([seen("a", i, group=str(i % groups)) for i in range(20)])
+        assert sizes(division)[1:] == ((0, 0), (0, 10))[groups - 1]
+
+
+class TestOrder:
+    @pytest.mark.parametrize(
+        ("names", "order"),
+        [
+            (["0", "1", "2", "10", "11"], "number"),
+            (["-2", "-1", "0", "+1"], "number"),
+            (["0.5", "2.25", "10.0"], "number"),
+            (["1. oak", "2. elm", "10. fir"], "number"),
+            (["class_1", "class_9", "class_10"], "number"),
+            (["c000", "c001", "c010"], "number"),
+            (["car-1", "car-2", "car-10"], "number"),
+            (["10", "2", "dog"], "name"),
+            (["a1", "a10", "b2"], "name"),
+            (["Zebra", "apple", "bear"], "name"),
+        ],
+    )
+    def test_of_numbers_and_names(self, names: list[str], order: str) -> None:
+        division = divide([seen(name, name, "test") for name in sorted(names, reverse=True)])
+        assert (division.classes, division.order) == (tuple(names), order)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from advss_zoo import documents
 from advss_zoo.data.folder import scan
+from advss_zoo.data.folder.listing import FolderOptions
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import Split
 from advss_zoo.data.load import in_order, load_data
@@ -240,6 +241,35 @@ class TestSummary:
         ):
             assert part in text
 
+    def test_says_first_what_is_taken_for_what(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(12):
+            draw(f"seg_train/seg_train/{('9', '10')[number % 2]}/{number}.png", number)
+        for number in range(4):
+            draw(f"seg_test/{('9', '10')[number % 2]}/{number}.png", 20 + number)
+        draw("seg_pred/1.png", 30)
+        draw("seg_train/@eaDir/1.png", 31)
+        summary = prepare(tmp_path / "images", 8).summary
+        assert list(summary.lines())[1:5] == [
+            "Splits: test from seg_test/ (4, by its name); train from seg_train/seg_train/ (12, by its name).",
+            "Left out: seg_pred/ (1, named as unlabelled).",
+            "Classes are in the order of their numbers: 9, 10.",
+            "Images in system and hidden files passed over: 1 in @eaDir.",
+        ]
+        assert (tuple(summary.classes), summary.order) == (("9", "10"), "number")
+        assert summary.left_out == {"seg_pred/1.png": "named as unlabelled"}
+        draw("seg_train/@eaDir/2.png", 32)
+        assert prepare(tmp_path / "images", 8).summary.passed_over["@eaDir"].images == 2, "also from the cache"
+
+    def test_says_which_columns_are_used(self, pets: Path) -> None:
+        rows = "".join(f"{path.relative_to(pets)},{path.parent.name},7,{path.stem}\n" for path in pets.rglob("*.png"))
+        (pets / "t.csv").write_text("path,label,age,patient\n" + rows)
+        summary = prepare(pets / "t.csv", 8, FolderOptions(group_by="patient")).summary
+        assert summary.columns == {"path": ["path"], "label": ["label"], "group": ["patient"]}
+        assert (summary.unused_columns, summary.groups) == (["age"], 20)
+        text = "\n".join(summary.lines())
+        for part in ("Columns: path from path; label from label; group from patient.", "Columns not used: age.", "20"):
+            assert part in text
+
     def test_of_many_classes_some_are_shown(self, tmp_path: Path, draw: Draw) -> None:
         for number in range(63):
             draw(f"{number // 3:03d}/{number}.png", number, size=(1, 1))
@@ -359,6 +389,19 @@ class TestRefused:
             DataError, match=r"None of the 20 images in .* can be used; cat/0\.png: not a readable image"
         ):
             prepare(pets, 8)
+
+    def test_too_few_groups_to_divide(self, pets: Path) -> None:
+        with pytest.raises(DataError, match="at least one class needs images in three groups"):
+            prepare(pets, 8, FolderOptions(group_by="cat|dog"))
+
+    def test_classes_that_are_one_folder_deeper(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(6):
+            draw(f"flowers/{('rose', 'tulip')[number % 2]}/{number}.png", number)
+        (tmp_path / "images" / "about").mkdir()
+        with pytest.raises(
+            DataError, match=r"has only one class, 'flowers'.* in it are the classes, give that: .*flowers"
+        ):
+            prepare(tmp_path / "images", 8)
 
     def test_too_few_to_divide(self, tmp_path: Path, draw: Draw) -> None:
         for number in range(4):

@@ -30,13 +30,12 @@ def made_of(train: list[int], held_out: int = 20, test: int = 40) -> Prepared:
     """A data set of so many training images in each class."""
     classes = {f"class {number}": {"train": count, "val": 0, "test": 0} for number, count in enumerate(train)}
     parts = {"train": sum(train), "val": held_out, "test": test}
-    size = (8, 8)
     counts = dict.fromkeys(("groups", "turned", "animated", "copies", "uniform", "on_black", "deep"), 0)
-    nothing = {key: {} for key in ("passed_over", "columns", "modes", "skipped", "left_out", "odd")}
-    lists = {key: [] for key in ("origins", "unused_columns", "notes")}
-    sides = dict.fromkeys(("smallest", "median", "largest"), size)
-    values: Any = {"side": 32, "classes": classes, "parts": parts, "order": "name", "value_range": None}
-    summary = Summary("images", **values, **counts, **nothing, **lists, **sides)
+    maps: dict[str, Any] = {key: {} for key in ("passed_over", "columns", "modes", "skipped", "left_out", "odd")}
+    lists: dict[str, Any] = {key: [] for key in ("origins", "unused_columns", "notes")}
+    sizes: dict[str, Any] = dict.fromkeys(("smallest", "median", "largest"), (8, 8))
+    facts: dict[str, Any] = {"classes": classes, "order": "name", "parts": parts, "value_range": None}
+    summary = Summary(source="images", root="images", side=32, **counts, **maps, **lists, **sizes, **facts)
     return Prepared("images-1", "key", held_out, summary, Path("nowhere"))
 
 
