@@ -68,5 +68,12 @@ def _from_onnx(model: OnnxModel) -> Classifier:
     if known is None:
         raise AdvssError(f"{model.name} has no class names.", "Write it with `advss export`.")
     return Classifier(
-        known.name, known.sha256, known.classes, known.image_size, model.device, model.logits, known.temperature
+        known.name,
+        known.sha256,
+        known.classes,
+        known.image_size,
+        model.device,
+        model.logits,
+        known.temperature,
+        known.value_range,
     )

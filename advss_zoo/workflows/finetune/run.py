@@ -25,6 +25,7 @@ from advss_zoo.training import cost, trainer
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.calibration import calibrate
 from advss_zoo.training.cost import Cost
+from advss_zoo.workflows.evaluate import without_seen
 from advss_zoo.workflows.finetune import outcome, planning
 from advss_zoo.workflows.finetune.planning import SCRATCH, FinetuneOptions, Mode, Norm, Plan, Start, TrainingLoss
 from advss_zoo.workflows.measure import measure
@@ -276,11 +277,11 @@ class _Request:
 
     def _measure(self, planned: PlannedRun, checkpoint: Path, runs: list[Path]) -> tuple[Result, Path]:
         """Measure TA and RA on test images, keep adversarial images for the page, and write the card."""
-        plan, images = planned.plan, planned.data.load("test").first(planned.plan.test_images)
+        plan, model = planned.plan, open_model(checkpoint, self.device)
+        images = without_seen(planned.data.load("test"), model, self.say).first(plan.test_images)
         protocol = protocols.parse("pgd20", norm=plan.options.norm, eps=plan.options.eps)
         protocol = protocol.for_classes(len(images.classes))
-        model, place = open_model(checkpoint, self.device), checkpoint / RESULTS
-        place /= result_slug(images.name, protocol.label())
+        place = checkpoint / RESULTS / result_slug(images.name, protocol.label())
         measured = partial(measure, model, device=self.device, progress=self.progress, say=self.say)
         result = measured(images, protocol, place)
         measured(images.first(outcome.EXAMPLES), protocol, self.folder / "examples", save_adversarial=True)
