@@ -14,12 +14,15 @@ from advss_zoo.cli.companions import one_a_core, share_among
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import (
     DeviceOption,
+    GroupByOption,
     JsonOption,
     LimitOption,
     ModelArgument,
     OutOption,
     OutputOption,
+    PartsOption,
     examples,
+    parsed,
     the_model,
 )
 from advss_zoo.cli.output import out
@@ -59,6 +62,11 @@ def command(
     image_size: Annotated[
         int | None,
         typer.Option(metavar="N", min=8, max=4096, help="Pixels per side for a folder; default: the model's."),
+    ] = None,
+    parts: PartsOption = None,
+    group_by: GroupByOption = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Names of the model's outputs, one per line, or A,B,...")
     ] = None,
     limit: LimitOption = None,
     norm: Annotated[
@@ -156,6 +164,9 @@ def command(
             baseline=baseline,
             whole=whole,
             image_size=image_size,
+            parts=parsed(parts),
+            group_by=group_by,
+            classes=classes,
             device=device,
             progress=steps,
             say=steps.say,

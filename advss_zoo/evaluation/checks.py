@@ -41,7 +41,10 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     logits = _logits(model, x)
     classes = logits.shape[1]
     if images.classes is not None and classes != images.classes:
-        raise UsageError(f"The model has {classes} classes, but {images.name} has {images.classes}.")
+        raise UsageError(
+            f"The model has {classes} classes, but {images.name} has {images.classes}.",
+            "Name its outputs in their order: --classes FILE.",
+        )
     low, high = int(images.labels.min()), int(images.labels.max())
     if low < 0 or high >= classes:
         raise UsageError(

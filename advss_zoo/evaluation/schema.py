@@ -179,6 +179,7 @@ class Details(Part):
     dynamic: StrictBool = False
     more_than_possible: StrictBool = False
     ra_8bit: Fraction | None = None
+    reordered_accuracy: Fraction | None = None
     corruptions: dict[Text, Annotated[tuple[Fraction, ...], Field(min_length=1)]] = {}
     corruption_accuracy: Fraction | None = None
     corruption_accuracy_ci95: Interval | None = None

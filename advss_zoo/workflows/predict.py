@@ -36,7 +36,8 @@ def predict(
 
     Returns:
         A list of one prediction an image, in order: `path`, `labels` and `probabilities`, the most probable first.
-        Its `skipped` has the files that cannot be read, with the reason.
+        Its `skipped` has the files that cannot be read, with the reason, its `passed_over` how many images are in what
+        systems leave in folders.
 
     Raises:
         UsageError: the reference means no model, or there are no such images.
@@ -67,5 +68,12 @@ def _from_onnx(model: OnnxModel) -> Classifier:
     if known is None:
         raise AdvssError(f"{model.name} has no class names.", "Write it with `advss export`.")
     return Classifier(
-        known.name, known.sha256, known.classes, known.image_size, model.device, model.logits, known.temperature
+        known.name,
+        known.sha256,
+        known.classes,
+        known.image_size,
+        model.device,
+        model.logits,
+        known.temperature,
+        known.value_range,
     )

@@ -63,6 +63,10 @@ def as_ensemble(models: Sequence[Model], name: str | None = None) -> Model:
     if len(known) > 1:
         described = "; ".join(f"{model.name} {', '.join(classes)}" for classes, model in known.items() if classes)
         raise UsageError(f"Members of an ensemble must have the same classes: {described}.")
+    ranges = {model.value_range for model in models if model.value_range}
+    if len(ranges) > 1:
+        described = "; ".join(f"{black:g} to {white:g}" for black, white in sorted(ranges))
+        raise UsageError(f"Members of an ensemble must have the same range of pixel values: {described}.")
     digests, threats, names = [model.sha256 for model in models], {model.threat for model in models}, _names(models)
     return Model(
         Ensemble([model.network for model in models], names),
@@ -71,6 +75,8 @@ def as_ensemble(models: Sequence[Model], name: str | None = None) -> Model:
         classes=next(iter(known), None),
         image_size=next((model.image_size for model in models if model.image_size), None),
         threat=threats.pop() if len(threats) == 1 else None,
+        value_range=next(iter(ranges), None),
+        folders=tuple(folder for model in models for folder in model.folders),
         differentiable=all(model.differentiable for model in models),
     ).to(models[0].device)
 
@@ -110,7 +116,7 @@ def _from_folder(folder: Path, device: str) -> Model:
     if ensembles.is_ensemble(folder):
         known = ensembles.read(folder)
         model = as_ensemble([_from_folder(member, device) for member in load.member_folders(folder)], known.full_name)
-        model.temperature, model.folder = known.temperature, folder
+        model.temperature = known.temperature
         return model
     network, config = checkpoint.load(folder)
     if config.kind == "trunk":
@@ -129,7 +135,8 @@ def _from_folder(folder: Path, device: str) -> Model:
         std=config.architecture.std,
         temperature=config.temperature,
         threat=ThreatModel(made.norm, made.eps) if made and made.norm and made.eps else None,
-        folder=folder,
+        value_range=config.value_range,
+        folders=(folder,),
     ).to(device)
 
 
@@ -167,18 +174,24 @@ def _open_factory(reference: Reference, device: str | torch.device) -> Model:
         except (ImportError, AttributeError, ValueError) as error:
             raise UsageError(f"Cannot import {reference.text!r}: {error}.", "Write package.module:factory.") from error
         try:
-            network = factory()
+            return _from_factory(factory, reference, module_name).to(where)
+        except AdvssError:
+            raise
         except Exception as error:  # a function of the user's own may fail in any way
             what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise AdvssError(f"{reference} failed: {what}") from error
+
+
+def _from_factory(factory: Callable[[], object], reference: Reference, module: str) -> Model:
+    network = factory()
     if isinstance(network, torch.export.ExportedProgram):
         network = network.module()
     if not isinstance(network, nn.Module):
         raise UsageError(f"{reference} returned {type(network).__name__}, not a torch.nn.Module.")
     check_weights(network)
     if isinstance(network, Model):
-        return network.to(where)
-    return Model(network, reference.text, _own_sha256(network, [module_name, factory.__module__])).to(where)
+        return network
+    return Model(network, reference.text, _own_sha256(network, [module, factory.__module__]))
 
 
 @contextmanager

@@ -652,5 +652,5 @@ def test_an_installed_package_keeps_its_index(hub, checkout, monkeypatch, tmp_pa
 def test_a_stale_record_of_the_hub_is_not_needed(hub, in_zoo, checkout):
     """What is fetched from one owner can be published to another."""
     outcome = sending.to_hub(collecting.collect("p1f4"), parse_repository("hf://other/p1f4.mini"))
-    assert index.find("p1f4").hub.repository == "other/p1f4.mini"
+    assert index.find("p1f4").hub.repository == "acme/p1f4.mini"
     assert client.look_up(parse_repository("hf://other/p1f4.mini")).commit == outcome.commit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -33,10 +34,24 @@ class FolderOptions:
         parts: what folders, or entries of a table's column, are for, by their names.
         group_by: the name of a column, or a regular expression that is searched for in paths: images for which it gives
             the same stay together when they are divided.
+
+    Raises:
+        UsageError: a part is not train, val or test.
     """
 
     parts: Mapping[str, Part] = field(default_factory=dict)
     group_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.parts.values()) - {"train", "val", "test"}:
+            raise UsageError(f"parts has {unknown.pop()!r}, expected train, val or test.")
+
+    @property
+    def arguments(self) -> str:
+        """As they are given on a command line."""
+        parts = ",".join(f"{part}={name}" for name, part in self.parts.items())
+        given = {"--parts": parts, "--group-by": self.group_by or ""}
+        return " ".join(f"{option} {shlex.quote(value)}" for option, value in given.items() if value)
 
 
 PLAIN = FolderOptions()

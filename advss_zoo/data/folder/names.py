@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
+
+from advss_zoo.errors import UsageError
+from advss_zoo.files import read_bytes
 
 Order = Literal["number", "name"]
 
@@ -31,6 +36,7 @@ SYSTEM = frozenset(
     )
 )
 
+MOST_BYTES = 2**24  # of a file of class names
 _NUMBER = re.compile(r"(\D*)(\d+(?:\.\d+)?).*", re.DOTALL)
 
 
@@ -62,6 +68,27 @@ def in_order(labels: Iterable[str]) -> tuple[tuple[str, ...], Order]:
         return tuple(names), "name"
     values = {match[0]: float(match[2]) * (-1 if signs and match[1] == "-" else 1) for match in found}
     return tuple(sorted(names, key=lambda name: (values[name], name))), "number"
+
+
+def class_names(given: Sequence[str] | str | Path) -> tuple[str, ...]:
+    """Return class names: those given, in the text "A,B,C", or in the lines of a file.
+
+    Raises:
+        UsageError: there are none, or one is there twice.
+        AdvssError: the file cannot be read.
+    """
+    if isinstance(given, str) and "," in given:
+        lines: Sequence[str] = given.split(",")
+    elif isinstance(given, str | Path):
+        lines = read_bytes(Path(given), MOST_BYTES).decode("utf-8-sig", errors="replace").splitlines()
+    else:
+        lines = given
+    names = tuple(normal(line) for line in lines if line.strip())
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice or not names:
+        found = f"name {twice[0]!r} twice" if twice else "contain no names"
+        raise UsageError(f"The classes {found}.", "Give every class once, in the order of the model's outputs.")
+    return names
 
 
 def normal(label: str) -> str:

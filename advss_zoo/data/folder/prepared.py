@@ -6,8 +6,9 @@ import csv
 import hashlib
 import io
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,24 @@ from numpy.typing import NDArray
 
 from advss_zoo.data import cache
 from advss_zoo.data.catalogue import Dataset
+from advss_zoo.data.folder import decoding
 from advss_zoo.data.folder import scan as scanning
-from advss_zoo.data.folder.decoding import Pixels
+from advss_zoo.data.folder.decoding import Decoded, Pixels
 from advss_zoo.data.folder.division import Division, divide
 from advss_zoo.data.folder.listing import PLAIN, FolderOptions, Listing, class_hint, list_images
 from advss_zoo.data.folder.scan import Scan, Seen
 from advss_zoo.data.folder.summary import Summary, used_rows
+from advss_zoo.data.folder.values import ValueRange, range_of
 from advss_zoo.data.imageset import ImageSet, Split
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError
 from advss_zoo.files import explained, held, read_json, slug, write_atomically, write_json
 
 FORMAT = 3
-UNUSED = ("skipped", "left_out")  # what a summary says of single files, of which there may be too many for JSON
+UNUSED = ("skipped", "left_out", "odd")  # what a summary says of single files, which may be too many for JSON
 UNUSED_SUFFIX = ".unused.csv"
 PIECE_BYTES = 64 << 20
+HASH_BYTES = 16  # of the 32 of a sha256 that are kept of each picture
 LABEL = np.dtype("<u2")  # the cache holds bytes, and there may be more than 256 classes
 FOLDER = "folders"  # in the cache of data sets
 SILENT = Reporter()
@@ -62,7 +66,7 @@ class Prepared:
 
     @property
     def unused_file(self) -> Path:
-        """A table of path,use,why that says which file is skipped or left out, and why."""
+        """A table of path,use,why that says which file is skipped, left out, or odd though it is used, and why."""
         return self.file.with_suffix(UNUSED_SUFFIX)
 
     def counts(self) -> NDArray[np.int64]:
@@ -84,10 +88,19 @@ class Prepared:
                 f"The images in {self.summary.source} have changed since they were read, and so has the cache.",
                 "Run the command again.",
             )
-        images, labels = cache.read(dataset, split)
+        images, labels, sha256 = cache.read(dataset, split, ("images", "labels", "sha256"))
         numbers = labels.view(LABEL)[:, 0].astype(np.int64)
-        held_out = self.held_out if split == "train" else None
-        return ImageSet(self.name, split, images, numbers, np.arange(len(numbers)), self.classes, held_out)
+        return ImageSet(
+            self.name,
+            split,
+            images,
+            numbers,
+            np.arange(len(numbers)),
+            self.classes,
+            held_out=self.held_out if split == "train" else None,
+            value_range=self.summary.value_range,
+            sha256=np.array(sha256),
+        )
 
     def _dataset(self) -> Dataset:
         parts = self.summary.parts
@@ -113,6 +126,8 @@ def prepare(
     options: FolderOptions = PLAIN,
     *,
     whole: bool = False,
+    value_range: ValueRange | None = None,
+    truncated: bool = False,
     reporter: Reporter = SILENT,
 ) -> Prepared:
     """Find, decode and divide the images of a folder or a table, unless the cache has them as they are now.
@@ -121,6 +136,8 @@ def prepare(
         side: pixels a side that they are brought to.
         options: what it does not say itself.
         whole: all of them are test images, whatever the folder says.
+        value_range: the values that become 0 and 255, of images with more than 8 bits; None: by the largest there is.
+        truncated: use what there is of JPEGs that were cut off.
 
     Raises:
         UsageError: there is nothing of that name, or it is neither a folder nor a table.
@@ -131,11 +148,12 @@ def prepare(
     if whole:
         listing = listing.as_test()
     _check_classes(listing, {entry.label for entry in listing.entries})
-    file = _file(source, side, options, whole)
+    file = _file(source, side, options, whole, value_range, truncated)
+    read = partial(decoding.read, truncated=truncated)
     with held(file.with_suffix(".lock"), wait=True):
         cached = _in_cache(file, listing.key)
         if cached is None:
-            return _make(listing, side, file, reporter)
+            return _make(listing, side, file, read, value_range, reporter)
         summary = replace(cached.summary, passed_over=listing.passed_over.kinds)  # which the key does not count
         return replace(cached, summary=summary)
 
@@ -180,9 +198,17 @@ def _unused(file: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepared:
+def _make(
+    listing: Listing,
+    side: int,
+    file: Path,
+    read: Callable[..., Decoded | str],
+    value_range: ValueRange | None,
+    reporter: Reporter,
+) -> Prepared:
     pixels = file.with_suffix(".partial")
-    scan = scanning.scan(listing, side, pixels, reporter)
+    scan = scanning.scan(listing, side, pixels, reporter, partial(read, value_range=value_range))
+    scan, value_range = _scaled(scan, listing, read, value_range, reporter)
     division = divide(scan.seen)
     _check_division(listing, scan, division)
     held_out = len(division.parts["val"])
@@ -190,7 +216,7 @@ def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepar
         f"{slug(listing.source.absolute().stem)}-{_content(division)[:8]}",
         listing.key,
         held_out,
-        Summary.of(listing, scan, division),
+        Summary.of(listing, scan, division, value_range),
         file,
     )
     record = file.with_suffix(".json")
@@ -206,6 +232,18 @@ def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepar
     return prepared
 
 
+def _scaled(
+    scan: Scan, listing: Listing, read: Callable[..., Decoded | str], wanted: ValueRange | None, reporter: Reporter
+) -> tuple[Scan, ValueRange | None]:
+    """Bring images of more than 8 bits, each scaled by its own values, to one range; and return that."""
+    extents = {seen: (seen.facts.smallest, seen.facts.largest) for seen in scan.seen if seen.facts.largest is not None}
+    if wanted or not extents:
+        return scan, wanted if extents else None
+    found = range_of(extents.values())
+    others = [seen for seen, extent in extents.items() if range_of([extent]) != found]
+    return scanning.again(scan, listing, others, reporter, partial(read, value_range=found)), found
+
+
 def _write_images(prepared: Prepared, scan: Scan, division: Division) -> None:
     """Validation images, then those to train on; test images apart from them."""
     number = {label: place for place, label in enumerate(prepared.classes)}
@@ -216,6 +254,8 @@ def _write_images(prepared: Prepared, scan: Scan, division: Division) -> None:
             arrays[f"{split}_images"] = _pieces(scan, images)
             labels = np.array([[number[seen.entry.label]] for seen in images], dtype=LABEL)
             arrays[f"{split}_labels"] = [labels.view(np.uint8)]
+            hashes = b"".join(bytes.fromhex(seen.facts.sha256)[:HASH_BYTES] for seen in images)
+            arrays[f"{split}_sha256"] = [np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES)]
     cache.write(prepared._dataset(), arrays)
 
 
@@ -241,9 +281,9 @@ def _content(division: Division) -> str:
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-def _file(source: Path, side: int, options: FolderOptions, whole: bool) -> Path:
-    how = "/".join(map(str, (side, whole, sorted(options.parts.items()), options.group_by, source.resolve())))
-    identity = hashlib.sha256(how.encode(errors="surrogateescape")).hexdigest()[:16]
+def _file(source: Path, side: int, options: FolderOptions, *how: object) -> Path:
+    text = "/".join(map(str, (side, *how, sorted(options.parts.items()), options.group_by, source.resolve())))
+    identity = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
     return cache.cache_file(_dataset(Path(identity), (), ()))
 
 

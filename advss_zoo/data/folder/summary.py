@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,10 +12,12 @@ from advss_zoo.data.folder.listing import Listing, PartOrigin, counted
 from advss_zoo.data.folder.names import Order, printable
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Scan, Seen
+from advss_zoo.data.folder.values import ValueRange
 from advss_zoo.data.folder.walking import Hidden, describe
 from advss_zoo.texts import listed
 
 MOST_ROWS = 20  # classes that are listed one by one
+UNIFORM = "nearly uniform"
 SHOWN = 5  # files that are named before the rest is counted
 
 
@@ -29,6 +31,7 @@ class Summary:
     """
 
     source: str
+    root: str  # of the folder that the paths in it begin at
     side: int
     classes: dict[str, dict[Part, int]]
     order: Order
@@ -45,17 +48,23 @@ class Summary:
     turned: int
     animated: int
     copies: int
+    uniform: int
+    on_black: int  # drawings that are nearly white on a transparent ground
+    deep: int  # files with more than 8 bits
+    value_range: ValueRange | None  # their values that become 0 and 255
     skipped: dict[str, str]  # what cannot be read, and why
     left_out: dict[str, str]  # what can be read and is not used, and why
+    odd: dict[str, str]  # what is used and should be looked at, and why
     notes: list[str]
 
     @classmethod
-    def of(cls, listing: Listing, scan: Scan, division: Division) -> Summary:
+    def of(cls, listing: Listing, scan: Scan, division: Division, value_range: ValueRange | None) -> Summary:
         used = [seen for part in division.parts.values() for seen in part]
         sizes = sorted(((seen.facts.width, seen.facts.height) for seen in used), key=lambda size: size[0] * size[1])
         counts = Counter((seen.entry.label, part) for part, images in division.parts.items() for seen in images)
         return cls(
             source=printable(str(listing.source)),
+            root=printable(str(listing.root.absolute())),
             side=scan.side,
             classes={label: {part: counts[label, part] for part in division.parts} for label in division.classes},
             order=division.order,
@@ -72,14 +81,20 @@ class Summary:
             turned=sum(seen.facts.turned for seen in used),
             animated=sum(seen.facts.animated for seen in used),
             copies=len(used) - len({seen.facts.sha256 for seen in used}),
+            uniform=sum(seen.facts.uniform for seen in used),
+            on_black=sum(seen.facts.on_black for seen in used),
+            deep=sum(seen.facts.largest is not None for seen in used),
+            value_range=value_range,
             skipped=listing.skipped | scan.broken,
             left_out=listing.left_out | division.left_out,
+            odd=_odd(used, division),
             notes=[*listing.notes, *_notes(listing.classes, division.classes), *division.notes],
         )
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Summary:
-        typed: dict[str, Any] = {key: tuple(value[key]) for key in ("smallest", "median", "largest")}
+        pairs = ("smallest", "median", "largest", "value_range")
+        typed: dict[str, Any] = {key: value[key] and tuple(value[key]) for key in pairs}
         typed["origins"] = [PartOrigin(**origin) for origin in value["origins"]]
         typed["passed_over"] = {kind: Hidden(**hidden) for kind, hidden in value["passed_over"].items()}
         return cls(**(value | typed))
@@ -103,6 +118,14 @@ class Summary:
             yield f"Rotated by their EXIF orientation: {counted(self.turned)}."
         if self.animated:
             yield f"Animated, first frame used: {counted(self.animated)}."
+        if self.value_range:
+            black, white = self.value_range
+            yield f"More than 8 bits, values {black:g} to {white:g} become 0 to 255: {counted(self.deep)}."
+        if self.on_black:
+            yield f"Nearly white on a transparent ground, placed on black: {counted(self.on_black)}."
+        if self.uniform:
+            few = some(path for path, why in self.odd.items() if why.startswith(UNIFORM))
+            yield f"Nearly uniform, with little to see: {counted(self.uniform)}: {few}."
         if self.copies:
             yield f"Exact copies within a split: {counted(self.copies)}."
         if self.skipped:
@@ -141,6 +164,21 @@ class Summary:
         yield "  ".join([" " * width, *(f"{part:>7}" for part in parts)])
         for label, counts in [*rows, ("all", self.parts)]:
             yield "  ".join([f"{label:<{width}}", *(f"{counts[part]:>7,}" for part in parts if counts)]).rstrip()
+
+
+def _odd(used: list[Seen], division: Division) -> dict[str, str]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for seen in used:
+        path = printable(seen.entry.path)
+        if seen.facts.uniform:
+            found[path].append(UNIFORM)
+        if seen.facts.on_black:
+            found[path].append("nearly white on a transparent ground: placed on black")
+    for group in division.near:
+        first, *others = (printable(seen.entry.path) for seen in group)
+        for path in others:
+            found[path].append(f"a near copy of {first}")
+    return {path: "; ".join(reasons) for path, reasons in found.items()}
 
 
 def _notes(named: set[str], classes: tuple[str, ...]) -> Iterator[str]:

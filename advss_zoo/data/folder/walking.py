@@ -39,6 +39,10 @@ class PassedOver:
             paths = self.found.setdefault(hidden_as(name) or name, {})
             paths[printable(str(folder / name))] = _images_in(folder / name)
 
+    def update(self, more: PassedOver) -> None:
+        for kind, paths in more.found.items():
+            self.found.setdefault(kind, {}).update(paths)
+
     @property
     def kinds(self) -> dict[str, Hidden]:
         return {kind: Hidden(len(paths), sum(paths.values()), next(iter(paths))) for kind, paths in self.found.items()}
