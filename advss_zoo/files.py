@@ -44,6 +44,9 @@ def expanded(path: str) -> Path:
         raise AdvssError(f"The home folder in {path} is unknown: {reason}.", hint) from error
 
 
+POINTER = b"version https://git-lfs.github.com/spec/"  # what Git LFS leaves in the place of a file
+
+
 # Of names that are made of other names: a folder of results and what is in it are a path of 200 at most.
 LONGEST_NAME = 175
 
@@ -202,9 +205,26 @@ def read_bytes(path: Path, most: int) -> bytes:
     """
     with explained("read", path), path.open("rb") as file:
         content = file.read(most + 1)
+    check_not_pointer(path, content)
     if len(content) > most:
         raise AdvssError(f"{path} exceeds the limit of {most:,} bytes.")
     return content
+
+
+def check_not_pointer(path: Path, start: bytes | None = None) -> None:
+    """Check that a file is not what Git LFS left in its place.
+
+    Args:
+        start: the first bytes of the file, if they have been read.
+
+    Raises:
+        AdvssError: it is.
+    """
+    if start is None:
+        with explained("read", path), path.open("rb") as file:
+            start = file.read(len(POINTER))
+    if start.startswith(POINTER):
+        raise AdvssError(f"{path} is a Git LFS pointer, not the file.", "Run `git lfs pull` in its repository.")
 
 
 def _umask() -> int:

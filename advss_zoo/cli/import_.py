@@ -1,4 +1,4 @@
-"""`advss import FILE.pt`: make a checkpoint folder of weights that torch.save wrote."""
+"""`advss import FILE`: make a checkpoint folder of weights that torch.save wrote, or of safetensors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ LONGEST = 60  # characters of a name that is made of a file's
 
 
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="State dict, plain or in the authors' format.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="State dict (.pt or .safetensors), or the authors' format.")
+    ],
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for the checkpoint; default: imported/FILE.")
     ] = None,
@@ -43,10 +45,11 @@ def command(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Convert a PyTorch file to a checkpoint; print its folder.
+    """Convert a file of weights to a checkpoint; print its folder.
 
-    Reads the files of Chen et al. (pretraining with Rotation, Jigsaw, Selfie and ensembles; fine-tuned classifiers) and
-    plain state dicts. Code in them is not run, and every tensor is accounted for. Classes default to CIFAR's.
+    Reads the files of Chen et al. (pretraining with Rotation, Jigsaw, Selfie and ensembles; fine-tuned classifiers),
+    and state dicts, plain or in the usual wrappers; of weights and their average (EMA) the average. Code in them is not
+    run, and every tensor is accounted for. Classes default to CIFAR's.
     """
     from advss_zoo.zoo import names
 
@@ -85,6 +88,10 @@ def _account(imported: Imported, network: str, *, guessed: bool) -> Iterator[str
             f"{len(imported.initialised)} missing in the file and initialised: trunk.bn1 (weight 1, bias 0, mean 0, "
             "variance 1). This changes the trunk's output: fine-tune the whole network (F3, F4)."
         )
+    if imported.averaged:
+        yield "The average of the weights (EMA) in the file is imported."
+    if imported.untracked:
+        yield f"{imported.untracked} counters of batch norm (num_batches_tracked) are missing in the file and set to 0."
     if imported.ignored:
         yield f"Ignored, not weights: {', '.join(imported.ignored)}."
     if not imported.normalised:

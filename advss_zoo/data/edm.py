@@ -21,7 +21,7 @@ from advss_zoo.data.cache import Pixels, cache_file, write
 from advss_zoo.data.catalogue import GeneratedDataset
 from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.errors import AdvssError, DataError
-from advss_zoo.files import explained
+from advss_zoo.files import check_not_pointer, explained
 from advss_zoo.network import open_client
 
 IMAGE = (32, 32, 3)  # as the file of the authors has them: rows, columns, channels
@@ -106,6 +106,7 @@ def _images(path: Path, dataset: GeneratedDataset, progress: Progress) -> Iterat
 @contextmanager
 def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
     """An .npz file, whose members are checked by their CRC-32 as they are read."""
+    check_not_pointer(path)
     try:
         with explained("read", path), zipfile.ZipFile(path) as archive:
             yield archive

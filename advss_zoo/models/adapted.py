@@ -196,7 +196,12 @@ def _fitting(model: Callable[[Tensor], Any], x: Tensor, side: int | None) -> lis
     places = {each.device for each in tensors}
     if len(kinds) == 1 and kinds != {x.dtype}:
         (dtype,) = kinds
-        steps.append(Conversion(f"computes in {dtype}".replace("torch.", ""), partial(Tensor.to, dtype=dtype)))
+        steps.append(
+            Conversion(
+                f"computes in {dtype}, to which images are converted".replace("torch.", ""),
+                partial(Tensor.to, dtype=dtype),
+            )
+        )
     if len(places) == 1 and places != {x.device}:
         (place,) = places
         steps.append(Conversion(f"is on {place}; images are moved there", partial(Tensor.to, device=place)))

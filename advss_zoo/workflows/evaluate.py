@@ -344,14 +344,9 @@ def _of_folder(
         raise UsageError(f"The image size of {_name_of(model)} is unknown.", "Add --image-size N.")
     if known and not asked.whole:
         _check_divided_as_in_training(known, folder, asked.options)
-    prepared = prepare(
-        folder,
-        side,
-        asked.options,
-        whole=asked.whole,
-        value_range=known.value_range if known else None,
-        reporter=reporter(progress, say),
-    )
+    value_range = known.value_range if known else None
+    report = reporter(progress, say)
+    prepared = prepare(folder, side, asked.options, whole=asked.whole, value_range=value_range, reporter=report)
     images = prepared.load("test")
     for line in prepared.summary.reading():
         say(line)
@@ -384,7 +379,7 @@ def _check_divided_as_in_training(model: Model, folder: Path, options: FolderOpt
     if made and made.folder_options != options and Path(made.data).resolve() == folder.resolve():
         raise UsageError(
             f"{model.name} was trained on {folder} {made.folder_options.arguments or 'without these options'}: "
-            "divided in another way, its test images would be some that it was trained on.",
+            "divided in another way, most of its test images would be ones that it was trained on.",
             "Give the same options.",
         )
 

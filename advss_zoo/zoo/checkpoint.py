@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import advss_zoo.objectives
 from advss_zoo.data.folder.values import MOST as MOST_VALUE
 from advss_zoo.errors import CheckpointError, all_mistakes
-from advss_zoo.files import explained, read_json, sha256_of, write_atomically, write_json
+from advss_zoo.files import check_not_pointer, explained, read_json, sha256_of, write_atomically, write_json
 from advss_zoo.models.families import AnyArchitecture
 from advss_zoo.models.network import Network
 from advss_zoo.models.outputs import MOST_TEMPERATURE
@@ -153,6 +153,7 @@ def load(folder: Path) -> tuple[Network, Config]:
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{folder} is not a checkpoint: {WEIGHTS} is missing.")
+    check_not_pointer(path)
     with explained("read", path):
         found = sha256_of(path)
     if config.sha256 is not None and found != config.sha256:
@@ -168,7 +169,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Raises:
         CheckpointError: it is not a whole safetensors file.
+        AdvssError: it cannot be read, or is a Git LFS pointer.
     """
+    check_not_pointer(path)
     try:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")

@@ -174,18 +174,24 @@ def _open_factory(reference: Reference, device: str | torch.device) -> Model:
         except (ImportError, AttributeError, ValueError) as error:
             raise UsageError(f"Cannot import {reference.text!r}: {error}.", "Write package.module:factory.") from error
         try:
-            network = factory()
+            return _from_factory(factory, reference, module_name).to(where)
+        except AdvssError:
+            raise
         except Exception as error:  # a function of the user's own may fail in any way
             what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise AdvssError(f"{reference} failed: {what}") from error
+
+
+def _from_factory(factory: Callable[[], object], reference: Reference, module: str) -> Model:
+    network = factory()
     if isinstance(network, torch.export.ExportedProgram):
         network = network.module()
     if not isinstance(network, nn.Module):
         raise UsageError(f"{reference} returned {type(network).__name__}, not a torch.nn.Module.")
     check_weights(network)
     if isinstance(network, Model):
-        return network.to(where)
-    return Model(network, reference.text, _own_sha256(network, [module_name, factory.__module__])).to(where)
+        return network
+    return Model(network, reference.text, _own_sha256(network, [module, factory.__module__]))
 
 
 @contextmanager

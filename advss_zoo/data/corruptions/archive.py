@@ -20,7 +20,7 @@ from advss_zoo.data.corruptions import find
 from advss_zoo.data.corruptions.base import SEVERITIES
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.files import cache_folder, expanded, explained, read_json
+from advss_zoo.files import cache_folder, check_not_pointer, expanded, explained, read_json
 
 LABELS = "labels"
 
@@ -119,6 +119,7 @@ def _array(archive: Archive, root: Path, name: str, shape: tuple[int, ...]) -> N
     path = root / f"{name}.npy"
     if not path.is_file():
         raise DataError(f"{path.name} of {archive.title} is missing in {root}.", _hint(archive))
+    check_not_pointer(path)
     stat = path.stat()
     md5 = _md5(path.resolve(), (stat.st_size, stat.st_mtime_ns))
     if md5 != archive.md5[name]:

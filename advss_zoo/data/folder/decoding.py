@@ -16,6 +16,7 @@ from advss_zoo.data.folder import heif, values
 from advss_zoo.data.folder.likeness import fingerprint
 from advss_zoo.data.folder.repair import JPEG, repaired
 from advss_zoo.data.folder.values import ValueRange
+from advss_zoo.files import POINTER
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -93,6 +94,8 @@ def read(path: Path, side: int, value_range: ValueRange | None = None, *, trunca
         return error.strerror or str(error)
     if not content:
         return "0 bytes"
+    if content.startswith(POINTER):
+        return "a Git LFS pointer, not the file: run `git lfs pull`"
     try:
         return _read(content, side, value_range, truncated)
     except UnidentifiedImageError:
