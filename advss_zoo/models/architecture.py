@@ -34,6 +34,11 @@ class Architecture(BaseModel, ABC):
     def image_size(self) -> int:
         """Pixels a side of the images it is made for."""
 
+    @property
+    def takes_one_size(self) -> bool:
+        """Tell whether it takes images of `image_size` only."""
+        return False
+
     @abstractmethod
     def trunk(self) -> Trunk:
         """Build what pretraining makes and fine-tuning inherits, with fresh weights; `mode: f1` and `f2` freeze it."""
@@ -48,7 +53,10 @@ class Architecture(BaseModel, ABC):
 
     def check_side(self, side: int) -> str:
         """Say why the trunk cannot take images of so many pixels a side; empty if it can."""
-        return ""
+        if not self.takes_one_size or side == self.image_size:
+            return ""
+        built = f"{self} is built for images of {self.image_size} pixels, got {side}"
+        return f"{built}; {self.family}:NAME?img_size={side} builds another"
 
     def values_per_image(self, side: int) -> int:
         """Estimate the numbers that its widest layer gives for an image: as much as a ResNet-50 for ImageNet does."""
