@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
@@ -15,10 +16,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Architecture(BaseModel, ABC):
     """A backbone: its fields are all that is needed to build it without network, `family` says whose record it is.
 
-    Two are the same backbone if all fields but `num_classes` are equal.
+    A trunk fits another record if all fields are equal but those that it does not depend on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    apart_from_trunk: ClassVar[tuple[str, ...]] = ("num_classes",)
 
     family: str
     num_classes: int = Field(10, ge=2, le=100_000)

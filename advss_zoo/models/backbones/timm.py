@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -19,6 +19,8 @@ BUILT = ("img_size", "drop_rate", "drop_path_rate")  # what a model can be built
 
 class TimmArchitecture(Architecture):
     """A model by its name in timm: features are the vector before its classifier."""
+
+    apart_from_trunk: ClassVar[tuple[str, ...]] = ("num_classes", "drop_rate", "drop_path_rate")
 
     family: Literal["timm"] = "timm"
     model: str = Field(pattern=r"^[a-z0-9_]+$", max_length=100)  # never an address or a path
