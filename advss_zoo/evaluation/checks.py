@@ -15,6 +15,7 @@ from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.passes import MULTIPLE, Padded
+from advss_zoo.models.draws import MeanOfDraws
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.outputs import check_finite, check_logits
 
@@ -54,14 +55,16 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     # batch do far more.
     half = -(-len(x) // 2)
     others = x[half:] if len(x) > 1 else x
-    again = _logits(model, torch.cat([x[:half], 1 - others]))[:half]
-    if not torch.allclose(logits[:half], again, rtol=1e-4, atol=1e-5):
+    drawn = isinstance(_bare(model), MeanOfDraws)  # whose draws are the same every time only without gradients
+    first = _logits(model, x, gradient=False) if drawn else logits
+    again = _logits(model, torch.cat([x[:half], 1 - others]), gradient=not drawn)[:half]
+    if not torch.allclose(first[:half], again, rtol=1e-4, atol=1e-5):
         awake = dict.fromkeys(type(m).__name__ for m in model.modules() if m.training and not isinstance(m, Padded))
         reason = f"stays in train mode ({', '.join(awake)})" if awake else "is random, or mixes the images of a batch"
         raise AdvssError(
             f"The model {reason}: the same images gave two different outputs.",
             "Remove dropout and noise that stay on in eval mode, batch norm without running statistics, and what "
-            "eval() does not reach, such as modules in a plain list.",
+            "eval() does not reach, such as modules in a plain list. If it is meant to be random, add --eot 16.",
         )
     if differentiable:
         check_differentiable(logits)
@@ -122,9 +125,13 @@ class GradientsTaken(TorchFunctionMode):
         return function(*arguments, **(settings or {}))
 
 
+def _bare(model: nn.Module) -> nn.Module:
+    return model.model if isinstance(model, Padded) else model
+
+
 def _members(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The members of an ensemble by their names, and theirs."""
-    found = model.model if isinstance(model, Padded) else model
+    found = _bare(model)
     if isinstance(found, Ensemble):
         for name, member in zip(found.names, found.members, strict=True):
             yield name, member
@@ -132,7 +139,7 @@ def _members(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _check_no_probabilities(who: str, logits: Tensor) -> None:
-    if _are_probabilities(logits):
+    if are_probabilities(logits):
         raise AdvssError(
             f"{who} returns probabilities, not logits: gradients vanish in the second softmax of an attack's loss, "
             "and RA is overestimated.",
@@ -140,14 +147,15 @@ def _check_no_probabilities(who: str, logits: Tensor) -> None:
         )
 
 
-def _are_probabilities(logits: Tensor) -> bool:
+def are_probabilities(logits: Tensor) -> bool:
+    """Tell whether outputs (B,K) are not negative and sum to 1."""
     sums_to_one = (logits.sum(dim=1) - 1).abs() < 1e-2  # half precision is no more exact
     return bool((sums_to_one & (logits >= 0).all(dim=1)).all())
 
 
-def _logits(model: nn.Module, x: Tensor) -> Tensor:
+def _logits(model: nn.Module, x: Tensor, gradient: bool = True) -> Tensor:
     try:
-        with torch.enable_grad():
+        with torch.set_grad_enabled(gradient):
             logits = model(x.detach().requires_grad_())
     except Exception as error:  # a model of the user's own may fail in any way
         reason = str(error).partition("\n")[0]

@@ -38,6 +38,7 @@ from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.files import plain
 from advss_zoo.models.arithmetic import exact_arithmetic
+from advss_zoo.models.draws import MeanOfDraws
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
@@ -59,6 +60,7 @@ def evaluate(
     command: str | None = None,
     save_adversarial: bool = False,
     quantize: bool = False,
+    eot: int | None = None,
 ) -> Result:
     """Measure one protocol on one model: what `advss_zoo.evaluate` runs for each of its protocols.
 
@@ -74,6 +76,8 @@ def evaluate(
         command: how the result says it was made; left out: this process's command line.
         save_adversarial: keep the adversarial images in `out`, too (see `adversarial`).
         quantize: also measure the accuracy on adversarial images rounded to 8 bit, for the result's details.
+        eot: measure the mean of so many draws of a random model, see `MeanOfDraws`; the result's constants and label
+            say so.
 
     Raises:
         UsageError: the protocol is unknown, the classes do not fit, `out` holds another evaluation, or another process
@@ -89,9 +93,11 @@ def evaluate(
     device = own_device(torch.device(device))
     protocol.check_model(model)
     network, images = unwrapped(model.to(device)), as_images(data)
+    measured = network if eot is None else MeanOfDraws(network, eot)
+    protocol.check_model(measured)
     with frozen(network), exact_arithmetic(device):
-        work = _Work(Padded(network), images, protocol, device, progress or (lambda done, total, part: None), quantize)
-        work = work.for_its_classes()
+        told = progress or (lambda done, total, part: None)
+        work = _Work(Padded(measured), images, protocol, device, told, quantize, eot).for_its_classes()
         experiment = work.experiment(model, weights_sha256(network))
         store = None if out is None else Store(Path(out), experiment, save_adversarial)
         if store and (result := work.known(store)):
@@ -133,6 +139,7 @@ class _Work:
     device: torch.device
     progress: Progress
     quantize: bool
+    eot: int | None
 
     def for_its_classes(self) -> _Work:
         classes = self.images.classes
@@ -146,6 +153,8 @@ class _Work:
         name, sha256 = (model.name, model.sha256) if isinstance(model, Model) else (type(model).__name__, None)
         evaluated = EvaluatedModel(name=plain(name), sha256=sha256, weights_sha256=weights)
         constants = self.protocol.constants() | ({"quantize": True} if self.quantize else {})
+        if self.eot is not None:
+            constants |= {"eot": self.eot, "label": f"{self.protocol.label()}, {self.eot} draws"}
         return Experiment.of(evaluated, self.images.facts, constants)
 
     def known(self, store: Store) -> Result | None:

@@ -118,7 +118,9 @@ def _again(
         return Verification(_label(recorded), None, "skipped: several attacks take hours; use --full")
     images = _images(recorded, limit)
     settings = {key: value for key, value in recorded.protocol.to_dict().items() if key in SETTINGS}
-    fresh = evaluate(model, images, protocols.parse(**settings), device=device, progress=progress).verdicts
+    fresh = evaluate(
+        model, images, protocols.parse(**settings), device=device, progress=progress, eot=recorded.protocol.eot
+    ).verdicts
     same = fresh.agreement(Verdicts.read(folder / results.VERDICTS_FILE))
     return Verification(_label(recorded), same == len(images), f"{same:,} of {len(images):,} new verdicts agree")
 

@@ -129,8 +129,8 @@ class AutoAttack(Protocol):
 class WhiteBox(AutoAttack):
     """One attack that follows the gradient; here APGD."""
 
-    pattern: ClassVar[str] = "apgd-ce|apgd-dlr|apgd-t"
-    examples: ClassVar[tuple[str, ...]] = ("apgd-ce", "apgd-dlr", "apgd-t")
+    pattern: ClassVar[str] = "apgd-ce|apgd-margin|apgd-dlr|apgd-t"
+    examples: ClassVar[tuple[str, ...]] = ("apgd-ce", "apgd-margin", "apgd-dlr", "apgd-t")
     gradient: ClassVar[Gradient] = "needed"
 
     @property
