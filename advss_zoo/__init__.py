@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from advss_zoo.data.load import load_data
     from advss_zoo.evaluation.frames import results_frame
     from advss_zoo.models.model import Model
+    from advss_zoo.workflows.claim import claim
+    from advss_zoo.workflows.diagnose import diagnose
     from advss_zoo.workflows.evaluate import evaluate
     from advss_zoo.workflows.export import export
     from advss_zoo.workflows.finetune import finetune, plan_finetuning
@@ -38,6 +40,8 @@ __all__ = [
     "Model",
     "__version__",
     "attacks",
+    "claim",
+    "diagnose",
     "evaluate",
     "export",
     "finetune",
@@ -58,6 +62,8 @@ __all__ = [
 
 _LAZY = {  # where each is defined, and by what name
     "Model": ("advss_zoo.models.model", "Model"),
+    "claim": ("advss_zoo.workflows.claim", "claim"),
+    "diagnose": ("advss_zoo.workflows.diagnose", "diagnose"),
     "evaluate": ("advss_zoo.workflows.evaluate", "evaluate"),
     "export": ("advss_zoo.workflows.export", "export"),
     "finetune": ("advss_zoo.workflows.finetune", "finetune"),

@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from advss_zoo.cli import (
     cache,
+    claim,
     data,
     doctor,
     eval,
@@ -36,6 +37,7 @@ COMMANDS = {
     "pull": pull,
     "import": import_,
     "eval": eval,
+    "claim": claim,
     "finetune": finetune,
     "train": train,
     "reproduce": reproduce,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -27,6 +28,19 @@ def wilson_interval(share: float, n: float) -> tuple[float, float]:
     centre, reach = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
     high = (centre + reach) / (1 + z2) if share < 1 else 1.0  # which rounding could miss
     return max(0.0, (centre - reach) / (1 + z2)), min(1.0, high)
+
+
+def settled_by(share: float, is_settled: Callable[[Estimate], bool], most: int = 10**7) -> int | None:
+    """Return about how many images settle a question if their share stays the same; None: more than `most`."""
+    few, many = 0, 1
+    while not is_settled(Estimate.of(share, many)):
+        few, many = many, 2 * many
+        if many > most:
+            return None
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if is_settled(Estimate.of(share, middle)) else (middle, many)
+    return many
 
 
 @dataclass(frozen=True)
