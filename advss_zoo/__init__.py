@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from advss_zoo.workflows.publish import publish
     from advss_zoo.workflows.pull import pull
     from advss_zoo.workflows.report import report
+    from advss_zoo.workflows.suite import plan_suite, suite
     from advss_zoo.workflows.train import plan_training, train
     from advss_zoo.workflows.verify import verify
     from advss_zoo.zoo.index import list_models
@@ -50,12 +51,14 @@ __all__ = [
     "load_model",
     "load_trunk",
     "plan_finetuning",
+    "plan_suite",
     "plan_training",
     "predict",
     "publish",
     "pull",
     "report",
     "results_frame",
+    "suite",
     "train",
     "verify",
 ]
@@ -72,12 +75,14 @@ _LAZY = {  # where each is defined, and by what name
     "load_model": ("advss_zoo.zoo.open", "open_model"),
     "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
     "plan_finetuning": ("advss_zoo.workflows.finetune", "plan_finetuning"),
+    "plan_suite": ("advss_zoo.workflows.suite", "plan_suite"),
     "plan_training": ("advss_zoo.workflows.train", "plan_training"),
     "predict": ("advss_zoo.workflows.predict", "predict"),
     "publish": ("advss_zoo.workflows.publish", "publish"),
     "pull": ("advss_zoo.workflows.pull", "pull"),
     "report": ("advss_zoo.workflows.report", "report"),
     "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
+    "suite": ("advss_zoo.workflows.suite", "suite"),
     "train": ("advss_zoo.workflows.train", "train"),
     "verify": ("advss_zoo.workflows.verify", "verify"),
 }

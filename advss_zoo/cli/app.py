@@ -25,6 +25,7 @@ from advss_zoo.cli import (
     report,
     reproduce,
     show,
+    suite,
     train,
     verify,
 )
@@ -38,6 +39,7 @@ COMMANDS = {
     "import": import_,
     "eval": eval,
     "claim": claim,
+    "suite": suite,
     "finetune": finetune,
     "train": train,
     "reproduce": reproduce,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "advss claim p1f4.mini --ra 0.40",
     "advss claim my:build --ra 0.52 --limit 200 --json",
-    "advss claim my:build --from model_info/cifar10/Linf/X.json",
+    "advss claim my:build --from cifar10/Linf/X.json",
     "advss claim my:build --from results/pgd20",
     "advss claim p1f4.mini --ra 0.45 --attack pgd20",
 )

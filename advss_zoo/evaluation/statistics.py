@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 Z = 1.959963984540054  # of the normal distribution, 95% lies within so many standard deviations
@@ -78,6 +79,12 @@ class Estimate:
             value - reach(self.value - self.low, other.high - other.value),
             value + reach(self.high - self.value, other.value - other.low),
         )
+
+
+def paired_difference(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Estimate:
+    """Estimate by how much the share of true values in `one` exceeds that in `other`, (n,), of the same images."""
+    first, second = (Estimate.of(float(each.mean()), len(each)) for each in (one, other))
+    return first.minus(second, correlation(one.astype(float), other.astype(float)))
 
 
 def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:

@@ -82,6 +82,10 @@ class PgdProtocol(Protocol):
     def ball(self) -> Ball:
         return Ball(self.threat.norm, self.threat.eps)
 
+    @property
+    def passes(self) -> float:
+        return 1.0 + self.steps * self.restarts
+
     def constants(self) -> dict[str, Any]:
         return super().constants() | {
             "norm": self.threat.norm,
