@@ -40,6 +40,10 @@ class DataError(AdvssError):
     """A data set that is missing, damaged or of the wrong shape."""
 
 
+class ModelWarning(UserWarning):
+    """What is done to the input or output of a model of others, so that it takes images and returns logits."""
+
+
 MENTIONED = 10  # mistakes, before it is said how many more there are
 LONGEST = 500  # characters of one: what is wrong may be as long as its author likes
 
@@ -61,8 +65,9 @@ def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
         message = f"unknown key{nearest(str(item['loc'][-1]), words)}"
     elif item["type"] == "union_tag_invalid":
         known = context["expected_tags"].replace("'", "").split(", ")
-        place = f"{place}.name"
-        message = f"unknown name {context['tag']!r}{nearest(context['tag'], known)}; choose from {', '.join(known)}"
+        key = context["discriminator"].strip("'")
+        place = f"{place}.{key}"
+        message = f"unknown {key} {context['tag']!r}{nearest(context['tag'], known)}; choose from {', '.join(known)}"
     elif item["type"] in ("model_type", "model_attributes_type"):
         message = f"must be a map of keys, got {item['input']!r}"
     elif item["type"] == "literal_error":

@@ -1,4 +1,4 @@
-"""Finding what a package offers: a new objective, adversary or protocol is one new file, listed nowhere else."""
+"""Finding what a package offers: a new objective, adversary, protocol or backbone is one file, listed nowhere else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def subclasses(package: ModuleType, base: type[Base]) -> list[type[Base]]:
     ]
 
 
-def any_of(package: ModuleType, base: type[Any]) -> Any:
-    """Make a pydantic field that takes any of the classes that `package` defines, told apart by their `name`."""
+def any_of(package: ModuleType, base: type[Any], key: str = "name") -> Any:
+    """Make a pydantic field that takes any of the classes that `package` defines, told apart by their field `key`."""
     union: Any = functools.reduce(operator.or_, subclasses(package, base))
-    return Annotated[union, Field(discriminator="name")]
+    return Annotated[union, Field(discriminator=key)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -31,6 +34,8 @@ from advss_zoo.cli import (
 )
 from advss_zoo.cli.options import examples
 from advss_zoo.cli.output import out
+from advss_zoo.errors import ModelWarning
+from advss_zoo.files import expanded
 
 COMMANDS = {
     "list": list,
@@ -89,6 +94,14 @@ def _options(
     pass
 
 
+def _show_warning(usual: Callable[..., None], message: Warning | str, *where: Any, **more: Any) -> None:
+    """What this package has to say of a model is a line for a person; where in the code it says so is of no use."""
+    if isinstance(message, ModelWarning):
+        out.hint(str(message))
+    else:
+        usual(message, *where, **more)
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run one command. Unlike `app()` this lets every exception through, for `errors.report` to put into words."""
     out.json = False
@@ -96,6 +109,14 @@ def run(arguments: Sequence[str]) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows a question mark, not a traceback
     group = get_command(app)
-    with group.make_context("advss", [*arguments]) as context:
+    expanded_arguments = [_with_home(argument) for argument in arguments]
+    with group.make_context("advss", expanded_arguments) as context, warnings.catch_warnings():
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
         group.invoke(context)
-    sys.stdout.flush()  # here, so that a reader who has gone is noticed while we can still keep quiet about it
+    out.flush()
+
+
+def _with_home(argument: str) -> str:
+    """Expand the `~` or `~user` of a path, which a shell leaves alone in `--out=~/x`. Every path comes by here."""
+    found = re.fullmatch(r"([\w.-]+=)?(~|~[\w.-]*/.*)", argument, re.DOTALL)
+    return f"{found[1] or ''}{expanded(found[2])}" if found else argument

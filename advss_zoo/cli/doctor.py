@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -19,6 +20,7 @@ from advss_zoo.cli.errors import FAILURE, TORCHVISION_FIX, TORCHVISION_MISMATCH
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, JsonOption, examples, the_model
 from advss_zoo.cli.output import out, size
+from advss_zoo.errors import AdvssError
 from advss_zoo.files import cache_folder
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def command(
     if model is not None:
         _diagnose(the_model(model), data, limit=limit, norm=norm, eps=eps, device=device)
         return
-    checks = [*_software(), *_packages(), _cache(), *_data_sets(), _npm()]
+    checks = [*_software(), *_packages(), *_stored(), _npm()]
     ok = all(check.ok for check in checks)
     rows = [
         {"check": check.name, "state": "ok" if check.ok else "BROKEN", "found": check.found + _remedy(check)}
@@ -153,8 +155,17 @@ def _packages() -> Iterator[Check]:
             yield Check(name, False, "not installed", f"Run `pip install {name}`.")
 
 
-def _cache() -> Check:
-    folder = cache_folder()
+def _stored() -> Iterator[Check]:
+    try:
+        folder = cache_folder()
+    except AdvssError as error:
+        yield Check("cache", False, error.message.rstrip("."), error.hint)
+        return
+    yield _cache(folder)
+    yield from _data_sets()
+
+
+def _cache(folder: Path) -> Check:
     try:
         used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     except OSError as error:

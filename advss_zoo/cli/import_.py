@@ -1,4 +1,4 @@
-"""`advss import FILE.pt`: make a checkpoint folder of weights that torch.save wrote."""
+"""`advss import FILE`: make a checkpoint folder of weights that torch.save wrote, or of safetensors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import typer
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples
 from advss_zoo.cli.output import out
-from advss_zoo.files import explained
+from advss_zoo.data.folder.names import class_names
 
 if TYPE_CHECKING:
-    from advss_zoo.models.architecture import Architecture
+    from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
     from advss_zoo.zoo.imports import Imported
 
 EXAMPLES = examples(
@@ -30,7 +30,9 @@ LONGEST = 60  # characters of a name that is made of a file's
 
 
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="State dict, plain or in the authors' format.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="State dict (.pt or .safetensors), or the authors' format.")
+    ],
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for the checkpoint; default: imported/FILE.")
     ] = None,
@@ -43,10 +45,11 @@ def command(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Convert a PyTorch file to a checkpoint; print its folder.
+    """Convert a file of weights to a checkpoint; print its folder.
 
-    Reads the files of Chen et al. (pretraining with Rotation, Jigsaw, Selfie and ensembles; fine-tuned classifiers) and
-    plain state dicts. Code in them is not run, and every tensor is accounted for. Classes default to CIFAR's.
+    Reads the files of Chen et al. (pretraining with Rotation, Jigsaw, Selfie and ensembles; fine-tuned classifiers),
+    and state dicts, plain or in the usual wrappers; of weights and their average (EMA) the average. Code in them is not
+    run, and every tensor is accounted for. Classes default to CIFAR's.
     """
     from advss_zoo.zoo import names
 
@@ -54,36 +57,29 @@ def command(
     default = re.sub(r"[^a-z0-9]+", "-", file.stem.lower())[:LONGEST].strip("-") or "model"
     parsed = names.parse(name or default)
     folder = folder or FOLDER / default
-    known = None if classes is None else _classes(classes)
+    known = None if classes is None else class_names(classes)
     import_torch()
+    from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
     from advss_zoo.zoo import imports
 
     imported = imports.import_file(file, folder, parsed, known)
-    for line in _account(imported, guessed=classes is None):
+    architecture = imported.config.architecture
+    assert isinstance(architecture, ResNetV2Architecture)
+    for line in _account(imported, _network(architecture), guessed=classes is None):
         out.hint(line)
     out.line(str(folder), {"path": str(folder), "name": imported.config.full_name, **imported.to_json()})
     if imported.config.kind == "trunk":
-        changes = [f"parent={folder}", *_overrides(imported.config.architecture)]
+        changes = [f"parent={folder}", *_overrides(architecture)]
         out.hint(f"Fine-tune it: advss train RECIPE {shlex.join(changes)}")
     else:
         out.hint(f"Evaluate it: advss eval {shlex.quote(str(folder))}")
 
 
-def _classes(text: str) -> tuple[str, ...]:
-    """The names in `a,b,c`; without a comma in it, the lines of the file of that name."""
-    if "," in text:
-        lines = text.split(",")
-    else:
-        with explained("read", Path(text)):
-            lines = Path(text).read_text(encoding="utf-8", errors="replace").splitlines()
-    return tuple(stripped for line in lines if (stripped := line.strip()))
-
-
-def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
+def _account(imported: Imported, network: str, *, guessed: bool) -> Iterator[str]:
     """What was found, and what became of it; `guessed` says that nobody named the classes."""
     config, dropped = imported.config, imported.dropped
     trunk = config.kind == "trunk"
-    yield f"Found: {imported.layout}, {_network(config.architecture)}."
+    yield f"Found: {imported.layout}, {network}."
     parts = ", ".join(f"{part} {count}" for part, count in dropped.items())
     rest = f"{sum(dropped.values())} dropped (head of the pretext task: {parts})" if dropped else "none dropped"
     yield f"{imported.copied} {'trunk ' if trunk else ''}tensors copied, {rest}."
@@ -92,6 +88,10 @@ def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
             f"{len(imported.initialised)} missing in the file and initialised: trunk.bn1 (weight 1, bias 0, mean 0, "
             "variance 1). This changes the trunk's output: fine-tune the whole network (F3, F4)."
         )
+    if imported.averaged:
+        yield "The average of the weights (EMA) in the file is imported."
+    if imported.untracked:
+        yield f"{imported.untracked} counters of batch norm (num_batches_tracked) are missing in the file and set to 0."
     if imported.ignored:
         yield f"Ignored, not weights: {', '.join(imported.ignored)}."
     if not imported.normalised:
@@ -103,7 +103,7 @@ def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
         yield f"Classes are set to {first} to {last} ({len(config.classes)}); --classes changes them."
 
 
-def _overrides(architecture: Architecture) -> list[str]:
+def _overrides(architecture: ResNetV2Architecture) -> list[str]:
     """What a recipe for the paper's network has to be told about this one."""
     usual = type(architecture)().model_dump(mode="json")
     found = architecture.model_dump(mode="json", exclude={"num_classes"})  # they are the head's
@@ -114,7 +114,7 @@ def _overrides(architecture: Architecture) -> list[str]:
     ]
 
 
-def _network(architecture: Architecture) -> str:
+def _network(architecture: ResNetV2Architecture) -> str:
     absent = {"stem": not architecture.stem_bn, "projection shortcuts": not architecture.shortcut_bn}
     places = " and ".join(place for place, without in absent.items() if without)
     network = f"ResNet-{architecture.depth}v2 of width {architecture.width}"

@@ -17,7 +17,7 @@ from advss_zoo.cli.summary import document, rows
 from advss_zoo.texts import duration
 
 if TYPE_CHECKING:
-    from advss_zoo.workflows.suite import Comparison, SuitePart, SuiteResult
+    from advss_zoo.workflows.suite import PairedDifference, SuitePart, SuiteResult
 
 EXAMPLES = examples(
     "advss suite suites/zoo.yaml --dry-run",
@@ -91,7 +91,7 @@ def _show_plan(parts: list[SuitePart]) -> None:
     out.hint(f"At most about {duration(total)} on a free machine; images that are broken early take less.")
 
 
-def _show(found: SuiteResult, comparisons: list[Comparison], compared: bool) -> None:
+def _show(found: SuiteResult, comparisons: list[PairedDifference], compared: bool) -> None:
     whole = {
         "results": [{"model": result.model.to_dict(), **document(result)} for result in found.results],
         "failures": found.failures,
@@ -108,7 +108,7 @@ def _show(found: SuiteResult, comparisons: list[Comparison], compared: bool) -> 
     out.hint(f"Results: {found.folder}")
 
 
-def _cells(each: Comparison) -> dict[str, str]:
+def _cells(each: PairedDifference) -> dict[str, str]:
     return {
         "one": each.one,
         "other": each.other,

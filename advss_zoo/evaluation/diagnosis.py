@@ -14,7 +14,7 @@ from advss_zoo.attacks import functions as attacks
 from advss_zoo.attacks.checks import predict
 from advss_zoo.attacks.losses import cross_entropy
 from advss_zoo.evaluation.ball import Ball
-from advss_zoo.evaluation.checks import are_probabilities, zero_gradients
+from advss_zoo.evaluation.checks import zero_gradients
 from advss_zoo.evaluation.details import ALL_GREY, FEWEST
 from advss_zoo.evaluation.schema import Count, EvaluatedData, Fraction, Part, Text
 from advss_zoo.models.draws import MeanOfDraws
@@ -84,15 +84,9 @@ def diagnose(
     ]
     with torch.enable_grad():
         logits = model(x.clone().requires_grad_())
-    probabilities = are_probabilities(logits.detach())
-    found.append(
-        Symptom(
-            name="probabilities as outputs",
-            found=probabilities,
-            measured="outputs are not negative and sum to 1" if probabilities else "outputs are logits",
-            try_next="Attack the output before the softmax: return logits." if probabilities else None,
-        )
-    )
+    sure = logits.detach().softmax(dim=1).amax(dim=1) == 1
+    smooth = "Return logits, before any softmax, or divide them by a constant; use losses of the margin: pgd20-margin."
+    found.append(_counted("saturated outputs", sure, "have a class of probability exactly 1", smooth))
     flat = zero_gradients(subject, x, y) if logits.requires_grad else torch.ones_like(y, dtype=torch.bool)
     hints = "Wrap the step that has no gradient in `advss_zoo.attacks.bpda`, try pgd20-margin, or use --attack square."
     found.append(_counted("zero gradients", flat, "have a gradient of exactly 0", hints))

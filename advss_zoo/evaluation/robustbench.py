@@ -18,7 +18,7 @@ from advss_zoo.evaluation.schema import Constants
 from advss_zoo.files import file_name, write_json
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.model import unwrapped
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.network import Network
 from advss_zoo.texts import format_eps, percent
 
 PAPER = {
@@ -127,7 +127,4 @@ def _architecture(model: nn.Module) -> str:
     if isinstance(model, Ensemble):
         kinds = list(dict.fromkeys(_architecture(member) for member in model.members))
         return f"{len(model.members)} x {' + '.join(kinds)}" if len(kinds) == 1 else " + ".join(kinds)
-    if isinstance(model, ResNetV2):
-        narrow = f" (width {model.architecture.width})" if model.architecture.width != 64 else ""
-        return f"ResNet-{model.architecture.depth}v2{narrow}"
-    return type(model).__name__
+    return str(model.architecture) if isinstance(model, Network) else type(model).__name__

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import ABC, abstractmethod
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+
+from advss_zoo.models.network import ClassifierHead, LinearHead, Network, Trunk
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class Architecture(BaseModel):
-    """A member of the ResNet-v2 family; the defaults are the paper's ResNet-50v2 for CIFAR-10 (section 4.1)."""
+class Architecture(BaseModel, ABC):
+    """A backbone: its fields are all that is needed to build it without network, `family` says whose record it is.
+
+    Two are the same backbone if all fields but `num_classes` are equal.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    family: Literal["resnetv2"] = "resnetv2"
-    depth: Literal[18, 50] = 50
-    width: int = Field(64, ge=1, le=1024, description="channels of the stem; stage s works at width * 2**(s-1)")
-    stem: Literal["cifar", "imagenet"] = Field(
-        "cifar", description="3x3 convolution; or, for 224x224 pixels, 7x7 and a max-pool, which halve the sides twice"
-    )
-    stem_bn: bool = Field(True, description="batch norm and ReLU after the first convolution")
-    shortcut_bn: bool = Field(True, description="batch norm inside projection shortcuts")
+    family: str
     num_classes: int = Field(10, ge=2, le=100_000)
-    # The paper normalises CIFAR images with the ImageNet constants; kept, because it is part of the network.
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = IMAGENET_STD
 
+    @abstractmethod
+    def __str__(self) -> str:
+        """Name it, as a reader of a table knows it."""
+
     @property
+    @abstractmethod
     def image_size(self) -> int:
-        """Pixels a side of the images that the stem is made for."""
-        return 224 if self.stem == "imagenet" else 32
+        """Pixels a side of the images it is made for."""
+
+    @abstractmethod
+    def trunk(self) -> Trunk:
+        """Build what pretraining makes and fine-tuning inherits, with fresh weights; `mode: f1` and `f2` freeze it."""
+
+    def head(self, trunk: Trunk) -> ClassifierHead:
+        """Build what makes logits of the trunk's features, with fresh weights."""
+        return LinearHead(trunk.out_channels, self.num_classes)
+
+    def classifier(self) -> Network:
+        """Build the whole: images (B,3,H,W) in [0,1] to logits (B, num_classes)."""
+        return Network(self, self.head)
+
+    def check_side(self, side: int) -> str:
+        """Say why the trunk cannot take images of so many pixels a side; empty if it can."""
+        return ""
+
+    def values_per_image(self, side: int) -> int:
+        """Estimate the numbers that its widest layer gives for an image: as much as a ResNet-50 for ImageNet does."""
+        return (side // 4) ** 2 * 256

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.models.adapted import said_of
 from advss_zoo.models.ensemble import log_mean_probability
 from advss_zoo.seeds import derived_seed
 
@@ -26,6 +27,7 @@ class MeanOfDraws(nn.Module):
     def __init__(self, model: nn.Module, draws: int) -> None:
         super().__init__()
         self.model, self.draws = model, draws
+        self.said = said_of(model)
         self.training = False  # of this wrapper alone
 
     def forward(self, x: Tensor) -> Tensor:

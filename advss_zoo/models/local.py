@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from advss_zoo.models.backbones.resnetv2 import Bottleneck, Head, PreactivationBlock, ResNetV2
 from advss_zoo.models.ensemble import Ensemble, log_mean_probability
-from advss_zoo.models.resnetv2 import Bottleneck, Head, PreactivationBlock, ResNetV2
 
 # The share of positions up to which a block is computed in part; there a position costs more.
 MOST = 0.6

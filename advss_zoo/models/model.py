@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advss_zoo.errors import UsageError
+from advss_zoo.models.modes import to_eval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ class Model(nn.Module):
         self.classes, self.image_size, self.mean, self.std = classes, image_size, mean, std
         self.temperature, self.threat, self.differentiable = temperature, threat, differentiable
         self.register_buffer("_anchor", torch.empty(0), persistent=False)  # is where `.to()` has put the model
-        self.eval()
+        to_eval(self)
 
     def forward(self, x: Tensor) -> Any:
         return self.network(x)
@@ -77,8 +78,13 @@ class Model(nn.Module):
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the network in a `Model`; any other module is returned as it is."""
-    return model.network if isinstance(model, Model) else model
+    """Return the network in a `Model`, and in what DataParallel and torch.compile put around one."""
+    if isinstance(model, Model):
+        return unwrapped(model.network)
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrapped(model.module)
+    compiled = getattr(model, "_orig_mod", None)
+    return model if compiled is None else unwrapped(compiled)
 
 
 def pick_device(device: str | torch.device) -> str:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.network import Network
 from advss_zoo.models.precision import at_least_float32
-from advss_zoo.models.resnetv2 import Network
 from advss_zoo.threat import Loss
 
 # Where a batch holds several views of an image, the index of each is shifted by this much, so that every view has

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.network import Network
 from advss_zoo.models.precision import at_least_float32
-from advss_zoo.models.resnetv2 import Network, ResNetV2
 from advss_zoo.objectives.base import Batch, ClassObjective, Objective, Predictor
 
 
@@ -21,7 +21,7 @@ class Supervised(ClassObjective, ABC):
     makes: ClassVar[Literal["classifier", "trunk"]] = "classifier"
 
     def build(self, architecture: Architecture) -> Network:
-        return ResNetV2(architecture)
+        return architecture.classifier()
 
     def transform(self, images: Tensor, labels: Tensor, index: Tensor, seed: int) -> Batch:
         return Batch(images, labels, index)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from advss_zoo.errors import CheckpointError
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.network import Network
 from advss_zoo.models.patches import shuffled
-from advss_zoo.models.resnetv2 import Network, ResNetV2
 from advss_zoo.noise import per_image_uniform
 from advss_zoo.objectives.base import Batch, ClassObjective
 
@@ -33,7 +33,7 @@ class Jigsaw(ClassObjective):
     permutation_seed: int = Field(22, ge=0, lt=2**32)
 
     def build(self, architecture: Architecture) -> Network:
-        network = ResNetV2(architecture.model_copy(update={"num_classes": self.permutations + 1}))
+        network = architecture.model_copy(update={"num_classes": self.permutations + 1}).classifier()
         network.head.register_buffer("permutations", self.orders().clone())
         network.head.register_load_state_dict_pre_hook(self._check_orders)
         return network

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.objectives.base import VIEW_STRIDE, Batch, Objective, Predictor
 from advss_zoo.objectives.diversity import diversity
 from advss_zoo.objectives.jigsaw import Jigsaw

@@ -15,20 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.network import ClassifierHead, Network
 from advss_zoo.models.precision import at_least_float32
-from advss_zoo.models.resnetv2 import Head, Network
 from advss_zoo.objectives.base import VIEW_STRIDE, Batch, Objective, Predictor
 from advss_zoo.objectives.classification import Classification, Supervised
 from advss_zoo.objectives.rotation import ANGLES, rotated
 from advss_zoo.threat import Loss
-
-
-class TwoHeads(Head):
-    """A linear layer each for classes and turns, on the same vector."""
-
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__(architecture)
-        self.rotation = nn.Linear(self.linear.in_features, ANGLES)
 
 
 class OneShot(Supervised):
@@ -39,7 +31,10 @@ class OneShot(Supervised):
     attack_rotation_weight: float = Field(1.0, ge=0, description="of the summed rotation loss in the attack")
 
     def build(self, architecture: Architecture) -> Network:
-        return Network(architecture, lambda trunk: TwoHeads(architecture))
+        network = architecture.classifier()
+        assert isinstance(network.head, ClassifierHead)
+        network.head.rotation = nn.Linear(network.head.linear.in_features, ANGLES)  # on the vector that classes have
+        return network
 
     def transform(self, images: Tensor, labels: Tensor, index: Tensor, seed: int) -> Batch:
         turns = torch.arange(ANGLES, device=images.device).repeat_interleave(len(images))
@@ -71,11 +66,11 @@ class OneShot(Supervised):
     ) -> tuple[Tensor, Tensor]:
         """Cross-entropies of the B images (classes) and of the 4B turned ones (turns)."""
         head = model.head
-        assert isinstance(head, TwoHeads)
+        assert isinstance(head, ClassifierHead)
         count = len(inputs) // (1 + ANGLES)
         vectors = head.pooled(model.features(inputs))
         classes = at_least_float32(head.linear(vectors[:count]))
-        turns = at_least_float32(head.rotation(vectors[count:]))
+        turns = at_least_float32(head.get_submodule("rotation")(vectors[count:]))
         targets = batch.targets
         return (
             cross_entropy(classes, targets[:count], reduction="none", label_smoothing=label_smoothing),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import Network, ResNetV2
+from advss_zoo.models.network import Network
 from advss_zoo.noise import per_image_uniform
 from advss_zoo.objectives.base import Batch, ClassObjective
 
@@ -21,7 +21,7 @@ class Rotation(ClassObjective):
     name: Literal["rotation"] = "rotation"
 
     def build(self, architecture: Architecture) -> Network:
-        return ResNetV2(architecture.model_copy(update={"num_classes": ANGLES}))
+        return architecture.model_copy(update={"num_classes": ANGLES}).classifier()
 
     def transform(self, images: Tensor, labels: Tensor, index: Tensor, seed: int) -> Batch:
         turns = (per_image_uniform((len(images), 1), index, seed, images.device)[:, 0] * ANGLES).long()

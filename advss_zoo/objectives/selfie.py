@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.attention import SHAPES, AttentionPooling
+from advss_zoo.models.network import Network, pooled
 from advss_zoo.models.patches import cut
-from advss_zoo.models.resnetv2 import Network
 from advss_zoo.noise import per_image_uniform
 from advss_zoo.objectives.base import Batch, Objective, Predictor
 from advss_zoo.threat import Loss
@@ -54,9 +54,9 @@ class Selfie(Objective):
         """Return (B, hidden, hidden), float32: row i asks which hidden patch belongs to position i; it is patch i."""
         patches = cut(inputs, self.grid)
         features = model.features(patches.flatten(0, 1).contiguous(memory_format=torch.channels_last))
-        pooled = features.mean(dim=(2, 3)).unflatten(0, patches.shape[:2])
-        logits: Tensor = model.head(pooled, batch.targets)
-        return logits.softmax(dim=2) if self.double_softmax else logits / math.sqrt(pooled.shape[2])
+        vectors = pooled(features).unflatten(0, patches.shape[:2])
+        logits: Tensor = model.head(vectors, batch.targets)
+        return logits.softmax(dim=2) if self.double_softmax else logits / math.sqrt(vectors.shape[2])
 
     def _summed_loss(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
         """Over images and over hidden positions."""

@@ -53,7 +53,9 @@ def load_training_data(recipe: Recipe, device: torch.device) -> TrainingData:
     Raises:
         UsageError: their size or the number of their classes is not that of the recipe.
     """
-    everything = data.load_data(recipe.data, "train", image_size=recipe.side)
+    everything = data.load_data(
+        recipe.data, "train", image_size=recipe.side, parts=recipe.parts, group_by=recipe.group_by
+    )
     training, validation = train_and_validation(everything)
     name, classes, found = everything.name, everything.classes, everything.images.shape[-1]
     if found != recipe.side:

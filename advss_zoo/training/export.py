@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from advss_zoo.files import write_atomically
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.training.examples import TrainingData
 from advss_zoo.training.parents import Inherited
 from advss_zoo.training.recipe import Recipe

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advss_zoo.models.modes import frozen
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.objectives.base import Batch
 from advss_zoo.seeds import derived_seed
 from advss_zoo.training.distributed import DistributedContext, Share
@@ -93,7 +93,7 @@ class Gradients:
             self._model.trunk.eval()
         if self._recipe.normalize_by == "running":
             for module in self._model.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if getattr(module, "running_mean", None) is not None:
                     module.eval()
 
     def _index(self, step: int) -> Tensor:

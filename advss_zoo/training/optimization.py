@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.training.recipe import Recipe
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]

@@ -8,7 +8,7 @@ from pathlib import Path
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_json, write_json
 from advss_zoo.models.identity import weights_sha256
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.training import recipe
 from advss_zoo.zoo import checkpoint, ensembles, runs, sources
 from advss_zoo.zoo.reference import parse_reference
@@ -96,12 +96,12 @@ def inherit_trunk(network: Network, folder: Path) -> Inherited:
         raise UsageError(f"{folder} is an ensemble, not a single network with a trunk.", "Choose one of its members.")
     model, config = checkpoint.load(folder)
     mine, theirs = network.architecture, config.architecture
-    for key in ("stem", "stem_bn", "shortcut_bn", "depth", "width", "mean", "std"):
-        if getattr(mine, key) != getattr(theirs, key):
+    for key, value in theirs:
+        if key != "num_classes" and getattr(mine, key, None) != value:  # they are the head's
             raise CheckpointError(
-                f"The trunk of {config.full_name} was trained with {key} {getattr(theirs, key)}, but the recipe has "
-                f"{getattr(mine, key)}.",
-                f"Add architecture.{key}={_written(getattr(theirs, key))}.",
+                f"The trunk of {config.full_name} was trained with {key} {value}, but the recipe has "
+                f"{getattr(mine, key, None)}.",
+                f"Add architecture.{key}={_written(value)}.",
             )
     target, source = network.trunk.state_dict(), model.trunk.state_dict()
     checkpoint.check_tensors(target, source)

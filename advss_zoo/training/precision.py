@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.objectives.base import Batch, Objective
 from advss_zoo.threat import Loss
 

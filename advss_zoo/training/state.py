@@ -15,7 +15,7 @@ from torch import Tensor
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import write_atomically
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.training.optimization import make_average, make_optimizer
 from advss_zoo.training.recipe import Recipe
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import write_atomically
 from advss_zoo.models.arithmetic import ieee_float32
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.training import cost, curves, folder, log, parents, teacher
 from advss_zoo.training.board import Board
 from advss_zoo.training.distributed import DistributedContext

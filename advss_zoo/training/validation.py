@@ -7,7 +7,7 @@ import math
 import torch
 
 from advss_zoo.models.modes import frozen
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.seeds import derived_seed
 from advss_zoo.training.distributed import DistributedContext
 from advss_zoo.training.divergence import attacking

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from advss_zoo.data.catalogue import SUBSET
 from advss_zoo.errors import AdvssError, UsageError
@@ -29,7 +30,7 @@ from advss_zoo.evaluation.statistics import Estimate, settled_by
 from advss_zoo.evaluation.transferred import TransferFrom
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import slug, write_json
-from advss_zoo.models.draws import MeanOfDraws
+from advss_zoo.models.adapted import adapt
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
 from advss_zoo.texts import percent
@@ -105,7 +106,7 @@ def claim(
     chosen = list(attacks) if attacks is not None else _attacks(stated, own, subject, transfer, seed)
     is_saved = isinstance(claimed, str | Path) and Path(claimed).suffix == ".safetensors"
     saved = [Saved.read(Path(claimed))] if is_saved and isinstance(claimed, str | Path) else []
-    usable, left_out = subject.usable([*saved, *chosen], draws)
+    usable, left_out = subject.usable([*saved, *chosen])
     check = _Check(subject, stated, draws, None if out is None else Path(out))
     for protocol in usable:
         if check.is_refuted:
@@ -171,10 +172,8 @@ class _Subject:
 
     def draws(self, eot: int | None) -> tuple[int | None, list[str]]:
         """Over how many draws the model is measured, and what there is to say about that."""
-        network = unwrapped(self.model.to(self.device))
-        x, _, _ = self.images.batch(range(min(MULTIPLE, len(self.images))), torch.device(self.device))
-        with frozen(network):
-            random = diagnosis.is_random(Padded(network), x)
+        with self._tried() as (network, x):
+            random = diagnosis.is_random(network, x)
         if not random:
             return eot, []
         draws = eot or diagnosis.DRAWS
@@ -183,6 +182,13 @@ class _Subject:
             "an attack through a single draw overestimates it."
         ]
 
+    @contextmanager
+    def _tried(self) -> Iterator[tuple[nn.Module, Tensor]]:
+        """The network as it is evaluated, and some images."""
+        x, _, _ = self.images.batch(range(min(MULTIPLE, len(self.images))), torch.device(self.device))
+        with frozen(unwrapped(self.model.to(self.device))):
+            yield Padded(adapt(self.model, x, self.images.classes)), x
+
     def source(self) -> str | None:
         """The checkpoint of the zoo that images are made on."""
         if self.images.pixels.shape[1:] != SHAPE or self.images.classes not in (None, CLASSES):
@@ -190,12 +196,10 @@ class _Subject:
         own = self.model.name if isinstance(self.model, Model) else None
         return next(name for name in SOURCES if name != own)
 
-    def usable(self, attacks: Sequence[Protocol], draws: int | None) -> tuple[list[Protocol], list[str]]:
+    def usable(self, attacks: Sequence[Protocol]) -> tuple[list[Protocol], list[str]]:
         """The attacks that this model can be measured by, and why others are left out."""
-        network = unwrapped(self.model)
-        x, _, _ = self.images.batch(range(min(MULTIPLE, len(self.images))), torch.device(self.device))
-        with frozen(network):
-            classes = self.images.classes or count_classes(MeanOfDraws(network, draws) if draws else network, x)
+        with self._tried() as (network, x):
+            classes = self.images.classes or count_classes(network, x)
         usable, left_out = [], []
         for protocol in attacks:
             try:
@@ -326,7 +330,7 @@ class _Check:
             verdict=verdict,
             steps=tuple(self.steps),
             left_out=tuple(left_out),
-            warnings=(*notes, *self.signs, *self._advice(left_out)),
+            warnings=(*notes, *self.first.model.adapted, *self.signs, *self._advice(left_out)),
             needed_images=needed,
             needed_seconds=None if needed is None else seconds * needed / n,
             seconds=seconds,

@@ -14,6 +14,7 @@ from advss_zoo.evaluation.diagnosis import Diagnosis
 from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.passes import Padded, images_per_pass
 from advss_zoo.evaluation.protocols import parse
+from advss_zoo.models.adapted import adapt
 from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
@@ -65,7 +66,7 @@ def diagnose(
     network = unwrapped(planned.model.to(where))
     x, y, _ = planned.images.batch(range(len(planned.images)), where)
     with frozen(network), exact_arithmetic(where):
-        padded = Padded(network)
+        padded = Padded(adapt(planned.model, x, planned.images.classes))
         if not diagnosis.is_random(padded, x):
             check_model(padded, x, planned.images, differentiable=False)
         symptoms, accuracies, draws = diagnosis.diagnose(padded, x, y, ball, steps=steps, queries=queries)

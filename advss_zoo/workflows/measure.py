@@ -16,7 +16,7 @@ from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.results import RESULT_FILE, Result
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.models.model import Model, unwrapped
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.training.cost import remember_evaluation
 from advss_zoo.training.speeds import Stopwatch
 from advss_zoo.workflows.progress import Progress, Say, ignore

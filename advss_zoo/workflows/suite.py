@@ -27,9 +27,10 @@ from advss_zoo.evaluation.schema import Part, Text
 from advss_zoo.evaluation.sharing import take
 from advss_zoo.evaluation.statistics import paired_difference
 from advss_zoo.files import read_bytes
+from advss_zoo.models.adapted import adapt
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
-from advss_zoo.models.resnetv2 import Network
+from advss_zoo.models.network import Network
 from advss_zoo.training import speeds, timing
 from advss_zoo.workflows.evaluate import PlannedEvaluation
 from advss_zoo.workflows.progress import Progress, Say, ignore
@@ -116,7 +117,7 @@ class SuitePart:
         return (self.place / RESULT_FILE).exists()
 
 
-class Comparison(Part):
+class PairedDifference(Part):
     """How much more accurate `one` is than `other` on the same images, with a paired 95% interval (Newcombe 1998).
 
     `metric` is RA where something was attacked, else TA. `real`: the interval does not contain 0.
@@ -141,7 +142,7 @@ class SuiteResult:
     results: list[Result]
     failures: dict[str, str]
 
-    def compare(self) -> list[Comparison]:
+    def compare(self) -> list[PairedDifference]:
         """Compare every two models under the same protocol on the same images."""
         groups: dict[tuple[str, str, str, str], list[Result]] = {}
         for result in self.results:
@@ -272,7 +273,7 @@ def _seconds(planned: PlannedEvaluation, part: SuitePart) -> float:
 @lru_cache(maxsize=1)
 def _pass_seconds(model: nn.Module, shape: tuple[int, ...], device: torch.device) -> float:
     """Seconds of a forward and backward pass, an image; of a forward pass where there is no gradient."""
-    network = unwrapped(model.to(device))
+    network = adapt(model.to(device), torch.rand(1, *shape, device=device))
     followed = not isinstance(model, Model) or model.differentiable
 
     def prepare(count: int) -> Callable[[], None]:
@@ -288,11 +289,11 @@ def _pass_seconds(model: nn.Module, shape: tuple[int, ...], device: torch.device
     return timing.time_passes(prepare, 64, cpu=time.process_time if timing.runs_alone(device) else None).free
 
 
-def _compare(one: Result, other: Result) -> Comparison:
+def _compare(one: Result, other: Result) -> PairedDifference:
     attacked = one.ra is not None
     right = [each.verdicts.standing if attacked else each.verdicts.right for each in (one, other)]
     found = paired_difference(*right)
-    return Comparison(
+    return PairedDifference(
         data=one.data.name,
         protocol=one.protocol.label,
         metric="RA" if attacked else "TA",

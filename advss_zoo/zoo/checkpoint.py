@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 import advss_zoo.objectives
 from advss_zoo.errors import CheckpointError, all_mistakes
-from advss_zoo.files import explained, read_json, sha256_of, write_atomically, write_json
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.files import check_not_pointer, explained, read_json, sha256_of, write_atomically, write_json
+from advss_zoo.models.families import AnyArchitecture
+from advss_zoo.models.network import Network
 from advss_zoo.models.outputs import MOST_TEMPERATURE
-from advss_zoo.models.resnetv2 import Network
 from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
@@ -74,7 +74,7 @@ class Config(BaseModel):
     kind: Literal["classifier", "trunk"] = "classifier"
     task: str | None = None
     scenario: str
-    architecture: Architecture
+    architecture: AnyArchitecture
     objective: AnyObjective | None = Field(Classification(), description="whose head lies on the trunk; null: none")
     classes: tuple[str, ...] = Field((), description="of a classifier, in the order of the logits")
     image_size: int = Field(32, ge=8, le=4096)
@@ -142,6 +142,7 @@ def load(folder: Path) -> tuple[Network, Config]:
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{folder} is not a checkpoint: {WEIGHTS} is missing.")
+    check_not_pointer(path)
     with explained("read", path):
         found = sha256_of(path)
     if config.sha256 is not None and found != config.sha256:
@@ -157,7 +158,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Raises:
         CheckpointError: it is not a whole safetensors file.
+        AdvssError: it cannot be read, or is a Git LFS pointer.
     """
+    check_not_pointer(path)
     try:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")

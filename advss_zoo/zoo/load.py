@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from advss_zoo.errors import CheckpointError, UsageError
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.zoo import checkpoint, ensembles, sources
 from advss_zoo.zoo.checkpoint import Config
 from advss_zoo.zoo.ensembles import EnsembleConfig
@@ -44,7 +43,7 @@ def random_model(kind: str) -> nn.Module:
     """Build the paper's ResNet-50v2 with random weights, in evaluation mode: a "classifier" of ten classes or a
     "trunk".
     """
-    network = ResNetV2(Architecture())
+    network = ResNetV2Architecture().classifier()
     if kind == "trunk":
         network.head = nn.Identity()
     return network.eval()

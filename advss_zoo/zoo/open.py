@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.models.adapted import check_weights
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, pick_device
@@ -25,7 +26,9 @@ from advss_zoo.zoo.reference import Kind, Reference, parse_reference
 LIBRARIES = ("torch", "advss_zoo")  # whose code is not a model's own; results name their versions
 
 
-def open_model(reference: Reference | str | Path, device: str | torch.device = "cpu") -> Model:
+def open_model(
+    reference: Reference | str | Path, device: str | torch.device = "cpu", output: str | None = None
+) -> Model:
     """Open a classifier or an ensemble.
 
     Args:
@@ -33,6 +36,7 @@ def open_model(reference: Reference | str | Path, device: str | torch.device = "
             the name of a run in ./runs, an .onnx file, package.module:factory, or several of these joined by +, which
             are an ensemble (see `zoo.reference`).
         device: where the model goes; "auto" is a GPU if there is one.
+        output: the name of the output of an ONNX file that is the logits; None: the one that can be.
 
     Returns:
         A module in evaluation mode: images (B,3,H,W) in [0,1] to logits (B,K), normalisation inside.
@@ -42,7 +46,7 @@ def open_model(reference: Reference | str | Path, device: str | torch.device = "
         CheckpointError: its weights cannot be had, or are not what they should be.
         AdvssError: a factory fails, or a package is missing.
     """
-    found = parse_reference(reference)
+    found = parse_reference(reference).with_output(output)
     return OPENERS[found.kind](found, device)
 
 
@@ -143,7 +147,7 @@ def _open_onnx(reference: Reference, device: str | torch.device) -> Model:
     from advss_zoo.deploy import onnx_module
 
     assert reference.path
-    return onnx_module.load(reference.path, device)
+    return onnx_module.load(reference.path, device, reference.output)
 
 
 def _open_factory(reference: Reference, device: str | torch.device) -> Model:
@@ -154,7 +158,7 @@ def _open_factory(reference: Reference, device: str | torch.device) -> Model:
 
     Raises:
         UsageError: there is no such function, or it does not return a torch module.
-        AdvssError: the function fails.
+        AdvssError: the function fails, or weights of its module are missing or quantised.
     """
     where, (module_name, _, function_name) = pick_device(device), reference.text.partition(":")
     with _importing_from_here():
@@ -163,15 +167,24 @@ def _open_factory(reference: Reference, device: str | torch.device) -> Model:
         except (ImportError, AttributeError, ValueError) as error:
             raise UsageError(f"Cannot import {reference.text!r}: {error}.", "Write package.module:factory.") from error
         try:
-            network = factory()
+            return _from_factory(factory, reference, module_name).to(where)
+        except AdvssError:
+            raise
         except Exception as error:  # a function of the user's own may fail in any way
             what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise AdvssError(f"{reference} failed: {what}") from error
-    if isinstance(network, Model):
-        return network.to(where)
+
+
+def _from_factory(factory: Callable[[], object], reference: Reference, module: str) -> Model:
+    network = factory()
+    if isinstance(network, torch.export.ExportedProgram):
+        network = network.module()
     if not isinstance(network, nn.Module):
         raise UsageError(f"{reference} returned {type(network).__name__}, not a torch.nn.Module.")
-    return Model(network, reference.text, _own_sha256(network, [module_name, factory.__module__])).to(where)
+    check_weights(network)
+    if isinstance(network, Model):
+        return network
+    return Model(network, reference.text, _own_sha256(network, [module, factory.__module__]))
 
 
 @contextmanager

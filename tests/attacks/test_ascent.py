@@ -8,8 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from advss_zoo.attacks.ascent import ascend, input_gradient
 from advss_zoo.errors import AdvssError
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.threat import ThreatModel
 
 EPS, STEP = 8 / 255, 2 / 255
@@ -18,7 +17,7 @@ EPS, STEP = 8 / 255, 2 / 255
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return ResNetV2(Architecture(depth=18, width=4)).eval().requires_grad_(False)
+    return ResNetV2(ResNetV2Architecture(depth=18, width=4)).eval().requires_grad_(False)
 
 
 def test_equals_the_algorithm_as_the_paper_writes_it(model):
@@ -58,7 +57,7 @@ def test_a_zero_gradient_leaves_the_pixel():
 
 
 def test_weights_get_no_gradient():
-    model = ResNetV2(Architecture(depth=18, width=4)).eval()
+    model = ResNetV2(ResNetV2Architecture(depth=18, width=4)).eval()
     input_gradient(lambda z: model(z).sum(), torch.rand(2, 3, 32, 32))
     assert all(parameter.grad is None for parameter in model.parameters())
 

@@ -13,8 +13,7 @@ from torch import nn
 
 from advss_zoo.attacks import autoattack_driver as driver
 from advss_zoo.errors import AdvssError
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 
 ATTACKS = sorted(driver.FEWEST_CLASSES)
 EPS = {"linf": 0.2, "l2": 4.0, "l1": 60.0}  # large: the tests let Square ask ten times only
@@ -163,7 +162,7 @@ def test_square_is_the_authors(norm):
 def test_square_on_a_network_of_which_parts_are_computed_is_the_authors(norm):
     """Some images fall on the way, and the squares get smaller."""
     torch.manual_seed(0)
-    model = ResNetV2(Architecture(depth=18, width=2)).eval().requires_grad_(False)
+    model = ResNetV2(ResNetV2Architecture(depth=18, width=2)).eval().requires_grad_(False)
     x = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     model.head.linear.bias -= model(x).mean(dim=0)  # or it says the same of all
     y, eps = model(x).argmax(dim=1), {"linf": 0.005, "l2": 0.3}[norm]

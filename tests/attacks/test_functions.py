@@ -327,7 +327,7 @@ def test_a_start_of_another_shape_is_a_sentence(model):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda z: z, r"The model returned shape \(.*\) for 1 images, expected logits"),
+        (lambda z: z, r"The model returned shape \(.*\) for 8 images, expected logits"),
         (lambda z: (z,), "The model returned tuple"),
         (lambda z: z.detach().flatten(1), "output has no gradient with respect to the images"),
         (lambda z: z.flatten(1) + (0 * z.flatten(1)).sqrt(), "gradient of the loss is NaN or infinite"),

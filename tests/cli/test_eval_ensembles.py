@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from advss_zoo.data.subset import load_subset
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.zoo import checkpoint
 
 Advss = Callable[..., Any]
@@ -73,7 +72,7 @@ QUICK = ["--eps", "1/255", "--limit", "16"]
 
 def saved_classifier(folder: Path, seed: int, classes: tuple[str, ...] = load_subset().classes) -> None:
     torch.manual_seed(seed)
-    architecture = Architecture(depth=18, width=2)
+    architecture = ResNetV2Architecture(depth=18, width=2)
     config = checkpoint.Config(name="tiny", tag="test", scenario="p3f4", architecture=architecture, classes=classes)
     checkpoint.save(folder, ResNetV2(architecture).state_dict(), config)
 

@@ -17,8 +17,7 @@ from data.folder.pictures import png_header
 from PIL import Image
 
 from advss_zoo.data.subset import load_subset
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.training import trainer
 from advss_zoo.training.assembly import assemble
@@ -49,7 +48,7 @@ def trunk(tmp_path: Path) -> Path:
 
 def made_trunk(folder: Path, name: str) -> Path:
     torch.manual_seed(0)
-    architecture = Architecture(depth=18, width=2)
+    architecture = ResNetV2Architecture(depth=18, width=2)
     config = checkpoint.Config(
         name=name, tag="test", kind="trunk", scenario="p3", architecture=architecture, objective=Rotation()
     )
@@ -59,7 +58,7 @@ def made_trunk(folder: Path, name: str) -> Path:
 
 def made_classifier(folder: Path, name: str, seed: int) -> Path:
     torch.manual_seed(seed)
-    architecture = Architecture(depth=18, width=2)
+    architecture = ResNetV2Architecture(depth=18, width=2)
     config = checkpoint.Config(
         name=name, tag="test", scenario="p3f4", architecture=architecture, classes=tuple("abcdefghij")
     )
@@ -285,6 +284,12 @@ def test_a_dry_run_looks_and_plans_and_trains_nothing(images: Path, trunk: Path,
         (["--data", "images/cat/empty.txt"], "is a file, not a folder of images"),
         (["--data", os.fsdecode(b"images\xff")], "is not valid UTF-8, so it cannot be stored in a recipe. Rename it."),
         (["--data", "images/cat"], "are not in class folders"),
+        (["--data", "images", "--parts", "images"], "--parts has 'images', expected PART=FOLDER. PART is train, val"),
+        (["--data", "images", "--parts", "pred=cat"], "--parts has 'pred=cat', expected PART=FOLDER."),
+        (["--data", "images", "--parts", "train=dog"], "--parts names 'dog', which is not a folder in images"),
+        (["--data", "images", "--group-by", "p("], "--group-by 'p(' is not a regular expression"),
+        (["--data", "images", "--group-by", "camera"], "--group-by 'camera' matches no image, such as cat/"),
+        (["--data", "images", "parts.x=train"], "`parts` is set by the option --parts"),
         (["--data", "images", "--budget", "soon"], "'soon' is not a positive time"),
         (["--data", "images", "--budget", "0m"], "'0m' is not a positive time"),
         (["--data", "images", "--budget", "10m", "--epochs", "3"], "--budget and --epochs cannot be combined"),

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.training import parents, recipe
 from advss_zoo.zoo import checkpoint
 
@@ -22,7 +21,7 @@ Advss = Callable[..., Any]
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    return dict(ResNetV2(Architecture(depth=18, width=2, num_classes=3)).state_dict())
+    return dict(ResNetV2(ResNetV2Architecture(depth=18, width=2, num_classes=3)).state_dict())
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_a_classifier(file: Path, advss: Advss) -> None:
 
 
 def test_the_next_command_works(advss: Advss) -> None:
-    torch.save(ResNetV2(Architecture(depth=18, width=2)).state_dict(), "mine.pt")
+    torch.save(ResNetV2(ResNetV2Architecture(depth=18, width=2)).state_dict(), "mine.pt")
     *_, hint = advss("import", "mine.pt").stderr.splitlines()
     _, _, command = hint.partition(": advss ")
     status, _, stderr = advss(*command.split(), "--attack", "clean", "--limit", "2")
@@ -63,8 +62,8 @@ def test_a_trunk(weights: dict[str, Tensor], tmp_path: Path, advss: Advss) -> No
     assert stderr.splitlines() == [
         "Found: selfie pretraining, ResNet-18v2 of width 2.",
         "90 trunk tensors copied, 3 dropped (head of the pretext task: selfie_state 3).",
-        "Fine-tune it: advss train RECIPE 'parent=some where' architecture.depth=18 architecture.width=2"
-        " 'architecture.mean=[0.5,0.5,0.5]' 'architecture.std=[0.25,0.25,0.25]'",
+        "Fine-tune it: advss train RECIPE 'parent=some where' 'architecture.mean=[0.5,0.5,0.5]'"
+        " 'architecture.std=[0.25,0.25,0.25]' architecture.depth=18 architecture.width=2",
     ]
     assert checkpoint.read_config(Path("some where")).full_name == "s-p3.r18"
 
@@ -74,7 +73,7 @@ def test_a_trunk(weights: dict[str, Tensor], tmp_path: Path, advss: Advss) -> No
     [{"shortcut_bn": False, "stem_bn": False}, {"stem": "imagenet", "shortcut_bn": False}, {"mean": (0.5, 0.4, 0.3)}],
 )
 def test_the_trunk_fits_the_recipe_that_is_advised(changes: dict[str, Any], advss: Advss) -> None:
-    architecture = Architecture(depth=18, width=2, **changes)
+    architecture = ResNetV2Architecture(depth=18, width=2, **changes)
     network = ResNetV2(architecture)
     constants = {"0.mean": torch.tensor(architecture.mean), "0.std": torch.tensor(architecture.std)}
     trunk = {f"1.{name}": tensor for name, tensor in network.trunk.state_dict().items()}

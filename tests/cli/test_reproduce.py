@@ -19,7 +19,7 @@ from reproduction import made_up
 
 from advss_zoo.data import load as data
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.reproduction import ours, paper
 from advss_zoo.training import cost, recipe, trainer
@@ -206,7 +206,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         assert resume
         if recipe.full_name not in seen:
             seen.append(recipe.full_name)
-        architecture = Architecture(depth=18, width=2)
+        architecture = ResNetV2Architecture(depth=18, width=2)
         torch.manual_seed(len(seen))
         for picked in ("average", "best-ta", "best-ra", "last"):
             config = checkpoint.Config(

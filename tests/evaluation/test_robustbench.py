@@ -17,15 +17,14 @@ from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols, robustbench
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.schema import Constants, Details
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.models.ensemble import Ensemble
-from advss_zoo.models.resnetv2 import ResNetV2
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return ResNetV2(Architecture(depth=18, width=2)).eval()
+    return ResNetV2(ResNetV2Architecture(depth=18, width=2)).eval()
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,9 @@ from advss_zoo.evaluation.protocols.pgd import PgdProtocol
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
-from advss_zoo.models.resnetv2 import ResNetV2
 
 
 class Spy(nn.Module):
@@ -40,7 +39,7 @@ class Spy(nn.Module):
 
 def resnet():
     torch.manual_seed(0)
-    return ResNetV2(Architecture(depth=18, width=4)).eval()
+    return ResNetV2(ResNetV2Architecture(depth=18, width=4)).eval()
 
 
 def padded(n):
@@ -158,7 +157,7 @@ def test_the_command_is_the_one_typed(patches, pictures, monkeypatch):
 
 def test_an_ensemble_is_attacked_as_one_model(pictures):
     torch.manual_seed(1)
-    members = [ResNetV2(Architecture(depth=18, width=4)).eval() for _ in range(2)]
+    members = [ResNetV2(ResNetV2Architecture(depth=18, width=4)).eval() for _ in range(2)]
     assert evaluate(Ensemble(members), pictures.first(16), "pgd2").ra is not None
 
 

@@ -12,8 +12,7 @@ from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.schema import Constants
 from advss_zoo.evaluation.uar import scores
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +20,7 @@ def result():
     torch.manual_seed(0)
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8)
     protocol = replace(protocols.parse("unforeseen-linf-eps1"), steps=1)
-    found = evaluate(ResNetV2(Architecture(depth=18, width=2)).eval(), images, protocol)
+    found = evaluate(ResNetV2(ResNetV2Architecture(depth=18, width=2)).eval(), images, protocol)
     return on(found, "cifar10")
 
 

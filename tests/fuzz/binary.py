@@ -17,8 +17,7 @@ from onnx import helper
 
 from advss_zoo.data.folder import decoding
 from advss_zoo.deploy.onnx_model import OnnxModel
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.zoo import imports, names
 
 SIDES = st.sampled_from(["n", 0, -1, 1, 8, 8, 8, 3, 4096, 4097, 2**40])
@@ -75,7 +74,7 @@ def read_model(path: Path) -> None:
 
 def pickles(folder: Path) -> st.SearchStrategy[bytes]:
     """Whole files damaged, files with a damaged pickle inside, and state dicts with something odd in one place."""
-    state = ResNetV2(Architecture(depth=18, width=1)).state_dict()
+    state = ResNetV2(ResNetV2Architecture(depth=18, width=1)).state_dict()
     whole, legacy, small = _saved(state), _saved(state, zipped=False), _saved({"a": torch.ones(2)})
     with zipfile.ZipFile(io.BytesIO(small)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

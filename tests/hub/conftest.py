@@ -20,8 +20,8 @@ from advss_zoo import resources
 from advss_zoo.cli import execute
 from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.files import read_json
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
+from advss_zoo.workflows.publish import sending
 from advss_zoo.zoo import cards, checkpoint, index, sources
 from advss_zoo.zoo.snapshot import Snapshot, digest
 
@@ -70,6 +70,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for values in (place / "cards").glob("*.json"):
         values.with_suffix(".md").write_text(cards.render(read_json(values)))
     monkeypatch.setattr(resources, "CHECKOUT", place)
+    monkeypatch.setattr(sending, "ORGANISATION", "acme")
     index.entries.cache_clear()
     yield place
     index.entries.cache_clear()
@@ -137,7 +138,7 @@ def advss(
 def tiny(tmp_path: Path) -> Path:
     """A checkpoint folder with a classifier that nobody has trained."""
     torch.manual_seed(0)
-    architecture = Architecture(depth=18, width=4)
+    architecture = ResNetV2Architecture(depth=18, width=4)
     config = checkpoint.Config(
         name="tiny", tag="test", scenario="p1f3", architecture=architecture, classes=CIFAR10.classes
     )

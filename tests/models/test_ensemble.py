@@ -6,15 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.models.ensemble import Ensemble, log_mean_probability
-from advss_zoo.models.resnetv2 import ResNetV2
 
 
 @pytest.fixture(scope="module")
 def members():
     torch.manual_seed(0)
-    return [ResNetV2(Architecture(depth=18, width=4)).eval() for _ in range(3)]
+    return [ResNetV2(ResNetV2Architecture(depth=18, width=4)).eval() for _ in range(3)]
 
 
 def test_softmax_of_the_output_is_the_mean_probability(members):

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.local import Window, remember, suits
-from advss_zoo.models.resnetv2 import ResNetV2
 
 SIDE = 32
 
@@ -19,7 +18,7 @@ SIDE = 32
 def network(depth: int = 18, seed: int = 0, **options: object) -> ResNetV2:
     """With statistics of batch norm as training leaves them."""
     torch.manual_seed(seed)
-    model = ResNetV2(Architecture(depth=depth, width=4, **options)).eval().requires_grad_(False)
+    model = ResNetV2(ResNetV2Architecture(depth=depth, width=4, **options)).eval().requires_grad_(False)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(std=0.1)
@@ -84,7 +83,7 @@ def test_which_networks_suit() -> None:
     assert suits(NETWORKS["50"])
     assert suits(NETWORKS["ensemble"])
     assert not suits(Ensemble([NETWORKS["50"], nn.Flatten()]))
-    assert not suits(ResNetV2(Architecture(depth=18, width=4, stem="imagenet")))
+    assert not suits(ResNetV2(ResNetV2Architecture(depth=18, width=4, stem="imagenet")))
     assert not suits(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))
 
 
@@ -119,7 +118,7 @@ def with_own_forward() -> ResNetV2:
 @pytest.mark.parametrize(
     "changed",
     [
-        Defence(Architecture(depth=18, width=4)),
+        Defence(ResNetV2Architecture(depth=18, width=4)),
         with_own_forward(),
         *(hooked(path) for path in ("", "normalize", "trunk.layer2.0", "trunk.conv1", "head.layer4.1.conv2")),
         replaced("head", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))),

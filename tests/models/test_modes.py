@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.models.modes import frozen
-from advss_zoo.models.resnetv2 import ResNetV2
 
 
 def test_mode_and_gradients_come_back_part_by_part():
-    model = ResNetV2(Architecture(depth=18, width=4)).train()
+    model = ResNetV2(ResNetV2Architecture(depth=18, width=4)).train()
     model.trunk.eval()
     for parameter in model.trunk.parameters():
         parameter.requires_grad_(False)
@@ -25,7 +24,7 @@ def test_mode_and_gradients_come_back_part_by_part():
 
 
 def test_statistics_stay_and_an_exception_undoes_it_too():
-    model = ResNetV2(Architecture(depth=18, width=4)).train()
+    model = ResNetV2(ResNetV2Architecture(depth=18, width=4)).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with frozen(model):
         model(torch.rand(4, 3, 32, 32))

@@ -7,9 +7,9 @@ import torch
 from pydantic import ValidationError
 from torch.nn.functional import conv2d, pad, unfold
 
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import BasicBlock, Bottleneck, ResNetV2, ResNetV2Architecture, ResNetV2Trunk
 from advss_zoo.models.identity import weights_sha256
-from advss_zoo.models.resnetv2 import BasicBlock, Bottleneck, Normalize, ResNetV2, Trunk
+from advss_zoo.models.network import Normalize
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -18,7 +18,7 @@ def parameters(module: torch.nn.Module) -> int:
 
 def meta(**options: object) -> ResNetV2:
     with torch.device("meta"):
-        return ResNetV2(Architecture.model_validate(options))
+        return ResNetV2(ResNetV2Architecture.model_validate(options))
 
 
 @pytest.mark.parametrize(("classes", "total"), [(4, 23_504_580), (10, 23_516_874), (31, 23_559_903), (100, 23_701_284)])
@@ -53,7 +53,7 @@ def test_parameters_of_each_block(layer, sizes):
 @pytest.mark.parametrize("depth", [18, 50])
 @pytest.mark.parametrize(("side", "features"), [(32, 8), (8, 2), (224, 56), (33, 9)])
 def test_any_input_size(depth, side, features):
-    model = ResNetV2(Architecture(depth=depth, width=4, num_classes=7)).eval()
+    model = ResNetV2(ResNetV2Architecture(depth=depth, width=4, num_classes=7)).eval()
     images = torch.rand(2, 3, side, side)
     assert model.trunk(images).shape == (2, model.trunk.out_channels, features, features)
     if side > 8:
@@ -62,14 +62,14 @@ def test_any_input_size(depth, side, features):
 
 def test_full_size_trunk_gives_1024_channels():
     with torch.device("meta"):
-        trunk = Trunk(Architecture())
+        trunk = ResNetV2Trunk(ResNetV2Architecture())
         assert trunk(torch.empty(2, 3, 32, 32)).shape == (2, 1024, 8, 8)
         assert trunk(torch.empty(2, 3, 8, 8)).shape == (2, 1024, 2, 2)
 
 
 def test_full_size_trunk_for_224_pixels_gives_the_same_14x14_grid_of_channels():
     with torch.device("meta"):
-        model = ResNetV2(Architecture(stem="imagenet", num_classes=9))
+        model = ResNetV2(ResNetV2Architecture(stem="imagenet", num_classes=9))
         assert model.trunk(torch.empty(2, 3, 224, 224)).shape == (2, 1024, 14, 14)
         assert model.trunk(torch.empty(2, 3, 32, 32)).shape == (2, 1024, 2, 2)  # a patch of Selfie's
         assert model(torch.empty(2, 3, 224, 224)).shape == (2, 9)
@@ -79,7 +79,7 @@ def test_full_size_trunk_for_224_pixels_gives_the_same_14x14_grid_of_channels():
 
 @pytest.mark.parametrize("stem_bn", [False, True])
 def test_stem_for_imagenet(stem_bn):
-    trunk = Trunk(Architecture(depth=18, width=4, stem="imagenet", stem_bn=stem_bn)).eval()
+    trunk = ResNetV2Trunk(ResNetV2Architecture(depth=18, width=4, stem="imagenet", stem_bn=stem_bn)).eval()
     images = torch.randn(2, 3, 64, 64)
     stem = conv2d(images, trunk.conv1.weight, stride=2, padding=3)
     stem = torch.relu(trunk.bn1(stem)) if stem_bn else stem
@@ -101,7 +101,7 @@ def test_stem_for_imagenet(stem_bn):
 def test_a_seed_gives_the_initial_weights_it_always_gave(options, sha256):
     """The sums were taken before there was a stem for ImageNet: names, order and values of all weights."""
     torch.manual_seed(20)
-    assert weights_sha256(ResNetV2(Architecture(width=4, **options))) == sha256
+    assert weights_sha256(ResNetV2(ResNetV2Architecture(width=4, **options))) == sha256
 
 
 def test_normalisation_is_inside_and_holds_no_weights():
@@ -111,7 +111,7 @@ def test_normalisation_is_inside_and_holds_no_weights():
 
 
 def test_image_gradients_are_contiguous_even_of_channels_last_weights():
-    model = ResNetV2(Architecture(depth=18, width=8)).eval().to(memory_format=torch.channels_last)
+    model = ResNetV2(ResNetV2Architecture(depth=18, width=8)).eval().to(memory_format=torch.channels_last)
     images = torch.rand(4, 3, 32, 32, requires_grad=True)
     assert torch.autograd.grad(model(images).sum(), images)[0].is_contiguous()
 
@@ -129,7 +129,7 @@ def test_identity_shortcut_is_raw_and_projection_reads_the_activated_input(block
 
 
 def test_no_norm_between_the_last_stage_and_the_pooling():
-    model = ResNetV2(Architecture(depth=18, width=4)).eval()
+    model = ResNetV2(ResNetV2Architecture(depth=18, width=4)).eval()
     images = torch.rand(2, 3, 32, 32)
     features = model.head.layer4(model.trunk(model.normalize(images)))
     assert torch.allclose(model(images), model.head.linear(features.mean(dim=(2, 3))))
@@ -138,4 +138,4 @@ def test_no_norm_between_the_last_stage_and_the_pooling():
 @pytest.mark.parametrize("wrong", [{"depth": 34}, {"width": 0}, {"num_classes": 1}, {"wdith": 16}, {"stem": "tiny"}])
 def test_impossible_architectures_are_refused(wrong):
     with pytest.raises(ValidationError):
-        Architecture.model_validate(wrong)
+        ResNetV2Architecture.model_validate(wrong)

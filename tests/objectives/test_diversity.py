@@ -8,7 +8,7 @@ import torch
 
 from advss_zoo.adversaries.pgd import Pgd
 from advss_zoo.attacks.ascent import input_gradient
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.models.modes import frozen
 from advss_zoo.objectives import joint
 from advss_zoo.objectives.diversity import diversity
@@ -66,7 +66,7 @@ def prepared(request):
     """A smooth joint network in float64: with kinks of ReLU near, finite differences would mean nothing."""
     torch.manual_seed(0)
     objective = Joint(tasks=TASKS, diversity={"inner": 0.5, "outer": 0.5, "frame": request.param})
-    model = objective.build(Architecture(depth=18, width=2)).double().eval()
+    model = objective.build(ResNetV2Architecture(depth=18, width=2)).double().eval()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "relu", torch.nn.functional.softplus)
         images = torch.rand(2, 3, 32, 32, dtype=torch.float64)
@@ -135,7 +135,7 @@ def test_the_gradient_of_the_weights_agrees_with_finite_differences_second_order
 def test_without_lambda_the_joint_attack_is_one_attack_a_task(options):
     torch.manual_seed(0)
     objective = Joint(tasks=TASKS, diversity=options)
-    model = objective.build(Architecture(depth=18, width=2)).double().eval()
+    model = objective.build(ResNetV2Architecture(depth=18, width=2)).double().eval()
     images = torch.rand(4, 3, 32, 32, dtype=torch.float64)  # in which rounding turns no sign of a gradient
     batch = objective.transform(images, torch.zeros(4).long(), torch.arange(4), seed=1)
     attack = Pgd(steps=3)
@@ -160,7 +160,7 @@ def test_weights_of_the_outer_problem():
     }.items():
         objective = Joint(tasks=TASKS, diversity=options)
         torch.manual_seed(1)
-        model = objective.build(Architecture(depth=18, width=2)).eval()
+        model = objective.build(ResNetV2Architecture(depth=18, width=2)).eval()
         batch = objective.transform(torch.rand(4, 3, 32, 32), torch.zeros(4).long(), torch.arange(4), seed=1)
         losses[name] = objective.training_loss(model, batch.inputs, batch, 0.5).item()
     assert losses["off"] == losses["none"]
@@ -172,7 +172,7 @@ def test_weights_of_the_outer_problem():
 def test_every_task_has_its_share_of_the_loss(weights, shares):
     torch.manual_seed(0)
     objective = Joint(tasks=TASKS, weights=weights)
-    model = objective.build(Architecture(depth=18, width=2)).eval()
+    model = objective.build(ResNetV2Architecture(depth=18, width=2)).eval()
     batch = objective.transform(torch.rand(4, 3, 32, 32), torch.zeros(4).long(), torch.arange(4), seed=1)
     parts = [
         task.loss(joint.Branch(model, model.head[task.name]), part.inputs, part).item()
@@ -192,7 +192,7 @@ def trained_once(options):
     """The buffers of a joint network in training mode after one loss and its gradients, and that loss."""
     torch.manual_seed(0)
     objective = Joint(tasks=TASKS, diversity=options)
-    model = objective.build(Architecture(depth=18, width=2)).train()
+    model = objective.build(ResNetV2Architecture(depth=18, width=2)).train()
     batch = objective.transform(torch.rand(4, 3, 32, 32), torch.zeros(4).long(), torch.arange(4), seed=1)
     loss = objective.training_loss(model, batch.inputs, batch, 0.5)
     loss.backward()

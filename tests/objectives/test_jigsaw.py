@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from advss_zoo.errors import CheckpointError
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.jigsaw import Jigsaw
 from advss_zoo.objectives.joint import Joint
 from advss_zoo.objectives.rotation import Rotation
@@ -41,7 +41,7 @@ def test_orders_are_permutations_that_the_checkpoint_carries():
     assert torch.equal(orders[0], torch.arange(16))
     assert (orders.sort(dim=1).values == torch.arange(16)).all()
     assert len(orders.unique(dim=0)) == 31
-    stored = objective.build(Architecture(depth=18, width=2)).state_dict()["head.permutations"]
+    stored = objective.build(ResNetV2Architecture(depth=18, width=2)).state_dict()["head.permutations"]
     assert torch.equal(stored, orders)
     assert not torch.equal(Jigsaw(permutation_seed=1).orders(), orders)
 
@@ -55,7 +55,7 @@ def test_orders_are_permutations_that_the_checkpoint_carries():
     ids=["jigsaw", "joint"],
 )
 def test_weights_for_other_permutations_are_not_loaded(objective, key, tmp_path):
-    architecture = Architecture(depth=18, width=2)
+    architecture = ResNetV2Architecture(depth=18, width=2)
     network = objective.build(architecture)
     config = checkpoint.Config(
         name="j", tag="t", kind="trunk", scenario="p3", architecture=architecture, objective=objective

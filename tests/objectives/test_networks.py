@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.attention import SHAPES, AttentionPooling
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.objectives.jigsaw import Jigsaw
 from advss_zoo.objectives.joint import Joint
@@ -31,14 +31,14 @@ def count(module):
 )
 def test_parameters(objective, parameters):
     with torch.device("meta"):
-        network = objective.build(Architecture())
+        network = objective.build(ResNetV2Architecture())
     assert count(network) == parameters
     assert count(network.trunk) == 8_533_696
 
 
 def test_shapes_of_the_selfie_network():
     with torch.device("meta"):
-        network = Selfie().build(Architecture())
+        network = Selfie().build(ResNetV2Architecture())
         assert network.trunk(torch.empty(1, 3, 32, 32)).shape == (1, 1024, 8, 8)
         assert network.trunk(torch.empty(16, 3, 8, 8)).shape == (16, 1024, 2, 2)
     seen = []

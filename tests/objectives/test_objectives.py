@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 import advss_zoo.objectives
 from advss_zoo.adversaries.pgd import Pgd
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.models.modes import frozen
 from advss_zoo.objectives.base import Batch, Objective
 from advss_zoo.objectives.classification import Classification
@@ -20,7 +20,7 @@ from advss_zoo.objectives.selfie import Selfie
 from advss_zoo.objectives.trades import Trades
 from advss_zoo.registry import subclasses
 
-ARCHITECTURE = Architecture(depth=18, width=2)
+ARCHITECTURE = ResNetV2Architecture(depth=18, width=2)
 COUNT = 6
 # The transformer of the paper is too large for this net; everything else has its defaults.
 SMALL = {

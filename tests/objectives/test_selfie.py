@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.models.modes import frozen
 from advss_zoo.objectives.base import Batch
 from advss_zoo.objectives.selfie import Selfie
@@ -61,7 +61,7 @@ def test_masks_belong_to_the_batch_or_to_each_image():
 @pytest.mark.parametrize(("grid", "size", "hidden"), [(4, 32, 4), (2, 32, 1), (7, 56, 12)])
 def test_any_grid(grid, size, hidden):
     objective = Selfie(grid=grid, transformer="mini", mask="image")
-    model = objective.build(Architecture(depth=18, width=2)).eval()
+    model = objective.build(ResNetV2Architecture(depth=18, width=2)).eval()
     batch = objective.transform(torch.rand(2, 3, size, size), torch.zeros(2), torch.arange(2), seed=0)
     assert objective.logits(model, batch.inputs, batch).shape == (2, hidden, hidden)
 
@@ -69,7 +69,7 @@ def test_any_grid(grid, size, hidden):
 def test_the_order_of_visible_patches_does_not_matter():
     objective = Selfie(transformer="mini", double_softmax=False)
     torch.manual_seed(0)
-    model = objective.build(Architecture(depth=18, width=2)).eval()
+    model = objective.build(ResNetV2Architecture(depth=18, width=2)).eval()
     batch = batch_of(objective)
     reordered = torch.cat([batch.targets[:, :4], batch.targets[:, 4:].flip(1)], dim=1)
     with frozen(model):
@@ -80,7 +80,7 @@ def test_the_order_of_visible_patches_does_not_matter():
 
 def test_no_image_looks_at_another():
     objective = Selfie(transformer="mini", mask="image")
-    model = objective.build(Architecture(depth=18, width=2)).eval()
+    model = objective.build(ResNetV2Architecture(depth=18, width=2)).eval()
     batch = batch_of(objective)
     with frozen(model):
         together = objective.logits(model, batch.inputs, batch)

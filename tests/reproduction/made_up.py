@@ -11,7 +11,7 @@ from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import write_json
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.reproduction.ours import members
 from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.zoo import checkpoint
@@ -79,7 +79,7 @@ def train(runs: Path, name: str, picked: str, epochs: float, **changes: object) 
         name=base,
         tag=tag,
         scenario="p1f4",
-        architecture=Architecture(depth=18, width=2),
+        architecture=ResNetV2Architecture(depth=18, width=2),
         classes=tuple("abcdefghij"),
         sha256=sha256_of(name, picked),
         provenance=checkpoint.Provenance(

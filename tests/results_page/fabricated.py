@@ -16,7 +16,7 @@ from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import write_json
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.zoo.checkpoint import Config, Provenance
 
 N = 40
@@ -85,7 +85,7 @@ def config(folder: Path, sha256: str | None, classes: tuple[str, ...], epochs: f
         name="mine",
         tag="mini",
         scenario="p1f4",
-        architecture=Architecture(depth=18, width=2, num_classes=len(classes)),
+        architecture=ResNetV2Architecture(depth=18, width=2, num_classes=len(classes)),
         classes=classes,
         sha256=sha256,
         provenance=Provenance(**made_by, picked="last", deployed="last", epochs=epochs),

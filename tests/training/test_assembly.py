@@ -10,15 +10,14 @@ import torch
 import yaml
 
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.training import recipe
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.zoo import checkpoint, ensembles
 from advss_zoo.zoo.open import open_model
 
-ARCHITECTURE = Architecture(depth=18, width=2, num_classes=3)
+ARCHITECTURE = ResNetV2Architecture(depth=18, width=2, num_classes=3)
 
 
 @pytest.fixture

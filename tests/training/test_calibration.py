@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advss_zoo.data.imageset import ImageSet
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.models.prediction import classifier, softmax
-from advss_zoo.models.resnetv2 import ResNetV2
 from advss_zoo.training import calibration
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.recipe import EnsembleRecipe
@@ -58,7 +57,7 @@ def test_a_few_images_that_are_all_right_prove_little() -> None:
 
 def made(folder: Path, name: str = "own", seed: int = 0) -> Path:
     torch.manual_seed(seed)
-    architecture = Architecture(depth=18, width=2, num_classes=3)
+    architecture = ResNetV2Architecture(depth=18, width=2, num_classes=3)
     config = checkpoint.Config(
         name=name, tag="test", scenario="p1f4", architecture=architecture, classes=CLASSES, image_size=16
     )
@@ -106,6 +105,6 @@ def test_an_ensemble_has_one_of_its_own(images: ImageSet, tmp_path: Path) -> Non
 def test_what_is_no_temperature_is_refused(temperature: Any) -> None:
     with pytest.raises(ValueError, match="temperature"):
         checkpoint.Config(
-            name="own", tag="test", scenario="p1f4", architecture=Architecture(), classes=tuple("abcdefghij"),
+            name="own", tag="test", scenario="p1f4", architecture=ResNetV2Architecture(), classes=tuple("abcdefghij"),
             temperature=temperature,
         )  # fmt: skip

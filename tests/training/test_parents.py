@@ -10,14 +10,13 @@ from safetensors.torch import load_file, save_file
 
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.files import read_json
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.training import parents, recipe, state, trainer
 from advss_zoo.training.distributed import DistributedContext
 from advss_zoo.training.trainer import Trainer
 from advss_zoo.zoo import WEIGHTS, checkpoint
 
-ARCHITECTURE = Architecture(depth=18, width=2, num_classes=100)
+ARCHITECTURE = ResNetV2Architecture(depth=18, width=2, num_classes=100)
 
 
 def tuned(recipe_file, parent, *options):
@@ -48,7 +47,7 @@ def test_every_tensor_of_the_trunk_is_copied_and_nothing_else(pretrained):
 
 def test_the_whole_trunk_of_the_papers_network_has_258_tensors():
     with torch.device("meta"):
-        assert len(ResNetV2(Architecture()).trunk.state_dict()) == 258
+        assert len(ResNetV2(ResNetV2Architecture()).trunk.state_dict()) == 258
 
 
 @pytest.mark.parametrize("adversary", ["{name: none}", "{name: pgd, steps: 1}"], ids=["f1", "f2"])

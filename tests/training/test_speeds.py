@@ -7,11 +7,11 @@ import json
 import pytest
 import torch
 
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.training import recipe, speeds, trainer
 from advss_zoo.training.cost import remember_evaluation
 
-MINI = Architecture(depth=18, width=16)
+MINI = ResNetV2Architecture(depth=18, width=16)
 PGD = speeds.evaluation(MINI, 32, "pgd20")
 
 

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from advss_zoo.errors import UsageError
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.objectives.base import Batch
 from advss_zoo.training import recipe, teacher, trainer
 from advss_zoo.training.precision import Precision
@@ -207,7 +206,7 @@ def test_a_teacher_that_does_not_fit_is_refused_before_the_folder_is_claimed(
 
 
 def test_what_the_teacher_costs_is_counted_in_passes_of_the_pupil(recipe_file, tmp_path):
-    architecture = Architecture(depth=18, width=2, num_classes=100)
+    architecture = ResNetV2Architecture(depth=18, width=2, num_classes=100)
     for name in ("one", "two"):
         config = checkpoint.Config(
             name=name, tag="test", scenario="p1f4", architecture=architecture, classes=tuple(map(str, range(100)))

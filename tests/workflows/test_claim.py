@@ -64,7 +64,7 @@ def test_attacks_go_on_with_what_is_left_and_stop_when_the_claim_is_refuted():
     [
         (masked.Stochastic, "outputs are random. RA is that of the mean probability over 8 draws"),
         (masked.Rounded, "gradient of the model's loss is exactly 0"),
-        (masked.Saturated, "returns probabilities, not logits"),
+        (masked.Saturated, "returns probabilities; their logarithm is taken"),
     ],
 )
 def test_false_robustness_is_found_and_named(build, says):

@@ -30,7 +30,7 @@ def test_an_honest_model_has_no_symptoms():
     [
         (masked.Stochastic, {"random outputs"}, "--eot"),
         (masked.Rounded, {"zero gradients"}, "bpda"),
-        (masked.Saturated, {"probabilities as outputs", "zero gradients", "loss that does not rise"}, "return logits"),
+        (masked.Saturated, {"saturated outputs", "zero gradients", "loss that does not rise"}, "Return logits"),
     ],
 )
 def test_false_robustness_is_named(build, names, advice):

@@ -11,12 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from advss_zoo.errors import CheckpointError
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.zoo import checkpoint
 from advss_zoo.zoo.open import open_model
 
-ARCHITECTURE = Architecture(depth=18, width=4, num_classes=3)
+ARCHITECTURE = ResNetV2Architecture(depth=18, width=4, num_classes=3)
 KEY = "trunk.layer1.0.conv1.weight"
 
 

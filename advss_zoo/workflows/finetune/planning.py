@@ -18,10 +18,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from advss_zoo.data.folder.listing import FolderOptions
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
-from advss_zoo.models.architecture import Architecture
 from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
@@ -57,6 +58,8 @@ MOST_VALUES = 128 * 32**2 * 4 * 64
 OPTIONS = {
     "data": "--data",
     "image_size": "--image-size",
+    "parts": "--parts",
+    "group_by": "--group-by",
     "parent": "--from",
     "trains": "--mode",
     "teacher": "--teacher",
@@ -77,6 +80,8 @@ class FinetuneOptions(BaseModel):
     start: str
     mode: Mode = "f4"
     image_size: int
+    parts: dict[str, Part] = {}
+    group_by: str | None = None
     norm: Norm = "linf"
     eps: float
     objective: TrainingLoss = "classification"
@@ -84,6 +89,10 @@ class FinetuneOptions(BaseModel):
     epochs: int | None = None
     budget: float | None = None
     overrides: tuple[str, ...] = ()
+
+    @property
+    def folder_options(self) -> FolderOptions:
+        return FolderOptions(self.parts, self.group_by)
 
     @property
     def adversarial(self) -> bool:
@@ -294,7 +303,7 @@ def _within(options: FinetuneOptions, start: Start, prepared: Prepared, seconds:
 
 def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: int, steps: int) -> Recipe:
     """How one trunk is fine-tuned."""
-    for key in (override.partition("=")[0].strip() for override in options.overrides):
+    for key in (re.split(r"=|(?<=^parts)\.", override)[0].strip() for override in options.overrides):
         if key in OPTIONS:
             raise UsageError(f"`{key}` is set by the option {OPTIONS[key]}.", f"Use {OPTIONS[key]} instead of {key}=.")
     config, images = start.config, prepared.summary.parts["train"]
@@ -311,6 +320,8 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
         "profile": made.profile if made else "fast",
         "architecture": config.architecture.model_copy(update={"num_classes": len(prepared.classes)}).model_dump(),
         "data": options.data,
+        "parts": options.parts,
+        "group_by": options.group_by,
         "image_size": options.image_size,
         "augmentation": {
             "crop_padding": min(64, max(1, options.image_size // 8)),
@@ -322,7 +333,7 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
         "trains": "all" if trunk_too else "head",
         "epochs": epochs,
         "batch_size": batch,
-        "accumulation": math.ceil(batch * _values_per_image(config.architecture, options.image_size) / MOST_VALUES),
+        "accumulation": math.ceil(batch * config.architecture.values_per_image(options.image_size) / MOST_VALUES),
         "schedule": [{"peak": 0.1 if trunk_too else 0.2, "warmup": 0.15}],
         "averaging": {"decay": min(0.998, max(0.5, 1 - 10 / total)), "start": 0.3},
         "validation": {
@@ -339,12 +350,6 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
 def _batch_size(images: int) -> int:
     """Fewer at once of few images, so that an epoch has steps."""
     return 128 if images >= 10_000 else 64 if images >= 500 else max(2, min(32, images // 4))
-
-
-def _values_per_image(architecture: Architecture, side: int) -> int:
-    """What a block of the first stage gives."""
-    side = side // 4 if architecture.stem == "imagenet" else side
-    return side**2 * architecture.width * (4 if architecture.depth == 50 else 1)
 
 
 def _objective(options: FinetuneOptions, prepared: Prepared) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from torch.nn.functional import cross_entropy
 from advss_zoo.attacks.ascent import RESTART_STRIDE
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation.protocols import parse
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.threat import ThreatModel
 
 EPS, STEP = 8 / 255, 2 / 255
@@ -42,7 +41,7 @@ def right(model, x, y):
 def test_pgd20_is_the_last_iterate_of_the_papers_attack(batch):
     x, y, index = (tensor[:8] for tensor in batch)
     torch.manual_seed(0)
-    model = ResNetV2(Architecture(depth=18, width=4)).eval().requires_grad_(False)
+    model = ResNetV2(ResNetV2Architecture(depth=18, width=4)).eval().requires_grad_(False)
     *_, last = iterates(model, x, y, ThreatModel("linf", EPS).random_start(x, index, 5), 20)
     assert torch.equal(parse("pgd20", seed=5).attack(model, x, y, index), last)
 

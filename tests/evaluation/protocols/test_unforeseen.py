@@ -15,8 +15,7 @@ from advss_zoo.evaluation.protocols import Settings
 from advss_zoo.evaluation.protocols.unforeseen import UnforeseenAttack
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 
 
 @pytest.mark.parametrize("attack", list(attacks()))
@@ -30,7 +29,7 @@ def test_every_attack_has_its_calibrated_strengths(attack, strength):
 @pytest.mark.parametrize("attack", list(attacks()))
 def test_every_attack_runs_through_an_evaluation(attack, tmp_path):
     torch.manual_seed(0)
-    model = ResNetV2(Architecture(depth=18, width=2)).eval()
+    model = ResNetV2(ResNetV2Architecture(depth=18, width=2)).eval()
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
     labels = model(images / 255).argmax(dim=1)  # or nothing would be attacked
     protocol = replace(protocols.parse(f"unforeseen-{attack}-eps3"), steps=2)
@@ -62,7 +61,7 @@ def test_no_accuracy_depends_on_what_becomes_of_mistakes(attack, patches, pictur
 def test_an_untargeted_attack_leads_away_from_the_label():
     """In Linf, with the same start: PGD on the cross-entropy, which raises it further than a random target does."""
     torch.manual_seed(0)
-    model = ResNetV2(Architecture(depth=18, width=2)).eval().requires_grad_(False)
+    model = ResNetV2(ResNetV2Architecture(depth=18, width=2)).eval().requires_grad_(False)
     x, y, index = torch.rand(8, 3, 32, 32), torch.arange(8), torch.arange(8)
     losses = {}
     for name in ("unforeseen-linf-eps4", "unforeseen-linf-eps4-untargeted"):

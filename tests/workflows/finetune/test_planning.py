@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,7 @@ import torch
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.data.folder.summary import Summary
 from advss_zoo.errors import UsageError
-from advss_zoo.models.architecture import Architecture
-from advss_zoo.models.resnetv2 import ResNetV2
+from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.training import cost, parents, timing
 from advss_zoo.training.assembly import assemble
@@ -23,15 +23,19 @@ from advss_zoo.workflows.finetune.planning import FinetuneOptions, Start
 from advss_zoo.zoo import checkpoint, index
 
 EPS = 8 / 255
-ARCHITECTURE = Architecture(depth=18, width=2)
+ARCHITECTURE = ResNetV2Architecture(depth=18, width=2)
 
 
 def made_of(train: list[int], held_out: int = 20, test: int = 40) -> Prepared:
     """A data set of so many training images in each class."""
     classes = {f"class {number}": {"train": count, "val": 0, "test": 0} for number, count in enumerate(train)}
     parts = {"train": sum(train), "val": held_out, "test": test}
-    size = (8, 8)
-    summary = Summary("images", 32, classes, parts, size, size, size, {}, 0, 0, 0, {}, {}, [])  # type: ignore[arg-type]
+    counts = dict.fromkeys(("groups", "turned", "animated", "copies", "uniform", "on_black", "deep"), 0)
+    maps: dict[str, Any] = {key: {} for key in ("passed_over", "columns", "modes", "skipped", "left_out", "odd")}
+    lists: dict[str, Any] = {key: [] for key in ("origins", "unused_columns", "notes")}
+    sizes: dict[str, Any] = dict.fromkeys(("smallest", "median", "largest"), (8, 8))
+    facts: dict[str, Any] = {"classes": classes, "order": "name", "parts": parts, "value_range": None}
+    summary = Summary(source="images", root="images", side=32, **counts, **maps, **lists, **sizes, **facts)
     return Prepared("images-1", "key", held_out, summary, Path("nowhere"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 import advss_zoo as az
 from advss_zoo.errors import UsageError
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.zoo import checkpoint
 
@@ -20,7 +22,7 @@ QUICK: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _trunk(photos: Path, tmp_path: Path) -> None:
-    architecture = Architecture(depth=18, width=2)
+    architecture = ResNetV2Architecture(depth=18, width=2)
     config = checkpoint.Config(
         name="tiny-p3", tag="test", kind="trunk", scenario="p3", architecture=architecture, objective=Rotation()
     )
@@ -85,3 +87,36 @@ def test_options_that_contradict_each_other(options: dict[str, Any], says: str) 
         with pytest.raises(UsageError, match=says):
             function("photos", **options)
     assert not Path("runs").exists()
+
+
+def test_groups_stay_on_one_side_and_are_evaluated_so() -> None:
+    """Videos of four frames; with other options their frames would be tested on that were trained on."""
+    for number, path in enumerate(sorted(Path("photos").rglob("*.png"))):
+        path.rename(path.with_name(f"video{number % 12 // 2}_{number}.png"))
+    pattern = "video([0-9]+)_"
+    run = az.finetune("photos", group_by=pattern, **QUICK)
+    assert run.plan.recipes[0].group_by == pattern
+    assert run.data.summary.groups == 6
+    with run.data.images_file.open() as table:
+        rows = [(re.search(pattern, row["path"])[1], row["split"]) for row in csv.DictReader(table)]  # type: ignore[index]
+    assert len(rows) == 24
+    assert len(set(rows)) == 6, "a video has one split"
+    again = az.evaluate(run.model, "photos", "clean", group_by=pattern)
+    assert (again.n, again.ta) == (run.result.n, run.result.ta)
+    for settings in ({}, {"group_by": "video"}):
+        with pytest.raises(
+            UsageError, match=r"was trained on photos --group-by 'video\(\[0-9\]\+\)_': divided in another"
+        ):
+            az.evaluate(run.model, "photos", "clean", **settings)
+    assert az.evaluate(run.model, "photos", "clean", whole=True).n == 24
+
+
+def test_parts_that_a_person_names() -> None:
+    for part in ("batch_1", "batch_2"):
+        for name in ("cat", "ship"):
+            Path("mine", part, name).mkdir(parents=True)
+    for number, path in enumerate(sorted(Path("photos").rglob("*.png"))):
+        path.rename(Path("mine", f"batch_{1 + (number % 4 == 0)}", path.parent.name, path.name))
+    planned = az.plan_finetuning("mine", parts={"batch_1": "train", "batch_2": "test"}, **QUICK)
+    assert planned.data.summary.parts == {"train": 16, "val": 2, "test": 6}
+    assert planned.plan.recipes[0].parts == {"batch_1": "train", "batch_2": "test"}

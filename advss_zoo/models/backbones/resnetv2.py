@@ -1,40 +1,59 @@
 """Pre-activation residual networks of the paper's shape (PAPER: "ResNet-50v2"; He et al. 2016, arXiv 1603.05027).
 
-The network is two parts. `Trunk` is what pretraining makes and fine-tuning inherits (theta_p of the paper's eq. 1):
-stem and stages 1 to 3. `Head` is what fine-tuning adds (theta_f): stage 4, average pooling and a linear layer.
+The network is two parts. `ResNetV2Trunk` is what pretraining makes and fine-tuning inherits (theta_p of the paper's
+eq. 1): stem and stages 1 to 3. `Head` is what fine-tuning adds (theta_f): stage 4, average pooling, a linear layer.
 As in the paper's released network there is no batch norm between the last stage and the pooling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.network import ClassifierHead, Network, Trunk, pooled
 
 STAGE_BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 
 
-class Normalize(nn.Module):
-    """(x - mean) / std per channel, so that attacks act on images in [0, 1]. Holds no weights."""
+class ResNetV2Architecture(Architecture):
+    """A member of the family; the defaults are the paper's ResNet-50v2 for CIFAR-10 (section 4.1).
 
-    mean: Tensor
-    std: Tensor
+    The paper normalises CIFAR images with the ImageNet constants; kept, because it is part of the network.
+    """
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        # Not persistent: the constants belong to the configuration, the weights file holds only what is trained.
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+    family: Literal["resnetv2"] = "resnetv2"
+    depth: Literal[18, 50] = 50
+    width: int = Field(64, ge=1, le=1024, description="channels of the stem; stage s works at width * 2**(s-1)")
+    stem: Literal["cifar", "imagenet"] = Field(
+        "cifar", description="3x3 convolution; or, for 224x224 pixels, 7x7 and a max-pool, which halve the sides twice"
+    )
+    stem_bn: bool = Field(True, description="batch norm and ReLU after the first convolution")
+    shortcut_bn: bool = Field(True, description="batch norm inside projection shortcuts")
 
-    def forward(self, x: Tensor) -> Tensor:
-        normalized = (x - self.mean) / self.std
-        if normalized.requires_grad:
-            # Weights may be in channels-last order, and their gradients then are; attacks of others call `grad.view`.
-            normalized.register_hook(Tensor.contiguous)
-        return normalized
+    def __str__(self) -> str:
+        return f"ResNet-{self.depth}v2" + (f" (width {self.width})" if self.width != 64 else "")
+
+    @property
+    def image_size(self) -> int:
+        return 224 if self.stem == "imagenet" else 32
+
+    def trunk(self) -> ResNetV2Trunk:
+        return ResNetV2Trunk(self)
+
+    def head(self, trunk: Trunk) -> Head:
+        return Head(self)
+
+    def classifier(self) -> ResNetV2:
+        return ResNetV2(self)
+
+    def values_per_image(self, side: int) -> int:
+        """Count what a block of the first stage gives."""
+        side = side // 4 if self.stem == "imagenet" else side
+        return side**2 * self.width * BLOCKS[self.depth].expansion
 
 
 def _conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
@@ -105,7 +124,7 @@ class Bottleneck(PreactivationBlock):
 BLOCKS: dict[int, type[PreactivationBlock]] = {18: BasicBlock, 50: Bottleneck}
 
 
-def _stage(architecture: Architecture, number: int) -> nn.Sequential:
+def _stage(architecture: ResNetV2Architecture, number: int) -> nn.Sequential:
     """Stage 1 to 4; its first block changes the width and, from stage 2 on, halves the resolution."""
     block = BLOCKS[architecture.depth]
     width = architecture.width * 2 ** (number - 1)
@@ -118,13 +137,13 @@ def _stage(architecture: Architecture, number: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class Trunk(nn.Module):
+class ResNetV2Trunk(Trunk):
     """Stem and stages 1 to 3: normalised images (B,3,H,W) to features (B, out_channels, H/4, W/4).
 
     With the stem for ImageNet the features are (B, out_channels, H/16, W/16); the state keys are the same.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: ResNetV2Architecture) -> None:
         super().__init__()
         large = architecture.stem == "imagenet"
         self.conv1 = _conv(3, architecture.width, 7, 2) if large else _conv(3, architecture.width, 3)
@@ -142,42 +161,24 @@ class Trunk(nn.Module):
         return self.layer3(self.layer2(self.layer1(self.pool(x))))
 
 
-class Head(nn.Module):
+class Head(ClassifierHead):
     """Stage 4, average pooling over all positions, linear layer: trunk features to logits (B, num_classes)."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: ResNetV2Architecture) -> None:
         super().__init__()
         self.layer4 = _stage(architecture, 4)
         self.linear = nn.Linear(architecture.width * 8 * BLOCKS[architecture.depth].expansion, architecture.num_classes)
 
     def pooled(self, features: Tensor) -> Tensor:
         """Return the vector before the linear layer (B, 8 * width * expansion)."""
-        return self.layer4(features).mean(dim=(2, 3))
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.linear(self.pooled(features))
-
-
-class Network(nn.Module):
-    """Normalisation, a trunk, and the head that a task puts on top of it."""
-
-    def __init__(self, architecture: Architecture, make_head: Callable[[Trunk], nn.Module]) -> None:
-        super().__init__()
-        self.architecture = architecture
-        self.normalize = Normalize(architecture.mean, architecture.std)
-        self.trunk = Trunk(architecture)
-        self.head = make_head(self.trunk)
-
-    def features(self, x: Tensor) -> Tensor:
-        """Map images (B,3,H,W) in [0,1] to the trunk's features, (B, out_channels, h, w)."""
-        return self.trunk(self.normalize(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+        return pooled(self.layer4(features))
 
 
 class ResNetV2(Network):
     """Images (B,3,H,W) in [0,1] to logits (B, num_classes)."""
 
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__(architecture, lambda trunk: Head(architecture))
+    architecture: ResNetV2Architecture
+    trunk: ResNetV2Trunk
+
+    def __init__(self, architecture: ResNetV2Architecture) -> None:
+        super().__init__(architecture, architecture.head)
