@@ -133,18 +133,18 @@ def apgd(
     *,
     eps: float | None = None,
     norm: AnyNorm = "linf",
-    loss: Literal["ce", "dlr", "t"] = "ce",
+    loss: Literal["ce", "margin", "dlr", "t"] = "ce",
     steps: int = 100,
     seed: int = 0,
 ) -> Tensor:
     """Run Auto-PGD alone, with the constants that it has in `autoattack`; returns as that does.
 
     Args:
-        loss: "ce", cross-entropy; "dlr", the difference of logits ratio, from 3 classes on; "t", its targeted version,
-            from 4 classes on.
+        loss: "ce", cross-entropy; "margin", that of Carlini and Wagner 2017; "dlr", the difference of logits ratio,
+            from 3 classes on; "t", its targeted version, from 4 classes on.
     """
-    if loss not in ("ce", "dlr", "t"):
-        raise UsageError(f"unknown loss {loss!r}; choose from ce, dlr, t.")
+    if loss not in ("ce", "margin", "dlr", "t"):
+        raise UsageError(f"unknown loss {loss!r}; choose from ce, margin, dlr, t.")
     return _authors(f"apgd-{loss}", model, images, labels, eps=eps, norm=norm, seed=seed, iterations=steps)
 
 

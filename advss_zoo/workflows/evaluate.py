@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from advss_zoo.attacks.checks import check_counts
 from advss_zoo.attacks.search import Precision
 from advss_zoo.data import catalogue
 from advss_zoo.data.catalogue import SUBSET
@@ -21,7 +23,7 @@ from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import in_order, is_own, load_data
-from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.images import Arrays, Images, as_images
 from advss_zoo.evaluation.protocols import Protocol, parse, parse_all
@@ -34,7 +36,7 @@ from advss_zoo.texts import listed
 from advss_zoo.training import recipe
 from advss_zoo.workflows.measure import measure
 from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
-from advss_zoo.zoo.load import network_folders
+from advss_zoo.zoo import load
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import Reference
 from advss_zoo.zoo.runs import RECIPE
@@ -70,6 +72,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
     seed: int = 0,
     search: Precision = "fp32",
     quantize: bool = False,
+    eot: int | None = None,
     save_adversarial: bool = False,
     adversarial: str | Path | None = None,
     baseline: str | Path | None = None,
@@ -101,6 +104,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
         seed: random seed.
         search: precision in which PGD and APGD search; verdicts are in float32.
         quantize: also measure accuracy on the adversarial images rounded to 8 bit.
+        eot: for a random model: attack and judge the mean probability of so many draws; the result says so.
         save_adversarial: keep the adversarial images in `out`.
         adversarial: a file of such images, to evaluate this model on.
         baseline: results of another model, a folder or a name of the zoo; corruption errors are relative to them, see
@@ -130,6 +134,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
         choose(protocols, adversarial, **settings),
         limit=limit,
         quantize=quantize,
+        eot=eot,
         save_adversarial=save_adversarial,
         baseline=baseline,
         whole=whole,
@@ -183,6 +188,7 @@ class PlannedEvaluation:
     device: str
     quantize: bool
     save_adversarial: bool
+    eot: int | None
 
     @property
     def name(self) -> str:
@@ -198,6 +204,7 @@ class PlannedEvaluation:
         *,
         limit: int | None = None,
         quantize: bool = False,
+        eot: int | None = None,
         save_adversarial: bool = False,
         baseline: str | Path | None = None,
         whole: bool = False,
@@ -211,6 +218,8 @@ class PlannedEvaluation:
     ) -> PlannedEvaluation:
         """Open the model and the images; arguments and errors are those of `evaluate`."""
         _check_options(protocols, quantize, save_adversarial, baseline)
+        if eot is not None:
+            check_counts(eot=eot)
         folder = None if baseline is None else folder_of(str(baseline))
         asked = _FolderRequest(image_size, whole, FolderOptions(parts or {}, group_by))
         names = None if classes is None else class_names(classes)
@@ -234,7 +243,11 @@ class PlannedEvaluation:
         compared = [protocol for protocol in protocols if folder and protocol.has_baseline]
         baselines = {protocol.name: find_baseline(folder, protocol, images) for protocol in compared if folder}
         where = _device_of(opened) if device == "auto" or opened is not model else pick_device(device)
-        return cls(opened, images, protocols, baselines, where, quantize, save_adversarial)
+        return cls(opened, images, protocols, baselines, where, quantize, save_adversarial, eot)
+
+    def slug(self, protocol: Protocol) -> str:
+        """Return the name of the folder of a protocol's result."""
+        return protocol.slug() + "-8bit" * self.quantize + (f"-{self.eot}-draws" if self.eot else "")
 
     def run(
         self,
@@ -247,7 +260,7 @@ class PlannedEvaluation:
         """Measure, a result for each protocol; arguments and errors are those of `evaluate`."""
         results = []
         for protocol in self.protocols:
-            place = Path(out) / (protocol.slug() + "-8bit" * self.quantize) if out else None
+            place = Path(out) / self.slug(protocol) if out else None
             result = measure(
                 self.model,
                 self.images,
@@ -256,6 +269,7 @@ class PlannedEvaluation:
                 device=self.device,
                 quantize=self.quantize,
                 save_adversarial=self.save_adversarial,
+                eot=self.eot,
                 progress=progress,
                 say=say,
                 command=command,
@@ -343,10 +357,14 @@ def _of_folder(
         raise UsageError(f"The image size of {_name_of(model)} is unknown.", "Add --image-size N.")
     if known and not asked.whole:
         _check_divided_as_in_training(known, folder, asked.options)
-    prepared = prepare(folder, side, asked.options, whole=asked.whole, reporter=reporter(progress, say))
+    value_range = known.value_range if known else None
+    report = reporter(progress, say)
+    prepared = prepare(folder, side, asked.options, whole=asked.whole, value_range=value_range, reporter=report)
     images = prepared.load("test")
     for line in prepared.summary.reading():
         say(line)
+    if known:
+        images = without_seen(images, known, say)
     if not asked.whole and prepared.summary.parts["train"]:
         say(
             f"On the {len(images):,} test images of {folder}, listed in {prepared.images_file}. If the model was not "
@@ -368,15 +386,35 @@ def _check_divided_as_in_training(model: Model, folder: Path, options: FolderOpt
         UsageError: the model was trained on this very folder, which was divided in another way.
     """
     try:
-        made = recipe.load(network_folders(model.folder)[0] / RECIPE) if model.folder else None
+        made = recipe.load(model.folders[0] / RECIPE) if model.folders else None
     except AdvssError:  # it has none, or one of another version
         made = None
     if made and made.folder_options != options and Path(made.data).resolve() == folder.resolve():
         raise UsageError(
             f"{model.name} was trained on {folder} {made.folder_options.arguments or 'without these options'}: "
-            "divided in another way, its test images would be some that it was trained on.",
+            "divided in another way, most of its test images would be ones that it was trained on.",
             "Give the same options.",
         )
+
+
+def without_seen(images: ImageSet, model: Model, say: Say) -> ImageSet:
+    """Leave out images that trained a model or chose its epoch, where it is known which those are.
+
+    Raises:
+        DataError: that are all.
+    """
+    seen = load.seen_by(model.folders)
+    if seen is None or images.sha256 is None:
+        return images
+    trained, validated = seen.which(images.sha256)
+    left_out = trained | validated
+    if not left_out.any():
+        return images
+    counts = f"{trained.sum():,} trained this model, {validated.sum():,} chose its epoch"
+    if left_out.all():
+        raise DataError(f"All {len(images):,} images of {images.name} have been seen: {counts}.", "Give other images.")
+    say(f"{left_out.sum():,} of {len(images):,} images were left out: {counts}.")
+    return images.take(np.flatnonzero(~left_out))
 
 
 def _first(images: ImageSet, limit: int | None) -> ImageSet:

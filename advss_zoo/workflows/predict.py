@@ -71,5 +71,12 @@ def _from_onnx(model: OnnxModel) -> Classifier:
             "Write it with `advss export`; or in Python open it with load_model and set model.classes.",
         )
     return Classifier(
-        known.name, known.sha256, known.classes, known.image_size, model.device, model.logits, known.temperature
+        known.name,
+        known.sha256,
+        known.classes,
+        known.image_size,
+        model.device,
+        model.logits,
+        known.temperature,
+        known.value_range,
     )

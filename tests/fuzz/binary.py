@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from data.folder.pictures import encoded, picture
+from data.folder.pictures import encoded, picture, png
 from deploy import onnx_files
 from fuzz import cases
 from hypothesis import strategies as st
 from onnx import helper
+from PIL import Image
 
 from advss_zoo.data.folder import decoding
 from advss_zoo.deploy.onnx_model import OnnxModel
 from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
-from advss_zoo.zoo import imports, names
+from advss_zoo.zoo import SEEN, imports, membership, names
+from advss_zoo.zoo.membership import SeenImages
 
 SIDES = st.sampled_from(["n", 0, -1, 1, 8, 8, 8, 3, 4096, 4097, 2**40])
 TYPES = (torch.float16, torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.int8, torch.bool)
@@ -36,12 +38,28 @@ MANY = torch.ones(1).expand(10**5, 10**5)  # one number in a file of a kilobyte,
 def images(folder: Path) -> st.SearchStrategy[bytes]:
     kinds = [kind for kind in decoding.FORMATS if kind != "TGA"]
     seeds = [encoded(picture(0), kind) for kind in kinds] + [encoded(picture(0, mode="P"), "PNG", transparency=0)]
+    deep = np.arange(192, dtype=np.uint16).reshape(8, 8, 3) * 300
+    seeds += [png(deep), encoded(Image.fromarray(deep[..., 0]), "TIFF"), encoded(picture(0), "JPEG")[:-2]]
     return st.sampled_from([*seeds, encoded(picture(0), "TGA")]).flatmap(cases.files)
 
 
 def read_image(path: Path) -> None:
     found = decoding.read(path, 8)
     assert isinstance(found, str) or found[0].shape == (3, 8, 8)
+
+
+# --- lists of images that a checkpoint has seen -----------------------------------------------------------------------
+
+
+def seen_images(folder: Path) -> st.SearchStrategy[bytes]:
+    rows = np.arange(48, dtype=np.uint8).reshape(3, 16)
+    SeenImages(rows, rows[:1]).write(folder)
+    return cases.files((folder / SEEN).read_bytes())
+
+
+def read_seen_images(path: Path) -> None:
+    found = membership.read(path.parent)
+    found.which(found.trained[:2])
 
 
 # --- ONNX models ------------------------------------------------------------------------------------------------------
