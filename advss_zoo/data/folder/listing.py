@@ -111,7 +111,8 @@ class Listing:
 
     def as_test(self) -> Listing:
         """Return the same images, all in the test split."""
-        return replace(self, entries=[entry._replace(part="test") for entry in self.entries])
+        origins = [each._replace(part="test", why="--whole") if each.part else each for each in self.origins]
+        return replace(self, entries=[entry._replace(part="test") for entry in self.entries], origins=origins)
 
 
 def list_images(source: Path, options: FolderOptions = PLAIN) -> Listing:
