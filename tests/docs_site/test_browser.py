@@ -60,7 +60,7 @@ def errors(tab: Tab) -> list[object]:
 
 
 def test_every_link_and_anchor_exists_and_nothing_is_loaded_from_elsewhere(site: Path) -> None:
-    pages = {path: Links(path) for path in site.rglob("*.html")}
+    pages = {path: Links(path) for path in site.rglob("*.html") if "_static" not in path.parts}  # templates
     assert len(pages) > 40
     broken = []
     for page, found in pages.items():
@@ -91,9 +91,8 @@ def test_a_page_opens_without_a_complaint_and_fits(page: str, dark: bool, width:
 def test_search_finds_without_a_network(tab: Tab, site: Path) -> None:
     tab.open(f"{(site / 'search.html').as_uri()}?q=autoattack", width=DESKTOP)
     deadline = time.monotonic() + 20
-    while not (found := tab.evaluate("document.querySelectorAll('#search-results li a').length")):
+    while tab.evaluate("document.querySelectorAll('#search-results li a').length") < 4:  # they come one by one
         assert time.monotonic() < deadline
-    assert found > 3
     assert errors(tab) == []
 
 
