@@ -61,6 +61,17 @@ def test_as_json(advss: Advss) -> None:
 
 
 @pytest.mark.usefixtures("colours")
+def test_what_systems_leave_is_counted(tmp_path: Path, advss: Advss) -> None:
+    for place in ("@eaDir/red.png/thumb.jpg", "#recycle/old.png"):
+        (tmp_path / "images" / place).parent.mkdir(parents=True)
+        (tmp_path / "images" / place).touch()
+    outcome = advss("predict", "model.onnx", "images", "--json")
+    assert len(outcome.json["images"]) == 3
+    assert {kind: each["images"] for kind, each in outcome.json["passed_over"].items()} == {"@eaDir": 1, "#recycle": 1}
+    assert "Images in system and hidden files passed over: 1 in #recycle, 1 in @eaDir." in outcome.stderr
+
+
+@pytest.mark.usefixtures("colours")
 def test_classes_of_any_script_are_whole_for_programs_and_harmless_for_people(tmp_path: Path, advss: Advss) -> None:
     classes = ["chat\u00a0noir", "三毛\u3000猫", "\N{WOMAN}\u200d\N{ROCKET}"]
     props = onnx_files.PROPS | {"classes": json.dumps(classes, ensure_ascii=False)}

@@ -67,7 +67,7 @@ def test_of_a_thousand_classes_those_that_are_named_are_kept(here: Path) -> None
 def test_images_are_decoded_side_by_side_and_stay_in_order(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     together, read = threading.Barrier(2, timeout=10), decoding.read
 
-    def wait(path: Path, side: int) -> Any:
+    def wait(path: Path, side: int, *_: object) -> Any:
         together.wait()  # nobody else comes: BrokenBarrierError
         return read(path, side)
 

@@ -111,7 +111,8 @@ class Listing:
 
     def as_test(self) -> Listing:
         """Return the same images, all in the test split."""
-        return replace(self, entries=[entry._replace(part="test") for entry in self.entries])
+        origins = [each._replace(part="test", why="--whole") if each.part else each for each in self.origins]
+        return replace(self, entries=[entry._replace(part="test") for entry in self.entries], origins=origins)
 
 
 def list_images(source: Path, options: FolderOptions = PLAIN) -> Listing:
@@ -252,18 +253,16 @@ def _meant(listing: Listing, paths: Iterable[str]) -> dict[str, str]:
     plain = {path: path.replace("\\", "/").strip("/") for path in paths}
     if any(os.path.exists(listing.root / each) for both in plain.items() for each in both):  # noqa: PTH110  any text
         return {}
-    ends: dict[str, set[str]] = defaultdict(set)
+    ends: dict[str, list[tuple[str, str]]] = defaultdict(list)  # with and without their suffixes, by name or stem
     for folder, inside in walk(listing.root):
         for file in (folder / each for each in inside.files if is_image(each)):
-            for name in (file.name, file.stem):
-                ends[name].add(file.relative_to(listing.root).as_posix())
+            below = file.relative_to(listing.root)
+            for name in {file.name, file.stem}:
+                ends[name].append((below.as_posix(), below.with_suffix("").as_posix()))
     found = {}
     for path, written in plain.items():
-        fitting = [
-            end
-            for end in sorted(ends.get(written.rpartition("/")[2], ()))
-            if any(f"/{each}".endswith(f"/{written}") for each in (end, PurePosixPath(end).with_suffix("").as_posix()))
-        ]
+        named = ends.get(written.rpartition("/")[2], ())
+        fitting = sorted(end for end, stem in named if any(f"/{each}".endswith(f"/{written}") for each in (end, stem)))
         if len(fitting) == 1:
             found[path] = fitting[0]
         elif fitting:

@@ -95,7 +95,7 @@ def read(source: Path, group_by: str | None = None) -> LabelTable:
             table.skipped[f"{printable(source.name)}:{number}"] = values
         else:
             table.rows.append(Row(number, *values))
-    table.used.update({role: list(names) for role, names in columns.used.items()})
+    table.used.update({role: list(columns.used[role]) for role in columns.roles if role in columns.used})
     taken = {name.lower() for names in columns.used.values() for name in names}
     table.unused.extend(name for lower, name in columns.names.items() if name and lower not in taken)
     return table

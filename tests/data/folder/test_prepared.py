@@ -210,8 +210,17 @@ class TestWhole:
     def test_all_images_are_test_images(self, pets: Path) -> None:
         prepared = prepare(pets, 8, whole=True)
         assert len(prepared.load("test")) == 20
+        assert prepared.summary.origins == []
         with pytest.raises(DataError, match="has no train images"):
             prepared.load("train")
+
+    def test_says_that_parts_are_not_heeded(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(4):
+            draw(f"{('train', 'val')[number % 2]}/{'ab'[number // 2]}/{number}.png", number)
+        origins = prepare(tmp_path / "images", 8, whole=True).summary.origins
+        assert {(origin.name, origin.part, origin.why) for origin in origins} == {
+            ("train/", "test", "--whole"), ("val/", "test", "--whole"),
+        }  # fmt: skip
 
     def test_also_of_one_class(self, pets: Path) -> None:
         shutil.rmtree(pets / "dog")
