@@ -63,6 +63,11 @@ class Model(nn.Module):
         return self.network(x)
 
     @property
+    def folder(self) -> Path | None:
+        """Where the checkpoint lies; None where there is none, or several."""
+        return self.folders[0] if len(self.folders) == 1 else None
+
+    @property
     def device(self) -> torch.device:
         return self.get_buffer("_anchor").device
 

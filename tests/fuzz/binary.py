@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from data.folder.pictures import encoded, picture, png
 from deploy import onnx_files
@@ -26,6 +27,8 @@ SIDES = st.sampled_from(["n", 0, -1, 1, 8, 8, 8, 3, 4096, 4097, 2**40])
 TYPES = (torch.float16, torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.int8, torch.bool)
 TYPES += (torch.uint16, torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64)
 VALUES = st.sampled_from([0.0, 1.0, 1e300, float("nan"), float("inf")])
+WRAPPERS = ("state_dict", "P_state", "selfie_state", "model", "ema", "state_dict_ema")
+WRAPPERS += ("module.conv1.weight", "_orig_mod.conv1.weight", "ema_model.conv1.weight")
 MANY = torch.ones(1).expand(10**5, 10**5)  # one number in a file of a kilobyte, 40 GB when copied
 
 
@@ -64,7 +67,11 @@ def read_seen_images(path: Path) -> None:
 
 def models(folder: Path) -> st.SearchStrategy[bytes]:
     """Damaged ones, ones of odd shapes, and ones that say something odd of themselves."""
-    shapes = st.tuples(SIDES, SIDES, SIDES, SIDES) | st.lists(SIDES, max_size=5).map(tuple)
+    shapes = (
+        st.tuples(SIDES, SIDES, SIDES, SIDES)
+        | st.permutations([3, 8, 8]).map(lambda sides: ("n", *sides))
+        | st.lists(SIDES, max_size=5).map(tuple)
+    )
     shaped = st.builds(_model, cases.altered(onnx_files.PROPS), shapes, SIDES)
     told = cases.altered(onnx_files.PROPS).map(_model)
     return shaped | told | cases.files(_model(onnx_files.PROPS))
@@ -99,9 +106,10 @@ def pickles(folder: Path) -> st.SearchStrategy[bytes]:
     (pickle,) = (name for name in members if name.endswith("data.pkl"))
     inside = cases.damaged(members[pickle]).map(lambda content: _zipped(members | {pickle: content}))
     odd = st.dictionaries(cases.TEXTS, cases.NUMBERS | cases.TEXTS | tensors() | st.just(MANY), max_size=3)
-    entries = st.sampled_from([*state, "state_dict", "P_state", "selfie_state", "module.conv1.weight"])
+    entries = st.sampled_from([*state, *WRAPPERS])
     changed = st.builds(lambda name, value: _saved(state | {name: value}), entries, tensors() | st.just(MANY) | odd)
-    return inside | changed | odd.map(_saved) | st.sampled_from([whole, legacy, small]).flatmap(cases.files)
+    safe = safetensors.torch.save(state)
+    return inside | changed | odd.map(_saved) | st.sampled_from([whole, legacy, small, safe]).flatmap(cases.files)
 
 
 @st.composite

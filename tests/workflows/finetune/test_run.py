@@ -94,6 +94,39 @@ def test_options_that_contradict_each_other(options: dict[str, Any], says: str) 
     assert not Path("runs").exists()
 
 
+def test_groups_stay_on_one_side_and_are_evaluated_so() -> None:
+    """Videos of four frames; with other options their frames would be tested on that were trained on."""
+    for number, path in enumerate(sorted(Path("photos").rglob("*.png"))):
+        path.rename(path.with_name(f"video{number % 12 // 2}_{number}.png"))
+    pattern = "video([0-9]+)_"
+    run = az.finetune("photos", group_by=pattern, **QUICK)
+    assert run.plan.recipes[0].group_by == pattern
+    assert run.data.summary.groups == 6
+    with run.data.images_file.open() as table:
+        rows = [(re.search(pattern, row["path"])[1], row["split"]) for row in csv.DictReader(table)]  # type: ignore[index]
+    assert len(rows) == 24
+    assert len(set(rows)) == 6, "a video has one split"
+    again = az.evaluate(run.model, "photos", "clean", group_by=pattern)
+    assert (again.n, again.ta) == (run.result.n, run.result.ta)
+    for settings in ({}, {"group_by": "video"}):
+        with pytest.raises(
+            UsageError, match=r"was trained on photos --group-by 'video\(\[0-9\]\+\)_': divided in another"
+        ):
+            az.evaluate(run.model, "photos", "clean", **settings)
+    assert az.evaluate(run.model, "photos", "clean", whole=True).n == again.n, "the others it has seen"
+
+
+def test_parts_that_a_person_names() -> None:
+    for part in ("batch_1", "batch_2"):
+        for name in ("cat", "ship"):
+            Path("mine", part, name).mkdir(parents=True)
+    for number, path in enumerate(sorted(Path("photos").rglob("*.png"))):
+        path.rename(Path("mine", f"batch_{1 + (number % 4 == 0)}", path.parent.name, path.name))
+    planned = az.plan_finetuning("mine", parts={"batch_1": "train", "batch_2": "test"}, **QUICK)
+    assert planned.data.summary.parts == {"train": 16, "val": 2, "test": 6}
+    assert planned.plan.recipes[0].parts == {"batch_1": "train", "batch_2": "test"}
+
+
 class TestGrownFolder:
     """Images that come later change the division, but not what a model has seen."""
 
@@ -158,36 +191,3 @@ def _add(folder: Path, count: int) -> None:
     for name in ("cat", "ship"):
         for number in np.flatnonzero(real.labels == real.classes.index(name))[12 : 12 + count // 2]:
             Image.fromarray(real.images[number].transpose(1, 2, 0)).save(folder / name / f"{number}.png")
-
-
-def test_groups_stay_on_one_side_and_are_evaluated_so() -> None:
-    """Videos of four frames; with other options their frames would be tested on that were trained on."""
-    for number, path in enumerate(sorted(Path("photos").rglob("*.png"))):
-        path.rename(path.with_name(f"video{number % 12 // 2}_{number}.png"))
-    pattern = "video([0-9]+)_"
-    run = az.finetune("photos", group_by=pattern, **QUICK)
-    assert run.plan.recipes[0].group_by == pattern
-    assert run.data.summary.groups == 6
-    with run.data.images_file.open() as table:
-        rows = [(re.search(pattern, row["path"])[1], row["split"]) for row in csv.DictReader(table)]  # type: ignore[index]
-    assert len(rows) == 24
-    assert len(set(rows)) == 6, "a video has one split"
-    again = az.evaluate(run.model, "photos", "clean", group_by=pattern)
-    assert (again.n, again.ta) == (run.result.n, run.result.ta)
-    for settings in ({}, {"group_by": "video"}):
-        with pytest.raises(
-            UsageError, match=r"was trained on photos --group-by 'video\(\[0-9\]\+\)_': divided in another"
-        ):
-            az.evaluate(run.model, "photos", "clean", **settings)
-    assert az.evaluate(run.model, "photos", "clean", whole=True).n == run.result.n
-
-
-def test_parts_that_a_person_names() -> None:
-    for part in ("batch_1", "batch_2"):
-        for name in ("cat", "ship"):
-            Path("mine", part, name).mkdir(parents=True)
-    for number, path in enumerate(sorted(Path("photos").rglob("*.png"))):
-        path.rename(Path("mine", f"batch_{1 + (number % 4 == 0)}", path.parent.name, path.name))
-    planned = az.plan_finetuning("mine", parts={"batch_1": "train", "batch_2": "test"}, **QUICK)
-    assert planned.data.summary.parts == {"train": 16, "val": 2, "test": 6}
-    assert planned.plan.recipes[0].parts == {"batch_1": "train", "batch_2": "test"}
