@@ -22,6 +22,7 @@ from advss_zoo.cli.options import (
     OutOption,
     OutputOption,
     PartsOption,
+    TruncatedOption,
     examples,
     parsed,
     the_model,
@@ -66,6 +67,7 @@ def command(
     ] = None,
     parts: PartsOption = None,
     group_by: GroupByOption = None,
+    truncated: TruncatedOption = False,
     classes: Annotated[
         str | None, typer.Option(metavar="FILE", help="Names of the model's outputs, one per line, or A,B,...")
     ] = None,
@@ -169,6 +171,7 @@ def command(
             image_size=image_size,
             parts=parsed(parts),
             group_by=group_by,
+            truncated=truncated,
             classes=classes,
             device=device,
             progress=steps,

@@ -13,6 +13,7 @@ from advss_zoo.cli.options import (
     JsonOption,
     OutOption,
     PartsOption,
+    TruncatedOption,
     examples,
     parsed,
 )
@@ -58,6 +59,7 @@ def command(
     ] = None,
     parts: PartsOption = None,
     group_by: GroupByOption = None,
+    truncated: TruncatedOption = False,
     norm: Annotated[Literal["linf", "l2"], typer.Option(help="Norm of the threat model.")] = "linf",
     eps: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Perturbation size; default: 8/255 (linf), 0.5 (l2).")
@@ -93,7 +95,8 @@ def command(
         options: dict[str, Any] = {
             "start": start, "mode": mode, "norm": norm, "eps": eps, "objective": objective, "teacher": teacher,
             "epochs": epochs, "budget": budget, "image_size": image_size, "parts": parsed(parts), "group_by": group_by,
-            "overrides": overrides or (), "out": folder, "device": device, "progress": steps, "say": steps.say,
+            "truncated": truncated, "overrides": overrides or (), "out": folder, "device": device, "progress": steps,
+            "say": steps.say,
         }  # fmt: skip
         if dry_run:
             _show_plan(plan_finetuning(data, **options))

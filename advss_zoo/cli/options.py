@@ -31,6 +31,7 @@ OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Fo
 PartsOption = Annotated[
     str | None, typer.Option("--parts", metavar="PART=NAME,..", help="Folders (or entries of a column) of each split.")
 ]
+TruncatedOption = Annotated[bool, typer.Option("--truncated", help="Use JPEGs that were cut off.")]
 GroupByOption = Annotated[
     str | None,
     typer.Option("--group-by", metavar="COLUMN", help="Column, or pattern on paths, of images to keep together."),

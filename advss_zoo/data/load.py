@@ -41,6 +41,7 @@ def load_data(
     whole: bool = False,
     parts: Mapping[str, Part] | None = None,
     group_by: str | None = None,
+    truncated: bool = False,
     reporter: Reporter = SILENT,
 ) -> ImageSet:
     """Load images with labels: `images, labels = load_data("cifar10-1k", limit=64)`.
@@ -57,16 +58,17 @@ def load_data(
             do not say it: {"batch_7": "test"}.
         group_by: a column of the table, or a regular expression on paths, that tells which images belong together, as
             those of one patient: they lie on one side.
+        truncated: use what there is of JPEGs in it that were cut off.
 
     Raises:
         UsageError: no data set has that name, or it has no such split.
         DataError: it has not been fetched yet, its file is damaged, or the folder holds no images of that split.
     """
-    name, options = str(name), FolderOptions(parts or {}, group_by)
+    name, options = str(name), FolderOptions(parts or {}, group_by, truncated)
     if is_own(name):
         images = prepare(Path(name), image_size, options, whole=whole, reporter=reporter).load(split)
     elif options != PLAIN:
-        raise UsageError(f"parts and group_by need a folder or table of images, got {name}.")
+        raise UsageError(f"parts, group_by and truncated need a folder or table of images, got {name}.")
     else:
         images = _by_name(name, split)
     return images if limit is None else images.first(limit)

@@ -108,10 +108,10 @@ def _classes(found: Any) -> tuple[str, ...]:
 def _value_range(found: Any) -> tuple[float, float]:
     if not isinstance(found, list) or len(found) != 2 or not all(type(value) in (int, float) for value in found):
         raise ValueError("value_range must be two numbers")
-    black, white = map(float, found)
+    black, white = found
     if not -MOST_VALUE <= black < white <= MOST_VALUE:  # written so that NaN fails
         raise ValueError("value_range must be two rising numbers")
-    return black, white
+    return float(black), float(white)
 
 
 def _image_size(text: str) -> int:

@@ -60,7 +60,12 @@ def load_training_data(recipe: Recipe, device: torch.device) -> TrainingData:
         UsageError: their size or the number of their classes is not that of the recipe.
     """
     everything = data.load_data(
-        recipe.data, "train", image_size=recipe.side, parts=recipe.parts, group_by=recipe.group_by
+        recipe.data,
+        "train",
+        image_size=recipe.side,
+        parts=recipe.parts,
+        group_by=recipe.group_by,
+        truncated=recipe.truncated,
     )
     training, validation = train_and_validation(everything)
     validation = validation[: recipe.validation.images]

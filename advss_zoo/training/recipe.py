@@ -187,6 +187,7 @@ class Recipe(_Named):
     data: str = Field("cifar10", description="a data set by name, or the path of a folder of images")
     parts: dict[str, Part] = Field({}, description="of a folder: which of its folders are train, val and test")
     group_by: str | None = Field(None, description="column or pattern: images of one group stay on one side")
+    truncated: bool = Field(False, description="of a folder: use what there is of JPEGs that were cut off")
     image_size: int | None = Field(None, ge=16, le=4096, description="pixels a side; none: what the stem is made for")
     resolution: list[Resolution] = Field([], description="phases of smaller images, which grow; none: always full size")
     augmentation: Augmentation = Augmentation()
@@ -256,7 +257,7 @@ class Recipe(_Named):
     @property
     def folder_options(self) -> FolderOptions:
         """How the images are read, where `data` is a folder or a table."""
-        return FolderOptions(self.parts, self.group_by)
+        return FolderOptions(self.parts, self.group_by, self.truncated)
 
     @property
     def side(self) -> int:

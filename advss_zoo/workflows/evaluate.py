@@ -80,6 +80,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
     image_size: int | None = None,
     parts: Mapping[str, Part] | None = None,
     group_by: str | None = None,
+    truncated: bool = False,
     classes: Sequence[str] | str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
@@ -111,7 +112,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
             `Result.baseline`.
         whole: all images of a folder, not only its test images.
         image_size: pixels a side for a folder; None: the model's.
-        parts, group_by: of a folder, as for `finetune`.
+        parts, group_by, truncated: of a folder, as for `finetune`.
         classes: names of the model's outputs in their order, "A,B,C", or a file with one a line; None: those that the
             model knows, else those of the data in their order.
         out: a folder for results, one folder in it for each protocol; None: nothing is written. The same call again
@@ -141,6 +142,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
         image_size=image_size,
         parts=parts,
         group_by=group_by,
+        truncated=truncated,
         classes=classes,
         device=device,
         progress=progress,
@@ -211,6 +213,7 @@ class PlannedEvaluation:
         image_size: int | None = None,
         parts: Mapping[str, Part] | None = None,
         group_by: str | None = None,
+        truncated: bool = False,
         classes: Sequence[str] | str | Path | None = None,
         device: str = "auto",
         progress: Progress = ignore,
@@ -221,7 +224,7 @@ class PlannedEvaluation:
         if eot is not None:
             check_counts(eot=eot)
         folder = None if baseline is None else folder_of(str(baseline))
-        asked = _FolderRequest(image_size, whole, FolderOptions(parts or {}, group_by))
+        asked = _FolderRequest(image_size, whole, FolderOptions(parts or {}, group_by, truncated))
         names = None if classes is None else class_names(classes)
         loaded = _by_name(data, limit, asked, say)
         opened = open_model(model, device) if isinstance(model, Reference | str | Path) else model
@@ -311,6 +314,7 @@ class _FolderRequest:
             "--image-size": self.image_size,
             "--parts": self.options.parts,
             "--group-by": self.options.group_by,
+            "--truncated": self.options.truncated,
         }
         return next((name for name, value in given.items() if value), None)
 

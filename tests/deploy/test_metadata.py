@@ -47,6 +47,19 @@ def test_classes_are_called_what_people_call_them(label: str) -> None:
     assert Metadata.from_props(metadata.to_props()).classes == ("other", label)
 
 
+def test_the_range_of_values_comes_back() -> None:
+    metadata = Metadata("mine.mini", "0" * 64, ("a", "b"), 32, "0.1.0", value_range=(-1024.0, 3071.0))
+    assert Metadata.from_props(metadata.to_props()) == metadata
+
+
+@pytest.mark.parametrize(
+    "text", ["[0]", "[0, 0]", "[2, 1]", '["0", 1]', "[true, 2]", "[0, NaN]", "[0, Infinity]", f"[0, 1{'0' * 400}]", "7"]
+)
+def test_ranges_that_cannot_be(text: str) -> None:
+    with pytest.raises(CheckpointError, match="value_range must be two"):
+        Metadata.from_props(PROPS | {"value_range": text})
+
+
 @pytest.mark.parametrize("character", [*"\0\n\t\x1b\x7f\x9b\ud800", *TURNING])
 def test_what_steers_a_terminal_or_turns_text_is_no_name(character: str) -> None:
     with pytest.raises(CheckpointError, match="is not a valid name"):

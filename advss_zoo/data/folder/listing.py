@@ -34,6 +34,7 @@ class FolderOptions:
         parts: what folders, or entries of a table's column, are for, by their names.
         group_by: the name of a column, or a regular expression that is searched for in paths: images for which it gives
             the same stay together when they are divided.
+        truncated: use what there is of JPEGs that were cut off.
 
     Raises:
         UsageError: a part is not train, val or test.
@@ -41,6 +42,7 @@ class FolderOptions:
 
     parts: Mapping[str, Part] = field(default_factory=dict)
     group_by: str | None = None
+    truncated: bool = False
 
     def __post_init__(self) -> None:
         if unknown := set(self.parts.values()) - {"train", "val", "test"}:
@@ -51,7 +53,8 @@ class FolderOptions:
         """As they are given on a command line."""
         parts = ",".join(f"{part}={name}" for name, part in self.parts.items())
         given = {"--parts": parts, "--group-by": self.group_by or ""}
-        return " ".join(f"{option} {shlex.quote(value)}" for option, value in given.items() if value)
+        values = [f"{option} {shlex.quote(value)}" for option, value in given.items() if value]
+        return " ".join([*values, *["--truncated"] * self.truncated])
 
 
 PLAIN = FolderOptions()

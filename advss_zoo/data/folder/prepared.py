@@ -127,7 +127,6 @@ def prepare(
     *,
     whole: bool = False,
     value_range: ValueRange | None = None,
-    truncated: bool = False,
     reporter: Reporter = SILENT,
 ) -> Prepared:
     """Find, decode and divide the images of a folder or a table, unless the cache has them as they are now.
@@ -137,7 +136,6 @@ def prepare(
         options: what it does not say itself.
         whole: all of them are test images, whatever the folder says.
         value_range: the values that become 0 and 255, of images with more than 8 bits; None: by the largest there is.
-        truncated: use what there is of JPEGs that were cut off.
 
     Raises:
         UsageError: there is nothing of that name, or it is neither a folder nor a table.
@@ -148,8 +146,8 @@ def prepare(
     if whole:
         listing = listing.as_test()
     _check_classes(listing, {entry.label for entry in listing.entries})
-    file = _file(source, side, options, whole, value_range, truncated)
-    read = partial(decoding.read, truncated=truncated)
+    file = _file(source, side, options, whole, value_range)
+    read = partial(decoding.read, truncated=options.truncated)
     with held(file.with_suffix(".lock"), wait=True):
         cached = _in_cache(file, listing.key)
         if cached is None:
@@ -282,7 +280,9 @@ def _content(division: Division) -> str:
 
 
 def _file(source: Path, side: int, options: FolderOptions, *how: object) -> Path:
-    text = "/".join(map(str, (side, *how, sorted(options.parts.items()), options.group_by, source.resolve())))
+    text = "/".join(
+        map(str, (side, *how, sorted(options.parts.items()), options.group_by, options.truncated, source.resolve()))
+    )
     identity = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
     return cache.cache_file(_dataset(Path(identity), (), ()))
 

@@ -64,6 +64,7 @@ OPTIONS = {
     "image_size": "--image-size",
     "parts": "--parts",
     "group_by": "--group-by",
+    "truncated": "--truncated",
     "parent": "--from",
     "trains": "--mode",
     "teacher": "--teacher",
@@ -86,6 +87,7 @@ class FinetuneOptions(BaseModel):
     image_size: int
     parts: dict[str, Part] = {}
     group_by: str | None = None
+    truncated: bool = False
     norm: Norm = "linf"
     eps: float
     objective: TrainingLoss = "classification"
@@ -96,7 +98,7 @@ class FinetuneOptions(BaseModel):
 
     @property
     def folder_options(self) -> FolderOptions:
-        return FolderOptions(self.parts, self.group_by)
+        return FolderOptions(self.parts, self.group_by, self.truncated)
 
     @property
     def adversarial(self) -> bool:
@@ -333,6 +335,7 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
         "data": options.data,
         "parts": options.parts,
         "group_by": options.group_by,
+        "truncated": options.truncated,
         "image_size": options.image_size,
         "augmentation": {
             "crop_padding": min(64, max(1, options.image_size // 8)),

@@ -106,6 +106,7 @@ def finetune(
     image_size: int | None = None,
     parts: Mapping[str, Part] | None = None,
     group_by: str | None = None,
+    truncated: bool = False,
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     resume: bool = False,
@@ -134,6 +135,7 @@ def finetune(
             names do not say it: {"batch_7": "test"}.
         group_by: a column of the table, or a regular expression on paths, that tells which images belong together, as
             those of one patient, video or camera: they lie on one side of the division.
+        truncated: use what there is of JPEGs that were cut off.
         overrides: changes to the recipe, such as "augmentation.flip=false".
         out: the folder of the run; None: runs/NAME.TAG.
         resume: go on with the run in `out`.
@@ -150,7 +152,7 @@ def finetune(
     request = _Request.of(
         data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, teacher=teacher,
         epochs=epochs, budget=budget, image_size=image_size, parts=parts, group_by=group_by,
-        overrides=overrides, out=out, device=device, progress=progress, say=say,
+        truncated=truncated, overrides=overrides, out=out, device=device, progress=progress, say=say,
     )  # fmt: skip
     kept = planning.read_plan(request.folder)
     if kept and not resume:

@@ -436,3 +436,11 @@ class TestRefused:
         prepared = prepare(pets, 8, reporter=Reporter(said.append))
         assert prepared.summary.skipped == {"cat/0.png": "0 bytes", "cat/1.png": "damaged: image file is truncated"}
         assert sum(prepared.summary.parts.values()) == 18
+
+
+def test_jpegs_that_were_cut_off_are_used_on_request(pets: Path) -> None:
+    content = encoded(picture(77, (64, 64)), "JPEG")
+    (pets / "cat" / "cut.jpg").write_bytes(content[: len(content) // 2])
+    assert list(prepare(pets, 8).summary.skipped) == ["cat/cut.jpg"]
+    assert not prepare(pets, 8, FolderOptions(truncated=True)).summary.skipped
+    assert len(load_data(str(pets), "train", image_size=8, truncated=True)) == 17
