@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from advss_zoo.data.load import load_data
     from advss_zoo.evaluation.frames import results_frame
     from advss_zoo.models.model import Model
+    from advss_zoo.workflows.check import check_data
     from advss_zoo.workflows.claim import claim
     from advss_zoo.workflows.diagnose import diagnose
     from advss_zoo.workflows.evaluate import evaluate
@@ -41,6 +42,7 @@ __all__ = [
     "Model",
     "__version__",
     "attacks",
+    "check_data",
     "claim",
     "diagnose",
     "evaluate",
@@ -65,6 +67,7 @@ __all__ = [
 
 _LAZY = {  # where each is defined, and by what name
     "Model": ("advss_zoo.models.model", "Model"),
+    "check_data": ("advss_zoo.workflows.check", "check_data"),
     "claim": ("advss_zoo.workflows.claim", "claim"),
     "diagnose": ("advss_zoo.workflows.diagnose", "diagnose"),
     "evaluate": ("advss_zoo.workflows.evaluate", "evaluate"),

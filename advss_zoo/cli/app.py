@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import warnings
@@ -37,6 +38,7 @@ from advss_zoo.cli.output import out
 from advss_zoo.errors import ModelWarning
 from advss_zoo.files import expanded
 
+COMPLETE = "_ADVSS_COMPLETE"  # the variable of typer's completion scripts, see docs/install.md
 COMMANDS = {
     "list": list,
     "show": show,
@@ -94,6 +96,15 @@ def _options(
     pass
 
 
+def _complete(group: Any) -> None:  # typer's own click has no public name
+    """Answer a shell that asks for its completion script or for completions, and exit."""
+    if asked := os.environ.get(COMPLETE):
+        from typer.completion import get_completion_inspect_parameters, shell_complete
+
+        get_completion_inspect_parameters()  # registers the shells; typer has nothing else in public that does
+        sys.exit(shell_complete(group, {}, "advss", COMPLETE, asked))
+
+
 def _show_warning(usual: Callable[..., None], message: Warning | str, *where: Any, **more: Any) -> None:
     """What this package has to say of a model is a line for a person; where in the code it says so is of no use."""
     if isinstance(message, ModelWarning):
@@ -109,6 +120,7 @@ def run(arguments: Sequence[str]) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows a question mark, not a traceback
     group = get_command(app)
+    _complete(group)
     expanded_arguments = [_with_home(argument) for argument in arguments]
     with group.make_context("advss", expanded_arguments) as context, warnings.catch_warnings():
         warnings.showwarning = partial(_show_warning, warnings.showwarning)

@@ -46,6 +46,7 @@ def describe(model: Model) -> Metadata:
         model.threat.norm if model.threat else None,
         model.threat.eps if model.threat else None,
         model.temperature,
+        model.value_range,
     )
 
 

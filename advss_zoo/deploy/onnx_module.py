@@ -55,6 +55,7 @@ def load(path: Path, device: str | torch.device = "auto", output: str | None = N
         classes=known.classes if known else None,
         image_size=model.image_size,
         temperature=known.temperature if known else 1.0,
+        value_range=known.value_range if known else None,
         threat=ThreatModel(known.norm, known.eps) if known and known.norm and known.eps else None,
         differentiable=False,
     ).to(model.device)

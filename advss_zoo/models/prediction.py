@@ -43,6 +43,7 @@ class Classifier:
     device: str
     logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     temperature: float = 1.0  # probabilities are softmax(logits / temperature)
+    value_range: tuple[float, float] | None = None  # what is 0 and 1 of files with more than 8 bits; None: their own
 
     @property
     def batch(self) -> int:
@@ -103,6 +104,7 @@ def classifier(model: Model) -> Classifier:
         model.device.type,
         logits,
         model.temperature,
+        model.value_range,
     )
 
 
@@ -149,7 +151,7 @@ def predict(
             piece = images[begin : begin + classifier.batch]
             paths: list[Path | None] = []
             pixels: list[Pixels] = []
-            for source, decoded in zip(piece, _decoded(pool, piece, classifier.image_size), strict=True):
+            for source, decoded in zip(piece, _decoded(pool, piece, classifier), strict=True):
                 path = source if isinstance(source, Path) else None
                 if isinstance(decoded, str):
                     assert path, "what is open in Pillow has pixels"
@@ -163,11 +165,11 @@ def predict(
     return found
 
 
-def _decoded(pool: ThreadPoolExecutor, sources: Sequence[Path | Image.Image], side: int) -> list[Pixels | str]:
+def _decoded(pool: ThreadPoolExecutor, sources: Sequence[Path | Image.Image], by: Classifier) -> list[Pixels | str]:
     def decode(source: Path | Image.Image) -> Pixels | str:
         if isinstance(source, Image.Image):
-            return decoding.pixels(source, side)
-        found = decoding.read(source, side)
+            return decoding.pixels(source, by.image_size, by.value_range)
+        found = decoding.read(source, by.image_size, by.value_range)
         return found if isinstance(found, str) else found[0]
 
     with warnings.catch_warnings(action="ignore"):  # Pillow's, about files that are named anyway

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -22,7 +23,7 @@ from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import in_order, is_own, load_data
-from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.images import Arrays, Images, as_images
 from advss_zoo.evaluation.protocols import Protocol, parse, parse_all
@@ -35,7 +36,7 @@ from advss_zoo.texts import listed
 from advss_zoo.training import recipe
 from advss_zoo.workflows.measure import measure
 from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
-from advss_zoo.zoo.load import network_folders
+from advss_zoo.zoo import load
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import Reference
 from advss_zoo.zoo.runs import RECIPE
@@ -356,10 +357,14 @@ def _of_folder(
         raise UsageError(f"The image size of {_name_of(model)} is unknown.", "Add --image-size N.")
     if known and not asked.whole:
         _check_divided_as_in_training(known, folder, asked.options)
-    prepared = prepare(folder, side, asked.options, whole=asked.whole, reporter=reporter(progress, say))
+    value_range = known.value_range if known else None
+    report = reporter(progress, say)
+    prepared = prepare(folder, side, asked.options, whole=asked.whole, value_range=value_range, reporter=report)
     images = prepared.load("test")
     for line in prepared.summary.reading():
         say(line)
+    if known:
+        images = without_seen(images, known, say)
     if not asked.whole and prepared.summary.parts["train"]:
         say(
             f"On the {len(images):,} test images of {folder}, listed in {prepared.images_file}. If the model was not "
@@ -381,15 +386,35 @@ def _check_divided_as_in_training(model: Model, folder: Path, options: FolderOpt
         UsageError: the model was trained on this very folder, which was divided in another way.
     """
     try:
-        made = recipe.load(network_folders(model.folder)[0] / RECIPE) if model.folder else None
+        made = recipe.load(model.folders[0] / RECIPE) if model.folders else None
     except AdvssError:  # it has none, or one of another version
         made = None
     if made and made.folder_options != options and Path(made.data).resolve() == folder.resolve():
         raise UsageError(
             f"{model.name} was trained on {folder} {made.folder_options.arguments or 'without these options'}: "
-            "divided in another way, its test images would be some that it was trained on.",
+            "divided in another way, most of its test images would be ones that it was trained on.",
             "Give the same options.",
         )
+
+
+def without_seen(images: ImageSet, model: Model, say: Say) -> ImageSet:
+    """Leave out images that trained a model or chose its epoch, where it is known which those are.
+
+    Raises:
+        DataError: that are all.
+    """
+    seen = load.seen_by(model.folders)
+    if seen is None or images.sha256 is None:
+        return images
+    trained, validated = seen.which(images.sha256)
+    left_out = trained | validated
+    if not left_out.any():
+        return images
+    counts = f"{trained.sum():,} trained this model, {validated.sum():,} chose its epoch"
+    if left_out.all():
+        raise DataError(f"All {len(images):,} images of {images.name} have been seen: {counts}.", "Give other images.")
+    say(f"{left_out.sum():,} of {len(images):,} images were left out: {counts}.")
+    return images.take(np.flatnonzero(~left_out))
 
 
 def _first(images: ImageSet, limit: int | None) -> ImageSet:

@@ -33,8 +33,8 @@ def open_model(
 
     Args:
         reference: NAME or NAME.TAG (see `list_models`), hf://ORG/REPO@REVISION, the folder of a checkpoint or a run,
-            the name of a run in ./runs, an .onnx file, package.module:factory, or several of these joined by +, which
-            are an ensemble (see `zoo.reference`).
+            the name of a run in ./runs, an .onnx file, timm:NAME, torchvision:NAME, package.module:factory, or several
+            of these joined by +, which are an ensemble (see `zoo.reference`).
         device: where the model goes; "auto" is a GPU if there is one.
         output: the name of the output of an ONNX file that is the logits; None: the one that can be.
 
@@ -63,6 +63,10 @@ def as_ensemble(models: Sequence[Model], name: str | None = None) -> Model:
     if len(known) > 1:
         described = "; ".join(f"{model.name} {', '.join(classes)}" for classes, model in known.items() if classes)
         raise UsageError(f"Members of an ensemble must have the same classes: {described}.")
+    ranges = {model.value_range for model in models if model.value_range}
+    if len(ranges) > 1:
+        described = "; ".join(f"{black:g} to {white:g}" for black, white in sorted(ranges))
+        raise UsageError(f"Members of an ensemble must have the same range of pixel values: {described}.")
     digests, threats, names = [model.sha256 for model in models], {model.threat for model in models}, _names(models)
     return Model(
         Ensemble([model.network for model in models], names),
@@ -71,6 +75,8 @@ def as_ensemble(models: Sequence[Model], name: str | None = None) -> Model:
         classes=next(iter(known), None),
         image_size=next((model.image_size for model in models if model.image_size), None),
         threat=threats.pop() if len(threats) == 1 else None,
+        value_range=next(iter(ranges), None),
+        folders=tuple(folder for model in models for folder in model.folders),
         differentiable=all(model.differentiable for model in models),
     ).to(models[0].device)
 
@@ -110,7 +116,7 @@ def _from_folder(folder: Path, device: str) -> Model:
     if ensembles.is_ensemble(folder):
         known = ensembles.read(folder)
         model = as_ensemble([_from_folder(member, device) for member in load.member_folders(folder)], known.full_name)
-        model.temperature, model.folder = known.temperature, folder
+        model.temperature = known.temperature
         return model
     network, config = checkpoint.load(folder)
     if config.kind == "trunk":
@@ -129,7 +135,8 @@ def _from_folder(folder: Path, device: str) -> Model:
         std=config.architecture.std,
         temperature=config.temperature,
         threat=ThreatModel(made.norm, made.eps) if made and made.norm and made.eps else None,
-        folder=folder,
+        value_range=config.value_range,
+        folders=(folder,),
     ).to(device)
 
 
@@ -210,6 +217,8 @@ def _own_sha256(model: nn.Module, modules: Iterable[str]) -> str:
 
 OPENERS: Mapping[Kind, Callable[[Reference, str | torch.device], Model]] = {
     "hub": _open_checkpoint,
+    "timm": _open_checkpoint,
+    "torchvision": _open_checkpoint,
     "zoo": _open_checkpoint,
     "folder": _open_checkpoint,
     "run": _open_checkpoint,

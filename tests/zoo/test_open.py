@@ -53,7 +53,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_knows_what_it_is() -> None:
     model, folder = load_model("p1f4"), sources.fetch("p1f4").path
     network, config = checkpoint.load(folder)
-    assert (model.name, model.sha256, model.folder) == ("p1f4.mini", index.find("p1f4").sha256, folder)
+    assert (model.name, model.sha256, model.folders) == ("p1f4.mini", index.find("p1f4").sha256, (folder,))
     assert (model.classes, model.image_size, model.temperature) == (config.classes, 32, config.temperature)
     assert (model.mean, model.std) == (config.architecture.mean, config.architecture.std)
     assert model.threat == ThreatModel("linf", 8 / 255)

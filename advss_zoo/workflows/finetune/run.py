@@ -25,6 +25,7 @@ from advss_zoo.training import cost, trainer
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.calibration import calibrate
 from advss_zoo.training.cost import Cost
+from advss_zoo.workflows.evaluate import without_seen
 from advss_zoo.workflows.finetune import outcome, planning
 from advss_zoo.workflows.finetune.planning import SCRATCH, FinetuneOptions, Mode, Norm, Plan, Start, TrainingLoss
 from advss_zoo.workflows.measure import measure
@@ -49,10 +50,12 @@ class PlannedRun:
         mode, lines = self.plan.options.mode.upper(), []
         for recipe, estimate in zip(self.plan.recipes, self.estimates, strict=True):
             frozen = f", the trunk frozen for the first {recipe.head_first:.0%}" if recipe.head_first else ""
+            first = recipe.adversary[0]
+            ramp = f", eps from 0 over the first {first.until:.0%}" if getattr(first, "eps_start", None) == 0 else ""
             weighted = ", class-weighted loss" if getattr(recipe.objective, "class_weights", ()) else ""
             lines.append(
                 f"{recipe.full_name}: {mode} from {recipe.parent or SCRATCH}, {recipe.epochs} epochs of "
-                f"{estimate.steps // recipe.epochs:,} steps{frozen}, {recipe.adversary[-1].name}, "
+                f"{estimate.steps // recipe.epochs:,} steps{frozen}, {recipe.adversary[-1].name}{ramp}, "
                 f"{estimate.passes_per_image:.2g} passes per image{weighted}; "
                 f"{expected(estimate.seconds, estimate.seconds_now)} ({self.device})."
             )
@@ -276,11 +279,11 @@ class _Request:
 
     def _measure(self, planned: PlannedRun, checkpoint: Path, runs: list[Path]) -> tuple[Result, Path]:
         """Measure TA and RA on test images, keep adversarial images for the page, and write the card."""
-        plan, images = planned.plan, planned.data.load("test").first(planned.plan.test_images)
+        plan, model = planned.plan, open_model(checkpoint, self.device)
+        images = without_seen(planned.data.load("test"), model, self.say).first(plan.test_images)
         protocol = protocols.parse("pgd20", norm=plan.options.norm, eps=plan.options.eps)
         protocol = protocol.for_classes(len(images.classes))
-        model, place = open_model(checkpoint, self.device), checkpoint / RESULTS
-        place /= result_slug(images.name, protocol.label())
+        place = checkpoint / RESULTS / result_slug(images.name, protocol.label())
         measured = partial(measure, model, device=self.device, progress=self.progress, say=self.say)
         result = measured(images, protocol, place)
         measured(images.first(outcome.EXAMPLES), protocol, self.folder / "examples", save_adversarial=True)
