@@ -87,7 +87,7 @@ def claim(
         attacks: None: PGD with two losses and restarts, images made on another model, APGD-CE, APGD-T, Square.
         transfer: the model they are made on; "auto": one of the zoo if the images are of CIFAR-10's shape and number of
             classes; None: none.
-        eot: draws of a random model, as in `evaluate`; None: 8 if its outputs are random.
+        eot: draws of a random model, as in `evaluate`; None: those of the claim, or 8 if its outputs are random.
         seed: random seed.
         out: a folder for `claim.json`, the verdicts and a result for each attack; None: nothing is written. The same
             call again goes on where it was stopped.
@@ -102,10 +102,11 @@ def claim(
     stated, own = _read(claimed, attack, norm, eps)
     planned = PlannedEvaluation.of(model, data, [protocols.parse("clean")], limit=limit, device=device, say=say)
     subject = _Subject(planned.model, planned.images, planned.device)
-    draws, notes = subject.draws(eot)
+    draws, notes = subject.draws(eot or (own.protocol.eot if own else None))
     chosen = list(attacks) if attacks is not None else _attacks(stated, own, subject, transfer, seed)
-    is_saved = isinstance(claimed, str | Path) and Path(claimed).suffix == ".safetensors"
-    saved = [Saved.read(Path(claimed))] if is_saved and isinstance(claimed, str | Path) else []
+    saved: list[Protocol] = []
+    if isinstance(claimed, str | Path) and Path(claimed).suffix == ".safetensors":
+        saved.append(Saved.read(Path(claimed)))
     usable, left_out = subject.usable([*saved, *chosen])
     check = _Check(subject, stated, draws, None if out is None else Path(out))
     for protocol in usable:

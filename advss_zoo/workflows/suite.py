@@ -6,9 +6,9 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -192,7 +192,8 @@ def suite(
         part = parts[number]
         planned = replace(opened(part.model, part.evaluation), protocols=[part.protocol])
         try:
-            planned.run(part.place.parent, progress=progress, say=say, command=command)
+            told = partial(_told, progress, part.model)
+            planned.run(part.place.parent, progress=told, say=say, command=command)
         except UsageError:
             raise
         except AdvssError as error:
@@ -222,7 +223,13 @@ def _folder(file: Path, out: str | Path | None) -> Path:
 
 
 def _opener(device: str, say: Say) -> Opened:
-    """A function that opens a model with images; of several calls in a row it remembers the last."""
+    """A function that opens a model with images; it remembers the last one, and says every line once."""
+    heard: set[str] = set()
+
+    def once(line: str) -> None:
+        if line not in heard:
+            heard.add(line)
+            say(line)
 
     @lru_cache(maxsize=1)
     def opened(model: str, evaluation: SuiteEvaluation) -> PlannedEvaluation:
@@ -233,7 +240,7 @@ def _opener(device: str, say: Say) -> Opened:
             limit=evaluation.limit,
             eot=evaluation.eot,
             device=device,
-            say=say,
+            say=once,
         )
 
     return opened
@@ -250,6 +257,10 @@ def _parts(file: SuiteFile, base: Path, opened: Opened) -> Iterator[SuitePart]:
             for protocol in planned.protocols:
                 place = base / name / planned.slug(protocol)
                 yield SuitePart(model, evaluation, protocol, place, len(planned.images))
+
+
+def _told(progress: Progress, model: str, label: str, *more: Any) -> None:
+    progress(f"{model}, {label}", *more)
 
 
 def _name(part: SuitePart) -> str:

@@ -317,7 +317,7 @@ def test_wrong_images_and_labels_are_a_sentence(name, change, says, model):
         ("pgd", {"restarts": 0}, "restarts must be an integer of at least 1, got 0"),
         ("pgd", {"step_size": -1.0}, "step_size must be positive and finite, got -1"),
         ("pgd", {"seed": -1}, r"seed must be an integer from 0 to 2\*\*61 - 1, got -1"),
-        ("apgd", {"loss": "cw"}, "unknown loss 'cw'; choose from ce, dlr, t"),
+        ("apgd", {"loss": "cw"}, "unknown loss 'cw'; choose from ce, margin, dlr, t"),
         ("square", {"queries": 0}, "queries must be an integer of at least 1, got 0"),
         ("unforeseen", {"attack": "frog", "eps": 1}, "Unknown unforeseen attack 'frog'"),
     ],

@@ -50,7 +50,7 @@ def test_without_a_command_the_help_is_shown(advss: Advss) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["lsit"], "Did you mean 'list'?"),
+        (["lsit"], "Did you mean 'list'"),
         (["eval", "--atack", "clean"], "--attack"),
         (["eval", "--limit", "0"], "--limit"),
         (["eval", "--limit", "some"], "--limit"),

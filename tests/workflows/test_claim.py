@@ -189,3 +189,20 @@ def test_a_claim_that_its_interval_does_not_settle_says_what_would():
     assert judge(Estimate.of(0.5, needed), 0.5, 0.05, True) == "holds"
     assert judge(Estimate.of(0.5, needed - 1), 0.5, 0.05, True) == "not settled"
     assert settled_by(0.5, lambda ra: False) is None
+
+
+def test_a_claim_over_draws_is_checked_over_as_many(tmp_path):
+    images = masked.pictures(12)
+    made = az.evaluate(masked.Stochastic(), images, "pgd2", eps=0.02, eot=3, out=tmp_path)
+    found = az.claim(masked.Stochastic(), made.folder, images, limit=12, tolerance=0.9)
+    assert found.draws == 3
+    assert [step.attack for step in found.steps] == ["pgd2 (linf, eps 0.02), 3 draws"]
+
+
+def test_a_model_without_gradients_leaves_a_claim_open():
+    model = az.Model(masked.network(), "no gradients", differentiable=False)
+    found = checked(model, 0.2, attacks=ladder(eps=0.005), tolerance=0.1)
+    assert [step.attack.split()[0] for step in found.steps] == ["square"]
+    assert len(found.left_out) == 3
+    assert "needs gradients" in found.left_out[0]
+    assert found.verdict == "not settled"
