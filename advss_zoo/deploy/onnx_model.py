@@ -46,9 +46,10 @@ class Intake:
     def said(self) -> tuple[str, ...]:
         """What is done to images (N,C,H,W) in [0,1], as sentences without a subject."""
         told = {
-            f"takes {self.batch} images at once; others are padded and cut": self.batch is not None,
+            f"has a fixed batch of {self.batch}, to which images are padded and cut": self.batch is not None,
             "takes 8-bit images; pixel values are multiplied by 255 and rounded": self.element == "uint8",
-            f"takes {self.element}": self.element.startswith("float") and self.element != "float32",
+            f"takes {self.element}, to which images are converted": self.element.startswith("float")
+            and self.element != "float32",
             "takes images with the channels last; axes are moved": self.channels_last,
         }
         return tuple(sentence for sentence, is_so in told.items() if is_so)

@@ -66,7 +66,10 @@ def _classifier(model: Model | Reference | str | Path, device: str) -> Classifie
 def _from_onnx(model: OnnxModel) -> Classifier:
     known = model.metadata
     if known is None:
-        raise AdvssError(f"{model.name} has no class names.", "Write it with `advss export`.")
+        raise AdvssError(
+            f"{model.name} has no class names.",
+            "Write it with `advss export`; or in Python open it with load_model and set model.classes.",
+        )
     return Classifier(
         known.name,
         known.sha256,

@@ -268,7 +268,7 @@ def test_what_is_done_to_a_foreign_model_is_said_once_and_on_stderr(advss: Advss
     outcome = advss("eval", "model.onnx", "--attack", "clean,square", "--limit", "2", "--json")
     assert outcome.status == 0
     assert len(outcome.json["results"]) == 2
-    for says in ("takes 1 images at once; others are padded and cut.", "returns probabilities; their logarithm is"):
+    for says in ("has a fixed batch of 1, to which images are padded and cut.", "returns probabilities"):
         assert outcome.stderr.count(says) == 1
     assert "Warning" not in outcome.stderr
 

@@ -82,7 +82,8 @@ def others(
 
     The shape may have the channels last, and 8-bit images are divided by 255.
     """
-    channels = [side for side in shape[1:] if side in (1, 3)][-1]
+    last = shape[3] in (1, 3)
+    channels, ends = shape[3] if last else shape[1], ends or {"out": "Identity"}
     matrix = 10 * np.eye(channels) if weights is None else np.array(weights)
     constants = {
         "weights": matrix.astype(np.float32),
@@ -91,20 +92,15 @@ def others(
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["floats", "scale"], ["scaled"]),
-        helper.make_node(
-            "Transpose", ["scaled"], ["turned"], perm=[0, 1, 2, 3] if shape[1] == channels else [0, 3, 1, 2]
-        ),
+        helper.make_node("Transpose", ["scaled"], ["turned"], perm=[0, 3, 1, 2] if last else [0, 1, 2, 3]),
         helper.make_node("GlobalAveragePool", ["turned"], ["means"]),
         helper.make_node("Flatten", ["means"], ["flat"]),
         helper.make_node("MatMul", ["flat", "weights"], ["z"]),
-        *(
-            helper.make_node(kind, ["flat" if kind == "Neg" else "z"], [name])
-            for name, kind in (ends or {"out": "Identity"}).items()
-        ),
+        *(helper.make_node(kind, ["flat" if kind == "Neg" else "z"], [name]) for name, kind in ends.items()),
     ]
     made = [
         helper.make_tensor_value_info(name, TensorProto.INT64 if kind == "ArgMax" else TensorProto.FLOAT, None)
-        for name, kind in (ends or {"out": "Identity"}).items()
+        for name, kind in ends.items()
     ]
     graph = helper.make_graph(
         nodes,

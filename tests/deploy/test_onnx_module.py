@@ -79,14 +79,14 @@ def test_images_of_other_types_are_taken_as_they_come(tmp_path: Path) -> None:
 X = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 EXPECTED = 10 * X.mean(dim=(2, 3))
 TAKEN: dict[str, tuple[dict[str, Any], str]] = {
-    "batch of one": ({"shape": (1, 3, 8, 8)}, "takes 1 images at once; others are padded and cut"),
-    "batch of four": ({"shape": (4, 3, 8, 8)}, "takes 4 images at once; others are padded and cut"),
+    "batch of one": ({"shape": (1, 3, 8, 8)}, "has a fixed batch of 1, to which images are padded and cut"),
+    "batch of four": ({"shape": (4, 3, 8, 8)}, "has a fixed batch of 4, to which images are padded and cut"),
     "channels last": ({"shape": ("n", 8, 8, 3)}, "takes images with the channels last"),
     "channels last, any size": ({"shape": ("n", "h", "w", 3)}, "takes images with the channels last"),
     "8 bit": ({"element": TensorProto.UINT8}, "takes 8-bit images"),
     "8 bit, channels last, batch of two": (
         {"element": TensorProto.UINT8, "shape": (2, 8, 8, 3)},
-        "takes 2 images at once|takes 8-bit images|with the channels last",
+        "has a fixed batch of 2|takes 8-bit images|with the channels last",
     ),
     "half precision": ({"element": TensorProto.FLOAT16}, "takes float16"),
     "probabilities": ({"ends": {"prob": "Softmax"}}, "returns probabilities; their logarithm is taken"),

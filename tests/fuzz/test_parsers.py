@@ -35,6 +35,7 @@ from advss_zoo.data.folder import listing
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation import eps, results
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
+from advss_zoo.evaluation.claimed import ClaimedAccuracy
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.saved import Saved
 from advss_zoo.evaluation.verdicts import Verdicts
@@ -43,7 +44,8 @@ from advss_zoo.results_page import collect, evidence
 from advss_zoo.texts import format_eps
 from advss_zoo.training import recipe
 from advss_zoo.workflows.publish import collecting
-from advss_zoo.zoo import checkpoint, index, load, names, snapshot
+from advss_zoo.workflows.suite import SuiteFile
+from advss_zoo.zoo import SEEN, checkpoint, index, load, names, snapshot
 from advss_zoo.zoo.reference import means_model, parse_reference
 
 SECONDS = 20  # that one case may take on a busy machine; most take a millisecond
@@ -216,6 +218,19 @@ def read_yaml(path: Path) -> None:
 def check_plain(value: Any) -> None:
     """It can be written as JSON, and is then the same."""
     assert json.loads(json.dumps(value, allow_nan=False, ensure_ascii=False).encode()) == value
+
+
+SUITE = {
+    "models": ["p1f4.mini", "p1f3.mini"],
+    "evaluations": [{"protocols": ["clean", "pgd20"], "data": "cifar10-1k", "limit": 8, "eps": "8/255"}],
+}
+MODEL_INFO = {"clean_acc": "89.69", "autoattack_acc": "59.53", "eps": "8/255", "dataset": "cifar10"}
+
+
+def suites(folder: Path) -> st.SearchStrategy[bytes]:
+    return cases.altered(SUITE).map(
+        lambda value: yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "replace")
+    ) | cases.files(yaml.safe_dump(SUITE).encode())
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -418,6 +433,10 @@ PARSERS = {
         texts("epochs=3", "adversary.0.steps=2", "objective={name: jigsaw}"),
         said(lambda text: recipe.load_any("p1f3.mini", [text])),
     ),
+    "suites": Parser(suites, written("a.yaml", SuiteFile.read)),
+    "claims": Parser(
+        lambda folder: cases.documents(MODEL_INFO), written("a.json", lambda path: ClaimedAccuracy.read(path, "linf"))
+    ),
     "results": Parser(document("result.json"), written("result.json", results.check), evaluated),
     "verdicts": Parser(archives, written("verdicts.npz", read_verdicts), evaluated),
     "adversarial images": Parser(
@@ -427,6 +446,7 @@ PARSERS = {
     "logs": Parser(logs, written("log.jsonl", lambda path: collect._run(path, "run"))),
     "cards": Parser(fronts, written("README.md", lambda path: collecting.claims(collecting.read_card(path), path))),
     "images": Parser(binary.images, written("a.png", binary.read_image)),
+    "seen images": Parser(binary.seen_images, written(SEEN, binary.read_seen_images)),
     "csv": Parser(tables, written("t.csv", read_table), pictured),
     "json lines": Parser(records, written("t.jsonl", read_table), pictured),
     "onnx": Parser(binary.models, written("a.onnx", binary.read_model)),

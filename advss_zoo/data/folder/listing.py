@@ -285,6 +285,8 @@ def _from_folder(source: Path, options: FolderOptions) -> Listing:
         found = recognised(root / top, contents(root / top).folders)
         named = {_below(top, name): purpose for name, purpose in found.items()}
     listing = Listing(source, root, [])
+    for around in (folder for folder in root.parents if folder == source or source in folder.parents):
+        listing.passed_over.add(around, contents(around).hidden)
     above = frozenset(map(_identity, (root, *root.resolve().parents)))
     places: dict[str, Purpose | None] = {inner(root, name): purpose for name, purpose in named.items()} or {top: None}
     why = "--parts" if options.parts else "its name"
