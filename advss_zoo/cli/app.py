@@ -124,6 +124,7 @@ def run(arguments: Sequence[str]) -> None:
     expanded_arguments = [_with_home(argument) for argument in arguments]
     with group.make_context("advss", expanded_arguments) as context, warnings.catch_warnings():
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
+        warnings.simplefilter("default", ModelWarning)
         group.invoke(context)
     out.flush()
 

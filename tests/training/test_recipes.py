@@ -26,7 +26,7 @@ KINDS = ["selfie-p3f2.r50", "jigsaw-p2f4.r50", "rotation-rs.r50", "apdpe-p3.r50"
 FINE_TUNED, PRETRAINED = 2 + 18 + 2 + 6 + 6, 9 + 2 + 3
 
 
-def made_up(name, split, image_size):
+def made_up(name, split, image_size, **_):
     """Images for the recipe's data set, of the size it has."""
     dataset = catalogue.find(name)
     assert image_size == (224 if isinstance(dataset, catalogue.GroupedImageNet) else 32)
