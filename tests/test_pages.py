@@ -9,6 +9,7 @@
 | `network` | needs a network, or data that are downloaded |
 | `long` | takes more than a minute or so, or several GPUs |
 | `fish` | needs another shell |
+| `example` | names what only the reader has |
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from advss_zoo.cli.app import app
 from advss_zoo.data.subset import load_subset
 
 RUN = ("offline", "python")
-NOT_RUN = ("run", "test", "network", "long", "fish")
+NOT_RUN = ("run", "test", "network", "long", "fish", "example")
 ELSEWHERE = {
     "tutorial.md": "tests/cli/test_tutorial.py runs it",
     "api.md": "signatures",
@@ -102,8 +103,8 @@ def test_every_block_is_run_or_says_why_not() -> None:
     [
         line
         for _, marker, language, code in BLOCKS
-        if marker in ("network", "long") and language == "bash"
-        for line in code.replace("\\\n", "").splitlines()
+        if marker in ("network", "long", "example") and language == "bash"
+        for line in re.split(r"\n| && ", code.replace("\\\n", ""))
         if line.startswith("advss ")
     ],
 )

@@ -62,10 +62,14 @@ def _section(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", ())
     rows = []
     for key, part in schema["properties"].items():
-        default = "required" if key in required else f"`{json.dumps(part.get('default'))}`"
+        default = "required" if key in required else _default(part.get("default"))
         rows.append([f"`{key}`", _kind(part), default, _cell(part.get("description", ""))])
     about = _cell(schema.get("description", "").split("\n\n")[0])
     return f"## {name}\n\n{about}\n\n{_table(['key', 'type', 'default', ''], rows)}"
+
+
+def _default(value: Any) -> str:
+    return "its own defaults" if isinstance(value, dict) and value else f"`{json.dumps(value)}`"
 
 
 def _kind(part: dict[str, Any]) -> str:

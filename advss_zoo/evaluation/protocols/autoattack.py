@@ -34,7 +34,10 @@ from advss_zoo.seeds import derived_seed
 
 @dataclass(frozen=True)
 class AutoAttack(Protocol):
-    """`classes` stands for any number of them from 10 on; `iterations` and `queries` are lower in tests alone."""
+    """The worst case over the attacks of AutoAttack's standard version.
+
+    `classes` stands for any number of them from 10 on; `iterations` and `queries` are lower in tests alone.
+    """
 
     pattern: ClassVar[str] = "autoattack"
     examples: ClassVar[tuple[str, ...]] = ("autoattack",)
