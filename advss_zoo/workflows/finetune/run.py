@@ -147,7 +147,7 @@ def finetune(
     """
     request = _Request.of(
         data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, teacher=teacher,
-        epochs=epochs, budget=budget, image_size=image_size, parts=parts or {}, group_by=group_by,
+        epochs=epochs, budget=budget, image_size=image_size, parts=parts, group_by=group_by,
         overrides=overrides, out=out, device=device, progress=progress, say=say,
     )  # fmt: skip
     kept = planning.read_plan(request.folder)
@@ -189,6 +189,7 @@ class _Request:
         eps: float | str | None = None,
         budget: float | str | None = None,
         image_size: int | None = None,
+        parts: Mapping[str, Part] | None = None,
         overrides: Sequence[str] = (),
         out: str | Path | None = None,
         device: str = "auto",
@@ -205,7 +206,7 @@ class _Request:
         known = {"data": path, "start": start, "norm": norm, "eps": size, "budget": seconds, "overrides": overrides}
         side = image_size or planning.image_size(starts)
         try:
-            options = FinetuneOptions.model_validate({**known, "image_size": side, **more})
+            options = FinetuneOptions.model_validate({**known, "image_size": side, "parts": parts or {}, **more})
         except ValidationError as error:
             raise UsageError(all_mistakes(error, FinetuneOptions.model_fields)) from error
         options.check()
