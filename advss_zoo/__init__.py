@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from advss_zoo.evaluation.frames import results_frame
     from advss_zoo.models.model import Model
     from advss_zoo.workflows.check import check_data
+    from advss_zoo.workflows.claim import claim
+    from advss_zoo.workflows.diagnose import diagnose
     from advss_zoo.workflows.evaluate import evaluate
     from advss_zoo.workflows.export import export
     from advss_zoo.workflows.finetune import finetune, plan_finetuning
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from advss_zoo.workflows.publish import publish
     from advss_zoo.workflows.pull import pull
     from advss_zoo.workflows.report import report
+    from advss_zoo.workflows.suite import plan_suite, suite
     from advss_zoo.workflows.train import plan_training, train
     from advss_zoo.workflows.verify import verify
     from advss_zoo.zoo.index import list_models
@@ -40,6 +43,8 @@ __all__ = [
     "__version__",
     "attacks",
     "check_data",
+    "claim",
+    "diagnose",
     "evaluate",
     "export",
     "finetune",
@@ -48,12 +53,14 @@ __all__ = [
     "load_model",
     "load_trunk",
     "plan_finetuning",
+    "plan_suite",
     "plan_training",
     "predict",
     "publish",
     "pull",
     "report",
     "results_frame",
+    "suite",
     "train",
     "verify",
 ]
@@ -61,6 +68,8 @@ __all__ = [
 _LAZY = {  # where each is defined, and by what name
     "Model": ("advss_zoo.models.model", "Model"),
     "check_data": ("advss_zoo.workflows.check", "check_data"),
+    "claim": ("advss_zoo.workflows.claim", "claim"),
+    "diagnose": ("advss_zoo.workflows.diagnose", "diagnose"),
     "evaluate": ("advss_zoo.workflows.evaluate", "evaluate"),
     "export": ("advss_zoo.workflows.export", "export"),
     "finetune": ("advss_zoo.workflows.finetune", "finetune"),
@@ -69,12 +78,14 @@ _LAZY = {  # where each is defined, and by what name
     "load_model": ("advss_zoo.zoo.open", "open_model"),
     "load_trunk": ("advss_zoo.zoo.load", "load_trunk"),
     "plan_finetuning": ("advss_zoo.workflows.finetune", "plan_finetuning"),
+    "plan_suite": ("advss_zoo.workflows.suite", "plan_suite"),
     "plan_training": ("advss_zoo.workflows.train", "plan_training"),
     "predict": ("advss_zoo.workflows.predict", "predict"),
     "publish": ("advss_zoo.workflows.publish", "publish"),
     "pull": ("advss_zoo.workflows.pull", "pull"),
     "report": ("advss_zoo.workflows.report", "report"),
     "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
+    "suite": ("advss_zoo.workflows.suite", "suite"),
     "train": ("advss_zoo.workflows.train", "train"),
     "verify": ("advss_zoo.workflows.verify", "verify"),
 }

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from advss_zoo.attacks.autoattack_square import LocalSquare
 from advss_zoo.attacks.checks import Network, check_finite_gradient, predict
+from advss_zoo.attacks.losses import margin
 from advss_zoo.attacks.search import Precision, Search
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.models.local import suits
@@ -40,14 +41,14 @@ NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
 # The fewest classes that an attack can run on: the difference of logits ratio needs the third largest logit, its
 # targeted version the fourth.
-FEWEST_CLASSES = {"apgd-ce": 2, "apgd-dlr": 3, "apgd-t": 4, "fab-t": 2, "square": 2}
+FEWEST_CLASSES = {"apgd-ce": 2, "apgd-margin": 2, "apgd-dlr": 3, "apgd-t": 4, "fab-t": 2, "square": 2}
 STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
 REDUCED = {2: ("apgd-ce", "fab-t", "square"), 3: ("apgd-ce", "apgd-dlr", "fab-t", "square")}
 
 # The attacks that search in bfloat16 where that is asked for. FAB walks along the boundary: of the nearest images that
 # it finds in bfloat16 for 64 of p1f4.mini, 34 are not misclassified in float32. Square is no faster in it (see
 # `benchmarks/choices.py p1f4.mini --only precision,distances --images 64`).
-IN_HALF_PRECISION = ("apgd-ce", "apgd-dlr", "apgd-t")
+IN_HALF_PRECISION = ("apgd-ce", "apgd-margin", "apgd-dlr", "apgd-t")
 
 # How far, for an eps up to 1, images may lie outside the ball by rounding.
 ROUNDING = 1e-6
@@ -293,6 +294,16 @@ class _Apgd:
         return None, monitor.standing, None, monitor.found  # in place of best images and losses, which are not used
 
 
+class _MarginApgd(_Apgd):
+    """With the margin of logits in place of the difference of logits ratio, which the authors' code calls dlr."""
+
+    def __init__(self, *arguments: Any, loss: str, **settings: Any) -> None:
+        super().__init__(*arguments, loss="dlr", **settings)  # type: ignore[call-arg]
+
+    def dlr_loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        return margin(logits, y)
+
+
 class _Fab:
     search: Search
 
@@ -309,6 +320,7 @@ def _attack_class(name: str) -> Any:
     """That of the authors, driven."""
     module, attribute, before = {
         "apgd-t": ("autopgd_base", "APGDAttack_targeted", _Apgd),
+        "apgd-margin": ("autopgd_base", "APGDAttack", _MarginApgd),
         "fab-t": ("fab_pt", "FABAttack_PT", _Fab),
         "square": ("square", "SquareAttack", LocalSquare),
     }.get(name, ("autopgd_base", "APGDAttack", _Apgd))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from advss_zoo.attacks.checks import Network
+from advss_zoo.attacks.losses import margin
 from advss_zoo.models.local import Local, LocalEnsemble, Window, remember
 from advss_zoo.models.precision import at_least_float32
 
@@ -32,7 +33,7 @@ class _LocalNetwork:
     def __call__(self, z: Tensor) -> Tensor:
         if not len(self._best):  # where Square begins
             logits = self.network(z)
-            self._best, self._margins = z.clone(), _margins(logits, self.y)
+            self._best, self._margins = z.clone(), -margin(logits, self.y)
             return logits
         rows = (self._margins > 0).nonzero().squeeze(1)
         best, y = self._best[rows], self.y[rows]
@@ -42,19 +43,13 @@ class _LocalNetwork:
         wrong = (logits.argmax(dim=1) != y).nonzero().squeeze(1)
         if len(wrong):
             logits[wrong] = self.network(z[wrong])
-        margins = _margins(logits, y)
+        margins = -margin(logits, y)
         better = ((margins < self._margins[rows]) | (margins <= 0)).nonzero().squeeze(1)
         self._local.keep(better)
         self._best[rows[better]], self._margins[rows[better]] = z[better], margins[better]
         if (margins <= 0).any():  # these will not be asked about again
             self._local = None
         return logits
-
-
-def _margins(logits: Tensor, y: Tensor) -> Tensor:
-    """By how much the logit of the label exceeds all others, (B,)."""
-    others = logits.scatter(1, y[:, None], -math.inf).amax(dim=1)
-    return logits.gather(1, y[:, None]).squeeze(1) - others
 
 
 def _window(changed: Tensor) -> Window:

@@ -32,7 +32,6 @@ from advss_zoo.attacks.eps import check_eps
 from advss_zoo.attacks.kang2019.targets import targeted_loss, untargeted_loss
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.models.adapted import adapt, check_weights
-from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.outputs import check_finite, check_logits
 from advss_zoo.models.precision import at_least_float32
@@ -134,18 +133,18 @@ def apgd(
     *,
     eps: float | None = None,
     norm: AnyNorm = "linf",
-    loss: Literal["ce", "dlr", "t"] = "ce",
+    loss: Literal["ce", "margin", "dlr", "t"] = "ce",
     steps: int = 100,
     seed: int = 0,
 ) -> Tensor:
     """Run Auto-PGD alone, with the constants that it has in `autoattack`; returns as that does.
 
     Args:
-        loss: "ce", cross-entropy; "dlr", the difference of logits ratio, from 3 classes on; "t", its targeted version,
-            from 4 classes on.
+        loss: "ce", cross-entropy; "margin", that of Carlini and Wagner 2017; "dlr", the difference of logits ratio,
+            from 3 classes on; "t", its targeted version, from 4 classes on.
     """
-    if loss not in ("ce", "dlr", "t"):
-        raise UsageError(f"unknown loss {loss!r}; choose from ce, dlr, t.")
+    if loss not in ("ce", "margin", "dlr", "t"):
+        raise UsageError(f"unknown loss {loss!r}; choose from ce, margin, dlr, t.")
     return _authors(f"apgd-{loss}", model, images, labels, eps=eps, norm=norm, seed=seed, iterations=steps)
 
 
@@ -233,6 +232,7 @@ def _authors(
         classes = logits.shape[1]
         attacks = driver.suite(classes) if name is None else (name,)
         driver.check_classes(name or "autoattack", attacks, classes)
+        bare = adapt(model, x)  # a network of ours itself, unless something has to be done for it
 
         def run(attack: str, rows: Tensor) -> Tensor:
             found = driver.run(
@@ -244,7 +244,7 @@ def _authors(
                 eps=size,
                 seed=derived_seed(seed, attack, 0),
                 constants=driver.constants(attack, norm, classes, iterations, queries),
-                bare=unwrapped(model) if isinstance(model, nn.Module) and x.dtype == torch.float32 else None,
+                bare=bare if isinstance(bare, nn.Module) and x.dtype == torch.float32 else None,
             )
             return _in_dtype_of(x[rows], found).float()
 

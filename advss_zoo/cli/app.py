@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from advss_zoo.cli import (
     cache,
+    claim,
     data,
     doctor,
     eval,
@@ -28,6 +29,7 @@ from advss_zoo.cli import (
     report,
     reproduce,
     show,
+    suite,
     train,
     verify,
 )
@@ -43,6 +45,8 @@ COMMANDS = {
     "pull": pull,
     "import": import_,
     "eval": eval,
+    "claim": claim,
+    "suite": suite,
     "finetune": finetune,
     "train": train,
     "reproduce": reproduce,
@@ -120,6 +124,7 @@ def run(arguments: Sequence[str]) -> None:
     expanded_arguments = [_with_home(argument) for argument in arguments]
     with group.make_context("advss", expanded_arguments) as context, warnings.catch_warnings():
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
+        warnings.simplefilter("default", ModelWarning)
         group.invoke(context)
     out.flush()
 

@@ -1,4 +1,4 @@
-"""`advss doctor`: is this machine ready, and if not, what to do?"""
+"""`advss doctor`: is this machine ready, or a model's robustness false, and what to do?"""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ import os
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from advss_zoo.cli.errors import FAILURE, TORCHVISION_FIX, TORCHVISION_MISMATCH
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import JsonOption, examples
+from advss_zoo.cli.options import DeviceOption, JsonOption, examples, the_model
 from advss_zoo.cli.output import out, size
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import cache_folder
 
-EXAMPLES = examples("advss doctor", "advss doctor --json")
+if TYPE_CHECKING:
+    from advss_zoo.zoo.reference import Reference
+
+EXAMPLES = examples("advss doctor", "advss doctor --json", "advss doctor mypackage.models:build --limit 16")
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,33 @@ class Check:
     fix: str | None = None
 
 
-def command(json: JsonOption = False) -> None:
-    """Check this machine.
+def command(
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="Model to diagnose, as in `advss eval`; else this machine.")
+    ] = None,
+    data: Annotated[
+        str, typer.Option(metavar="DATA", help="Test images for a model: cifar10, cifar10-1k, cifar100, folder.")
+    ] = "cifar10-1k",
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Only the first N images, for a model.")] = 32,
+    norm: Annotated[Literal["linf", "l2"], typer.Option(help="Norm of the threat model.")] = "linf",
+    eps: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Perturbation size; default: 8/255 (linf), 0.5 (l2).")
+    ] = None,
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Check this machine, or diagnose a model.
 
     Checks Python, torch, devices, packages, the cache and data sets, and says how to fix problems. Exit status 1 if any
     check fails.
+
+    With MODEL, looks for signs that its robust accuracy is overestimated: random outputs, zero gradients, robustness at
+    a huge eps and others, and says what to try next. Exit status 1 if any is found.
     """
     out.json = json
+    if model is not None:
+        _diagnose(the_model(model), data, limit=limit, norm=norm, eps=eps, device=device)
+        return
     checks = [*_software(), *_packages(), *_stored(), _npm()]
     ok = all(check.ok for check in checks)
     rows = [
@@ -48,6 +74,25 @@ def command(json: JsonOption = False) -> None:
     ]
     out.table(rows, document={"ok": ok, "checks": [asdict(check) for check in checks]})
     if not ok:
+        raise typer.Exit(FAILURE)
+
+
+def _diagnose(reference: Reference, data: str, **settings: Any) -> None:
+    import_torch()
+    from advss_zoo.workflows.diagnose import diagnose
+
+    with redirect_stdout(sys.stderr):
+        found = diagnose(reference, data, **settings, say=out.hint)
+    rows = [
+        {
+            "symptom": symptom.name,
+            "state": "FOUND" if symptom.found else "ok",
+            "measured": ". ".join(filter(None, (symptom.measured, symptom.try_next))),
+        }
+        for symptom in found.symptoms
+    ]
+    out.table(rows, document=found.to_dict())
+    if found.masked:
         raise typer.Exit(FAILURE)
 
 

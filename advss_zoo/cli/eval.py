@@ -14,6 +14,7 @@ from advss_zoo.cli.companions import one_a_core, share_among
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import (
     DeviceOption,
+    EotOption,
     GroupByOption,
     JsonOption,
     LimitOption,
@@ -88,6 +89,7 @@ def command(
     quantize: Annotated[
         bool, typer.Option("--quantize", help="Also measure RA on adversarial images rounded to 8 bit.")
     ] = False,
+    eot: EotOption = None,
     save_adversarial: Annotated[
         bool, typer.Option("--save-adv", help="Save adversarial images, as safetensors and in RobustBench's format.")
     ] = False,
@@ -125,8 +127,8 @@ def command(
     mean accuracy on 75 corrupted versions of each image. Repeat the command to continue a stopped evaluation. Each
     protocol gets a result.json and the verdict on each image, in runs/eval/ unless --out says otherwise.
 
-    Protocols: clean, pgdN, pgdN-any; autoattack, or one of its attacks: apgd-ce, apgd-t, apgd-dlr, fab-t, square;
-    corruptions, or corruptions-archive for CIFAR-10-C or CIFAR-100-C; unforeseen, unforeseen-NAME,
+    Protocols: clean, pgdN, pgdN-any, pgdN-margin; autoattack, or one attack: apgd-ce, apgd-margin, apgd-dlr, apgd-t,
+    fab-t, square; corruptions, or corruptions-archive for CIFAR-10-C or CIFAR-100-C; unforeseen, unforeseen-NAME,
     unforeseen-NAME-epsK, each also with -untargeted at the end; for an ensemble transfer and ensemble-worst.
     """
     out.json = json
@@ -160,6 +162,7 @@ def command(
             protocols,
             limit=limit,
             quantize=quantize,
+            eot=eot,
             save_adversarial=save_adversarial,
             baseline=baseline,
             whole=whole,

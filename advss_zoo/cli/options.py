@@ -23,6 +23,9 @@ ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Device; auto uses a GPU if available.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N images.")]
+EotOption = Annotated[
+    int | None, typer.Option("--eot", metavar="N", min=1, help="Draws to average over, for a random model.")
+]
 OutputOption = Annotated[str | None, typer.Option("--output", metavar="NAME", help="Output of an ONNX file to use.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
 PartsOption = Annotated[

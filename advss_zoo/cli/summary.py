@@ -19,7 +19,34 @@ def show(results: Sequence[Result], base: Path) -> None:
     """Print results of one model on the same images, which lie in folders in `base`."""
     from advss_zoo.evaluation.uar import scores as uar_scores
 
-    rows = [
+    uar = uar_scores(results)
+    mce, undefined = _mean_corruption_errors(results)
+    whole = {
+        "model": results[0].model.to_dict(),
+        "data": results[0].data.to_dict(),
+        "results": [document(result) for result in results],
+        **({"uar": uar} if uar else {}),
+        **({"mce": mce} if mce else {}),
+        "out": str(base),
+    }
+    out.table(rows(results), document=whole)
+    for attack, score in uar.items():
+        out.hint(f"UAR of {attack}: {percent(score)}")
+    for result in results:
+        if result.baseline and result.protocol.name in mce:
+            error = percent(mce[result.protocol.name])
+            out.hint(f"{result.protocol.name}: mCE {error} against {result.baseline.model.name}")
+    for reason in undefined:
+        out.hint(reason)
+    for result in results:
+        for line in _remarks(result):
+            out.hint(f"{result.protocol.label}: {line}")
+        out.hint(f"Result: {result.folder}/result.json")
+
+
+def rows(results: Sequence[Result]) -> list[dict[str, str]]:
+    """Return the cells of a table of results."""
+    return [
         {
             "model": result.model.name,
             "data": result.data.name,
@@ -33,29 +60,6 @@ def show(results: Sequence[Result], base: Path) -> None:
         }
         for result in results
     ]
-    uar = uar_scores(results)
-    mce, undefined = _mean_corruption_errors(results)
-    document = {
-        "model": results[0].model.to_dict(),
-        "data": results[0].data.to_dict(),
-        "results": [_document(result) for result in results],
-        **({"uar": uar} if uar else {}),
-        **({"mce": mce} if mce else {}),
-        "out": str(base),
-    }
-    out.table(rows, document=document)
-    for attack, score in uar.items():
-        out.hint(f"UAR of {attack}: {percent(score)}")
-    for result in results:
-        if result.baseline and result.protocol.name in mce:
-            error = percent(mce[result.protocol.name])
-            out.hint(f"{result.protocol.name}: mCE {error} against {result.baseline.model.name}")
-    for reason in undefined:
-        out.hint(reason)
-    for result in results:
-        for line in _remarks(result):
-            out.hint(f"{result.protocol.label}: {line}")
-        out.hint(f"Result: {result.folder}/result.json")
 
 
 def _mean_corruption_errors(results: Iterable[Result]) -> tuple[dict[str, float], list[str]]:
@@ -125,8 +129,8 @@ def _by_severity(names: CorruptionNames, accuracies: Mapping[str, Sequence[float
     return "\n".join([*lines, "* not part of the benchmark, nor of the accuracy above"])
 
 
-def _document(result: Result) -> dict[str, Any]:
-    """A result without what all results of this command share, and its protocol by name."""
+def document(result: Result) -> dict[str, Any]:
+    """Return a result without its model and data, and its protocol by name."""
     facts = {key: value for key, value in result.to_dict().items() if key not in ("model", "data", "protocol")}
     constants = result.protocol.to_dict()
     return {"protocol": result.protocol.name, "constants": constants, **facts, "out": str(result.folder)}

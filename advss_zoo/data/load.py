@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +28,8 @@ from advss_zoo.texts import listed
 __all__ = ["count_for_training", "in_order", "is_own", "load_data", "names"]
 
 SILENT = Reporter()
+IMAGENET_CLASSES = 1_000
+WORDNET_ID = re.compile(r"n\d{8}")
 
 
 def load_data(
@@ -97,17 +102,34 @@ def is_own(name: str) -> bool:
 def in_order(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
     """Return the same images with labels that count the given classes, matched by name.
 
+    Folders that are called after none of them are taken by their number, or of ImageNet by their WordNet id.
+
     Raises:
         UsageError: an image is of none of these classes.
     """
     if images.classes == classes:
         return images
     used = {images.classes[label] for label in np.unique(images.labels)}
-    if strangers := sorted(used - set(classes)):
+    names = images.classes if used <= set(classes) else _renamed(images.classes, classes)
+    if strangers := sorted({names[label] for label in np.unique(images.labels)} - set(classes)):
         raise UsageError(
             f"The model has no classes {listed(strangers, 10)}, which are in {images.name}.",
             f"Its classes: {listed(classes, 10)}. Name its outputs otherwise (--classes FILE), rename the folders, or "
             "fine-tune: `advss finetune --data DIR`.",
         )
-    numbers = np.array([classes.index(name) if name in classes else -1 for name in images.classes])
+    numbers = np.array([classes.index(name) if name in classes else -1 for name in names])
     return replace(images, labels=numbers[images.labels], classes=classes)
+
+
+def _renamed(folders: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str, ...]:
+    """What folders stand for that are called by number or WordNet id, which sort as ImageNet's classes do."""
+    if len(classes) == IMAGENET_CLASSES and all(WORDNET_ID.fullmatch(folder) for folder in folders):
+        with suppress(ModuleNotFoundError):
+            wordnet_ids = importlib.import_module("timm.data").ImageNetInfo("imagenet-1k").label_names()
+            known = dict(zip(wordnet_ids, classes, strict=True))
+            return tuple(known.get(folder, folder) for folder in folders)
+        if len(folders) == len(classes):
+            return tuple(classes[sorted(folders).index(folder)] for folder in folders)
+    if all(folder.isdecimal() and int(folder) < len(classes) for folder in folders):
+        return tuple(classes[int(folder)] for folder in folders)
+    return folders

@@ -15,6 +15,7 @@ from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.passes import Padded
 from advss_zoo.models.adapted import Adapted
+from advss_zoo.models.draws import MeanOfDraws
 from advss_zoo.models.outputs import check_finite, check_logits
 
 
@@ -56,15 +57,18 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     # batch do far more.
     half = -(-len(x) // 2)
     others = x[half:] if len(x) > 1 else x
-    again = _logits(model, torch.cat([x[:half], 1 - others]))[:half]
-    if not torch.allclose(logits[:half], again, rtol=1e-4, atol=1e-5):
+    # Draws of a random model are the same every time only without gradients.
+    drawn = isinstance(model, Padded) and isinstance(model.model, MeanOfDraws)
+    first = _logits(model, x, gradient=False) if drawn else logits
+    again = _logits(model, torch.cat([x[:half], 1 - others]), gradient=not drawn)[:half]
+    if not torch.allclose(first[:half], again, rtol=1e-4, atol=1e-5):
         own = (Padded, Adapted)
         awake = dict.fromkeys(type(m).__name__ for m in model.modules() if m.training and not isinstance(m, own))
         reason = f"stays in train mode ({', '.join(awake)})" if awake else "is random, or mixes the images of a batch"
         raise AdvssError(
             f"The model {reason}: the same images gave two different outputs.",
             "Remove dropout and noise that stay on in eval mode, batch norm without running statistics, and what "
-            "eval() does not reach, such as modules in a plain list.",
+            "eval() does not reach, such as modules in a plain list. If it is meant to be random, add --eot 16.",
         )
     if differentiable:
         check_differentiable(logits)
@@ -122,9 +126,9 @@ class GradientsTaken(TorchFunctionMode):
         return function(*arguments, **(settings or {}))
 
 
-def _logits(model: nn.Module, x: Tensor) -> Tensor:
+def _logits(model: nn.Module, x: Tensor, gradient: bool = True) -> Tensor:
     try:
-        with torch.enable_grad():
+        with torch.set_grad_enabled(gradient):
             logits = model(x.detach().requires_grad_())
     except Exception as error:  # a model of the user's own may fail in any way
         reason = str(error).partition("\n")[0]

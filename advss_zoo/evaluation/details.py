@@ -246,8 +246,8 @@ def _clustered_interval(hits: NDArray[np.int64], of: int) -> list[float]:
     return list(wilson_interval(total / most, independent))
 
 
-def warnings(details: Details, n: int) -> list[str]:
-    """List what a reader should know before believing in a robust accuracy measured on n images, a sentence each."""
+def masking(details: Details, n: int) -> list[str]:
+    """List signs that gradients are masked in a result on n images, a sentence each."""
     found = []
     flat, stuck = round(n * details.zero_gradients), round(n * details.no_rise)
     if flat >= FEWEST:
@@ -264,6 +264,12 @@ def warnings(details: Details, n: int) -> list[str]:
         found.append("RA is higher than possible: perturbations of this size can make all images the same grey.")
     if details.dynamic:
         found.append("The model computes gradients at test time, as defences with test-time optimisation do.")
+    return found
+
+
+def warnings(details: Details, n: int) -> list[str]:
+    """List what a reader should know before believing in a robust accuracy measured on n images, a sentence each."""
+    found = masking(details, n)
     if found:
         found.append("Gradients may be masked and RA overestimated: try an adaptive attack.")
     if details.reordered_accuracy is not None:

@@ -41,6 +41,7 @@ def takes(protocol: Constants) -> bool:
         protocol.name == "autoattack"
         and "reduced" not in protocol.label
         and protocol.search == "fp32"
+        and protocol.eot is None
         and (protocol.norm, protocol.eps) in THREATS
     )
 

@@ -39,6 +39,7 @@ from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.files import plain
 from advss_zoo.models.adapted import adapt, check_weights, said_of
 from advss_zoo.models.arithmetic import exact_arithmetic
+from advss_zoo.models.draws import MeanOfDraws
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
@@ -60,6 +61,7 @@ def evaluate(
     command: str | None = None,
     save_adversarial: bool = False,
     quantize: bool = False,
+    eot: int | None = None,
 ) -> Result:
     """Measure one protocol on one model: what `advss_zoo.evaluate` runs for each of its protocols.
 
@@ -75,6 +77,8 @@ def evaluate(
         command: how the result says it was made; left out: this process's command line.
         save_adversarial: keep the adversarial images in `out`, too (see `adversarial`).
         quantize: also measure the accuracy on adversarial images rounded to 8 bit, for the result's details.
+        eot: measure the mean of so many draws of a random model, see `MeanOfDraws`; the result's constants and label
+            say so.
 
     Raises:
         UsageError: the protocol is unknown, the classes do not fit, `out` holds another evaluation, or another process
@@ -93,9 +97,11 @@ def evaluate(
     network, images = unwrapped(model.to(device)), as_images(data)
     with frozen(network), exact_arithmetic(device):
         x, _, _ = images.batch(range(min(MULTIPLE, len(images))), device)
-        adapted = Padded(adapt(model, x, images.classes))
-        work = _Work(adapted, images, protocol, device, progress or (lambda done, total, part: None), quantize)
-        work = work.for_its_classes(x)
+        adapted = adapt(model, x, images.classes)
+        measured = adapted if eot is None else MeanOfDraws(adapted, eot)
+        protocol.check_model(measured)
+        told = progress or (lambda done, total, part: None)
+        work = _Work(Padded(measured), images, protocol, device, told, quantize, eot).for_its_classes(x)
         experiment = work.experiment(model, weights_sha256(network))
         store = None if out is None else Store(Path(out), experiment, save_adversarial)
         if store and (result := work.known(store)):
@@ -137,6 +143,7 @@ class _Work:
     device: torch.device
     progress: Progress
     quantize: bool
+    eot: int | None
 
     def for_its_classes(self, x: Tensor) -> _Work:
         """Fit the protocol to the classes of the data; where these are not known, to the model's logits of x."""
@@ -152,6 +159,8 @@ class _Work:
         adapted = {"adapted": said} if said else {}
         evaluated = EvaluatedModel(name=plain(name), sha256=sha256, weights_sha256=weights, **adapted)
         constants = self.protocol.constants() | ({"quantize": True} if self.quantize else {})
+        if self.eot is not None:
+            constants |= {"eot": self.eot, "label": f"{self.protocol.label()}, {self.eot} draws"}
         return Experiment.of(evaluated, self.images.facts, constants)
 
     def known(self, store: Store) -> Result | None:

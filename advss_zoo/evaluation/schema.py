@@ -86,6 +86,7 @@ class Constants(Part):
     corruptions: CorruptionNames | None = None
     severities: int = Field(0, ge=0, le=MOST_SEVERITIES, strict=True)
     search: Text | None = None
+    eot: Annotated[int, Field(ge=1, le=10**6, strict=True)] | None = None  # draws of a random model
 
     @model_validator(mode="after")
     def _has_severities(self) -> Self:

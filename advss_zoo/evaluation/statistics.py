@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 Z = 1.959963984540054  # of the normal distribution, 95% lies within so many standard deviations
@@ -27,6 +29,19 @@ def wilson_interval(share: float, n: float) -> tuple[float, float]:
     centre, reach = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
     high = (centre + reach) / (1 + z2) if share < 1 else 1.0  # which rounding could miss
     return max(0.0, (centre - reach) / (1 + z2)), min(1.0, high)
+
+
+def settled_by(share: float, is_settled: Callable[[Estimate], bool], most: int = 10**7) -> int | None:
+    """Return about how many images settle a question if their share stays the same; None: more than `most`."""
+    few, many = 0, 1
+    while not is_settled(Estimate.of(share, many)):
+        few, many = many, 2 * many
+        if many > most:
+            return None
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if is_settled(Estimate.of(share, middle)) else (middle, many)
+    return many
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,12 @@ class Estimate:
             value - reach(self.value - self.low, other.high - other.value),
             value + reach(self.high - self.value, other.value - other.low),
         )
+
+
+def paired_difference(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> Estimate:
+    """Estimate by how much the share of true values in `one` exceeds that in `other`, (n,), of the same images."""
+    first, second = (Estimate.of(float(each.mean()), len(each)) for each in (one, other))
+    return first.minus(second, correlation(one.astype(float), other.astype(float)))
 
 
 def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:

@@ -19,7 +19,6 @@ from advss_zoo.errors import AdvssError, ModelWarning
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.outputs import check_logits
-from advss_zoo.models.precision import at_least_float32
 
 TRIED = 8  # images; networks round batches of a multiple of 8 alike
 ROUNDING = 1e-2  # of a sum of probabilities; half precision is no more exact
@@ -85,7 +84,7 @@ def adapt(
     if isinstance(network, Ensemble):
         return _adapt_members(network, x, classes)
     before, output = _try(network, _few(x), side, name)
-    after = _to_logits(output, TRIED, classes, name)
+    after = _to_logits(output, TRIED, x.dtype, classes, name)
     if not before and not after:
         return network
     adapted = Adapted(network, before, after, name)
@@ -224,18 +223,21 @@ def _coloured(x: Tensor) -> Tensor:
     return x.expand(-1, 3, -1, -1)
 
 
-def _to_logits(output: Any, images: int, classes: int | None, name: str) -> list[Conversion]:
-    """What has to be done to the output for B images for it to be logits (B,K)."""
+def _to_logits(output: Any, images: int, dtype: torch.dtype, classes: int | None, name: str) -> list[Conversion]:
+    """What has to be done to the output for B images of a dtype for it to be logits (B,K).
+
+    Attacks compute in the precision of the images, but not in half.
+    """
     steps = []
     if not isinstance(output, Tensor):
         entry = _entry(output, images, classes, name)
         steps.append(Conversion(f"returns several outputs, of which {entry!r} is used", partial(_taken, entry=entry)))
         output = _taken(output, entry)
-    if output.is_floating_point() and output.dtype.itemsize < 4:
-        steps.append(
-            Conversion(f"returns {output.dtype}, which is made float32".replace("torch.", ""), at_least_float32)
-        )
-        output = at_least_float32(output)
+    wanted = torch.promote_types(dtype, torch.float32)
+    if output.is_floating_point() and output.dtype not in (dtype, wanted):
+        said = f"returns {output.dtype}, which is made {wanted}".replace("torch.", "")
+        steps.append(Conversion(said, partial(Tensor.to, dtype=wanted)))
+        output = output.to(wanted)
     if output.shape in ((images,), (images, 1)) and output.is_floating_point():
         if _between_0_and_1(output):
             raise AdvssError(

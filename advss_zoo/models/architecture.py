@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
@@ -15,10 +16,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Architecture(BaseModel, ABC):
     """A backbone: its fields are all that is needed to build it without network, `family` says whose record it is.
 
-    Two are the same backbone if all fields but `num_classes` are equal.
+    A trunk fits another record if all fields are equal but those that it does not depend on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    apart_from_trunk: ClassVar[tuple[str, ...]] = ("num_classes",)
 
     family: str
     num_classes: int = Field(10, ge=2, le=100_000)
@@ -34,6 +36,11 @@ class Architecture(BaseModel, ABC):
     def image_size(self) -> int:
         """Pixels a side of the images it is made for."""
 
+    @property
+    def takes_one_size(self) -> bool:
+        """Tell whether it takes images of `image_size` only."""
+        return False
+
     @abstractmethod
     def trunk(self) -> Trunk:
         """Build what pretraining makes and fine-tuning inherits, with fresh weights; `mode: f1` and `f2` freeze it."""
@@ -48,7 +55,10 @@ class Architecture(BaseModel, ABC):
 
     def check_side(self, side: int) -> str:
         """Say why the trunk cannot take images of so many pixels a side; empty if it can."""
-        return ""
+        if not self.takes_one_size or side == self.image_size:
+            return ""
+        built = f"{self} is built for images of {self.image_size} pixels, got {side}"
+        return f"{built}; {self.family}:NAME?img_size={side} builds another"
 
     def values_per_image(self, side: int) -> int:
         """Estimate the numbers that its widest layer gives for an image: as much as a ResNet-50 for ImageNet does."""

@@ -101,8 +101,7 @@ def evaluation(recipe: Recipe, protocol: Protocol, images: int, *, device: str |
     """Estimate the seconds on a free machine that a protocol takes on the images."""
     device = torch.device(device)
     known = speeds.recall(speeds.evaluation(recipe.architecture, recipe.side, protocol.label()), device)
-    passes = 1 + getattr(protocol, "steps", 0)
-    return images * (known or passes * evaluation_pass(recipe, device).free)
+    return images * (known or protocol.passes * evaluation_pass(recipe, device).free)
 
 
 def evaluation_pass(recipe: Recipe, device: str | torch.device = "cpu") -> Seconds:

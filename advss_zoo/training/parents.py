@@ -101,7 +101,7 @@ def inherit_trunk(network: Network, folder: Path) -> Inherited:
     model, config = checkpoint.load(folder)
     mine, theirs = network.architecture, config.architecture
     for key, value in theirs:
-        if key != "num_classes" and getattr(mine, key, None) != value:  # they are the head's
+        if key not in theirs.apart_from_trunk and getattr(mine, key, None) != value:
             raise CheckpointError(
                 f"The trunk of {config.full_name} was trained with {key} {value}, but the recipe has "
                 f"{getattr(mine, key, None)}.",

@@ -9,10 +9,10 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import advss_zoo.adversaries
 import advss_zoo.objectives
@@ -29,6 +29,7 @@ from advss_zoo.models.families import AnyArchitecture
 from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Weighted
 from advss_zoo.objectives.rslad import Rslad
+from advss_zoo.objectives.selfie import Selfie
 from advss_zoo.registry import any_of
 from advss_zoo.training.schedules import AnyPhase, AnySchedule, Resolution, cosine, phase_at
 from advss_zoo.zoo import index
@@ -59,6 +60,7 @@ class _Part(BaseModel):
 class Sgd(_Part):
     """Stochastic gradient descent; vectors (batch norm, biases) are not decayed unless asked for."""
 
+    name: Literal["sgd"] = "sgd"
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = True
     weight_decay: float = Field(5e-4, ge=0)
@@ -69,6 +71,24 @@ class Sgd(_Part):
         if self.nesterov and self.momentum == 0:
             raise ValueError("`nesterov` needs momentum above 0; otherwise add optimizer.nesterov=false")
         return self
+
+
+class AdamW(_Part):
+    """Adam with decoupled weight decay (arXiv 1711.05101), which vectors are spared.
+
+    With `layer_decay` a layer's learning rate is that of the layer after it times this number, as in fine-tuning of
+    vision transformers (arXiv 2106.08254); the head has the schedule's own.
+    """
+
+    name: Literal["adamw"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.05, ge=0)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+
+
+def _with_optimizer(values: object) -> object:
+    """An optimiser without a name is SGD."""
+    return {"name": "sgd", **values} if isinstance(values, dict) else values
 
 
 class Averaging(_Part):
@@ -184,7 +204,7 @@ class Recipe(_Named):
     epochs: int = Field(ge=1)
     batch_size: int = Field(128, ge=2)
     accumulation: int = Field(1, ge=1, description="parts that a process goes through one after the other in a step")
-    optimizer: Sgd = Sgd()
+    optimizer: Annotated[Sgd | AdamW, Field(discriminator="name"), BeforeValidator(_with_optimizer)] = Sgd()
     schedule: list[AnySchedule] = Field(min_length=1)
     averaging: Averaging = Averaging()
     validation: Validation = Validation()
@@ -226,6 +246,10 @@ class Recipe(_Named):
             yield "`objective` rslad needs a `teacher`, for example teacher=ensemble-p3f4.mini"
         for task in getattr(objective, "tasks", (objective,)):
             grid = getattr(task, "grid", 1)
+            pieces = grid if isinstance(task, Selfie) else 1  # which sees its pieces one by one
+            for side in sorted({*sides, self.side}):
+                if reason := self.architecture.check_side(side // pieces):
+                    yield f"`objective` {task.name}: {reason}" if pieces > 1 else f"`image_size`: {reason}"
             for side in sorted({side for side in (*sides, self.side) if side % grid}):
                 yield f"`grid` of {task.name}: {side} pixels cannot be divided into {grid}x{grid} equal pieces"
 
@@ -360,7 +384,9 @@ def _unknown_checkpoints(values: dict[str, Any], runs: Path) -> list[str]:
     return [
         f"{key}: unknown checkpoint {name!r}{nearest(name, known)}"
         for key, name in asked
-        if isinstance(name, str) and not (name in known or _exists(Path(name)) or _exists(runs / name))
+        if isinstance(name, str)
+        and names_in(name)
+        and not (name in known or _exists(Path(name)) or _exists(runs / name))
     ]
 
 

@@ -19,6 +19,8 @@ from advss_zoo.models.network import Network
 from advss_zoo.training.optimization import make_average, make_optimizer
 from advss_zoo.training.recipe import Recipe
 
+# What optimisers keep of a parameter, and the groups of tensors that have it in the file.
+OPTIMIZER = {"momentum_buffer": "momentum", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
 Groups = Mapping[str, Mapping[str, Tensor]]
 
 
@@ -54,12 +56,10 @@ class RunState:
 
     def write(self, path: Path, origin: Origin) -> None:
         """Write everything atomically, with what it belongs to."""
-        momentum = {
-            name: self.optimizer.state[parameter]["momentum_buffer"]
-            for name, parameter in self.model.named_parameters()
-            if parameter in self.optimizer.state
-        }
-        groups = {"model": self.model.state_dict(), "average": self.average.state_dict(), "momentum": momentum}
+        groups = {"model": self.model.state_dict(), "average": self.average.state_dict()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                groups.setdefault(OPTIMIZER[key], {})[name] = value
         facts = {"step": self.step, "seconds": self.seconds, "best": self.best, "waited": self.waited}
         save(path, groups, facts | asdict(origin))
 
@@ -91,9 +91,10 @@ class RunState:
         self.model.load_state_dict(groups["model"])
         self.average.load_state_dict(groups["average"])
         parameters = dict(self.model.named_parameters())
-        for name, buffer in groups.get("momentum", {}).items():
-            parameter = parameters[name]
-            self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter.detach()).copy_(buffer)
+        for key, group in OPTIMIZER.items():
+            for name, value in groups.get(group, {}).items():
+                like = parameters[name].detach() if value.ndim else value  # a step is counted on the CPU
+                self.optimizer.state[parameters[name]][key] = torch.empty_like(like).copy_(value)
         self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
         self.waited = facts.get("waited", 0)
 

@@ -159,7 +159,7 @@ class Trainer:
         """Take one step of the optimiser; returns the loss over the whole batch."""
         state = self.state
         for group in state.optimizer.param_groups:
-            group["lr"] = self._learning_rate(state.step)
+            group["lr"] = group["scale"] * self._learning_rate(state.step)
         state.optimizer.zero_grad()
         loss = self.gradients.compute(state.step)
         state.optimizer.step()

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from advss_zoo.attacks.checks import check_counts
 from advss_zoo.attacks.search import Precision
 from advss_zoo.data import catalogue
 from advss_zoo.data.catalogue import SUBSET
@@ -71,6 +72,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
     seed: int = 0,
     search: Precision = "fp32",
     quantize: bool = False,
+    eot: int | None = None,
     save_adversarial: bool = False,
     adversarial: str | Path | None = None,
     baseline: str | Path | None = None,
@@ -102,6 +104,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
         seed: random seed.
         search: precision in which PGD and APGD search; verdicts are in float32.
         quantize: also measure accuracy on the adversarial images rounded to 8 bit.
+        eot: for a random model: attack and judge the mean probability of so many draws; the result says so.
         save_adversarial: keep the adversarial images in `out`.
         adversarial: a file of such images, to evaluate this model on.
         baseline: results of another model, a folder or a name of the zoo; corruption errors are relative to them, see
@@ -131,6 +134,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
         choose(protocols, adversarial, **settings),
         limit=limit,
         quantize=quantize,
+        eot=eot,
         save_adversarial=save_adversarial,
         baseline=baseline,
         whole=whole,
@@ -184,6 +188,7 @@ class PlannedEvaluation:
     device: str
     quantize: bool
     save_adversarial: bool
+    eot: int | None
 
     @property
     def name(self) -> str:
@@ -199,6 +204,7 @@ class PlannedEvaluation:
         *,
         limit: int | None = None,
         quantize: bool = False,
+        eot: int | None = None,
         save_adversarial: bool = False,
         baseline: str | Path | None = None,
         whole: bool = False,
@@ -212,6 +218,8 @@ class PlannedEvaluation:
     ) -> PlannedEvaluation:
         """Open the model and the images; arguments and errors are those of `evaluate`."""
         _check_options(protocols, quantize, save_adversarial, baseline)
+        if eot is not None:
+            check_counts(eot=eot)
         folder = None if baseline is None else folder_of(str(baseline))
         asked = _FolderRequest(image_size, whole, FolderOptions(parts or {}, group_by))
         names = None if classes is None else class_names(classes)
@@ -235,7 +243,11 @@ class PlannedEvaluation:
         compared = [protocol for protocol in protocols if folder and protocol.has_baseline]
         baselines = {protocol.name: find_baseline(folder, protocol, images) for protocol in compared if folder}
         where = _device_of(opened) if device == "auto" or opened is not model else pick_device(device)
-        return cls(opened, images, protocols, baselines, where, quantize, save_adversarial)
+        return cls(opened, images, protocols, baselines, where, quantize, save_adversarial, eot)
+
+    def slug(self, protocol: Protocol) -> str:
+        """Return the name of the folder of a protocol's result."""
+        return protocol.slug() + "-8bit" * self.quantize + (f"-{self.eot}-draws" if self.eot else "")
 
     def run(
         self,
@@ -248,7 +260,7 @@ class PlannedEvaluation:
         """Measure, a result for each protocol; arguments and errors are those of `evaluate`."""
         results = []
         for protocol in self.protocols:
-            place = Path(out) / (protocol.slug() + "-8bit" * self.quantize) if out else None
+            place = Path(out) / self.slug(protocol) if out else None
             result = measure(
                 self.model,
                 self.images,
@@ -257,6 +269,7 @@ class PlannedEvaluation:
                 device=self.device,
                 quantize=self.quantize,
                 save_adversarial=self.save_adversarial,
+                eot=self.eot,
                 progress=progress,
                 say=say,
                 command=command,

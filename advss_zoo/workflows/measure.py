@@ -34,6 +34,7 @@ def measure(
     device: str,
     quantize: bool = False,
     save_adversarial: bool = False,
+    eot: int | None = None,
     progress: Progress = ignore,
     say: Say = ignore,
     command: str | None = None,
@@ -56,11 +57,12 @@ def measure(
             command=command,
             quantize=quantize,
             save_adversarial=save_adversarial,
+            eot=eot,
         )
     if place and isinstance(network := unwrapped(model), Network):
         side = as_images(images).pixels.shape[-1]
         remember_evaluation(
-            network.architecture, side, protocol.label(), images=result.n, seconds=result.seconds, watch=watch
+            network.architecture, side, result.protocol.label, images=result.n, seconds=result.seconds, watch=watch
         )
     return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +23,6 @@ from advss_zoo.zoo.facts import check_card
 from advss_zoo.zoo.index import Entry
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import Reference, parse_reference
-
-SETTINGS = {"name", *(field.name for field in fields(protocols.Settings))}
 
 
 @dataclass(frozen=True)
@@ -117,8 +115,8 @@ def _again(
     if limit is not None and recorded.protocol.attacks:
         return Verification(_label(recorded), None, "skipped: several attacks take hours; use --full")
     images = _images(recorded, limit)
-    settings = {key: value for key, value in recorded.protocol.to_dict().items() if key in SETTINGS}
-    fresh = evaluate(model, images, protocols.parse(**settings), device=device, progress=progress).verdicts
+    protocol = protocols.recorded(recorded.protocol)
+    fresh = evaluate(model, images, protocol, device=device, progress=progress, eot=recorded.protocol.eot).verdicts
     same = fresh.agreement(Verdicts.read(folder / results.VERDICTS_FILE))
     return Verification(_label(recorded), same == len(images), f"{same:,} of {len(images):,} new verdicts agree")
 

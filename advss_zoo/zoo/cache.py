@@ -15,6 +15,7 @@ from huggingface_hub.errors import CacheNotFound
 
 from advss_zoo.files import cache_folder, explained
 from advss_zoo.zoo import hub, index
+from advss_zoo.zoo.sources import CONVERTED
 
 ABANDONED_AFTER = 600.0  # seconds without a byte, after which a download is taken for dead
 
@@ -23,7 +24,7 @@ ABANDONED_AFTER = 600.0  # seconds without a byte, after which a download is tak
 class Item:
     """Something in the cache. `kept` says what refers to it; None: nothing does, and `prune` deletes it."""
 
-    kind: str  # checkpoint, data, unfinished or damaged
+    kind: str  # checkpoint, converted, data, unfinished or damaged
     name: str
     bytes: int
     path: Path
@@ -38,7 +39,7 @@ def items() -> list[Item]:
     """
     with explained("read", cache_folder()):
         found = _scan()
-        return [*_checkpoints(found), *_data(), *_unfinished(), *_damaged(found)]
+        return [*_checkpoints(found), *_converted(), *_data(), *_unfinished(), *_damaged(found)]
 
 
 def prune() -> list[Item]:
@@ -91,6 +92,12 @@ def _checkpoints(found: HFCacheInfo | None) -> Iterator[Item]:
 def _repositories(found: HFCacheInfo | None) -> list[CachedRepoInfo]:
     known: Iterable[CachedRepoInfo] = found.repos if found else ()
     return sorted((each for each in known if each.revisions), key=lambda repository: repository.repo_id)
+
+
+def _converted() -> Iterator[Item]:
+    """Models of other libraries, which are converted anew when they are opened."""
+    for path in sorted(cache_folder().glob(f"{CONVERTED}/*")):
+        yield Item("converted", path.name, _bytes(path.rglob("*")), path, None)
 
 
 def _data() -> Iterator[Item]:

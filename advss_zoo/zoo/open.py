@@ -33,8 +33,8 @@ def open_model(
 
     Args:
         reference: NAME or NAME.TAG (see `list_models`), hf://ORG/REPO@REVISION, the folder of a checkpoint or a run,
-            the name of a run in ./runs, an .onnx file, package.module:factory, or several of these joined by +, which
-            are an ensemble (see `zoo.reference`).
+            the name of a run in ./runs, an .onnx file, timm:NAME, torchvision:NAME, package.module:factory, or several
+            of these joined by +, which are an ensemble (see `zoo.reference`).
         device: where the model goes; "auto" is a GPU if there is one.
         output: the name of the output of an ONNX file that is the logits; None: the one that can be.
 
@@ -217,6 +217,8 @@ def _own_sha256(model: nn.Module, modules: Iterable[str]) -> str:
 
 OPENERS: Mapping[Kind, Callable[[Reference, str | torch.device], Model]] = {
     "hub": _open_checkpoint,
+    "timm": _open_checkpoint,
+    "torchvision": _open_checkpoint,
     "zoo": _open_checkpoint,
     "folder": _open_checkpoint,
     "run": _open_checkpoint,

@@ -6,6 +6,8 @@
 | zoo | NAME, NAME.TAG of the zoo | `p1f4`, `p1f4.mini` |
 | folder | the folder of a checkpoint or a run, or its model.safetensors | `runs/mine.mini`, `./mine` |
 | onnx | a path that ends in .onnx | `model.onnx` |
+| timm | `timm:NAME`, `timm:hf-hub:ORG/REPO` | `timm:resnet18.a1_in1k`, `timm:resnet18?pretrained=false` |
+| torchvision | `torchvision:NAME[:WEIGHTS]` | `torchvision:vit_b_16:IMAGENET1K_V1` |
 | file | any other file of weights, which is refused with a reason when it is opened | `weights.pt` |
 | ensemble | several references joined by + | `p1f4+my.module:factory` |
 | run | the name of a run in ./runs | `mine.mini`, `mine` |
@@ -28,10 +30,11 @@ from advss_zoo.data.folder.names import is_image
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.zoo import CONFIG, WEIGHTS, index, names, runs, snapshot
 
-Kind = Literal["hub", "zoo", "folder", "onnx", "file", "ensemble", "run", "factory"]
+Kind = Literal["hub", "timm", "torchvision", "zoo", "folder", "onnx", "file", "ensemble", "run", "factory"]
 
 ONNX = ".onnx"
 OF_WEIGHTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl")
+_OF_LIBRARY = re.compile(r"[\w.:/@-]{1,200}(\?[\w.=&-]{0,200})?", re.ASCII)
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
@@ -41,7 +44,7 @@ class Reference:
 
     Attributes:
         text: as it was written.
-        name: of a checkpoint of the zoo without its tag, of a run, or ORG/REPO on the Hub.
+        name: of a checkpoint of the zoo without its tag, of a run, ORG/REPO on the Hub, or in another library.
         revision: of a repository on the Hub.
         path: the checkpoint's folder, of a run that which it stands for, or the file.
         members: of an ensemble.
@@ -68,6 +71,11 @@ class Reference:
         if name is not None and self.kind != "onnx":
             raise UsageError(f"An output can be chosen of an ONNX file only, got {self}.", "Leave out --output.")
         return self if name is None else replace(self, output=name)
+
+    @property
+    def is_of_library(self) -> bool:
+        """Tell whether another library has the model."""
+        return self.kind in ("timm", "torchvision")
 
     @property
     def parts(self) -> tuple[Reference, ...]:
@@ -132,8 +140,20 @@ def _on_hub(text: str) -> Reference:
     return Reference("hub", text, address.repository, revision=address.revision)
 
 
+def _of_library(kind: Literal["timm", "torchvision"], text: str) -> Reference:
+    """Its name is what the library calls the model, and the options after it."""
+    name = text.removeprefix(f"{kind}:")
+    if not _OF_LIBRARY.fullmatch(name):
+        raise UsageError(f"{text!r} does not name a model of {kind}.", f"For example {kind}:resnet18?pretrained=false")
+    return Reference(kind, text, name)
+
+
 # Notations that begin with what they are.
-_PREFIXES: Mapping[str, Callable[[str], Reference]] = {snapshot.PREFIX: _on_hub}
+_PREFIXES: Mapping[str, Callable[[str], Reference]] = {
+    snapshot.PREFIX: _on_hub,
+    "timm:": partial(_of_library, "timm"),
+    "torchvision:": partial(_of_library, "torchvision"),
+}
 
 
 def _of_zoo(text: str) -> Reference | None:

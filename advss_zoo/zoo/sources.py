@@ -22,6 +22,7 @@ SOURCES: dict[str, Callable[[Entry], Path]] = {
     "checkout": lambda entry: resources.CHECKOUT / "weights" / entry.full_name,
 }
 HUB = "hub"
+CONVERTED = "libraries"  # the folder of the cache with the models of other libraries
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ def fetch(reference: Reference | str | Path) -> Fetched:
     if reference.kind == "hub":
         owner, _, name = reference.name.partition("/")
         return _from_repository(snapshot.Address(owner, name, reference.revision))
+    if reference.is_of_library:
+        from advss_zoo.zoo import libraries
+
+        found = libraries.fetch(reference)
+        return Fetched(reference.text, found, _sha256_of(found), reference.kind)
     if reference.path is None or not reference.path.is_dir():
         raise UsageError(f"{reference} is not a checkpoint folder.", "Give a NAME of the zoo, a run or a folder.")
     return Fetched(reference.name or str(reference.path), reference.path, _sha256_of(reference.path), reference.kind)

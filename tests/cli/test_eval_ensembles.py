@@ -170,7 +170,6 @@ def test_the_same_checkpoint_twice_is_refused(advss: Advss) -> None:
     [
         ("noisy", "Error: The model is random"),
         ("stubborn", "Error: The model stays in train mode (Stubborn, BatchNorm2d"),
-        ("probabilities", "Error: The model returns probabilities"),
         ("rounded", "Error: The gradient of the model's loss is exactly 0"),
     ],
 )
@@ -179,6 +178,11 @@ def test_models_that_make_a_number_meaningless_are_a_sentence(model: str, says: 
     assert (status, stdout) == (1, "")
     assert says in stderr
     assert not list(Path("runs").rglob("result.json"))
+
+
+def test_probabilities_are_attacked_by_their_logarithm(advss: Advss) -> None:
+    status, _, stderr = advss("eval", "made_up_models:probabilities", "--attack", "pgd2", *QUICK)
+    assert (status, stderr.count("The model returns probabilities; their logarithm is taken.")) == (0, 1)
 
 
 def test_autoattack_measures_what_has_no_gradient_and_warns(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,19 @@ def test_a_classifier(file: Path, advss: Advss) -> None:
     assert checkpoint.load(Path("imported/my-best-1"))[1].full_name == "my-best-1.imported"
 
 
+def test_the_average_of_weights_and_what_is_missing_are_said(weights: dict[str, Tensor], advss: Advss) -> None:
+    counted = {name: tensor for name, tensor in weights.items() if "num_batches_tracked" not in name}
+    average = {name: tensor + 0.5 for name, tensor in counted.items()}
+    torch.save({"model": counted, "model_ema": average, "epoch": 3}, "mine.pt")
+    status, _, stderr = advss("import", "mine.pt")
+    assert status == 0
+    assert "The average of the weights (EMA) in the file is imported.\n20 counters of batch norm" in stderr
+    assert "Ignored, not weights: epoch." in stderr
+    network, _ = checkpoint.load(Path("imported/mine"))
+    key = "trunk.conv1.weight"
+    torch.testing.assert_close(network.state_dict()[key], weights[key] + 0.5)
+
+
 def test_the_next_command_works(advss: Advss) -> None:
     torch.save(ResNetV2(ResNetV2Architecture(depth=18, width=2)).state_dict(), "mine.pt")
     *_, hint = advss("import", "mine.pt").stderr.splitlines()

@@ -35,6 +35,7 @@ from advss_zoo.data.folder import listing
 from advss_zoo.errors import AdvssError
 from advss_zoo.evaluation import eps, results
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
+from advss_zoo.evaluation.claimed import ClaimedAccuracy
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.saved import Saved
 from advss_zoo.evaluation.verdicts import Verdicts
@@ -43,6 +44,7 @@ from advss_zoo.results_page import collect, evidence
 from advss_zoo.texts import format_eps
 from advss_zoo.training import recipe
 from advss_zoo.workflows.publish import collecting
+from advss_zoo.workflows.suite import SuiteFile
 from advss_zoo.zoo import SEEN, checkpoint, index, load, names, snapshot
 from advss_zoo.zoo.reference import means_model, parse_reference
 
@@ -216,6 +218,19 @@ def read_yaml(path: Path) -> None:
 def check_plain(value: Any) -> None:
     """It can be written as JSON, and is then the same."""
     assert json.loads(json.dumps(value, allow_nan=False, ensure_ascii=False).encode()) == value
+
+
+SUITE = {
+    "models": ["p1f4.mini", "p1f3.mini"],
+    "evaluations": [{"protocols": ["clean", "pgd20"], "data": "cifar10-1k", "limit": 8, "eps": "8/255"}],
+}
+MODEL_INFO = {"clean_acc": "89.69", "autoattack_acc": "59.53", "eps": "8/255", "dataset": "cifar10"}
+
+
+def suites(folder: Path) -> st.SearchStrategy[bytes]:
+    return cases.altered(SUITE).map(
+        lambda value: yaml.safe_dump(value, allow_unicode=True).encode("utf-8", "replace")
+    ) | cases.files(yaml.safe_dump(SUITE).encode())
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -417,6 +432,10 @@ PARSERS = {
     "overrides": Parser(
         texts("epochs=3", "adversary.0.steps=2", "objective={name: jigsaw}"),
         said(lambda text: recipe.load_any("p1f3.mini", [text])),
+    ),
+    "suites": Parser(suites, written("a.yaml", SuiteFile.read)),
+    "claims": Parser(
+        lambda folder: cases.documents(MODEL_INFO), written("a.json", lambda path: ClaimedAccuracy.read(path, "linf"))
     ),
     "results": Parser(document("result.json"), written("result.json", results.check), evaluated),
     "verdicts": Parser(archives, written("verdicts.npz", read_verdicts), evaluated),

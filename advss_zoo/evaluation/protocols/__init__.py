@@ -15,9 +15,10 @@ from advss_zoo.errors import UsageError, nearest
 from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.protocols.base import Protocol, Settings
+from advss_zoo.evaluation.schema import Constants
 from advss_zoo.registry import subclasses
 
-__all__ = ["Protocol", "Settings", "expand", "parse", "parse_all"]
+__all__ = ["Protocol", "Settings", "expand", "parse", "parse_all", "recorded"]
 
 
 def expand(name: str) -> tuple[str, ...]:
@@ -40,6 +41,16 @@ def parse(name: str, **settings: Any) -> Protocol:
         )
     (found,) = parse_all([name], **settings)
     return found
+
+
+def recorded(constants: Constants) -> Protocol:
+    """Return the protocol of a result with these constants.
+
+    Raises:
+        UsageError: this version does not have it.
+    """
+    settings = {"name", *(field.name for field in fields(Settings))}
+    return parse(**{key: value for key, value in constants.to_dict().items() if key in settings})
 
 
 def parse_all(names: Sequence[str], **settings: Any) -> list[Protocol]:

@@ -63,6 +63,16 @@ class AutoAttack(Protocol):
     def attacks(self) -> tuple[str, ...]:
         return driver.suite(self.classes)
 
+    @property
+    def passes(self) -> float:
+        """A query of Square is a forward pass, a third of one with gradient; FAB takes a gradient for two logits."""
+        each = {
+            "apgd-t": self.iterations * 9,
+            "fab-t": 2 * self.iterations * 9,
+            "square": self.queries / 3,
+        }
+        return 1.0 + sum(each.get(attack, self.iterations) for attack in self.attacks)
+
     def for_classes(self, classes: int) -> Self:
         found = replace(self, classes=max(classes, min(driver.REDUCED)))  # of fewer classes there is no suite
         driver.check_classes(self.name, found.attacks, classes)
@@ -129,8 +139,8 @@ class AutoAttack(Protocol):
 class WhiteBox(AutoAttack):
     """One attack that follows the gradient; here APGD."""
 
-    pattern: ClassVar[str] = "apgd-ce|apgd-dlr|apgd-t"
-    examples: ClassVar[tuple[str, ...]] = ("apgd-ce", "apgd-dlr", "apgd-t")
+    pattern: ClassVar[str] = "apgd-ce|apgd-margin|apgd-dlr|apgd-t"
+    examples: ClassVar[tuple[str, ...]] = ("apgd-ce", "apgd-margin", "apgd-dlr", "apgd-t")
     gradient: ClassVar[Gradient] = "needed"
 
     @property

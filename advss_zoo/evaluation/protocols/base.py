@@ -87,6 +87,13 @@ class Protocol(ABC):
         """What the runner holds adversarial images to; None: nothing."""
         return None
 
+    @property
+    def passes(self) -> float:
+        """Count the forward and backward passes that an image takes at most, roughly; an image that is broken early
+        takes fewer.
+        """
+        return 1.0
+
     def for_classes(self, classes: int) -> Self:
         """Return this protocol for models of this number of classes.
 

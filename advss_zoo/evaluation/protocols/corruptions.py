@@ -59,6 +59,11 @@ class Corrupted(Protocol):
             "severities": len(SEVERITIES),
         }
 
+    @property
+    def passes(self) -> float:
+        """A forward pass is a third of one with gradient; making the images is not counted."""
+        return 1.0 + len(CORRUPTIONS) * len(SEVERITIES) / 3
+
     @abstractmethod
     def _source(self) -> dict[str, Any]:
         """Where the corrupted images come from, for the constants."""

@@ -1,7 +1,9 @@
-"""`pgdN` and `pgdN-any`: N steps of projected gradient ascent on the cross-entropy from a random start.
+"""`pgdN` and `pgdN-any`: N steps of projected gradient ascent on the cross-entropy from a random start; `pgdN-margin`
+and `pgdN-margin-any` on the margin of logits (Carlini and Wagner 2017), which saturated probabilities do not flatten.
 
-Which iterate counts is what tells the two apart, and what the literature's "PGD-20" leaves open. `pgd20` takes the last
-one, as the paper does (Chen et al. 2020, section 4.1); `pgd20-any` any of the 20, which is the stronger attack.
+Which iterate counts is what tells pgdN and pgdN-any apart, and what the literature's "PGD-20" leaves open. `pgd20`
+takes the last one, as the paper does (Chen et al. 2020, section 4.1); `pgd20-any` any of the 20, which is the stronger
+attack.
 
 Images that are misclassified clean count as broken whatever an attack does, so they are not attacked (up to version 1
 they were, and their attacked_prediction was what came out of that; no accuracy depends on it).
@@ -17,10 +19,10 @@ from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advss_zoo.attacks.ascent import ascend, checked, default_step, step, with_restarts
+from advss_zoo.attacks.losses import LOSSES
 from advss_zoo.attacks.search import Precision, Search, describe
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball
@@ -46,8 +48,8 @@ class Found:
 class PgdProtocol(Protocol):
     """The last iterate. Of several restarts, an image is broken if the last iterate of any breaks it."""
 
-    pattern: ClassVar[str] = r"pgd[1-9][0-9]{0,5}"
-    examples: ClassVar[tuple[str, ...]] = ("pgd20",)
+    pattern: ClassVar[str] = r"pgd[1-9][0-9]{0,5}(-margin)?"
+    examples: ClassVar[tuple[str, ...]] = ("pgd20", "pgd20-margin")
     gradient: ClassVar[Gradient] = "needed"
     version: ClassVar[int] = 2
     takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "step_size", "restarts", "search"})
@@ -66,15 +68,23 @@ class PgdProtocol(Protocol):
     def create(cls, name: str, settings: Settings) -> Self:
         if settings.norm == "l1":
             raise UsageError(f"{name} does not support the norm l1.", "Choose linf or l2, or --attack autoattack.")
-        steps = int(name.removeprefix("pgd").removesuffix("-any"))
+        steps = int(name.removeprefix("pgd").partition("-")[0])
         eps = DEFAULT_EPS[settings.norm] if settings.eps is None else settings.eps
         size = default_step(settings.norm, eps, steps) if settings.step_size is None else settings.step_size
         threat = ThreatModel(settings.norm, eps)
         return cls(name, steps, threat, size, settings.restarts, settings.seed, settings.search)
 
     @property
+    def loss(self) -> str:
+        return "margin" if "-margin" in self.name else "cross-entropy"
+
+    @property
     def ball(self) -> Ball:
         return Ball(self.threat.norm, self.threat.eps)
+
+    @property
+    def passes(self) -> float:
+        return 1.0 + self.steps * self.restarts
 
     def constants(self) -> dict[str, Any]:
         return super().constants() | {
@@ -83,7 +93,7 @@ class PgdProtocol(Protocol):
             "steps": self.steps,
             "step_size": self.step_size,
             "start": "uniform in the ball, not clipped to the box",
-            "loss": "cross-entropy",
+            "loss": self.loss,
             "iterate": self.iterate,
             "restarts": self.restarts,
             "search": self.search,
@@ -123,8 +133,9 @@ class PgdProtocol(Protocol):
         def loss(z: Tensor) -> Tensor:
             nonlocal losses
             logits = network(z)
-            losses = _losses(logits, y)
-            return F.cross_entropy(logits, y, reduction="sum")
+            each = LOSSES[self.loss](logits, y)
+            losses = each.detach()
+            return each.sum()
 
         after_first = step(loss, start, x, self.threat, self.step_size)
         at_first = losses
@@ -151,8 +162,9 @@ class PgdAny(PgdProtocol):
             """Also notes who is right at z: the next step needs this forward pass anyway."""
             nonlocal right, losses
             logits = network.verified_logits(z, y)
-            right, losses = logits.argmax(dim=1) == y, _losses(logits, y)
-            return F.cross_entropy(logits, y, reduction="sum")
+            each = LOSSES[self.loss](logits, y)
+            right, losses = logits.argmax(dim=1) == y, each.detach()
+            return each.sum()
 
         after_first = step(partial(loss, y=y), start, x, self.threat, self.step_size)
         found, at_first, at_last = after_first.clone(), losses, losses.clone()
@@ -165,8 +177,3 @@ class PgdAny(PgdProtocol):
                 break
             found[standing] = after
         return Found(checked(found), after_first, at_first, at_last)
-
-
-def _losses(logits: Tensor, y: Tensor) -> Tensor:
-    """The cross-entropy of each image, (B,)."""
-    return F.cross_entropy(logits.detach(), y, reduction="none")

@@ -62,6 +62,10 @@ class UnforeseenAttack(Protocol):
         norm: Norm | None = next((norm for norm in get_args(Norm) if norm == self.attack_name), None)
         return None if norm is None else Ball(norm, self.strength / 255)
 
+    @property
+    def passes(self) -> float:
+        return 1.0 + self.steps
+
     def check_images(self, shape: Sequence[int]) -> None:
         find(self.attack_name).check_shape(shape)
 

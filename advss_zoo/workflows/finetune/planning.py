@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict
 
 from advss_zoo.data.folder.listing import FolderOptions
@@ -27,8 +28,10 @@ from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
 from advss_zoo.zoo.checkpoint import Config
+from advss_zoo.zoo.libraries import RANDOM
 from advss_zoo.zoo.load import folders_of
 from advss_zoo.zoo.names import LONGEST_NAME
+from advss_zoo.zoo.reference import parse_reference
 from advss_zoo.zoo.runs import PLAN, RUNS
 
 Mode = Literal["f1", "f2", "f3", "f4"]
@@ -51,6 +54,7 @@ SPARE = 0.95  # of a budget is planned for: what is not forward and backward pas
 TEST_PASSES = 14  # PGD-20 and two predictions, whose passes give no gradients of weights
 TEST_SHARE = 0.25  # of a budget at most
 FEWEST_TEST_IMAGES = 100
+RAMP = 0.5  # of training from ordinary weights, over which eps grows from 0 (arXiv 2509.23325)
 LONGEST_FOLDER = 40  # characters of a folder's name in that of a checkpoint
 # As many positions times channels go through the first stage of a network at once as for 128 images of CIFAR-10
 # through that of the paper's, at most, for about the same memory; batches of larger images are cut into shares.
@@ -121,10 +125,14 @@ class FinetuneOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, None from scratch, and what it is."""
+    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, None from scratch, and what it is.
+
+    `ordinary` weights are those of other libraries, which withstand no attack.
+    """
 
     reference: str | None
     config: Config
+    ordinary: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,9 +185,12 @@ def starts(name: str, beside: Path) -> list[Start]:
         return [_from_scratch()]
     members = folders_of(name)
     alone = len(members) == 1  # the runs of an ensemble's members lie below that of the ensemble, beside no others
-    starts = [
-        Start(_reference(folder, beside if alone else folder), checkpoint.read_config(folder)) for folder in members
-    ]
+    of_libraries = {sources.fetch(part).path: part for part in parse_reference(name).parts if part.is_of_library}
+    starts = []
+    for folder in members:
+        part = of_libraries.get(folder)
+        called = part.text if part else _reference(folder, beside if alone else folder)
+        starts.append(Start(called, checkpoint.read_config(folder), part is not None))
     names = [start.config.full_name for start in starts]
     if len(set(names)) < len(names):
         raise UsageError(f"Members of an ensemble need different names, got {', '.join(names)}.")
@@ -329,12 +340,12 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
         },
         "objective": _objective(options, prepared),
         "teacher": options.teacher and {"model": options.teacher},
-        "adversary": _adversary(options, steps),
+        "adversary": _adversary(options, steps, ramp=start.ordinary),
         "trains": "all" if trunk_too else "head",
         "epochs": epochs,
         "batch_size": batch,
         "accumulation": math.ceil(batch * config.architecture.values_per_image(options.image_size) / MOST_VALUES),
-        "schedule": [{"peak": 0.1 if trunk_too else 0.2, "warmup": 0.15}],
+        **_optimization(start, trunk_too),
         "averaging": {"decay": min(0.998, max(0.5, 1 - 10 / total)), "start": 0.3},
         "validation": {
             "every": math.ceil(epochs / VALIDATIONS),
@@ -349,7 +360,8 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
 
 def _batch_size(images: int) -> int:
     """Fewer at once of few images, so that an epoch has steps."""
-    return 128 if images >= 10_000 else 64 if images >= 500 else max(2, min(32, images // 4))
+    batch = 128 if images >= 10_000 else 64 if images >= 500 else max(2, min(32, images // 4))
+    return batch + (images % batch == 1)  # batch norm on maps of one pixel cannot do with one image
 
 
 def _objective(options: FinetuneOptions, prepared: Prepared) -> dict[str, Any]:
@@ -370,12 +382,34 @@ def class_weights(prepared: Prepared) -> tuple[float, ...]:
     return tuple(round(min(float(weight), MOST_WEIGHT), 4) for weight in weights)
 
 
-def _adversary(options: FinetuneOptions, steps: int) -> list[dict[str, Any]]:
-    """The radius grows over the first third, as in the recipes of the zoo."""
+def _optimization(start: Start, trunk_too: bool) -> dict[str, Any]:
+    """SGD for nets with batch norm; AdamW, whose rates fall towards the image, for those without.
+
+    From ordinary weights SGD begins with a fifth of the rate, which keeps more of them.
+    """
+    with torch.device("meta"):
+        trunk = start.config.architecture.trunk()
+    if any(getattr(module, "running_mean", None) is not None for module in trunk.modules()):
+        gentle = start.ordinary and start.config.scenario != RANDOM
+        return {"schedule": [{"peak": (0.1 if trunk_too else 0.2) / (5 if gentle else 1), "warmup": 0.15}]}
+    return {
+        "optimizer": {"name": "adamw", "layer_decay": 0.75},
+        "schedule": [{"peak": 5e-4 if trunk_too else 2e-3, "warmup": 0.15}],
+    }
+
+
+def _adversary(options: FinetuneOptions, steps: int, *, ramp: bool) -> list[dict[str, Any]]:
+    """The radius grows over the first third, as in the recipes of the zoo.
+
+    Args:
+        ramp: it grows from 0 over the first half, without which training ordinary weights may stall at chance.
+    """
     if not options.adversarial:
         return [{"name": "none"}]
     one_step = options.norm == "linf" and steps == 1
     attack = {"name": "n-fgsm", "eps": options.eps} if one_step else _attack(options, max(2, steps))
+    if ramp:
+        return [attack | {"until": RAMP, "eps_start": 0.0}, attack]
     first = {"name": "n-fgsm", "eps": options.eps} if options.norm == "linf" else attack
     return [first | {"until": 0.3, "eps_start": options.eps / 2}, attack]
 

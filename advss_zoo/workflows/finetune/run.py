@@ -50,10 +50,12 @@ class PlannedRun:
         mode, lines = self.plan.options.mode.upper(), []
         for recipe, estimate in zip(self.plan.recipes, self.estimates, strict=True):
             frozen = f", the trunk frozen for the first {recipe.head_first:.0%}" if recipe.head_first else ""
+            first = recipe.adversary[0]
+            ramp = f", eps from 0 over the first {first.until:.0%}" if getattr(first, "eps_start", None) == 0 else ""
             weighted = ", class-weighted loss" if getattr(recipe.objective, "class_weights", ()) else ""
             lines.append(
                 f"{recipe.full_name}: {mode} from {recipe.parent or SCRATCH}, {recipe.epochs} epochs of "
-                f"{estimate.steps // recipe.epochs:,} steps{frozen}, {recipe.adversary[-1].name}, "
+                f"{estimate.steps // recipe.epochs:,} steps{frozen}, {recipe.adversary[-1].name}{ramp}, "
                 f"{estimate.passes_per_image:.2g} passes per image{weighted}; "
                 f"{expected(estimate.seconds, estimate.seconds_now)} ({self.device})."
             )
