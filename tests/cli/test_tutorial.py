@@ -73,7 +73,7 @@ def quick(command: str) -> list[str]:
 
 
 def test_no_command_is_forgotten() -> None:
-    assert {command.split()[1] for command in COMMANDS} == {"finetune", "eval", "predict", "export", "publish"}
+    assert {command.split()[1] for command in COMMANDS} == {"data", "finetune", "eval", "predict", "export", "publish"}
     assert not [named for named in IN_PASSING if f"`{named}`" not in TEXT]
     assert set(re.findall(r"`(advss [^`]*)`", TEXT)) <= set(IN_PASSING)
 
