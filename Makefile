@@ -1,4 +1,4 @@
-.PHONY: format lint types test test-nightly fuzz all-checks
+.PHONY: format lint types test test-nightly fuzz site all-checks
 
 format:
 	ruff check --fix .
@@ -19,5 +19,8 @@ test-nightly:  ## minutes to hours; needs `advss data get cifar10` and the peers
 
 fuzz:  ## 10,000 damaged inputs for each parser: an hour
 	pytest -m nightly tests/fuzz
+
+site:  ## build/site/index.html; needs `pip install -e '.[docs]'` and no network
+	python docs/site/make.py
 
 all-checks: lint types test

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from advss_zoo.data.load import load_data
     from advss_zoo.evaluation.frames import results_frame
     from advss_zoo.models.model import Model
+    from advss_zoo.workflows.check import check_data
     from advss_zoo.workflows.evaluate import evaluate
     from advss_zoo.workflows.export import export
     from advss_zoo.workflows.finetune import finetune, plan_finetuning
@@ -38,6 +39,7 @@ __all__ = [
     "Model",
     "__version__",
     "attacks",
+    "check_data",
     "evaluate",
     "export",
     "finetune",
@@ -58,6 +60,7 @@ __all__ = [
 
 _LAZY = {  # where each is defined, and by what name
     "Model": ("advss_zoo.models.model", "Model"),
+    "check_data": ("advss_zoo.workflows.check", "check_data"),
     "evaluate": ("advss_zoo.workflows.evaluate", "evaluate"),
     "export": ("advss_zoo.workflows.export", "export"),
     "finetune": ("advss_zoo.workflows.finetune", "finetune"),

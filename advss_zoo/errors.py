@@ -40,6 +40,10 @@ class DataError(AdvssError):
     """A data set that is missing, damaged or of the wrong shape."""
 
 
+class ModelWarning(UserWarning):
+    """What is done to the input or output of a model of others, so that it takes images and returns logits."""
+
+
 MENTIONED = 10  # mistakes, before it is said how many more there are
 LONGEST = 500  # characters of one: what is wrong may be as long as its author likes
 

@@ -19,10 +19,32 @@ from advss_zoo.errors import AdvssError
 
 
 def cache_folder() -> Path:
-    """Return where data sets and pulled checkpoints are kept: $ADVSS_CACHE, else ~/.cache/advss-zoo (XDG respected)."""
+    """Return where data sets and pulled checkpoints are kept: $ADVSS_CACHE, else ~/.cache/advss-zoo (XDG respected).
+
+    Raises:
+        AdvssError: it is in a home folder that is unknown.
+    """
     if folder := os.environ.get("ADVSS_CACHE"):
-        return Path(folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "advss-zoo"
+        return expanded(folder)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "advss-zoo"
+
+
+def expanded(path: str) -> Path:
+    """Return a path with the folder that a leading `~` or `~user` stands for.
+
+    Raises:
+        AdvssError: that folder is unknown, as in a container whose user has neither HOME nor an entry in passwd.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        named = Path(path).parts[0] != "~"
+        reason = "no user has that name" if named else "HOME is not set, and this user has no entry in passwd"
+        hint = None if named else "Set HOME to a folder; for the cache alone set ADVSS_CACHE."
+        raise AdvssError(f"The home folder in {path} is unknown: {reason}.", hint) from error
+
+
+POINTER = b"version https://git-lfs.github.com/spec/"  # what Git LFS leaves in the place of a file
 
 
 # Of names that are made of other names: a folder of results and what is in it are a path of 200 at most.
@@ -183,9 +205,26 @@ def read_bytes(path: Path, most: int) -> bytes:
     """
     with explained("read", path), path.open("rb") as file:
         content = file.read(most + 1)
+    check_not_pointer(path, content)
     if len(content) > most:
         raise AdvssError(f"{path} exceeds the limit of {most:,} bytes.")
     return content
+
+
+def check_not_pointer(path: Path, start: bytes | None = None) -> None:
+    """Check that a file is not what Git LFS left in its place.
+
+    Args:
+        start: the first bytes of the file, if they have been read.
+
+    Raises:
+        AdvssError: it is.
+    """
+    if start is None:
+        with explained("read", path), path.open("rb") as file:
+            start = file.read(len(POINTER))
+    if start.startswith(POINTER):
+        raise AdvssError(f"{path} is a Git LFS pointer, not the file.", "Run `git lfs pull` in its repository.")
 
 
 def _umask() -> int:

@@ -5,7 +5,7 @@
 
 memory
     Milliseconds an image in batches of 64, where freed memory goes back to the system and where it is kept
-    (`advss_zoo/memory.py`).
+    (`advss_zoo/process.py`).
 batches
     Batch sizes in which gradients are not those of a batch of 64 to the last bit (`evaluation/passes.py`).
 heads
@@ -40,9 +40,9 @@ from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.attacks.search import Precision, Search
 from advss_zoo.data.load import load_data
 from advss_zoo.evaluation.passes import MOST_IMAGES
-from advss_zoo.memory import keep_freed_memory
 from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
+from advss_zoo.process import keep_freed_memory
 
 EPS, ROUNDS = 8 / 255, 30
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")

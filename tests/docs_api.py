@@ -1,16 +1,20 @@
-"""Write docs/api.md from the docstrings of everything public: python tests/docs_api.py"""
+"""Write docs/api.md from the docstrings of everything public, and the tables of the zoo: python tests/docs_api.py"""
 
 import inspect
 import re
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from readme import DOCS, README
+
 import advss_zoo
-from advss_zoo import resources
+from advss_zoo.zoo import cards, index
 
 INTRODUCTION = (
     "# Reference\n\nMade from the docstrings by `python tests/docs_api.py`. An introduction: [python.md](python.md).\n"
 )
+TABLE = re.compile(r"(?<=<!-- zoo -->\n\n).*?\n\n", re.DOTALL)
 
 
 def render() -> str:
@@ -47,5 +51,14 @@ def _markdown(docstring: str) -> str:
     return "\n".join(lines)
 
 
+def tables() -> dict[Path, str]:
+    """Return the table of the zoo for each page that has one: the README has what is in the package."""
+    entries = index.entries()
+    bundled = [entry for entry in entries if entry.stored == "bundled" and entry.kind != "trunk"]
+    return {README: cards.table(bundled), DOCS / "zoo.md": cards.table(entries)}
+
+
 if __name__ == "__main__":
-    (resources.CHECKOUT / "docs" / "api.md").write_text(render())
+    (DOCS / "api.md").write_text(render())
+    for page, table in tables().items():
+        page.write_text(TABLE.sub(lambda _, table=table: f"{table}\n\n", page.read_text()))

@@ -73,7 +73,7 @@ watch("square", lambda: az.attacks.square(model, x, y, queries=2))
 watch("autoattack", lambda: az.attacks.autoattack(model, x, y, eps=1.0))
 watch("unforeseen", lambda: az.attacks.unforeseen(model, x, y, "fog", eps=128, steps=2))
 found["in all"] = [key for key, value in state().items() if value != first[key]]
-found["memory"] = ["memory"] * ("advss_zoo.memory" in sys.modules)
+found["process"] = ["process"] * ("advss_zoo.process" in sys.modules)
 print(json.dumps(found))
 """
 

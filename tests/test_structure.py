@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 # From the bottom up. A part may import those of the layers below its own; parts of one layer do not know each other.
 # An import inside a function counts, and so does one for types alone.
 LAYERS = (
-    ("documents", "errors", "memory", "noise", "registry", "resources", "seeds", "version"),
-    ("files", "plain_yaml", "texts"),
+    ("documents", "errors", "process", "noise", "registry", "resources", "seeds", "version"),
+    ("files", "network", "plain_yaml", "texts"),
     ("data", "threat"),  # a `Model` says which threat model it was trained for; the attacks are above the models
     ("models",),
     ("attacks",),

@@ -31,7 +31,7 @@ from advss_zoo.attacks.checks import (
 from advss_zoo.attacks.eps import check_eps
 from advss_zoo.attacks.kang2019.targets import targeted_loss, untargeted_loss
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.models.model import unwrapped
+from advss_zoo.models.adapted import adapt, check_weights
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.outputs import check_finite, check_logits
 from advss_zoo.models.precision import at_least_float32
@@ -232,6 +232,7 @@ def _authors(
         classes = logits.shape[1]
         attacks = driver.suite(classes) if name is None else (name,)
         driver.check_classes(name or "autoattack", attacks, classes)
+        bare = adapt(model, x)  # a network of ours itself, unless something has to be done for it
 
         def run(attack: str, rows: Tensor) -> Tensor:
             found = driver.run(
@@ -243,7 +244,7 @@ def _authors(
                 eps=size,
                 seed=derived_seed(seed, attack, 0),
                 constants=driver.constants(attack, norm, classes, iterations, queries),
-                bare=unwrapped(model) if isinstance(model, nn.Module) and x.dtype == torch.float32 else None,
+                bare=bare if isinstance(bare, nn.Module) and x.dtype == torch.float32 else None,
             )
             return _in_dtype_of(x[rows], found).float()
 
@@ -269,10 +270,11 @@ def _attacked(
     with _at_rest(model):
         x = images.detach().clone()  # a tensor that was made in inference mode has no gradient
         y = _checked_labels(labels, x)
+        adapted = adapt(model, x)
 
         def network(z: Tensor) -> Tensor:
             seen = z.to(x.dtype)
-            logits = check_logits(model(seen), len(seen), Tensor)
+            logits = check_logits(adapted(seen), len(seen), Tensor)
             if z.requires_grad and torch.is_grad_enabled():
                 check_differentiable(logits)
             return at_least_float32(logits)
@@ -284,6 +286,8 @@ def _attacked(
 @contextmanager
 def _at_rest(model: Network) -> Iterator[None]:
     """No gradients but those that an attack asks for, whatever the caller's mode; a module as `frozen` leaves it."""
+    if isinstance(model, nn.Module):
+        check_weights(model)
     left_as_it_is = frozen(model) if isinstance(model, nn.Module) else nullcontext()
     with torch.inference_mode(False), torch.no_grad(), left_as_it_is:
         yield

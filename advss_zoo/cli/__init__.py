@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from advss_zoo.cli.interrupts import INTERRUPTED
+from advss_zoo.cli.streams import open_closed
 
 
 def main() -> NoReturn:
     """Run the command of `sys.argv` and end the process: status 0, 1 failure, 2 wrong usage, 130 Ctrl-C."""
+    open_closed()
     status = execute()
     if status == INTERRUPTED:
         # Not sys.exit: there Python kills itself with SIGINT if Ctrl-C fell into an exec(), as dataclasses use it.
         # Nor is there a thread that it would be right to wait for.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):  # nobody reads them any more
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -29,7 +33,10 @@ from advss_zoo.cli import (
 )
 from advss_zoo.cli.options import examples
 from advss_zoo.cli.output import out
+from advss_zoo.errors import ModelWarning
+from advss_zoo.files import expanded
 
+COMPLETE = "_ADVSS_COMPLETE"  # the variable of typer's completion scripts, see docs/install.md
 COMMANDS = {
     "list": list,
     "show": show,
@@ -85,6 +92,23 @@ def _options(
     pass
 
 
+def _complete(group: Any) -> None:  # typer's own click has no public name
+    """Answer a shell that asks for its completion script or for completions, and exit."""
+    if asked := os.environ.get(COMPLETE):
+        from typer.completion import get_completion_inspect_parameters, shell_complete
+
+        get_completion_inspect_parameters()  # registers the shells; typer has nothing else in public that does
+        sys.exit(shell_complete(group, {}, "advss", COMPLETE, asked))
+
+
+def _show_warning(usual: Callable[..., None], message: Warning | str, *where: Any, **more: Any) -> None:
+    """What this package has to say of a model is a line for a person; where in the code it says so is of no use."""
+    if isinstance(message, ModelWarning):
+        out.hint(str(message))
+    else:
+        usual(message, *where, **more)
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run one command. Unlike `app()` this lets every exception through, for `errors.report` to put into words."""
     out.json = False
@@ -92,6 +116,15 @@ def run(arguments: Sequence[str]) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows a question mark, not a traceback
     group = get_command(app)
-    with group.make_context("advss", [*arguments]) as context:
+    _complete(group)
+    expanded_arguments = [_with_home(argument) for argument in arguments]
+    with group.make_context("advss", expanded_arguments) as context, warnings.catch_warnings():
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
         group.invoke(context)
-    sys.stdout.flush()  # here, so that a reader who has gone is noticed while we can still keep quiet about it
+    out.flush()
+
+
+def _with_home(argument: str) -> str:
+    """Expand the `~` or `~user` of a path, which a shell leaves alone in `--out=~/x`. Every path comes by here."""
+    found = re.fullmatch(r"([\w.-]+=)?(~|~[\w.-]*/.*)", argument, re.DOTALL)
+    return f"{found[1] or ''}{expanded(found[2])}" if found else argument

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 
+from advss_zoo.process import cores
+
+PASS = 64  # images of the size of CIFAR's, `evaluation.passes.MOST_IMAGES`, which would import torch
+MOST = 8  # processes that nobody asked for: each holds torch and the model
 FOLLOWS = "ADVSS_FOLLOWS"  # set in a companion, whose standard input ends with the process that it follows
 _companions: list[subprocess.Popen[bytes]] = []  # kept, or their standard input would end
+
+
+def one_a_core(images: int | None) -> int:
+    """Return how many processes share an evaluation of so many images (None: of many) where nobody said how many.
+
+    Processes of one thread each never wait for each other: on free cores they are faster than threads, and where others
+    use the cores, too, several times as fast (docs/speed.md). A GPU works for one, and whoever chose a number of
+    threads has divided the cores already.
+    """
+    if "OMP_NUM_THREADS" in os.environ or shutil.which("nvidia-smi"):
+        return 1
+    parts = MOST if images is None else -(-images // PASS)
+    return min(cores(), parts, MOST)
 
 
 def share_among(processes: int) -> None:
@@ -20,7 +38,7 @@ def share_among(processes: int) -> None:
         threading.Thread(target=_end_with_standard_input, daemon=True).start()
     if processes == 1 or "RANK" in os.environ:  # one process, or all of them have been started already
         return
-    threads = str(max(1, _cores() // processes))
+    threads = str(max(1, cores() // processes))
     os.environ.update(WORLD_SIZE=str(processes), RANK="0", LOCAL_RANK="0")
     os.environ.setdefault("OMP_NUM_THREADS", threads)
     _companions.extend(_start(rank) for rank in range(1, processes))
@@ -34,13 +52,6 @@ def _start(rank: int) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _end_with_standard_input() -> None:

@@ -1,4 +1,4 @@
-"""`advss data`: put data sets where every other command finds them."""
+"""`advss data`: put data sets where every other command finds them, and look at your own."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from typing import Annotated
 
 import typer
 
-from advss_zoo.cli.options import JsonOption, examples
+from advss_zoo.cli.options import GroupByOption, JsonOption, PartsOption, examples, parsed
 from advss_zoo.cli.output import out
 
-app = typer.Typer(help="Fetch and verify data sets.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@app.callback()
-def _data() -> None:
-    # Without a callback typer takes a lone command for the whole group.
-    pass
+app = typer.Typer(help="Fetch and check data sets.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command(
@@ -53,3 +47,49 @@ def get(
     out.json = json
     path = get(name, source, Reporter(out.hint, out.progress))
     out.line(str(path), {"name": name, "path": str(path), "bytes": path.stat().st_size})
+
+
+@app.command(
+    epilog=examples(
+        "advss data check mydir",
+        "advss data check labels.csv --html images.html",
+        "advss data check mydir --json",
+    )
+)
+def check(
+    data: Annotated[str, typer.Argument(metavar="DIR", help="Class folders, or a CSV or JSONL of path,label.")],
+    image_size: Annotated[int, typer.Option(metavar="N", min=16, max=1024, help="Pixels per side in use.")] = 32,
+    parts: PartsOption = None,
+    group_by: GroupByOption = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with pictures.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what is in a folder of images.
+
+    Reports what `advss finetune` would do with it: images by class and split and why, the order of classes, sizes,
+    modes and values, images that are nearly uniform, copies and near copies, and files that cannot be read or are not
+    used. The page shows pictures of each class and of everything odd. Decoded images are kept for `advss finetune` and
+    `advss eval`.
+    """
+    from advss_zoo.workflows.check import check_data
+
+    out.json = json
+    with out.steps() as steps:
+        found = check_data(
+            data,
+            image_size,
+            parts=parsed(parts),
+            group_by=group_by,
+            html=html,
+            progress=steps,
+            say=steps.say,
+        )
+    if json:
+        out.line("", found.to_json())
+    for line in found.data.summary.lines():
+        out.line(line)
+    out.hint(f"Every image: {found.data.images_file}  Not used or odd: {found.data.unused_file}")
+    if found.page:
+        out.hint(f"Page: {found.page}")

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import typer
 
@@ -16,6 +17,7 @@ from advss_zoo.cli.errors import FAILURE, TORCHVISION_FIX, TORCHVISION_MISMATCH
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples
 from advss_zoo.cli.output import out, size
+from advss_zoo.errors import AdvssError
 from advss_zoo.files import cache_folder
 
 EXAMPLES = examples("advss doctor", "advss doctor --json")
@@ -38,7 +40,7 @@ def command(json: JsonOption = False) -> None:
     check fails.
     """
     out.json = json
-    checks = [*_software(), *_packages(), _cache(), *_data_sets(), _npm()]
+    checks = [*_software(), *_packages(), *_stored(), _npm()]
     ok = all(check.ok for check in checks)
     rows = [
         {"check": check.name, "state": "ok" if check.ok else "BROKEN", "found": check.found + _remedy(check)}
@@ -108,8 +110,17 @@ def _packages() -> Iterator[Check]:
             yield Check(name, False, "not installed", f"Run `pip install {name}`.")
 
 
-def _cache() -> Check:
-    folder = cache_folder()
+def _stored() -> Iterator[Check]:
+    try:
+        folder = cache_folder()
+    except AdvssError as error:
+        yield Check("cache", False, error.message.rstrip("."), error.hint)
+        return
+    yield _cache(folder)
+    yield from _data_sets()
+
+
+def _cache(folder: Path) -> Check:
     try:
         used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     except OSError as error:

@@ -12,6 +12,7 @@ import typer
 
 from advss_zoo.cli.interrupts import GO_ON, INTERRUPTED
 from advss_zoo.cli.output import is_first_process, out
+from advss_zoo.cli.streams import forget
 from advss_zoo.errors import AdvssError, UsageError
 
 FAILURE = 1
@@ -53,6 +54,13 @@ def _explain_runtime(error: RuntimeError) -> Explanation:
     return _explain_unexpected(error)
 
 
+def _explain_value(error: ValueError) -> Explanation:
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    if any(frame.f_globals.get("__name__") == "huggingface_hub.constants" for frame in frames):
+        return Explanation(f"huggingface_hub cannot be imported: {error}.", "Check the variables HF_*, see `env`.")
+    return _explain_unexpected(error)
+
+
 def _explain_memory(error: BaseException) -> Explanation:
     return Explanation("Out of memory.", "Free some memory, or choose another --device.")
 
@@ -75,6 +83,7 @@ EXPLANATIONS: tuple[tuple[type[BaseException], Callable[[Any], Explanation]], ..
     (OSError, _explain_os),
     (ImportError, _explain_import),
     (RuntimeError, _explain_runtime),
+    (ValueError, _explain_value),
     (BaseException, _explain_unexpected),
 )
 
@@ -101,7 +110,7 @@ def report(error: BaseException) -> int:
     if isinstance(error, UsageError) and not is_first_process():
         return status  # every process has found the same mistake
     if isinstance(error, BrokenPipeError):
-        _forget_stdout()
+        forget(sys.stdout)
     if os.environ.get("ADVSS_DEBUG") == "1" and sentence is not None:
         traceback.print_exception(error)
     if type(error).__name__ == "NoArgsIsHelpError":  # not exported by typer; its message is the whole help
@@ -111,8 +120,3 @@ def report(error: BaseException) -> int:
     elif sentence is not None:
         out.error(sentence, hint)
     return status
-
-
-def _forget_stdout() -> None:
-    """Whoever read our output has gone; what is left in the buffer must not fail again when Python exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,15 +10,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from advss_zoo.cli.companions import share_among
+from advss_zoo.cli.companions import one_a_core, share_among
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import (
     DeviceOption,
+    GroupByOption,
     JsonOption,
     LimitOption,
     ModelArgument,
     OutOption,
+    OutputOption,
+    PartsOption,
     examples,
+    parsed,
     the_model,
 )
 from advss_zoo.cli.output import out
@@ -58,6 +62,11 @@ def command(
     image_size: Annotated[
         int | None,
         typer.Option(metavar="N", min=8, max=4096, help="Pixels per side for a folder; default: the model's."),
+    ] = None,
+    parts: PartsOption = None,
+    group_by: GroupByOption = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Names of the model's outputs, one per line, or A,B,...")
     ] = None,
     limit: LimitOption = None,
     norm: Annotated[
@@ -102,8 +111,10 @@ def command(
         ),
     ] = None,
     processes: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Number of processes, on CPU cores or a GPU each.")
-    ] = 1,
+        int | None,
+        typer.Option(metavar="N", min=1, help="Processes that share the work; default: one a core."),
+    ] = None,
+    output: OutputOption = None,
     device: DeviceOption = "auto",
     folder: OutOption = None,
     json: JsonOption = False,
@@ -119,8 +130,10 @@ def command(
     unforeseen-NAME-epsK, each also with -untargeted at the end; for an ensemble transfer and ensemble-worst.
     """
     out.json = json
-    reference = the_model(model)
-    share_among(processes)
+    reference = the_model(model, output)
+    # Models of others may be large, and ONNX Runtime has threads of its own.
+    shares = not any(part.kind in ("factory", "onnx") for part in reference.parts)
+    share_among(processes or (one_a_core(limit) if shares else 1))
     import_torch()
     from advss_zoo.evaluation import robustbench as for_robustbench
     from advss_zoo.workflows.evaluate import PlannedEvaluation, choose
@@ -151,6 +164,9 @@ def command(
             baseline=baseline,
             whole=whole,
             image_size=image_size,
+            parts=parsed(parts),
+            group_by=group_by,
+            classes=classes,
             device=device,
             progress=steps,
             say=steps.say,

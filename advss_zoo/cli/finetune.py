@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import DeviceOption, JsonOption, OutOption, examples
+from advss_zoo.cli.options import (
+    DeviceOption,
+    GroupByOption,
+    JsonOption,
+    OutOption,
+    PartsOption,
+    examples,
+    parsed,
+)
 from advss_zoo.cli.output import out
 from advss_zoo.texts import duration, percent
 
@@ -20,6 +28,8 @@ EXAMPLES = examples(
     "advss finetune --data labels.csv --from selfie-p3f4",
     "advss finetune --data mydir --from scratch",
     "advss finetune --data digits augmentation.flip=false",
+    "advss finetune --data scans --group-by 'patient_([0-9]+)'",
+    "advss finetune --data mydir --parts train=batch_1,test=batch_2",
 )
 
 
@@ -46,6 +56,8 @@ def command(
     image_size: Annotated[
         int | None, typer.Option(metavar="N", min=16, max=1024, help="Pixels per side; default: the checkpoint's.")
     ] = None,
+    parts: PartsOption = None,
+    group_by: GroupByOption = None,
     norm: Annotated[Literal["linf", "l2"], typer.Option(help="Norm of the threat model.")] = "linf",
     eps: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Perturbation size; default: 8/255 (linf), 0.5 (l2).")
@@ -80,8 +92,8 @@ def command(
     with out.steps() as steps:
         options: dict[str, Any] = {
             "start": start, "mode": mode, "norm": norm, "eps": eps, "objective": objective, "teacher": teacher,
-            "epochs": epochs, "budget": budget, "image_size": image_size, "overrides": overrides or (), "out": folder,
-            "device": device, "progress": steps, "say": steps.say,
+            "epochs": epochs, "budget": budget, "image_size": image_size, "parts": parsed(parts), "group_by": group_by,
+            "overrides": overrides or (), "out": folder, "device": device, "progress": steps, "say": steps.say,
         }  # fmt: skip
         if dry_run:
             _show_plan(plan_finetuning(data, **options))
@@ -133,6 +145,8 @@ def _show(run: FinetunedRun) -> None:
     }
     out.table([row], document=document)
     if result.n < (total := run.data.summary.parts["test"]):
-        out.hint(f"On {result.n:,} of {total:,} test images; all: advss eval {run.name} --data {run.plan.options.data}")
+        options = run.plan.options
+        again = f"advss eval {run.name} --data {options.data} {options.folder_options.arguments}".rstrip()
+        out.hint(f"On {result.n:,} of {total:,} test images; all: {again}")
     out.hint(f"Use it: advss predict {run.name} IMAGE")
     out.hint(f"Report: {run.report}  Card: {run.card}  Total time: {duration(run.seconds)}")

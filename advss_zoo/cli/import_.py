@@ -1,4 +1,4 @@
-"""`advss import FILE.pt`: make a checkpoint folder of weights that torch.save wrote."""
+"""`advss import FILE`: make a checkpoint folder of weights that torch.save wrote, or of safetensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples
 from advss_zoo.cli.output import out
-from advss_zoo.files import explained
+from advss_zoo.data.folder.names import class_names
 
 if TYPE_CHECKING:
     from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
@@ -30,7 +30,9 @@ LONGEST = 60  # characters of a name that is made of a file's
 
 
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE.pt", help="State dict, plain or in the authors' format.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="State dict (.pt or .safetensors), or the authors' format.")
+    ],
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for the checkpoint; default: imported/FILE.")
     ] = None,
@@ -43,10 +45,11 @@ def command(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Convert a PyTorch file to a checkpoint; print its folder.
+    """Convert a file of weights to a checkpoint; print its folder.
 
-    Reads the files of Chen et al. (pretraining with Rotation, Jigsaw, Selfie and ensembles; fine-tuned classifiers) and
-    plain state dicts. Code in them is not run, and every tensor is accounted for. Classes default to CIFAR's.
+    Reads the files of Chen et al. (pretraining with Rotation, Jigsaw, Selfie and ensembles; fine-tuned classifiers),
+    and state dicts, plain or in the usual wrappers; of weights and their average (EMA) the average. Code in them is not
+    run, and every tensor is accounted for. Classes default to CIFAR's.
     """
     from advss_zoo.zoo import names
 
@@ -54,7 +57,7 @@ def command(
     default = re.sub(r"[^a-z0-9]+", "-", file.stem.lower())[:LONGEST].strip("-") or "model"
     parsed = names.parse(name or default)
     folder = folder or FOLDER / default
-    known = None if classes is None else _classes(classes)
+    known = None if classes is None else class_names(classes)
     import_torch()
     from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
     from advss_zoo.zoo import imports
@@ -72,16 +75,6 @@ def command(
         out.hint(f"Evaluate it: advss eval {shlex.quote(str(folder))}")
 
 
-def _classes(text: str) -> tuple[str, ...]:
-    """The names in `a,b,c`; without a comma in it, the lines of the file of that name."""
-    if "," in text:
-        lines = text.split(",")
-    else:
-        with explained("read", Path(text)):
-            lines = Path(text).read_text(encoding="utf-8", errors="replace").splitlines()
-    return tuple(stripped for line in lines if (stripped := line.strip()))
-
-
 def _account(imported: Imported, network: str, *, guessed: bool) -> Iterator[str]:
     """What was found, and what became of it; `guessed` says that nobody named the classes."""
     config, dropped = imported.config, imported.dropped
@@ -95,6 +88,10 @@ def _account(imported: Imported, network: str, *, guessed: bool) -> Iterator[str
             f"{len(imported.initialised)} missing in the file and initialised: trunk.bn1 (weight 1, bias 0, mean 0, "
             "variance 1). This changes the trunk's output: fine-tune the whole network (F3, F4)."
         )
+    if imported.averaged:
+        yield "The average of the weights (EMA) in the file is imported."
+    if imported.untracked:
+        yield f"{imported.untracked} counters of batch norm (num_batches_tracked) are missing in the file and set to 0."
     if imported.ignored:
         yield f"Ignored, not weights: {', '.join(imported.ignored)}."
     if not imported.normalised:

@@ -6,21 +6,22 @@ import os
 import signal
 from typing import NoReturn
 
+from advss_zoo.process import keep_freed_memory, sleep_at_barriers_if_busy
+
 INTERRUPTED = 130
 GO_ON = "Run the same command again to continue."
 
 
 def import_torch() -> None:
-    """Import torch such that Ctrl-C ends the process there and then, and have freed memory kept (see `memory`).
+    """Import torch such that Ctrl-C ends the process there and then, and set what concerns the process.
 
     A KeyboardInterrupt raised while torch sets up its C++ side aborts the process with a core dump, or comes out as
     some other error; and there is nothing yet that would have to be cleaned up.
     """
     before = signal.signal(signal.SIGINT, _leave)
     try:
+        sleep_at_barriers_if_busy()
         import torch  # noqa: F401
-
-        from advss_zoo.memory import keep_freed_memory
 
         keep_freed_memory()
     finally:

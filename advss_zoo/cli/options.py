@@ -11,6 +11,9 @@ from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.output import out
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from advss_zoo.data.folder.parts import Part
     from advss_zoo.zoo.reference import Reference
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -20,7 +23,26 @@ ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Device; auto uses a GPU if available.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N images.")]
+OutputOption = Annotated[str | None, typer.Option("--output", metavar="NAME", help="Output of an ONNX file to use.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
+PartsOption = Annotated[
+    str | None, typer.Option("--parts", metavar="PART=NAME,..", help="Folders (or entries of a column) of each split.")
+]
+GroupByOption = Annotated[
+    str | None,
+    typer.Option("--group-by", metavar="COLUMN", help="Column, or pattern on paths, of images to keep together."),
+]
+
+
+def parsed(parts: str | None) -> Mapping[str, Part] | None:
+    """Read --parts.
+
+    Raises:
+        UsageError: it is of another form.
+    """
+    from advss_zoo.data.folder.parts import parse_parts
+
+    return None if parts is None else parse_parts(parts)
 
 
 def examples(*lines: str) -> str:
@@ -30,12 +52,12 @@ def examples(*lines: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
-def the_model(text: str | None) -> Reference:
-    """Parse MODEL, by default the zoo's default classifier, before torch is imported."""
+def the_model(text: str | None, output: str | None = None) -> Reference:
+    """Parse MODEL and --output, by default the zoo's default classifier, before torch is imported."""
     from advss_zoo.zoo import index
     from advss_zoo.zoo.reference import parse_reference
 
-    reference = parse_reference(index.default_name() if text is None else text)
+    reference = parse_reference(index.default_name() if text is None else text).with_output(output)
     warn_if_shadowed(reference)
     return reference
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from advss_zoo.cli.streams import written_to_stderr, written_to_stdout
 from advss_zoo.texts import duration, visible
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Output:
 
     # --- data, on stdout --------------------------------------------------------------------------------------------
 
+    @written_to_stdout()
     def table(self, rows: Sequence[Mapping[str, str]], document: Any) -> None:
         """Print rows of cells under their keys for people; `document` for machines."""
         if not is_first_process():
@@ -46,6 +48,7 @@ class Output:
             for cells in ([*rows[0]], *([*row.values()] for row in rows)):
                 print("\t".join(" ".join(visible(cell, LAYOUT).split()) for cell in cells))
 
+    @written_to_stdout()
     def line(self, text: str, document: Any = None) -> None:
         """Print one line of data; with --json `document` instead, or nothing."""
         if not is_first_process():
@@ -55,6 +58,7 @@ class Output:
         elif document is not None:
             self._document(document)
 
+    @written_to_stdout()
     def markdown(self, text: str) -> None:
         """Print Markdown, rendered on a terminal, plain in a pipe."""
         if not sys.stdout.isatty():
@@ -64,6 +68,11 @@ class Output:
         from rich.markdown import Markdown
 
         Console().print(Markdown(text))
+
+    @written_to_stdout()
+    def flush(self) -> None:
+        """Write what is buffered, so that a reader who has gone is noticed while we can still keep quiet about it."""
+        sys.stdout.flush()
 
     def _document(self, document: Any) -> None:
         print(json.dumps(document, indent=1, allow_nan=False))
@@ -75,6 +84,7 @@ class Output:
         if is_first_process():
             _say(text)
 
+    @written_to_stderr()
     def error(self, text: str, hint: str | None = None) -> None:
         print(_coloured("Error:", RED), visible(text, LAYOUT), file=sys.stderr, flush=True)
         if hint:
@@ -234,6 +244,7 @@ def _print_aligned(pairs: Mapping[str, str]) -> None:
         print(f"{key:<{width}}  {visible(value, LAYOUT)}")
 
 
+@written_to_stderr()
 def _say(text: str) -> None:
     print(visible(text, LAYOUT), file=sys.stderr, flush=True)
 

@@ -71,6 +71,7 @@ def _show(predictions: Predictions) -> None:
         AdvssError: there are no predictions.
     """
     from advss_zoo.data.folder.names import printable
+    from advss_zoo.data.folder.walking import describe
 
     classifier = predictions.classifier
     skipped = [(printable(str(path)), reason) for path, reason in predictions.skipped.items()]
@@ -84,10 +85,13 @@ def _show(predictions: Predictions) -> None:
         },
         "images": [{"path": path, "predictions": _labels(each)} for path, each in named],
         "skipped": [{"path": path, "reason": reason} for path, reason in skipped],
+        "passed_over": {kind: hidden._asdict() for kind, hidden in predictions.passed_over.items()},
     }
     out.table([_row(*each) for each in named], document=document)
     for path, reason in skipped:
         out.hint(f"Skipped {path}: {reason}")
+    if hidden := describe(predictions.passed_over):
+        out.hint(hidden)
     if not predictions:
         raise AdvssError("All of these files are unreadable.")
     out.hint(f"Model: {classifier.name}, on the {'GPU' if classifier.device == 'cuda' else 'CPU'}.")

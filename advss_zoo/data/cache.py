@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,8 +27,8 @@ def cache_file(dataset: Dataset) -> Path:
     return cache_folder() / "data" / f"{dataset.name}.safetensors"
 
 
-def read(dataset: Dataset, split: Split) -> tuple[Pixels, Pixels]:
-    """Return images (N, 3, H, W) and labels (N,) of one split, verified by their sha256.
+def read(dataset: Dataset, split: Split, names: Sequence[str] = ("images", "labels")) -> list[Pixels]:
+    """Return arrays of one split, such as images (N, 3, H, W) and labels (N,), verified by their sha256.
 
     Where the data set is `mapped`, they are read-only views of the file.
 
@@ -43,7 +43,7 @@ def read(dataset: Dataset, split: Split) -> tuple[Pixels, Pixels]:
     with explained("read", path):
         if not path.exists():
             raise DataError(f"{dataset.title} is not on this machine: {path} does not exist.", hint)
-    wanted = (f"{split}_images", f"{split}_labels")
+    wanted = [f"{split}_{name}" for name in names]
     try:
         with explained("read", path), safe_open(path, framework="numpy") as file:
             expected = dataset.sha256 or file.metadata() or {}
@@ -57,7 +57,7 @@ def read(dataset: Dataset, split: Split) -> tuple[Pixels, Pixels]:
         raise DataError(f"{path} is damaged: {error}.", hint) from error
     except DataError as error:
         raise DataError(f"{path} is damaged: {error.message}.", hint) from error
-    return arrays[wanted[0]], arrays[wanted[1]]
+    return [arrays[key] for key in wanted]
 
 
 def intact(dataset: Dataset) -> bool:

@@ -14,6 +14,7 @@ from advss_zoo.data.catalogue import Cifar
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.sources import Arrays
 from advss_zoo.errors import DataError
+from advss_zoo.files import expanded
 
 
 def fetch(dataset: Cifar, source: Path | None, reporter: Reporter) -> None:
@@ -57,7 +58,7 @@ def _sources(dataset: Cifar, given: Path | None, scratch: Path) -> Iterator[tupl
 
 def _folders(dataset: Cifar) -> list[Path]:
     """The usual places that hold the data set in torchvision's layout already."""
-    places = [Path(folder).expanduser() for folder in (os.environ.get("ADVSS_DATA"), "data") if folder]
+    places = [expanded(folder) for folder in (os.environ.get("ADVSS_DATA"), "data") if folder]
     return [place for place in places if (place / dataset.folder).is_dir()]
 
 

@@ -21,7 +21,8 @@ from advss_zoo.data.cache import Pixels, cache_file, write
 from advss_zoo.data.catalogue import GeneratedDataset
 from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.errors import AdvssError, DataError
-from advss_zoo.files import explained
+from advss_zoo.files import check_not_pointer, explained
+from advss_zoo.network import open_client
 
 IMAGE = (32, 32, 3)  # as the file of the authors has them: rows, columns, channels
 PIECE = 8_192  # images in memory at once
@@ -57,6 +58,7 @@ def _given(dataset: GeneratedDataset, source: Path) -> Path:
 
 def _download(dataset: GeneratedDataset, folder: Path, reporter: Reporter) -> Path:
     reporter.say(f"{dataset.title}: downloading {_url(dataset)}")
+    open_client()
     try:
         from huggingface_hub import hf_hub_download
 
@@ -104,6 +106,7 @@ def _images(path: Path, dataset: GeneratedDataset, progress: Progress) -> Iterat
 @contextmanager
 def _reading(path: Path) -> Iterator[zipfile.ZipFile]:
     """An .npz file, whose members are checked by their CRC-32 as they are read."""
+    check_not_pointer(path)
     try:
         with explained("read", path), zipfile.ZipFile(path) as archive:
             yield archive

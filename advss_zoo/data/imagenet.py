@@ -23,7 +23,7 @@ from advss_zoo.data.folder.scan import forget, scan
 from advss_zoo.data.imageset import Split
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.files import explained, read_json
+from advss_zoo.files import check_not_pointer, explained, read_json
 
 RESIZED, SIDE = 256, 224  # pixels: the shorter side as it is resized, and both sides of what is cut from the middle
 SHAPE = (3, SIDE, SIDE)
@@ -107,6 +107,7 @@ def _pixels(path: Path, side: int) -> tuple[Pixels, Facts] | str:
     """The pixels of an image, or why it cannot be decoded; what cannot be read at all ends the work."""
     with explained("read", path):
         content = path.read_bytes()
+    check_not_pointer(path, content)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:

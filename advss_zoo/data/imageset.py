@@ -28,9 +28,11 @@ class ImageSet:
     official split, which stays with it through `first` and `take`. `classes[label]` is the name of a label.
     `images` may be a read-only view of a file larger than memory: `first` leaves it so, `take` copies what is taken.
     `held_out`: how many of them, the first, are for validation; None where that is not a property of the images.
+    `value_range`: what is 0 and 255 here of files with more than 8 bits; None where there are none.
+    `sha256`: uint8 (N, 16), the beginning of that of each decoded picture; None where it is not known.
 
     Raises:
-        DataError: the three arrays do not fit together, or a label has no class.
+        DataError: the arrays do not fit together, or a label has no class.
     """
 
     name: str
@@ -40,6 +42,8 @@ class ImageSet:
     index: NDArray[np.int64]
     classes: tuple[str, ...]
     held_out: int | None = None
+    value_range: tuple[float, float] | None = None
+    sha256: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -86,7 +90,7 @@ class ImageSet:
         """
         if n < 1:
             raise UsageError(f"At least one image is needed, got {n}.")
-        return replace(self, images=self.images[:n], labels=self.labels[:n], index=self.index[:n])
+        return self._rows(slice(n))
 
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> ImageSet:
         """Return the images at `positions` in this set, in that order.
@@ -100,7 +104,11 @@ class ImageSet:
             raise UsageError(
                 f"Position {outside[0]} is outside the {len(self):,} images of {self.name} ({self.split})."
             )
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen], index=self.index[chosen])
+        return self._rows(chosen)
+
+    def _rows(self, rows: slice | NDArray[np.int64]) -> ImageSet:
+        sha256 = None if self.sha256 is None else self.sha256[rows]
+        return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows], sha256=sha256)
 
 
 @dataclass(frozen=True)

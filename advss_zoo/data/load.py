@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from advss_zoo.data import cache
 from advss_zoo.data.catalogue import SUBSET, find, names
 from advss_zoo.data.folder import listing
 from advss_zoo.data.folder.division import SHARES
+from advss_zoo.data.folder.listing import PLAIN, FolderOptions
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet, Split
 from advss_zoo.data.reporting import Reporter
@@ -36,6 +39,8 @@ def load_data(
     limit: int | None = None,
     image_size: int = 32,
     whole: bool = False,
+    parts: Mapping[str, Part] | None = None,
+    group_by: str | None = None,
     reporter: Reporter = SILENT,
 ) -> ImageSet:
     """Load images with labels: `images, labels = load_data("cifar10-1k", limit=64)`.
@@ -48,14 +53,20 @@ def load_data(
         limit: the first images only.
         image_size: pixels a side that images of a folder are brought to.
         whole: all images of a folder, whatever is held back for training in it.
+        parts: which of its folders, or entries of its column, are "train", "val" and "test", by name, where their names
+            do not say it: {"batch_7": "test"}.
+        group_by: a column of the table, or a regular expression on paths, that tells which images belong together, as
+            those of one patient: they lie on one side.
 
     Raises:
         UsageError: no data set has that name, or it has no such split.
         DataError: it has not been fetched yet, its file is damaged, or the folder holds no images of that split.
     """
-    name = str(name)
+    name, options = str(name), FolderOptions(parts or {}, group_by)
     if is_own(name):
-        images = prepare(Path(name), image_size, whole=whole, reporter=reporter).load(split)
+        images = prepare(Path(name), image_size, options, whole=whole, reporter=reporter).load(split)
+    elif options != PLAIN:
+        raise UsageError(f"parts and group_by need a folder or table of images, got {name}.")
     else:
         images = _by_name(name, split)
     return images if limit is None else images.first(limit)
@@ -72,14 +83,14 @@ def _by_name(name: str, split: Split) -> ImageSet:
     return ImageSet(name, split, images, labels.astype(np.int64), np.arange(len(labels)), dataset.classes)
 
 
-def count_for_training(name: str) -> int:
+def count_for_training(name: str, options: FolderOptions = PLAIN) -> int:
     """Count the images that training on a data set uses, without reading it; of a folder, about.
 
     Raises:
         UsageError: no data set has that name.
     """
     if is_own(name):
-        return listing.count_for_training(Path(name), share=1 - sum(SHARES.values()))
+        return listing.count_for_training(Path(name), 1 - sum(SHARES.values()), options)
     return find(name).count_for_training
 
 
@@ -103,7 +114,8 @@ def in_order(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
     if strangers := sorted({names[label] for label in np.unique(images.labels)} - set(classes)):
         raise UsageError(
             f"The model has no classes {listed(strangers, 10)}, which are in {images.name}.",
-            f"Its classes: {listed(classes, 10)}. Rename the folders, or fine-tune: `advss finetune --data DIR`.",
+            f"Its classes: {listed(classes, 10)}. Name its outputs otherwise (--classes FILE), rename the folders, or "
+            "fine-tune: `advss finetune --data DIR`.",
         )
     numbers = np.array([classes.index(name) if name in classes else -1 for name in names])
     return replace(images, labels=numbers[images.labels], classes=classes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from advss_zoo.deploy.metadata import Metadata, is_name
 from advss_zoo.deploy.onnx_model import OnnxModel
@@ -46,13 +46,14 @@ def describe(model: Model) -> Metadata:
         model.threat.norm if model.threat else None,
         model.threat.eps if model.threat else None,
         model.temperature,
+        model.value_range,
     )
 
 
-def to_onnx(model: Model, metadata: Metadata, example: Tensor) -> bytes:
+def to_onnx(network: nn.Module, metadata: Metadata, example: Tensor) -> bytes:
     """Return the content of the file; `example` are images (B,3,N,N), B at least 2."""
     program = torch.onnx.export(
-        model.network,
+        network,
         (example,),
         dynamo=True,
         input_names=[INPUT],
@@ -77,14 +78,14 @@ def _forget_origin(model: Any) -> None:
             value.metadata_props.clear()
 
 
-def check_difference(model: Model, exported: OnnxModel, images: Tensor) -> float:
+def check_difference(network: nn.Module, exported: OnnxModel, images: Tensor) -> float:
     """Return how far the logits of an ONNX model are from PyTorch's, at most, for images (B,3,N,N).
 
     Raises:
         AdvssError: it is more than TOLERANCE.
     """
     with torch.no_grad():
-        expected = model(images)
+        expected = network(images)
     found = float((torch.from_numpy(exported.logits(images.numpy())) - expected).abs().max())
     if not found <= TOLERANCE:  # written so that NaN fails
         raise AdvssError(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from advss_zoo.data.folder.values import MOST as MOST_VALUE
 from advss_zoo.errors import CheckpointError
 from advss_zoo.models.outputs import MOST_TEMPERATURE
 
@@ -29,7 +30,7 @@ class Metadata:
     """`classes` are in the order of the logits, `sha256` is of the checkpoint's weights.
 
     `norm` and `eps` say which perturbations it was trained to withstand; None where that is not known. Probabilities
-    are softmax(logits / temperature).
+    are softmax(logits / temperature). `value_range` are the values that are 0 and 1, of images with more than 8 bits.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Metadata:
     norm: Norm | None = None
     eps: float | None = None
     temperature: float = 1.0
+    value_range: tuple[float, float] | None = None
 
     def to_props(self) -> dict[str, str]:
         props = {
@@ -50,6 +52,8 @@ class Metadata:
             MARK: self.advss_version,
         }
         known = {} if self.eps is None else {"norm": str(self.norm), "eps": repr(self.eps)}
+        if self.value_range:
+            known["value_range"] = json.dumps(self.value_range)
         return {**props, **known, "temperature": repr(self.temperature)}
 
     @classmethod
@@ -69,6 +73,7 @@ class Metadata:
                 norm=_norm(props["norm"]) if "eps" in props else None,
                 eps=_positive(props["eps"]) if "eps" in props else None,
                 temperature=_positive(props.get("temperature", "1"), MOST_TEMPERATURE),
+                value_range=_value_range(json.loads(props["value_range"])) if "value_range" in props else None,
             )
         except KeyError as error:
             raise CheckpointError(f"Metadata key {error} is missing.") from error
@@ -98,6 +103,15 @@ def _classes(found: Any) -> tuple[str, ...]:
     if not isinstance(found, list) or not found or not all(isinstance(label, str) for label in found):
         raise ValueError("classes must be a list of names")
     return tuple(map(_name, found))
+
+
+def _value_range(found: Any) -> tuple[float, float]:
+    if not isinstance(found, list) or len(found) != 2 or not all(type(value) in (int, float) for value in found):
+        raise ValueError("value_range must be two numbers")
+    black, white = map(float, found)
+    if not -MOST_VALUE <= black < white <= MOST_VALUE:  # written so that NaN fails
+        raise ValueError("value_range must be two rising numbers")
+    return black, white
 
 
 def _image_size(text: str) -> int:

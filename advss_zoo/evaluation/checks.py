@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from advss_zoo.attacks.checks import check_differentiable, check_finite_gradient
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
-from advss_zoo.evaluation.passes import MULTIPLE, Padded
-from advss_zoo.models.ensemble import Ensemble
+from advss_zoo.evaluation.passes import Padded
+from advss_zoo.models.adapted import Adapted
 from advss_zoo.models.outputs import check_finite, check_logits
 
 
@@ -36,13 +35,16 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
 
     Raises:
         AdvssError: it fails on such images, is random, mixes them, or gives NaN; or, if it has to be differentiable, is
-            not, or gives probabilities.
+            not.
         UsageError: its classes are not those of the data.
     """
     logits = _logits(model, x)
     classes = logits.shape[1]
     if images.classes is not None and classes != images.classes:
-        raise UsageError(f"The model has {classes} classes, but {images.name} has {images.classes}.")
+        raise UsageError(
+            f"The model has {classes} classes, but {images.name} has {images.classes}.",
+            "Name its outputs in their order: --classes FILE.",
+        )
     low, high = int(images.labels.min()), int(images.labels.max())
     if low < 0 or high >= classes:
         raise UsageError(
@@ -56,7 +58,8 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     others = x[half:] if len(x) > 1 else x
     again = _logits(model, torch.cat([x[:half], 1 - others]))[:half]
     if not torch.allclose(logits[:half], again, rtol=1e-4, atol=1e-5):
-        awake = dict.fromkeys(type(m).__name__ for m in model.modules() if m.training and not isinstance(m, Padded))
+        own = (Padded, Adapted)
+        awake = dict.fromkeys(type(m).__name__ for m in model.modules() if m.training and not isinstance(m, own))
         reason = f"stays in train mode ({', '.join(awake)})" if awake else "is random, or mixes the images of a batch"
         raise AdvssError(
             f"The model {reason}: the same images gave two different outputs.",
@@ -65,9 +68,6 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
         )
     if differentiable:
         check_differentiable(logits)
-        _check_no_probabilities("The model", logits)
-        for name, member in _members(model):
-            _check_no_probabilities(f"{name}, a member of the ensemble,", _logits(member, x[:MULTIPLE]))
 
 
 def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:
@@ -120,29 +120,6 @@ class GradientsTaken(TorchFunctionMode):
     ) -> Any:
         self.any |= function in (torch.autograd.grad, Tensor.backward)
         return function(*arguments, **(settings or {}))
-
-
-def _members(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The members of an ensemble by their names, and theirs."""
-    found = model.model if isinstance(model, Padded) else model
-    if isinstance(found, Ensemble):
-        for name, member in zip(found.names, found.members, strict=True):
-            yield name, member
-            yield from _members(member)
-
-
-def _check_no_probabilities(who: str, logits: Tensor) -> None:
-    if _are_probabilities(logits):
-        raise AdvssError(
-            f"{who} returns probabilities, not logits: gradients vanish in the second softmax of an attack's loss, "
-            "and RA is overestimated.",
-            "Return logits or log-probabilities.",
-        )
-
-
-def _are_probabilities(logits: Tensor) -> bool:
-    sums_to_one = (logits.sum(dim=1) - 1).abs() < 1e-2  # half precision is no more exact
-    return bool((sums_to_one & (logits >= 0).all(dim=1)).all())
 
 
 def _logits(model: nn.Module, x: Tensor) -> Tensor:

@@ -12,6 +12,9 @@ images count), "asr_of_right": the same of the images alone that the target gets
 whose adversarial version fools A and B, and [A alone, B alone], "of_union", "of_all": fractions [both, only A, only B]
 of the images that fool either (null where none does), and of n}. With two members there is no such pair.
 
+`reordered_accuracy`: accuracy on clean images if each output stood for another class, given only where the outputs seem
+to be in another order than the classes.
+
 `parts` of `ensemble-worst`: [{"name", "accuracy"}], RA under each of its attacks alone; `attacks` as of AutoAttack.
 """
 
@@ -50,6 +53,8 @@ SUSPICIOUS = 0.002
 RARE = 0.01
 # Images that look masked, of however few: one or two are what any model can have.
 FEWEST = 3
+# Accuracies, images of a class and classes by which outputs are taken to be in another order than the classes.
+POOR, GOOD, IMAGES_PER_CLASS, MOST_CLASSES = 0.5, 0.8, 5, 2_000
 # A perturbation of this size in Linf makes any image all grey.
 ALL_GREY = 0.5
 
@@ -80,6 +85,8 @@ def _derived(protocol: Constants, verdicts: Verdicts) -> dict[str, Any]:
         details["dynamic"] = True
     if _is_more_than_possible(protocol, verdicts):
         details["more_than_possible"] = True
+    if (reordered := _reordered_accuracy(verdicts)) is not None:
+        details["reordered_accuracy"] = reordered
     if RIGHT_8BIT in evidence:
         details["ra_8bit"] = float((verdicts.right & (evidence[RIGHT_8BIT] == 1)).mean())
     if protocol.corruptions:
@@ -118,6 +125,29 @@ def _is_more_than_possible(protocol: Constants, verdicts: Verdicts) -> bool:
     if verdicts.ra_hits is None or protocol.norm != "linf" or (protocol.eps or 0.0) < ALL_GREY:
         return False
     return verdicts.ra_hits > int(np.unique(verdicts.label, return_counts=True)[1].max())
+
+
+def _reordered_accuracy(verdicts: Verdicts) -> float | None:
+    """Accuracy with the assignment of outputs to classes that suits them best, where it makes a poor model a good one.
+
+    Of few images any model has such an assignment.
+    """
+    n = len(verdicts)
+    (labels, rows), (outputs, columns) = (
+        np.unique(each, return_inverse=True) for each in (verdicts.label, verdicts.clean_prediction)
+    )
+    if (
+        verdicts.ta_hits > POOR * n
+        or n < IMAGES_PER_CLASS * len(labels)
+        or max(len(labels), len(outputs)) > MOST_CLASSES
+    ):
+        return None
+    from scipy.optimize import linear_sum_assignment
+
+    counts = np.bincount(rows * len(outputs) + columns, minlength=len(labels) * len(outputs))
+    counts = counts.reshape(len(labels), len(outputs))
+    best = int(counts[linear_sum_assignment(counts, maximize=True)].sum()) / n
+    return best if best >= GOOD else None
 
 
 def _check_fallen(broken: NDArray[np.bool_], verdicts: Verdicts) -> None:
@@ -236,6 +266,11 @@ def warnings(details: Details, n: int) -> list[str]:
         found.append("The model computes gradients at test time, as defences with test-time optimisation do.")
     if found:
         found.append("Gradients may be masked and RA overestimated: try an adaptive attack.")
+    if details.reordered_accuracy is not None:
+        found.append(
+            f"Accuracy would be {details.reordered_accuracy:.0%} if the model's outputs stood for the classes in "
+            "another order: name the classes in the order of its outputs (--classes FILE)."
+        )
     if details.unconfirmed:
         found.append(
             f"{details.unconfirmed:,} reported attack successes were not confirmed; these images count as robust."

@@ -37,6 +37,7 @@ from advss_zoo.evaluation.sharing import own_device, processes, take
 from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.files import plain
+from advss_zoo.models.adapted import adapt, check_weights, said_of
 from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
@@ -88,10 +89,13 @@ def evaluate(
         raise UsageError("Saving adversarial images needs a folder.", "Give one: out=...")
     device = own_device(torch.device(device))
     protocol.check_model(model)
+    check_weights(model)
     network, images = unwrapped(model.to(device)), as_images(data)
     with frozen(network), exact_arithmetic(device):
-        work = _Work(Padded(network), images, protocol, device, progress or (lambda done, total, part: None), quantize)
-        work = work.for_its_classes()
+        x, _, _ = images.batch(range(min(MULTIPLE, len(images))), device)
+        adapted = Padded(adapt(model, x, images.classes))
+        work = _Work(adapted, images, protocol, device, progress or (lambda done, total, part: None), quantize)
+        work = work.for_its_classes(x)
         experiment = work.experiment(model, weights_sha256(network))
         store = None if out is None else Store(Path(out), experiment, save_adversarial)
         if store and (result := work.known(store)):
@@ -134,17 +138,19 @@ class _Work:
     progress: Progress
     quantize: bool
 
-    def for_its_classes(self) -> _Work:
+    def for_its_classes(self, x: Tensor) -> _Work:
+        """Fit the protocol to the classes of the data; where these are not known, to the model's logits of x."""
         classes = self.images.classes
         if classes is None:
-            x, _, _ = self.images.batch(range(min(MULTIPLE, len(self.images))), self.device)
             classes = count_classes(self.model, x)
         return replace(self, protocol=self.protocol.for_classes(classes))
 
     def experiment(self, model: nn.Module, weights: str) -> Experiment:
         """Return the parts of a result that are known beforehand."""
         name, sha256 = (model.name, model.sha256) if isinstance(model, Model) else (type(model).__name__, None)
-        evaluated = EvaluatedModel(name=plain(name), sha256=sha256, weights_sha256=weights)
+        said = said_of(self.model.model)
+        adapted = {"adapted": said} if said else {}
+        evaluated = EvaluatedModel(name=plain(name), sha256=sha256, weights_sha256=weights, **adapted)
         constants = self.protocol.constants() | ({"quantize": True} if self.quantize else {})
         return Experiment.of(evaluated, self.images.facts, constants)
 

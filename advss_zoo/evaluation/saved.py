@@ -19,7 +19,7 @@ from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import RESULT_FILE
 from advss_zoo.evaluation.schema import Constants
-from advss_zoo.files import explained, sha256_of, slug
+from advss_zoo.files import check_not_pointer, explained, sha256_of, slug
 
 MOST_HEADER = 2**20  # bytes, in which safetensors names its tensors: here four
 
@@ -117,7 +117,9 @@ def _tensors(path: Path) -> tuple[list[int], list[int]]:
 
     Raises:
         DataError: they are not there, or it is no such file.
+        AdvssError: it cannot be read, or is a Git LFS pointer.
     """
+    check_not_pointer(path)
     try:
         with path.open("rb") as content:
             if int.from_bytes(content.read(8), "little") > MOST_HEADER:

@@ -35,11 +35,15 @@ class Part(BaseModel):
 
 
 class EvaluatedModel(Part):
-    """`sha256` is that of the file, `weights_sha256` that of the parameters and buffers that were evaluated."""
+    """`sha256` is that of the file, `weights_sha256` that of the parameters and buffers that were evaluated.
+
+    `adapted` says what was done to the images that the model was given and to its output (see `models.adapted`).
+    """
 
     name: Text
     sha256: Text | None = None
     weights_sha256: Text
+    adapted: tuple[Text, ...] = ()
 
 
 class EvaluatedData(Part):
@@ -175,6 +179,7 @@ class Details(Part):
     dynamic: StrictBool = False
     more_than_possible: StrictBool = False
     ra_8bit: Fraction | None = None
+    reordered_accuracy: Fraction | None = None
     corruptions: dict[Text, Annotated[tuple[Fraction, ...], Field(min_length=1)]] = {}
     corruption_accuracy: Fraction | None = None
     corruption_accuracy_ci95: Interval | None = None

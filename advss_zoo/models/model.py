@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advss_zoo.errors import UsageError
+from advss_zoo.models.modes import to_eval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,8 @@ class Model(nn.Module):
         mean, std: of the normalisation inside, one number a channel.
         temperature: softmax(logits / temperature) are the probabilities shown to people; no attack knows it.
         threat: the threat model it was trained for.
-        folder: where the checkpoint lies.
+        value_range: which values are 0 and 1, of files with more than 8 bits; None: by the images' own.
+        folders: the checkpoints of its networks.
         differentiable: can gradients with respect to images be had?
     """
 
@@ -45,19 +47,25 @@ class Model(nn.Module):
         std: tuple[float, ...] | None = None,
         temperature: float = 1.0,
         threat: ThreatModel | None = None,
-        folder: Path | None = None,
+        value_range: tuple[float, float] | None = None,
+        folders: tuple[Path, ...] = (),
         differentiable: bool = True,
     ) -> None:
         super().__init__()
         self.network = network
-        self.name, self.sha256, self.folder = name, sha256, folder
+        self.name, self.sha256, self.folders, self.value_range = name, sha256, folders, value_range
         self.classes, self.image_size, self.mean, self.std = classes, image_size, mean, std
         self.temperature, self.threat, self.differentiable = temperature, threat, differentiable
         self.register_buffer("_anchor", torch.empty(0), persistent=False)  # is where `.to()` has put the model
-        self.eval()
+        to_eval(self)
 
     def forward(self, x: Tensor) -> Any:
         return self.network(x)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the checkpoint lies; None where there is none, or several."""
+        return self.folders[0] if len(self.folders) == 1 else None
 
     @property
     def device(self) -> torch.device:
@@ -77,8 +85,13 @@ class Model(nn.Module):
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the network in a `Model`; any other module is returned as it is."""
-    return model.network if isinstance(model, Model) else model
+    """Return the network in a `Model`, and in what DataParallel and torch.compile put around one."""
+    if isinstance(model, Model):
+        return unwrapped(model.network)
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrapped(model.module)
+    compiled = getattr(model, "_orig_mod", None)
+    return model if compiled is None else unwrapped(compiled)
 
 
 def pick_device(device: str | torch.device) -> str:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from torch import nn
+
+
+def to_eval(model: nn.Module) -> None:
+    """Switch to evaluation mode; a program of torch.export stays in the mode that it was exported in."""
+    with suppress(NotImplementedError):
+        model.eval()
 
 
 @contextmanager
@@ -17,7 +23,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """
     modes = [(module, module.training) for module in model.modules()]
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
+    to_eval(model)
     for parameter in trainable:
         parameter.requires_grad_(False)
     try:

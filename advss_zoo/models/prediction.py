@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from PIL import Image
 
 from advss_zoo.data.folder import decoding, finding
 from advss_zoo.data.folder.decoding import Pixels
+from advss_zoo.data.folder.walking import Hidden, PassedOver
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.models.outputs import check_finite, check_logits
 
@@ -42,6 +43,7 @@ class Classifier:
     device: str
     logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     temperature: float = 1.0  # probabilities are softmax(logits / temperature)
+    value_range: tuple[float, float] | None = None  # what is 0 and 1 of files with more than 8 bits; None: their own
 
     @property
     def batch(self) -> int:
@@ -61,12 +63,13 @@ class Prediction:
 class Predictions(list[Prediction]):
     """Predictions in the order of the images, by `classifier`.
 
-    `skipped` has the files and folders that cannot be read, with the reason.
+    `skipped` has the files and folders that cannot be read, with the reason; `passed_over` says how many images are in
+    what systems leave in folders, by kind.
     """
 
-    def __init__(self, classifier: Classifier, skipped: dict[Path, str]) -> None:
+    def __init__(self, classifier: Classifier, skipped: dict[Path, str], passed_over: dict[str, Hidden]) -> None:
         super().__init__()
-        self.classifier, self.skipped = classifier, skipped
+        self.classifier, self.skipped, self.passed_over = classifier, skipped, passed_over
 
 
 def classifier(model: Model) -> Classifier:
@@ -77,13 +80,20 @@ def classifier(model: Model) -> Classifier:
     """
     import torch
 
+    from advss_zoo.models.adapted import adapt
+
     if model.classes is None or model.image_size is None:
         raise AdvssError(f"{model.name} has no class names or image size.", "Set `classes` and `image_size`.")
+    count = len(model.classes)
+
+    network: Callable[[Any], Any] | None = None
 
     @torch.no_grad()
     def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        output = model(torch.from_numpy(images).to(model.device))
-        found: NDArray[np.float32] = check_logits(output, len(images), torch.Tensor).float().cpu().numpy()
+        nonlocal network
+        x = torch.from_numpy(images).to(model.device)
+        network = network or adapt(model, x, count)
+        found: NDArray[np.float32] = check_logits(network(x), len(images), torch.Tensor).float().cpu().numpy()
         return found
 
     return Classifier(
@@ -94,6 +104,7 @@ def classifier(model: Model) -> Classifier:
         model.device.type,
         logits,
         model.temperature,
+        model.value_range,
     )
 
 
@@ -102,6 +113,7 @@ class Sources(NamedTuple):
 
     images: list[Path | Image.Image]
     broken: dict[Path, str]
+    passed_over: dict[str, Hidden]
 
 
 def find(images: Images) -> Sources:
@@ -112,6 +124,7 @@ def find(images: Images) -> Sources:
     """
     sources: dict[Path | int, Path | Image.Image] = {}
     broken: dict[Path, str] = {}
+    passed_over = PassedOver()
     for image in [images] if isinstance(images, str | Path | Image.Image) else images:
         if isinstance(image, Image.Image):
             sources[-len(sources)] = image
@@ -119,7 +132,8 @@ def find(images: Images) -> Sources:
         files = finding.find([str(image)])
         sources |= {file: file for file in files.files if file not in sources}
         broken |= files.broken
-    return Sources(list(sources.values()), broken)
+        passed_over.update(files.passed_over)
+    return Sources(list(sources.values()), broken, passed_over.kinds)
 
 
 def predict(
@@ -129,7 +143,7 @@ def predict(
     if top < 1:
         raise UsageError(f"top must be at least 1, got {top}.")
     images, broken = sources.images, dict(sources.broken)
-    found = Predictions(classifier, broken)
+    found = Predictions(classifier, broken, sources.passed_over)
     report, total = progress or (lambda done, total: None), len(images) + len(broken)
     report(len(broken), total)
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
@@ -137,7 +151,7 @@ def predict(
             piece = images[begin : begin + classifier.batch]
             paths: list[Path | None] = []
             pixels: list[Pixels] = []
-            for source, decoded in zip(piece, _decoded(pool, piece, classifier.image_size), strict=True):
+            for source, decoded in zip(piece, _decoded(pool, piece, classifier), strict=True):
                 path = source if isinstance(source, Path) else None
                 if isinstance(decoded, str):
                     assert path, "what is open in Pillow has pixels"
@@ -151,11 +165,11 @@ def predict(
     return found
 
 
-def _decoded(pool: ThreadPoolExecutor, sources: Sequence[Path | Image.Image], side: int) -> list[Pixels | str]:
+def _decoded(pool: ThreadPoolExecutor, sources: Sequence[Path | Image.Image], by: Classifier) -> list[Pixels | str]:
     def decode(source: Path | Image.Image) -> Pixels | str:
         if isinstance(source, Image.Image):
-            return decoding.pixels(source, side)
-        found = decoding.read(source, side)
+            return decoding.pixels(source, by.image_size, by.value_range)
+        found = decoding.read(source, by.image_size, by.value_range)
         return found if isinstance(found, str) else found[0]
 
     with warnings.catch_warnings(action="ignore"):  # Pillow's, about files that are named anyway

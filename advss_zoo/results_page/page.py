@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
@@ -70,28 +71,19 @@ class Report:
     def html(self) -> str:
         """Return the page; the same results make the same page.
 
-        It loads nothing, and its content security policy forbids that anything in it ever does: only its own style and
-        script, known by their sha256, are applied. The templates escape every other text.
+        See `render`.
         """
-        style = _environment().get_template("style.css.j2").render(light=palette.LIGHT, dark=palette.DARK)
-        script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
-        return (
-            _environment()
-            .get_template("page.html.j2")
-            .render(
-                title=TITLE,
-                models=self._material.models,
-                results=len(self._material.evaluations),
-                runs=len(self._material.runs),
-                days=sorted({evaluation.date[:10] for evaluation in self._material.evaluations}),
-                sections=self.sections,
-                left_out=self.left_out,
-                style=style,
-                script=script,
-                sums={"style": _sum(style), "script": _sum(script)},
-                version=__version__,
-            )
-        )
+        return render(TITLE, self._lead(), self.sections, self.left_out)
+
+    def _lead(self) -> str:
+        evaluations, runs = self._material.evaluations, len(self._material.runs)
+        days = sorted({evaluation.date[:10] for evaluation in evaluations})
+        when = "" if not days else f", measured on {days[0]}"
+        if len(days) > 1:
+            when = f", measured from {days[0]} to {days[-1]}"
+        results = f"{_counted(len(evaluations), 'result')} of {_counted(self._material.models, 'model')}{when}."
+        trained = f"{_counted(runs, 'training run')}."
+        return " ".join(text for text, there in ((results, evaluations), (trained, runs)) if there)
 
     def write(self, path: Path) -> None:
         """Write the page.
@@ -99,8 +91,7 @@ class Report:
         Raises:
             AdvssError: the file cannot be written.
         """
-        content = self.html().encode()
-        write_atomically(path, lambda file: file.write(content))
+        write_page(path, self.html())
 
     def write_figures(self, folder: Path) -> list[Path]:
         """Write each of the `drawings` as SVG and as PNG, in the colours of the light page; returns the files.
@@ -115,6 +106,43 @@ class Report:
                 paths.append(folder / f"{figure.name}{suffix}")
                 write_atomically(paths[-1], partial(_write, content))
         return paths
+
+
+def render(title: str, lead: str, sections: Sequence[Section], left_out: Sequence[str] = ()) -> str:
+    """Return a page of sections.
+
+    It loads nothing, and its content security policy forbids that anything in it ever does: only its own style and
+    script, known by their sha256, are applied. The templates escape every other text.
+    """
+    style = _environment().get_template("style.css.j2").render(light=palette.LIGHT, dark=palette.DARK)
+    script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            lead=lead,
+            sections=sections,
+            left_out=left_out,
+            style=style,
+            script=script,
+            sums={"style": _sum(style), "script": _sum(script)},
+            version=__version__,
+        )
+    )
+
+
+def write_page(path: Path, html: str) -> None:
+    """Write a page; names in it that are not valid text have question marks.
+
+    Raises:
+        AdvssError: the file cannot be written.
+    """
+    write_atomically(path, partial(_write, html.encode(errors="replace")))
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'s' * (count != 1)}"
 
 
 def svg(figure: Figure) -> str:

@@ -61,7 +61,7 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
     Args:
         images: how many are trained on, where that is known better than from the name of the data.
     """
-    images, device = images or count_for_training(recipe.data), torch.device(device)
+    images, device = images or count_for_training(recipe.data, recipe.folder_options), torch.device(device)
     work = _work(recipe, recipe.side)
     taught = _attacked(work, device) * teacher.passes_per_image(recipe, RUNS)
     steps = (_step(piece, device, taught) * (piece.share * recipe.epochs * images) for piece in pieces(recipe))

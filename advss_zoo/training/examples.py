@@ -13,6 +13,7 @@ from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.splits import Index, train_and_validation
 from advss_zoo.errors import UsageError
 from advss_zoo.training.recipe import Recipe
+from advss_zoo.zoo.membership import SeenImages
 
 HELD_AT_MOST = 8 << 30  # bytes; larger sets stay on the disk and are read batch by batch
 
@@ -38,13 +39,18 @@ class Examples:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The training images of a data set in two parts, `available` of them; what it is called and its classes."""
+    """The training images of a data set in two parts, `available` of them; what it is called and its classes.
+
+    `value_range` and `seen` are None where its images have 8 bits, and have no sha256.
+    """
 
     name: str
     classes: tuple[str, ...]
     available: int
     training: Examples
     validation: Examples
+    value_range: tuple[float, float] | None = None
+    seen: SeenImages | None = None
 
 
 def load_training_data(recipe: Recipe, device: torch.device) -> TrainingData:
@@ -53,8 +59,12 @@ def load_training_data(recipe: Recipe, device: torch.device) -> TrainingData:
     Raises:
         UsageError: their size or the number of their classes is not that of the recipe.
     """
-    everything = data.load_data(recipe.data, "train", image_size=recipe.side)
+    everything = data.load_data(
+        recipe.data, "train", image_size=recipe.side, parts=recipe.parts, group_by=recipe.group_by
+    )
     training, validation = train_and_validation(everything)
+    validation = validation[: recipe.validation.images]
+    sha256 = everything.sha256
     name, classes, found = everything.name, everything.classes, everything.images.shape[-1]
     if found != recipe.side:
         raise UsageError(
@@ -72,7 +82,9 @@ def load_training_data(recipe: Recipe, device: torch.device) -> TrainingData:
         classes,
         available=len(everything),
         training=Examples(everything, training, device),
-        validation=Examples(everything, validation[: recipe.validation.images], device),
+        validation=Examples(everything, validation, device),
+        value_range=everything.value_range,
+        seen=None if sha256 is None else SeenImages.of([SeenImages(sha256[training], sha256[validation])]),
     )
 
 

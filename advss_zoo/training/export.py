@@ -11,7 +11,8 @@ from advss_zoo.models.network import Network
 from advss_zoo.training.examples import TrainingData
 from advss_zoo.training.parents import Inherited
 from advss_zoo.training.recipe import Recipe
-from advss_zoo.zoo import checkpoint
+from advss_zoo.zoo import SEEN, checkpoint, membership
+from advss_zoo.zoo.membership import SeenImages
 from advss_zoo.zoo.runs import RECIPE
 
 
@@ -32,6 +33,9 @@ def export(
         out: the folder of the run.
         epochs: for how many the weights were trained.
     """
+    seen = [data.seen] if data.seen else []
+    if inherited and (out / SEEN).exists():
+        seen.append(membership.read(out))
     makes = recipe.objective.makes
     config = checkpoint.Config(
         name=recipe.name,
@@ -43,6 +47,8 @@ def export(
         objective=recipe.objective.deployed,
         image_size=recipe.side,
         classes=data.classes if makes == "classifier" else (),
+        value_range=data.value_range,
+        seen_sha256=SeenImages.of(seen).write(out / picked) if seen else None,
         provenance=checkpoint.Provenance(
             recipe=recipe.full_name,
             recipe_sha256=recipe.sha256,

@@ -10,7 +10,7 @@ from advss_zoo.errors import UsageError
 from advss_zoo.files import held, remove_leftovers
 from advss_zoo.training.parents import PARENT
 from advss_zoo.training.recipe import Recipe, load
-from advss_zoo.zoo import CONFIG, WEIGHTS
+from advss_zoo.zoo import CONFIG, SEEN, WEIGHTS
 from advss_zoo.zoo.runs import CURVES, PICKS, RECIPE
 
 LOG = "log.jsonl"
@@ -47,6 +47,6 @@ def alone(out: Path) -> Iterator[None]:
 
 def sweep(out: Path) -> None:
     """Delete what a kill left of the files of a run."""
-    remove_leftovers(out, RECIPE, CURVES, PARENT, LOG, STATE)
+    remove_leftovers(out, RECIPE, CURVES, PARENT, SEEN, LOG, STATE)
     for picked in PICKS:
-        remove_leftovers(out / picked, RECIPE, CONFIG, WEIGHTS)
+        remove_leftovers(out / picked, RECIPE, CONFIG, SEEN, WEIGHTS)

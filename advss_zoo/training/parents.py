@@ -10,7 +10,7 @@ from advss_zoo.files import read_json, write_json
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.network import Network
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, ensembles, runs, sources
+from advss_zoo.zoo import checkpoint, ensembles, load, runs, sources
 from advss_zoo.zoo.reference import parse_reference
 
 PARENT = "parent.json"  # in the folder of a run: of which weights the trunk was inherited
@@ -38,19 +38,23 @@ class Inherited:
 
 
 def inherit(made: recipe.Recipe, network: Network, out: Path, *, resumed: bool, keep: bool) -> Inherited | None:
-    """Start from the trunk of the recipe's parent, if it has one; PARENT in `out` says what was copied.
+    """Start from the trunk of the recipe's parent, if it has one; PARENT in `out` says what was copied, SEEN which
+    images that has seen.
 
     Args:
         resumed: the run goes on with weights of its own, and needs its parent no more.
-        keep: write that file.
+        keep: write these files.
     """
     if made.parent is None:
         return None
     if resumed:
         return Inherited(**read_json(out / PARENT))
-    inherited = inherit_trunk(network, find(made.parent, out.parent, made.profile))
+    folder = find(made.parent, out.parent, made.profile)
+    inherited = inherit_trunk(network, folder)
     if keep:
         write_json(out / PARENT, asdict(inherited))
+        if seen := load.seen_by([folder]):
+            seen.write(out)
     return inherited
 
 

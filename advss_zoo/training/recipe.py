@@ -21,6 +21,8 @@ from advss_zoo.adversaries.base import Adversary
 from advss_zoo.adversaries.pgd import Pgd
 from advss_zoo.data import load as datasets
 from advss_zoo.data.augmentation import Augmentation
+from advss_zoo.data.folder.listing import FolderOptions
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.errors import UsageError, all_mistakes, nearest
 from advss_zoo.files import read_bytes
 from advss_zoo.models.families import AnyArchitecture
@@ -183,6 +185,8 @@ class Recipe(_Named):
     profile: Literal["paper", "fast"] = "fast"
     architecture: AnyArchitecture
     data: str = Field("cifar10", description="a data set by name, or the path of a folder of images")
+    parts: dict[str, Part] = Field({}, description="of a folder: which of its folders are train, val and test")
+    group_by: str | None = Field(None, description="column or pattern: images of one group stay on one side")
     image_size: int | None = Field(None, ge=16, le=4096, description="pixels a side; none: what the stem is made for")
     resolution: list[Resolution] = Field([], description="phases of smaller images, which grow; none: always full size")
     augmentation: Augmentation = Augmentation()
@@ -248,6 +252,11 @@ class Recipe(_Named):
                     yield f"`objective` {task.name}: {reason}" if pieces > 1 else f"`image_size`: {reason}"
             for side in sorted({side for side in (*sides, self.side) if side % grid}):
                 yield f"`grid` of {task.name}: {side} pixels cannot be divided into {grid}x{grid} equal pieces"
+
+    @property
+    def folder_options(self) -> FolderOptions:
+        """How the images are read, where `data` is a folder or a table."""
+        return FolderOptions(self.parts, self.group_by)
 
     @property
     def side(self) -> int:

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate, one_hot
 from torch.utils.flop_counter import FlopCounterMode
 
 from advss_zoo.errors import UsageError
+from advss_zoo.models.adapted import adapt
 from advss_zoo.models.model import Model
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.objectives.base import Batch
@@ -76,8 +77,10 @@ def for_run(
     precision = Precision(recipe.precision, device)
     if recipe.teacher.is_own:
         return Teacher(recipe.teacher, average.eval(), precision)
-    opened = open_fitting(recipe.teacher.model, classes, recipe.side, beside, device)
-    return Teacher(recipe.teacher, opened.requires_grad_(False), precision, opened.sha256, opened.image_size)
+    opened = open_fitting(recipe.teacher.model, classes, recipe.side, beside, device).requires_grad_(False)
+    example = torch.rand(2, 3, recipe.side, recipe.side, generator=torch.Generator().manual_seed(0)).to(device)
+    network = adapt(opened, example, len(classes), recipe.teacher.model)
+    return Teacher(recipe.teacher, network, precision, opened.sha256, opened.image_size)
 
 
 def open_fitting(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -15,10 +16,13 @@ from torch.utils.data import DataLoader
 from advss_zoo.attacks.search import Precision
 from advss_zoo.data import catalogue
 from advss_zoo.data.catalogue import SUBSET
+from advss_zoo.data.folder.listing import FolderOptions
+from advss_zoo.data.folder.names import class_names
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import in_order, is_own, load_data
-from advss_zoo.errors import UsageError
+from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.images import Arrays, Images, as_images
 from advss_zoo.evaluation.protocols import Protocol, parse, parse_all
@@ -27,14 +31,19 @@ from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.saved import Saved
 from advss_zoo.models.model import Model, pick_device
 from advss_zoo.results_page.collect import folder_of
+from advss_zoo.texts import listed
+from advss_zoo.training import recipe
 from advss_zoo.workflows.measure import measure
 from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
+from advss_zoo.zoo import load
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import Reference
+from advss_zoo.zoo.runs import RECIPE
 
 AnyModel: TypeAlias = nn.Module | Reference | str | Path
 AnyData: TypeAlias = "ImageSet | Arrays | DataLoader[Any] | str | Path"
 DEFAULT_PROTOCOL = "pgd20"
+SHOWN = 20  # classes that a line lists
 
 
 @overload
@@ -67,6 +76,9 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
     baseline: str | Path | None = None,
     whole: bool = False,
     image_size: int | None = None,
+    parts: Mapping[str, Part] | None = None,
+    group_by: str | None = None,
+    classes: Sequence[str] | str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     progress: Progress = ignore,
@@ -96,6 +108,9 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
             `Result.baseline`.
         whole: all images of a folder, not only its test images.
         image_size: pixels a side for a folder; None: the model's.
+        parts, group_by: of a folder, as for `finetune`.
+        classes: names of the model's outputs in their order, "A,B,C", or a file with one a line; None: those that the
+            model knows, else those of the data in their order.
         out: a folder for results, one folder in it for each protocol; None: nothing is written. The same call again
             goes on where it was stopped. A look at test images is noted in runs/test-evaluations.jsonl, too.
         device: "auto": a model that is opened here goes to a GPU if there is one, any other stays where it is.
@@ -120,6 +135,9 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
         baseline=baseline,
         whole=whole,
         image_size=image_size,
+        parts=parts,
+        group_by=group_by,
+        classes=classes,
         device=device,
         progress=progress,
         say=say,
@@ -185,6 +203,9 @@ class PlannedEvaluation:
         baseline: str | Path | None = None,
         whole: bool = False,
         image_size: int | None = None,
+        parts: Mapping[str, Part] | None = None,
+        group_by: str | None = None,
+        classes: Sequence[str] | str | Path | None = None,
         device: str = "auto",
         progress: Progress = ignore,
         say: Say = ignore,
@@ -192,15 +213,20 @@ class PlannedEvaluation:
         """Open the model and the images; arguments and errors are those of `evaluate`."""
         _check_options(protocols, quantize, save_adversarial, baseline)
         folder = None if baseline is None else folder_of(str(baseline))
-        loaded = _by_name(data, limit, image_size, whole, say)
+        asked = _FolderRequest(image_size, whole, FolderOptions(parts or {}, group_by))
+        names = None if classes is None else class_names(classes)
+        loaded = _by_name(data, limit, asked, say)
         opened = open_model(model, device) if isinstance(model, Reference | str | Path) else model
         for protocol in protocols:
             protocol.check_model(opened)
         if loaded is None:
             assert isinstance(data, str | Path)
-            loaded = _of_folder(Path(data), limit, opened, image_size, whole, progress, say)
-        if isinstance(loaded, ImageSet) and isinstance(opened, Model) and opened.classes is not None:
-            loaded = in_order(loaded, opened.classes)
+            loaded = _of_folder(Path(data), limit, opened, asked, names, progress, say)
+        names = names or (opened.classes if isinstance(opened, Model) else None)
+        if isinstance(loaded, ImageSet) and names is not None:
+            loaded = in_order(loaded, names)
+        elif classes is not None:
+            raise UsageError("--classes needs images whose classes have names.", "Leave it out for arrays.")
         images = as_images(loaded)
         if images.classes is not None:
             protocols = [protocol.for_classes(images.classes) for protocol in protocols]
@@ -256,15 +282,32 @@ def _check_options(
         raise UsageError("--baseline needs the protocol corruptions.", "Add --attack corruptions.")
 
 
-def _by_name(
-    data: AnyData, limit: int | None, image_size: int | None, whole: bool, say: Say
-) -> ImageSet | Arrays | None:
+@dataclass(frozen=True)
+class _FolderRequest:
+    """What is asked for where the data are a folder."""
+
+    image_size: int | None
+    whole: bool
+    options: FolderOptions
+
+    @property
+    def named(self) -> str | None:
+        """One of the options that were given."""
+        given = {
+            "--whole": self.whole,
+            "--image-size": self.image_size,
+            "--parts": self.options.parts,
+            "--group-by": self.options.group_by,
+        }
+        return next((name for name, value in given.items() if value), None)
+
+
+def _by_name(data: AnyData, limit: int | None, asked: _FolderRequest, say: Say) -> ImageSet | Arrays | None:
     """Load what is asked for, unless it is a folder, whose images depend on the model."""
     own = isinstance(data, Path) or (isinstance(data, str) and is_own(data))
-    if not own and (image_size or whole):
-        option = "--whole" if whole else "--image-size"
+    if not own and asked.named:
         raise UsageError(
-            f"{option} needs a folder of images.", f"Leave it out for {data}." if isinstance(data, str) else None
+            f"{asked.named} needs a folder of images.", f"Leave it out for {data}." if isinstance(data, str) else None
         )
     if own:
         return None
@@ -289,28 +332,76 @@ def _of_folder(
     folder: Path,
     limit: int | None,
     model: nn.Module,
-    image_size: int | None,
-    whole: bool,
+    asked: _FolderRequest,
+    classes: Sequence[str] | None,
     progress: Progress,
     say: Say,
 ) -> ImageSet:
     """Load the test images of a folder in the size that the model takes."""
     known = model if isinstance(model, Model) else None
-    side = image_size or (known.image_size if known else None)
+    side = asked.image_size or (known.image_size if known else None)
     if side is None:
         raise UsageError(f"The image size of {_name_of(model)} is unknown.", "Add --image-size N.")
-    prepared = prepare(folder, side, whole=whole, reporter=reporter(progress, say))
+    if known and not asked.whole:
+        _check_divided_as_in_training(known, folder, asked.options)
+    value_range = known.value_range if known else None
+    report = reporter(progress, say)
+    prepared = prepare(folder, side, asked.options, whole=asked.whole, value_range=value_range, reporter=report)
     images = prepared.load("test")
-    if not whole and prepared.summary.parts["train"]:
+    for line in prepared.summary.reading():
+        say(line)
+    if known:
+        images = without_seen(images, known, say)
+    if not asked.whole and prepared.summary.parts["train"]:
         say(
             f"On the {len(images):,} test images of {folder}, listed in {prepared.images_file}. If the model was not "
             "trained on this folder, add --whole to use all images."
         )
     if prepared.summary.skipped:
         say(f"Skipped: {len(prepared.summary.skipped):,} unreadable files.")
-    if known is None or known.classes is None:
-        say(f"Assuming that the model's outputs are, in this order: {', '.join(images.classes)}.")
+    if classes is None and (known is None or known.classes is None):
+        say(
+            f"Assuming that the model's outputs are, in this order: {listed(images.classes, SHOWN)}. If they are not, "
+            "name them: --classes FILE."
+        )
     return _first(images, limit)
+
+
+def _check_divided_as_in_training(model: Model, folder: Path, options: FolderOptions) -> None:
+    """
+    Raises:
+        UsageError: the model was trained on this very folder, which was divided in another way.
+    """
+    try:
+        made = recipe.load(model.folders[0] / RECIPE) if model.folders else None
+    except AdvssError:  # it has none, or one of another version
+        made = None
+    if made and made.folder_options != options and Path(made.data).resolve() == folder.resolve():
+        raise UsageError(
+            f"{model.name} was trained on {folder} {made.folder_options.arguments or 'without these options'}: "
+            "divided in another way, most of its test images would be ones that it was trained on.",
+            "Give the same options.",
+        )
+
+
+def without_seen(images: ImageSet, model: Model, say: Say) -> ImageSet:
+    """Leave out images that trained a model or chose its epoch, where it is known which those are.
+
+    Raises:
+        DataError: that are all.
+    """
+    seen = load.seen_by(model.folders)
+    if seen is None or images.sha256 is None:
+        return images
+    trained, validated = seen.which(images.sha256)
+    left_out = trained | validated
+    if not left_out.any():
+        return images
+    counts = f"{trained.sum():,} trained this model, {validated.sum():,} chose its epoch"
+    if left_out.all():
+        raise DataError(f"All {len(images):,} images of {images.name} have been seen: {counts}.", "Give other images.")
+    say(f"{left_out.sum():,} of {len(images):,} images were left out: {counts}.")
+    return images.take(np.flatnonzero(~left_out))
 
 
 def _first(images: ImageSet, limit: int | None) -> ImageSet:

@@ -13,6 +13,7 @@ from advss_zoo.deploy.metadata import Metadata
 from advss_zoo.deploy.onnx_model import OnnxModel, require
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.files import write_atomically
+from advss_zoo.models.adapted import adapt
 from advss_zoo.models.model import Model
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import ONNX, Reference
@@ -51,8 +52,9 @@ def export(model: Model | Reference | str | Path, to: str | Path) -> Exported:
     metadata = describe(opened)
     side = metadata.image_size
     example = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    content = to_onnx(opened, metadata, example)
-    difference = check_difference(opened, OnnxModel.parse(content, str(target), "cpu"), example)
+    network = adapt(opened, example, len(metadata.classes))
+    content = to_onnx(network, metadata, example)
+    difference = check_difference(network, OnnxModel.parse(content, str(target), "cpu"), example)
     write_atomically(target, lambda file: file.write(content))
     return Exported(target, hashlib.sha256(content).hexdigest(), len(content), metadata, difference)
 

@@ -36,7 +36,8 @@ def predict(
 
     Returns:
         A list of one prediction an image, in order: `path`, `labels` and `probabilities`, the most probable first.
-        Its `skipped` has the files that cannot be read, with the reason.
+        Its `skipped` has the files that cannot be read, with the reason, its `passed_over` how many images are in what
+        systems leave in folders.
 
     Raises:
         UsageError: the reference means no model, or there are no such images.
@@ -56,7 +57,7 @@ def _classifier(model: Model | Reference | str | Path, device: str) -> Classifie
         return prediction.classifier(model)
     reference = parse_reference(model)
     if reference.kind == "onnx" and reference.path:
-        return _from_onnx(OnnxModel.read(reference.path, device))
+        return _from_onnx(OnnxModel.read(reference.path, device, reference.output))
     from advss_zoo.zoo.open import open_model
 
     return prediction.classifier(open_model(reference, device))
@@ -65,7 +66,17 @@ def _classifier(model: Model | Reference | str | Path, device: str) -> Classifie
 def _from_onnx(model: OnnxModel) -> Classifier:
     known = model.metadata
     if known is None:
-        raise AdvssError(f"{model.name} has no class names.", "Write it with `advss export`.")
+        raise AdvssError(
+            f"{model.name} has no class names.",
+            "Write it with `advss export`; or in Python open it with load_model and set model.classes.",
+        )
     return Classifier(
-        known.name, known.sha256, known.classes, known.image_size, model.device, model.logits, known.temperature
+        known.name,
+        known.sha256,
+        known.classes,
+        known.image_size,
+        model.device,
+        model.logits,
+        known.temperature,
+        known.value_range,
     )

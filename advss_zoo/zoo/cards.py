@@ -6,6 +6,7 @@ For maintainers, after a change of the template: `python -m advss_zoo.zoo.cards`
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from advss_zoo import resources, texts
 from advss_zoo.files import read_json, write_atomically
 from advss_zoo.texts import format_eps
 from advss_zoo.zoo import CARD, index, metadata, sources
+from advss_zoo.zoo.index import Entry
 
 TEMPLATE = "card.md.j2"
 percent = partial(texts.percent, nothing="-")
@@ -45,10 +47,10 @@ def write(full_name: str, checkpoint: Path) -> None:
         write_atomically(path, lambda file: file.write(card))
 
 
-def table() -> str:
-    """Return the zoo as the table of the README."""
+def table(shown: Iterable[Entry]) -> str:
+    """Return checkpoints as a table in Markdown, one a line."""
     lines = ["| checkpoint | TA | RA | AA | parameters | size |", "|---|---|---|---|---|---|"]
-    for entry in index.entries():
+    for entry in shown:
         aa = percent(entry.aa) + (f" of {entry.aa_images:,}" if entry.aa_images else "")
         accuracies = [percent(entry.ta), percent(entry.ra), aa]
         cells = [f"`{entry.full_name}`", *accuracies, f"{entry.parameters:,}", f"{entry.bytes / 1e6:.1f} MB"]

@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor, nn
 
 import advss_zoo.objectives
+from advss_zoo.data.folder.values import MOST as MOST_VALUE
 from advss_zoo.errors import CheckpointError, all_mistakes
-from advss_zoo.files import explained, read_json, sha256_of, write_atomically, write_json
+from advss_zoo.files import check_not_pointer, explained, read_json, sha256_of, write_atomically, write_json
 from advss_zoo.models.families import AnyArchitecture
 from advss_zoo.models.network import Network
 from advss_zoo.models.outputs import MOST_TEMPERATURE
@@ -28,7 +29,7 @@ from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
 from advss_zoo.texts import listed
 from advss_zoo.zoo import CONFIG as CONFIG
-from advss_zoo.zoo import WEIGHTS
+from advss_zoo.zoo import SEEN, WEIGHTS
 from advss_zoo.zoo.names import MAX_LENGTH, NAME, TAG
 
 if TYPE_CHECKING:
@@ -80,7 +81,17 @@ class Config(BaseModel):
     image_size: int = Field(32, ge=8, le=4096)
     temperature: float = Field(1.0, gt=0, le=MOST_TEMPERATURE, description="softmax(logits / it) are the probabilities")
     sha256: str | None = Field(None, description=f"of {WEIGHTS}; written by `save`")
+    value_range: tuple[float, float] | None = Field(
+        None, description="values that are 0 and 1, of images with more than 8 bits; null: by the images' own"
+    )
+    seen_sha256: str | None = Field(None, description=f"of {SEEN}, which images trained it; null: no such file")
     provenance: Provenance | None = None
+
+    @model_validator(mode="after")
+    def _white_above_black(self) -> Config:
+        if self.value_range and not (-MOST_VALUE <= self.value_range[0] < self.value_range[1] <= MOST_VALUE):
+            raise ValueError(f"value_range must be two rising numbers, got {self.value_range}")
+        return self
 
     @model_validator(mode="after")
     def _one_logit_a_class(self) -> Config:
@@ -142,6 +153,7 @@ def load(folder: Path) -> tuple[Network, Config]:
     path = folder / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{folder} is not a checkpoint: {WEIGHTS} is missing.")
+    check_not_pointer(path)
     with explained("read", path):
         found = sha256_of(path)
     if config.sha256 is not None and found != config.sha256:
@@ -157,7 +169,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Raises:
         CheckpointError: it is not a whole safetensors file.
+        AdvssError: it cannot be read, or is a Git LFS pointer.
     """
+    check_not_pointer(path)
     try:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(8), "little")

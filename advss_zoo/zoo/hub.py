@@ -12,12 +12,13 @@ import os
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import httpx2  # what huggingface_hub 2 asks with
-from huggingface_hub import HfApi, constants, hf_hub_url
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url
 from huggingface_hub.errors import (
     BadRequestError,
     GatedRepoError,
@@ -33,6 +34,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from advss_zoo import files
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.network import distrust, open_client
 from advss_zoo.version import __version__
 from advss_zoo.zoo import CONFIG
 from advss_zoo.zoo.snapshot import Address, Snapshot, belongs, digest, is_commit
@@ -40,6 +42,8 @@ from advss_zoo.zoo.snapshot import Address, Snapshot, belongs, digest, is_commit
 LARGEST = 4 * 2**30  # bytes of all files of a repository: ten times the largest checkpoint of the paper
 DOCUMENTS = (".json", ".yaml", ".md")
 LARGEST_DOCUMENT = 4 * 2**20  # bytes: in memory they become many times as many
+LARGEST_ANSWER = 16 * 2**20  # bytes, where the Hub is only asked what there is
+DEFAULT_ENDPOINT = "https://huggingface.co"
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN."
 AGAIN = "Run the same command again; complete files are kept."
 LIBRARY = "advss-zoo"
@@ -59,16 +63,34 @@ def api() -> HfApi:
 
     A name and a password in HF_ENDPOINT go into the header that they would end in anyway: the client logs addresses.
     """
-    parts = urlsplit((os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/"))
-    account, _, host = parts.netloc.rpartition("@")
+    endpoint, account = _endpoint()
     name, _, password = account.partition(":")
     basic = b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
     return HfApi(
-        endpoint=parts._replace(netloc=host).geturl(),
-        headers={"authorization": f"Basic {basic}"} if account else None,
+        endpoint=endpoint,
+        # What is compressed may become a thousand times as large as what arrived.
+        headers={"accept-encoding": "identity"} | ({"authorization": f"Basic {basic}"} if account else {}),
         library_name=LIBRARY,
         library_version=__version__,
     )
+
+
+def _endpoint() -> tuple[str, str]:
+    """The address of the Hub, and the account in it, which is never shown.
+
+    Raises:
+        UsageError: HF_ENDPOINT is not an address of the web.
+    """
+    text = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT or DEFAULT_ENDPOINT).rstrip("/")
+    parts = urlsplit(text)
+    account, _, host = parts.netloc.rpartition("@")
+    if parts.scheme not in ("http", "https") or not host:
+        shown = text.rpartition("@")[2]
+        raise UsageError(
+            f"HF_ENDPOINT must begin with https:// or http:// and name a host, got {shown!r}.",
+            f"For example: HF_ENDPOINT={DEFAULT_ENDPOINT}",
+        )
+    return parts._replace(netloc=host).geturl(), account
 
 
 def folder() -> Path:
@@ -232,12 +254,76 @@ def read_record(path: Path) -> Snapshot | None:
         return None
 
 
+def _largest(file: str | None) -> int:
+    if file is None:
+        return LARGEST_ANSWER
+    return LARGEST_DOCUMENT if file.endswith(DOCUMENTS) else LARGEST
+
+
+class _OversizedError(Exception):
+    """An answer has more bytes than anything that is asked for, or may have once it is unpacked."""
+
+
+class _Bounded(httpx2.SyncByteStream):
+    def __init__(self, stream: httpx2.SyncByteStream, most: int) -> None:
+        self._stream, self._most = stream, most
+
+    def __iter__(self) -> Iterator[bytes]:
+        total = 0
+        for piece in self._stream:
+            total += len(piece)
+            if total > self._most:
+                raise _OversizedError(f"more than {self._most:,} bytes")
+            yield piece
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+_most: ContextVar[int] = ContextVar("_most", default=LARGEST)  # in threads of the client itself
+
+
+def _bound(response: httpx2.Response) -> None:
+    ours = LIBRARY in response.request.headers.get("user-agent", "")
+    if ours and response.headers.get("content-encoding", "identity") != "identity":
+        raise _OversizedError("compressed content")
+    if ours and isinstance(response.stream, httpx2.SyncByteStream):
+        response.stream = _Bounded(response.stream, _most.get())
+
+
 @contextmanager
-def explained(address: Address, file: str | None = None) -> Iterator[None]:
-    """Put whatever the client raises into a sentence. What a server says is not repeated: it may hold our token."""
-    what = f"{file} of {address}" if file else str(address)
+def _bounded(most: int) -> Iterator[None]:
+    """Stop reading any answer, also of an error or a redirect, where it gets longer than `most` bytes.
+
+    The client may be an application's: it does this for our requests alone, and only until they are answered.
+    """
+    client, token = get_session(), _most.set(most)
+    hooks = client.event_hooks
+    client.event_hooks = {**hooks, "response": [*hooks["response"], _bound]}
     try:
         yield
+    finally:
+        client.event_hooks = {**hooks, "response": [hook for hook in hooks["response"] if hook is not _bound]}
+        _most.reset(token)
+
+
+@contextmanager
+def explained(address: Address, file: str | None = None) -> Iterator[None]:
+    """Put whatever the client raises into a sentence. What a server says is not repeated: it may hold our token.
+
+    Args:
+        file: that is downloaded; None: the Hub is only asked.
+    """
+    what = f"{file} of {address}" if file else str(address)
+    try:
+        open_client()
+    except AdvssError as error:
+        raise UnreachableError(error.message, error.hint) from error
+    try:
+        with _bounded(_largest(file)):
+            yield
+    except _OversizedError as error:
+        raise CheckpointError(f"{_host()} sent {error} for {what}.", "Try again without HF_ENDPOINT.") from error
     except (
         OSError,
         httpx2.HTTPError,
@@ -268,6 +354,10 @@ def _explanation(error: BaseException, address: Address, what: str) -> AdvssErro
         return _refusal(error.response.status_code, address)
     if isinstance(error, OfflineModeIsEnabled):
         return UnreachableError(f"{what} is not in the cache, and HF_HUB_OFFLINE is set.", "Unset it and try again.")
+    if isinstance(error, UnicodeEncodeError):  # nothing else in a header is a person's own
+        return UnreachableError(f"The token for {host} has characters beyond ASCII.", f"To use another, {LOG_IN}")
+    if found := distrust(error):
+        return UnreachableError(f"The certificate of {host} is not trusted: {found[0]}.", found[1])
     if isinstance(error, httpx2.HTTPError | ConnectionError):
         hint = "Check the network and HF_ENDPOINT. Checkpoints pulled before work offline."
         return UnreachableError(f"{host} cannot be reached.", hint)
@@ -307,4 +397,4 @@ def _of_this_machine(error: OSError) -> AdvssError:
 
 
 def _host() -> str:
-    return api().endpoint
+    return _endpoint()[0]

@@ -1,8 +1,9 @@
-"""Weights that `torch.save` wrote, made into checkpoint folders: the files of Chen et al. and plain state dicts.
+"""Weights that others wrote, made into checkpoint folders: the files of Chen et al. and plain state dicts.
 
-A file is read as weights only, so nothing in it is ever run, and copied strictly: of all the ways in which such files
-name the tensors of our networks the one that fits best is taken, and every tensor that is then missing, left over,
-misshapen or not finite is refused under its name in the file. Those of pretext tasks are counted and dropped.
+A file of `torch.save` is read as weights only, so nothing in it is ever run, and copied strictly: of all the ways in
+which such files name the tensors of our networks the one that fits best is taken, and every tensor that is then
+missing, left over, misshapen or not finite is refused under its name in the file. Those of pretext tasks are counted
+and dropped.
 
 The authors' names and entries are those of github.com/VITA-Group/Adv-SS-Pretraining, `pretraining/` and `finetune/`.
 """
@@ -16,6 +17,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from itertools import product
@@ -28,8 +30,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from advss_zoo.data.catalogue import CIFAR10, CIFAR100
-from advss_zoo.errors import CheckpointError, UsageError, all_mistakes
-from advss_zoo.files import explained, sha256_of, write_json
+from advss_zoo.errors import AdvssError, CheckpointError, UsageError, all_mistakes
+from advss_zoo.files import check_not_pointer, explained, sha256_of, write_json
 from advss_zoo.models.backbones.resnetv2 import ResNetV2
 from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture as Architecture
 from advss_zoo.objectives.classification import Classification
@@ -82,8 +84,26 @@ NAMINGS = (
     *(Naming(BLOCKS, first_bn, heads=rf"(layer4|fc)_({'|'.join(PRETEXT.values())})\.") for first_bn in (0, 1)),
     Naming(OWN, 1, heads=r"head\.(?!layer4\.|linear\.)"),
 )
-# What the authors wrapped around a network: several devices, then a sequence of normalisation and network.
-WRAPPERS = r"(?:module\.)?(?:1\.)?"
+# What is wrapped around a network: several devices, a compiler, a training framework or an average of weights; then
+# perhaps a sequence of normalisation and network.
+OUTSIDE = r"(?:(?:module|_orig_mod|model|net|network|backbone|ema|ema_model|model_ema|averaged_model)\.)*"
+WRAPPERS = rf"{OUTSIDE}(?:1\.{OUTSIDE})?"
+# The entries under which weights are stored; the first that is there counts.
+ENTRIES = (
+    "P_state",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "shadow",
+)
+AVERAGE = r"(?:.*[_.])?ema(?:[_.].*)?"  # the name of an entry, or of a wrapper, with an average of the weights
+COUNTERS = frozenset({"n_averaged", "num_updates", "initted", "step"})  # beside the tensors of an average
+TRACKED = ".num_batches_tracked"  # of batch norm, which torch before 0.4.1 does not save; evaluation does not use it
 ATTENTION = "selfie_state"  # the entry with what turns the vectors of Selfie's visible patches into a query
 DEPTHS: tuple[Literal[18, 50], ...] = (18, 50)
 # In the stem and in projection shortcuts. The authors' two versions come first, because an ensemble file tells them
@@ -101,6 +121,8 @@ class Imported:
     dropped: Mapping[str, int]  # tensors, by the part of the file they were in
     initialised: tuple[str, ...]  # tensors of ours that the file does not have
     ignored: tuple[str, ...]  # entries of the file beside its weights
+    averaged: bool  # is it the average (EMA) of weights that the file holds, too?
+    untracked: int  # counters of batches that the file does not have, set to 0
     normalised: bool  # does the file hold the constants of the normalisation? If not, they are ImageNet's
 
     def to_json(self) -> dict[str, Any]:
@@ -109,13 +131,14 @@ class Imported:
 
 
 def import_file(path: Path, folder: Path, name: Name, classes: tuple[str, ...] | None = None) -> Imported:
-    """Make a checkpoint folder of a file that `torch.save` wrote.
+    """Make a checkpoint folder of a file of weights.
 
     Pretraining files become trunks without a head, others classifiers. Weights keep their full precision: what the
     file computed, the checkpoint computes.
 
     Args:
-        path: a state dict, or one of the authors' files around one.
+        path: a state dict that `torch.save` wrote, in the usual wrappers or one of the authors' files; or safetensors.
+            Of an average of weights (EMA) beside the weights the average is taken.
         folder: where the checkpoint goes.
         name: what the checkpoint is called.
         classes: names in the order of the logits; left out, those of CIFAR if there are 10 or 100, else numbers.
@@ -142,9 +165,11 @@ class _Found:
     """The weights in a file, and what lies beside them."""
 
     tensors: Mapping[str, Tensor]
-    selfie: bool  # is it the network P of Selfie? It is a trunk
-    attention: Mapping[str, Tensor] | None  # of Selfie, which has it beside the network
-    ignored: tuple[str, ...]
+    selfie: bool = False  # is it the network P of Selfie? It is a trunk
+    attention: Mapping[str, Tensor] | None = None  # of Selfie, which has it beside the network
+    ignored: tuple[str, ...] = ()
+    averaged: bool = False
+    untracked: frozenset[str] = frozenset()  # which of the tensors are not in the file
 
     @cached_property
     def wrappers(self) -> str:
@@ -153,7 +178,7 @@ class _Found:
     @property
     def constants(self) -> tuple[str, ...]:
         """Mean and std of the normalisation; empty if the file has neither."""
-        outside = self.wrappers.removesuffix("1.")
+        outside = re.sub(rf"1\.{OUTSIDE}$", "", self.wrappers)
         names = (f"{outside}0.mean", f"{outside}0.std")
         return names if any(name in self.tensors for name in names) else ()
 
@@ -162,12 +187,50 @@ def _find_weights(path: Path) -> _Found:
     content = _load(path)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} must hold a state dict, got {type(content).__name__}.")
-    entry = next((entry for entry in ("P_state", "state_dict") if isinstance(content.get(entry), Mapping)), None)
-    if entry is None:
-        return _Found(_only_tensors(path, content), selfie=False, attention=None, ignored=())
+    entry = next((entry for entry in ENTRIES if isinstance(content.get(entry), Mapping)), None)
+    average = next((key for key, value in content.items() if _is_average(key) and isinstance(value, Mapping)), None)
+    weights = content if entry is None and average is None else content.get(entry, {})
     attention = _only_tensors(path, content[ATTENTION]) if isinstance(content.get(ATTENTION), Mapping) else None
-    ignored = tuple(str(key) for key in content if key != entry and (key != ATTENTION or attention is None))
-    return _Found(_only_tensors(path, content[entry]), entry == "P_state", attention, ignored)
+    tensors, averaged = _averaged(_inner(path, weights), _inner(path, content.get(average, {})))
+    whole, untracked = _tracked(tensors)
+    used = {entry, average, ATTENTION if attention is not None else None}
+    ignored = () if weights is content else tuple(str(key) for key in content if key not in used)
+    return _Found(whole, entry == "P_state", attention, ignored, averaged, untracked)
+
+
+def _is_average(name: Any) -> bool:
+    return re.fullmatch(AVERAGE, str(name)) is not None
+
+
+def _inner(path: Path, content: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of a state dict, which may lie in an entry of its own once more."""
+    entry = next((entry for entry in ENTRIES if isinstance(content.get(entry), Mapping)), None)
+    return _only_tensors(path, content if entry is None else content[entry])
+
+
+def _averaged(weights: dict[str, Tensor], average: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
+    """The average of weights, under their names, where there is one beside them or under a name of its own among them.
+
+    What it does not have, such as running statistics, is taken from the weights.
+    """
+    outside = {name: re.match(OUTSIDE, name)[0] for name in weights}  # type: ignore[index]  # it matches nothing, too
+    among = {name: weights[name] for name, around in outside.items() if _is_average(around.rstrip("."))}
+    average, weights = average or among, {name: each for name, each in weights.items() if name not in among}
+    average = {name: each for name, each in average.items() if name.rpartition(".")[2] not in COUNTERS}
+    weights = {name: each for name, each in weights.items() if name not in COUNTERS}
+    if not average or not weights:
+        return average or weights, bool(average)
+    before, after = _wrappers(average, OUTSIDE), _wrappers(weights, OUTSIDE)
+    return weights | {after + name.removeprefix(before): each for name, each in average.items()}, True
+
+
+def _tracked(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], frozenset[str]]:
+    """The same with counters of batches, if the file has none at all; and the names of those that were added."""
+    norms = [name.removesuffix(".running_var") for name in tensors if name.endswith(".running_var")]
+    if any(name.endswith(TRACKED) for name in tensors):
+        norms = []
+    added = {norm + TRACKED: torch.tensor(0) for norm in norms}
+    return tensors | added, frozenset(added)
 
 
 def _load(path: Path) -> Any:
@@ -179,9 +242,13 @@ def _load(path: Path) -> Any:
         file = path.open("rb")
     try:
         with file, warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(NUMBERS):
+            start = file.read(100)
+            check_not_pointer(path, start)
+            if start[8:9] == b"{":  # after the size of a header of JSON
+                return checkpoint.read_weights(path)
             _check_unpacked(file)
             return torch.load(file, map_location="cpu", weights_only=True)
-    except MemoryError:
+    except (MemoryError, AdvssError):
         raise
     except Exception as error:  # a damaged file can make the unpickler fail in any way
         raise _refusal(path, error) from error
@@ -210,9 +277,25 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
         )
     with path.open("rb") as file:
         start = file.read(100)
+    if program := _program(path):
+        return CheckpointError(
+            f"{path} is a {program[0]} program, which cannot be read without running it; advss-zoo never does that.",
+            f"If you trust it, save its weights: torch.save({program[1]}, FILE).",
+        )
     if start.lstrip().startswith(b"<"):
         return CheckpointError(f"{path} is a web page, not weights.", "Download the file itself.")
     return CheckpointError(f"{path} is damaged or was not written by torch.save.", "Download or copy it again.")
+
+
+def _program(path: Path) -> tuple[str, str] | None:
+    """The kind of a program of torch, and what its state dict is; None for other files."""
+    with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
+        inside = {name.partition("/")[2] for name in archive.namelist()}
+        if "models/model.json" in inside:
+            return "torch.export", f"torch.export.load({str(path)!r}).state_dict"
+        if "constants.pkl" in inside:
+            return "TorchScript", f"torch.jit.load({str(path)!r}).state_dict()"
+    return None
 
 
 def _only_tensors(path: Path, content: Mapping[Any, Any]) -> dict[str, Tensor]:
@@ -220,7 +303,7 @@ def _only_tensors(path: Path, content: Mapping[Any, Any]) -> dict[str, Tensor]:
         if not _is_plain(value):
             raise CheckpointError(
                 f"{path} must hold a state dict, but its entry {key} is not a plain tensor.",
-                "Store the state dict as the file itself, or under state_dict or P_state.",
+                f"Store the state dict as the file itself, or under one of {', '.join(ENTRIES)}.",
             )
     return {str(key): tensor for key, tensor in content.items()}
 
@@ -236,9 +319,9 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def _wrappers(names: Iterable[str]) -> str:
+def _wrappers(names: Iterable[str], pattern: str = WRAPPERS) -> str:
     """What most names begin with."""
-    counts = Counter(wrappers for name in names for wrappers in re.findall(f"^{WRAPPERS}", name))
+    counts = Counter(wrappers for name in names for wrappers in re.findall(f"^{pattern}", name))
     return max(counts, key=counts.__getitem__, default="")
 
 
@@ -305,7 +388,8 @@ def _take(
         names = {ours: theirs for ours, theirs in names.items() if ours.startswith("trunk.")}
     template = _template(architecture)
     state = {ours: found.tensors[theirs].to(template[ours].dtype, copy=True) for ours, theirs in names.items()}
-    left = sorted(found.tensors.keys() - {*names.values(), *found.constants})
+    left = sorted(found.tensors.keys() - {*names.values(), *found.constants, *found.untracked})
+    untracked = len(found.untracked.intersection(names.values()))
     absent = {ours: tensor for ours, tensor in _fresh_stem(architecture).items() if ours not in state}
     layout = f"{config.task} pretraining" if config.task else config.kind
     dropped = dict(Counter(key.removeprefix(found.wrappers).partition(".")[0] for key in left))
@@ -314,11 +398,13 @@ def _take(
     imported = Imported(
         layout="ensemble pretraining" if reading.naming.renames is BLOCKS else layout,
         config=config,
-        copied=len(state),
+        copied=len(state) - untracked,
         dropped=dropped,
         initialised=tuple(absent),
         ignored=found.ignored,
         normalised=bool(found.constants),
+        averaged=found.averaged,
+        untracked=untracked,
     )
     return imported, state | absent
 

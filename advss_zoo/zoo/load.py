@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -9,9 +10,10 @@ from torch import nn
 
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
-from advss_zoo.zoo import checkpoint, ensembles, sources
+from advss_zoo.zoo import checkpoint, ensembles, membership, sources
 from advss_zoo.zoo.checkpoint import Config
 from advss_zoo.zoo.ensembles import EnsembleConfig
+from advss_zoo.zoo.membership import SeenImages
 from advss_zoo.zoo.reference import Reference, parse_reference
 
 
@@ -66,6 +68,18 @@ def check(folder: Path) -> None:
     """
     for part in network_folders(folder):
         checkpoint.load(part)
+    seen_by(network_folders(folder))
+
+
+def seen_by(folders: Iterable[Path]) -> SeenImages | None:
+    """Return which images the networks in checkpoint folders have seen, together; None where that is not known.
+
+    Raises:
+        CheckpointError: a configuration names a list of them that is missing or damaged.
+    """
+    configs = [(folder, checkpoint.read_config(folder).seen_sha256) for folder in folders]
+    found = [membership.read(folder, sha256) for folder, sha256 in configs if sha256]
+    return SeenImages.of(found) if found else None
 
 
 def network_folders(folder: Path) -> list[Path]:

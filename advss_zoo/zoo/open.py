@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
+from advss_zoo.models.adapted import check_weights
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, pick_device
@@ -25,7 +26,9 @@ from advss_zoo.zoo.reference import Kind, Reference, parse_reference
 LIBRARIES = ("torch", "advss_zoo")  # whose code is not a model's own; results name their versions
 
 
-def open_model(reference: Reference | str | Path, device: str | torch.device = "cpu") -> Model:
+def open_model(
+    reference: Reference | str | Path, device: str | torch.device = "cpu", output: str | None = None
+) -> Model:
     """Open a classifier or an ensemble.
 
     Args:
@@ -33,6 +36,7 @@ def open_model(reference: Reference | str | Path, device: str | torch.device = "
             the name of a run in ./runs, an .onnx file, timm:NAME, torchvision:NAME, package.module:factory, or several
             of these joined by +, which are an ensemble (see `zoo.reference`).
         device: where the model goes; "auto" is a GPU if there is one.
+        output: the name of the output of an ONNX file that is the logits; None: the one that can be.
 
     Returns:
         A module in evaluation mode: images (B,3,H,W) in [0,1] to logits (B,K), normalisation inside.
@@ -42,7 +46,7 @@ def open_model(reference: Reference | str | Path, device: str | torch.device = "
         CheckpointError: its weights cannot be had, or are not what they should be.
         AdvssError: a factory fails, or a package is missing.
     """
-    found = parse_reference(reference)
+    found = parse_reference(reference).with_output(output)
     return OPENERS[found.kind](found, device)
 
 
@@ -59,6 +63,10 @@ def as_ensemble(models: Sequence[Model], name: str | None = None) -> Model:
     if len(known) > 1:
         described = "; ".join(f"{model.name} {', '.join(classes)}" for classes, model in known.items() if classes)
         raise UsageError(f"Members of an ensemble must have the same classes: {described}.")
+    ranges = {model.value_range for model in models if model.value_range}
+    if len(ranges) > 1:
+        described = "; ".join(f"{black:g} to {white:g}" for black, white in sorted(ranges))
+        raise UsageError(f"Members of an ensemble must have the same range of pixel values: {described}.")
     digests, threats, names = [model.sha256 for model in models], {model.threat for model in models}, _names(models)
     return Model(
         Ensemble([model.network for model in models], names),
@@ -67,6 +75,8 @@ def as_ensemble(models: Sequence[Model], name: str | None = None) -> Model:
         classes=next(iter(known), None),
         image_size=next((model.image_size for model in models if model.image_size), None),
         threat=threats.pop() if len(threats) == 1 else None,
+        value_range=next(iter(ranges), None),
+        folders=tuple(folder for model in models for folder in model.folders),
         differentiable=all(model.differentiable for model in models),
     ).to(models[0].device)
 
@@ -106,7 +116,7 @@ def _from_folder(folder: Path, device: str) -> Model:
     if ensembles.is_ensemble(folder):
         known = ensembles.read(folder)
         model = as_ensemble([_from_folder(member, device) for member in load.member_folders(folder)], known.full_name)
-        model.temperature, model.folder = known.temperature, folder
+        model.temperature = known.temperature
         return model
     network, config = checkpoint.load(folder)
     if config.kind == "trunk":
@@ -125,7 +135,8 @@ def _from_folder(folder: Path, device: str) -> Model:
         std=config.architecture.std,
         temperature=config.temperature,
         threat=ThreatModel(made.norm, made.eps) if made and made.norm and made.eps else None,
-        folder=folder,
+        value_range=config.value_range,
+        folders=(folder,),
     ).to(device)
 
 
@@ -143,7 +154,7 @@ def _open_onnx(reference: Reference, device: str | torch.device) -> Model:
     from advss_zoo.deploy import onnx_module
 
     assert reference.path
-    return onnx_module.load(reference.path, device)
+    return onnx_module.load(reference.path, device, reference.output)
 
 
 def _open_factory(reference: Reference, device: str | torch.device) -> Model:
@@ -154,7 +165,7 @@ def _open_factory(reference: Reference, device: str | torch.device) -> Model:
 
     Raises:
         UsageError: there is no such function, or it does not return a torch module.
-        AdvssError: the function fails.
+        AdvssError: the function fails, or weights of its module are missing or quantised.
     """
     where, (module_name, _, function_name) = pick_device(device), reference.text.partition(":")
     with _importing_from_here():
@@ -163,15 +174,24 @@ def _open_factory(reference: Reference, device: str | torch.device) -> Model:
         except (ImportError, AttributeError, ValueError) as error:
             raise UsageError(f"Cannot import {reference.text!r}: {error}.", "Write package.module:factory.") from error
         try:
-            network = factory()
+            return _from_factory(factory, reference, module_name).to(where)
+        except AdvssError:
+            raise
         except Exception as error:  # a function of the user's own may fail in any way
             what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise AdvssError(f"{reference} failed: {what}") from error
-    if isinstance(network, Model):
-        return network.to(where)
+
+
+def _from_factory(factory: Callable[[], object], reference: Reference, module: str) -> Model:
+    network = factory()
+    if isinstance(network, torch.export.ExportedProgram):
+        network = network.module()
     if not isinstance(network, nn.Module):
         raise UsageError(f"{reference} returned {type(network).__name__}, not a torch.nn.Module.")
-    return Model(network, reference.text, _own_sha256(network, [module_name, factory.__module__])).to(where)
+    check_weights(network)
+    if isinstance(network, Model):
+        return network
+    return Model(network, reference.text, _own_sha256(network, [module, factory.__module__]))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -49,6 +49,7 @@ class Reference:
         path: the checkpoint's folder, of a run that which it stands for, or the file.
         members: of an ensemble.
         shadowed: a run or folder of the same name as the checkpoint of the zoo that is meant.
+        output: the name of the output of an ONNX file that is the logits; None: the one that can be.
     """
 
     kind: Kind
@@ -59,6 +60,17 @@ class Reference:
     path: Path | None = None
     members: tuple[Reference, ...] = ()
     shadowed: Path | None = None
+    output: str | None = None
+
+    def with_output(self, name: str | None) -> Reference:
+        """Return the same reference with one output of an ONNX file chosen; None: as it is.
+
+        Raises:
+            UsageError: it is not an ONNX file.
+        """
+        if name is not None and self.kind != "onnx":
+            raise UsageError(f"An output can be chosen of an ONNX file only, got {self}.", "Leave out --output.")
+        return self if name is None else replace(self, output=name)
 
     @property
     def is_of_library(self) -> bool:

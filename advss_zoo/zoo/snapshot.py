@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.files import explained
-from advss_zoo.zoo import CONFIG, WEIGHTS
+from advss_zoo.zoo import CONFIG, SEEN, WEIGHTS
 from advss_zoo.zoo.names import FULL_NAME
 
 PREFIX = "hf://"
@@ -27,10 +27,11 @@ _ADDRESS = re.compile(
     rf"hf://(?P<owner>{_PART})(?:/(?P<name>{_PART})(?:@(?P<revision>{_PART}(?:/{_PART})*))?)?", re.ASCII
 )
 _FOLDER = r"[a-z0-9][a-z0-9.-]*"
+_FILES = "|".join(map(re.escape, (CONFIG, WEIGHTS, SEEN, "recipe.yaml", "curves.png")))
 _LAYOUT = re.compile(
-    rf"README\.md|{re.escape(CONFIG)}|{re.escape(WEIGHTS)}|recipe\.yaml|curves\.png"
+    rf"README\.md|{_FILES}"
     rf"|results/{_FOLDER}/(result\.json|verdicts\.npz)|\.eval_results/{_FOLDER}\.yaml"
-    rf"|members/{FULL_NAME.strip('^$')}/({re.escape(CONFIG)}|{re.escape(WEIGHTS)}|recipe\.yaml|curves\.png)"
+    rf"|members/{FULL_NAME.strip('^$')}/({_FILES})"
 )
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

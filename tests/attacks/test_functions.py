@@ -16,7 +16,7 @@ from advss_zoo import attacks
 from advss_zoo.attacks import autoattack_driver as driver
 from advss_zoo.attacks import kang2019
 from advss_zoo.attacks.kang2019.targets import targeted_loss
-from advss_zoo.errors import AdvssError, DataError, UsageError
+from advss_zoo.errors import AdvssError, DataError, ModelWarning, UsageError
 from advss_zoo.evaluation.protocols import parse
 
 EPS, STEP = 8 / 255, 2 / 255
@@ -251,6 +251,15 @@ def test_the_seed_and_the_restarts_count(model):
     assert not (once & ~often).any()
 
 
+def test_a_network_of_ours_in_another_precision_is_attacked_in_it():
+    model = advss_zoo.load_model("p1f4.mini")
+    x, y = advss_zoo.load_data("cifar10-1k", limit=4)
+    expected = broken(model, attacks.square(model, x, y, queries=5), y)
+    with pytest.warns(ModelWarning, match="returns float64, which is made float32"):
+        found = attacks.square(model.double(), x, y, queries=5)
+    assert torch.equal(broken(model, found.double(), y), expected)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_autoattack_of_few_classes_takes_what_fits(classes):
     model = network(classes)
@@ -327,7 +336,7 @@ def test_a_start_of_another_shape_is_a_sentence(model):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda z: z, r"The model returned shape \(.*\) for 1 images, expected logits"),
+        (lambda z: z, r"The model returned shape \(.*\) for 8 images, expected logits"),
         (lambda z: (z,), "The model returned tuple"),
         (lambda z: z.detach().flatten(1), "output has no gradient with respect to the images"),
         (lambda z: z.flatten(1) + (0 * z.flatten(1)).sqrt(), "gradient of the loss is NaN or infinite"),

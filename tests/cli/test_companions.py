@@ -14,6 +14,7 @@ from subprocess import Popen
 import pytest
 
 from advss_zoo.cli import companions
+from advss_zoo.evaluation.passes import MOST_IMAGES
 
 QUICK = "eval", "p1f4.mini", "--attack", "pgd1", "--limit", "72"
 
@@ -24,7 +25,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     environments: list[dict[str, str]] = []
     monkeypatch.setattr(companions.subprocess, "Popen", lambda command, env, **_: environments.append(env))
     monkeypatch.setattr(companions, "_companions", [])
-    monkeypatch.setattr(companions, "_cores", lambda: 8)
+    monkeypatch.setattr(companions, "cores", lambda: 8)
+    monkeypatch.setattr(companions.shutil, "which", lambda name: None)
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "")  # so that it is put back
         monkeypatch.delenv(name)
@@ -46,6 +48,28 @@ def test_threads_that_were_chosen_stay(started: list[dict[str, str]], monkeypatc
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     companions.share_among(2)
     assert [of["OMP_NUM_THREADS"] for of in (os.environ, *started)] == ["5", "5"]
+
+
+@pytest.mark.parametrize(("images", "processes"), [(1, 1), (64, 1), (65, 2), (200, 4), (10_000, 8), (None, 8)])
+@pytest.mark.usefixtures("started")
+def test_by_default_each_core_has_one_and_each_one_a_pass(images: int | None, processes: int) -> None:
+    assert companions.one_a_core(images) == processes
+    assert companions.PASS == MOST_IMAGES
+
+
+@pytest.mark.usefixtures("started")
+def test_on_many_cores_there_are_no_more_than_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(companions, "cores", lambda: 128)
+    assert companions.one_a_core(None) == companions.MOST
+
+
+@pytest.mark.usefixtures("started")
+def test_a_gpu_or_a_chosen_number_of_threads_leaves_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert companions.one_a_core(None) == 1
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(companions.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert companions.one_a_core(None) == 1
 
 
 def test_a_single_process_starts_none(started: list[dict[str, str]]) -> None:

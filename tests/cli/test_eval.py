@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from deploy import onnx_files
 
 Advss = Callable[..., Any]
+COLOURS = np.eye(3, 10)  # of three channels ten classes
 
 MODEL = """
 import torch
@@ -258,3 +261,35 @@ def test_a_flag_is_a_warning(model: str, advss: Advss, monkeypatch: pytest.Monke
     monkeypatch.setattr(driver, "run", only_square)
     _, _, stderr = advss("eval", model, *EASY)
     assert "Warning: Square, which uses no gradient, broke" in stderr
+
+
+def test_what_is_done_to_a_foreign_model_is_said_once_and_on_stderr(advss: Advss, tmp_path: Path) -> None:
+    onnx_files.others(tmp_path / "model.onnx", (1, 3, 32, 32), ends={"p": "Softmax"}, weights=COLOURS)
+    outcome = advss("eval", "model.onnx", "--attack", "clean,square", "--limit", "2", "--json")
+    assert outcome.status == 0
+    assert len(outcome.json["results"]) == 2
+    for says in ("has a fixed batch of 1, to which images are padded and cut.", "returns probabilities"):
+        assert outcome.stderr.count(says) == 1
+    assert "Warning" not in outcome.stderr
+
+
+def test_one_output_of_several_is_chosen_by_an_option(advss: Advss, tmp_path: Path) -> None:
+    onnx_files.others(tmp_path / "model.onnx", ("n", 3, 32, 32), ends={"a": "Identity", "b": "Tanh"}, weights=COLOURS)
+    evaluation = ("eval", "model.onnx", "--attack", "clean", "--limit", "2")
+    status, stdout, stderr = advss(*evaluation)
+    assert (status, stdout) == (1, "")
+    assert "choose with --output NAME" in stderr
+    assert advss(*evaluation, "--output", "b").status == 0
+    status, stdout, stderr = advss(*evaluation, "--output", "c")
+    assert (status, stdout) == (2, "")
+    assert "Choose from a, b" in stderr
+
+
+@pytest.mark.parametrize(("weight", "status"), [(1.0, 0), (float("nan"), 1), (float("inf"), 1)])
+def test_an_output_that_is_not_finite_is_refused(weight: float, status: int, advss: Advss, tmp_path: Path) -> None:
+    onnx_files.others(tmp_path / "model.onnx", ("n", 3, 32, 32), weights=np.array(COLOURS) * weight)
+    for more in ((), ("--json",)):
+        outcome = advss("eval", "model.onnx", "--attack", "clean", "--limit", "2", *more)
+        assert outcome.status == status
+        assert (outcome.stdout == "") == bool(status)
+        assert ("The model's output is NaN or infinite." in outcome.stderr) == bool(status)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from deploy import onnx_files
 from deploy.no_torch import without_torch
+from onnx import helper
 from PIL import Image
 
 from advss_zoo.cli.predict import divided
@@ -90,6 +92,22 @@ def test_classes_that_nobody_knows_are_not_made_up(tmp_path: Path, advss: Advss)
     status, stdout, stderr = advss("predict", "others.onnx", "images")
     assert (status, stdout) == (1, "")
     assert "others.onnx has no class names." in stderr
+
+
+@pytest.mark.usefixtures("colours")
+@pytest.mark.parametrize("weight", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("more", [(), ("--json",), ("--top", "1")])
+def test_an_output_that_is_not_finite_is_refused(
+    weight: float, more: tuple[str, ...], tmp_path: Path, advss: Advss
+) -> None:
+    model = onnx_files.graph()
+    model.graph.initializer[0].raw_data = np.float32(weight).tobytes()
+    helper.set_model_props(model, onnx_files.PROPS)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    status, stdout, stderr = advss("predict", "model.onnx", "images/red.png", *more)
+    assert (status, stdout) == (1, "")
+    assert "The model's output is NaN or infinite." in stderr
+    assert "Unexpected" not in stderr
 
 
 @pytest.mark.usefixtures("colours")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -109,3 +110,62 @@ def test_a_terminal_without_utf8_gets_no_traceback(advss_process: Advss) -> None
     outcome = advss_process("eval", "Bärenklau", PYTHONIOENCODING="ascii")
     assert outcome.status == 2
     assert "Traceback" not in outcome.stderr
+
+
+def _in_shell(command: str, tmp_path: Path, **environment: str) -> Any:
+    command = command.replace("advss", f"{sys.executable} -m advss_zoo")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "stdout", "stderr"),
+    [
+        ("advss list >&-", 0, r"", r""),
+        ("advss list --json <&- >&- 2>&-", 0, r"", r""),
+        ("advss list 2>&-", 0, r"name\t.*", r""),
+        ("advss show nonsense 2>&-", 2, r"", r""),
+        ("advss show nonsense 2>/dev/full", 2, r"", r""),
+        ("advss show nonsense >&-", 2, r"", r"Error: Unknown checkpoint 'nonsense'.*"),
+        ("advss list >/dev/full", 1, r"", r"Error: Cannot write to stdout: No space left on device\.\n"),
+        ("advss list --json >/dev/full", 1, r"", r"Error: Cannot write to stdout: No space left on device\.\n"),
+    ],
+)
+def test_streams_that_are_closed_or_full(command: str, status: int, stdout: str, stderr: str, tmp_path: Path) -> None:
+    done = _in_shell(command, tmp_path)
+    assert done.returncode == status
+    assert re.fullmatch(stdout, done.stdout, re.DOTALL)
+    assert re.fullmatch(stderr, done.stderr, re.DOTALL)
+
+
+def test_a_file_never_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    """What libraries print into stdout by its number must not land in a file of ours."""
+    (tmp_path / "opens.py").write_text(
+        "import os\nfrom advss_zoo.cli.streams import open_closed\nopen_closed()\n"
+        "kept = open('kept', 'w')\nos.write(1, b'noise')\nos.write(2, b'noise')\nprint('noise', flush=True)\n"
+    )
+    _in_shell(f"{sys.executable} opens.py >&- 2>&-", tmp_path)
+    assert (tmp_path / "kept").read_text() == ""
+
+
+def test_work_goes_on_when_nobody_reads_stderr(start: Start, tmp_path: Path) -> None:
+    model = tmp_path / "talkative.py"
+    model.write_text(
+        "import sys\nfrom advss_zoo.cli.output import out\ndef build():\n"
+        "    [out.hint(f'{number}' * 100) for number in range(1000)]\n    open('alive', 'w')\n    sys.exit(7)\n"
+    )
+    process = start("eval", "talkative:build", PYTHONPATH=f"{ROOT}:{tmp_path}")
+    assert process.stderr is not None
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert (tmp_path / "alive").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("HF_ENDPOINT", "http://["), ("HF_HUB_ETAG_TIMEOUT", "soon")])
+def test_a_variable_that_the_client_of_the_hub_cannot_read(advss_process: Advss, name: str, value: str) -> None:
+    outcome = advss_process("pull", "hf://acme/tiny", **{name: value})
+    assert outcome.status == 1
+    assert "Error: huggingface_hub cannot be imported: " in outcome.stderr
+    assert "HF_*" in outcome.stderr

@@ -7,7 +7,7 @@ import torch
 from evaluation.helpers import quick
 from torch import nn
 
-from advss_zoo.errors import AdvssError
+from advss_zoo.errors import AdvssError, ModelWarning
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
@@ -85,20 +85,23 @@ def test_a_model_that_was_left_in_train_mode_is_measured_in_eval_mode(patches, p
     assert model.training
 
 
-@pytest.mark.parametrize("attack", ["pgd2", "pgd2-any", "autoattack"])
-def test_probabilities_are_refused(attack, patches, pictures):
+@pytest.mark.parametrize("attack", ["pgd2", "pgd2-any", "square", "autoattack"])
+def test_probabilities_are_attacked_as_the_logits_that_they_were_made_of(attack, patches, pictures):
     model = nn.Sequential(patches, nn.Softmax(dim=1))
-    with pytest.raises(AdvssError, match=r"returns probabilities, not logits: .* RA is overestimated"):
-        evaluate(model, pictures.first(16), quick(attack))
+    with pytest.warns(ModelWarning, match="The model returns probabilities; their logarithm is taken"):
+        found = evaluate(model, pictures.first(16), quick(attack))
+    expected = evaluate(patches, pictures.first(16), quick(attack))
+    assert (found.ta, found.ra) == (expected.ta, expected.ra)
+    assert found.model.adapted == ("The model returns probabilities; their logarithm is taken.",)
 
 
 @pytest.mark.parametrize("attack", ["pgd2", "autoattack", "transfer", "ensemble-worst"])
-def test_so_are_those_of_a_member_though_the_ensemble_returns_their_logarithm(attack, patches, pictures):
+def test_so_are_those_of_a_member_of_an_ensemble(attack, patches, pictures):
     ensemble = Ensemble([patches, nn.Sequential(patches, nn.Softmax(dim=1))], ["one", "other"])
-    with pytest.raises(AdvssError, match="other, a member of the ensemble, returns probabilities"):
-        evaluate(ensemble, pictures.first(16), quick(attack))
-    inner = Ensemble([patches, nn.Sequential(patches, nn.LogSoftmax(dim=1))])
-    assert evaluate(Ensemble([patches, inner]), pictures.first(16), "pgd2").ra is not None
+    with pytest.warns(ModelWarning, match="other, a member of the ensemble, returns probabilities"):
+        found = evaluate(ensemble, pictures.first(16), quick(attack))
+    expected = evaluate(Ensemble([patches, patches], ["one", "other"]), pictures.first(16), quick(attack))
+    assert (found.ta, found.ra) == (expected.ta, expected.ra)
 
 
 @pytest.mark.parametrize("attack", ["pgd2", "pgd2-any", "apgd-ce"])

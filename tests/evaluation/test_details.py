@@ -255,3 +255,37 @@ def test_warnings_are_sentences_with_their_numbers():
     assert "broke 3 of the 4 images left" in square
     assert "masked" in advice
     assert claims.startswith("4 reported attack successes")
+
+
+@pytest.mark.parametrize("shift", [1, 3])
+@pytest.mark.parametrize("extra", [0, 5])
+def test_outputs_in_another_order_than_the_classes(shift, extra):
+    labels = np.repeat(np.arange(10, dtype=np.int32), 6)
+    outputs = ((labels + shift) % 10 + extra).astype(np.int32)
+    outputs[:3] = 0
+    found = derive({}, Verdicts(np.arange(60, dtype=np.int32), labels, outputs, None))
+    assert found == {"reordered_accuracy": 57 / 60}
+    assert warnings(found, 60) == [
+        "Accuracy would be 95% if the model's outputs stood for the classes in another order: name the classes in the "
+        "order of its outputs (--classes FILE)."
+    ]
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        np.zeros(60),  # always the same class
+        np.arange(60) % 7,  # nothing to do with the labels
+        np.repeat(np.arange(10), 6),  # as it should be
+        np.where(np.arange(60) % 6 < 4, np.repeat(np.arange(10), 6), 0),  # not good, in its own order
+        np.arange(60) + 100,  # an output of its own for each image
+    ],
+)
+def test_poor_models_in_the_order_of_the_classes(outputs):
+    labels = np.repeat(np.arange(10, dtype=np.int32), 6)
+    assert derive({}, Verdicts(np.arange(60, dtype=np.int32), labels, outputs.astype(np.int32), None)) == {}
+
+
+def test_of_few_images_any_model_has_an_order_that_suits_it():
+    labels = np.arange(10, dtype=np.int32)
+    assert derive({}, Verdicts(labels, labels, (labels + 1) % 10, None)) == {}

@@ -43,7 +43,7 @@ from advss_zoo.results_page import collect, evidence
 from advss_zoo.texts import format_eps
 from advss_zoo.training import recipe
 from advss_zoo.workflows.publish import collecting
-from advss_zoo.zoo import checkpoint, index, load, names, snapshot
+from advss_zoo.zoo import SEEN, checkpoint, index, load, names, snapshot
 from advss_zoo.zoo.reference import means_model, parse_reference
 
 SECONDS = 20  # that one case may take on a busy machine; most take a millisecond
@@ -427,6 +427,7 @@ PARSERS = {
     "logs": Parser(logs, written("log.jsonl", lambda path: collect._run(path, "run"))),
     "cards": Parser(fronts, written("README.md", lambda path: collecting.claims(collecting.read_card(path), path))),
     "images": Parser(binary.images, written("a.png", binary.read_image)),
+    "seen images": Parser(binary.seen_images, written(SEEN, binary.read_seen_images)),
     "csv": Parser(tables, written("t.csv", read_table), pictured),
     "json lines": Parser(records, written("t.jsonl", read_table), pictured),
     "onnx": Parser(binary.models, written("a.onnx", binary.read_model)),

@@ -21,6 +21,7 @@ from advss_zoo.cli import execute
 from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.files import read_json
 from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
+from advss_zoo.workflows.publish import sending
 from advss_zoo.zoo import cards, checkpoint, index, sources
 from advss_zoo.zoo.snapshot import Snapshot, digest
 
@@ -69,6 +70,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for values in (place / "cards").glob("*.json"):
         values.with_suffix(".md").write_text(cards.render(read_json(values)))
     monkeypatch.setattr(resources, "CHECKOUT", place)
+    monkeypatch.setattr(sending, "ORGANISATION", "acme")
     index.entries.cache_clear()
     yield place
     index.entries.cache_clear()

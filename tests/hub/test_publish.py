@@ -27,7 +27,7 @@ from advss_zoo.training import recipe
 from advss_zoo.workflows.publish import collecting, sending
 from advss_zoo.zoo import cards, checkpoint, ensembles, index, metadata, sources
 from advss_zoo.zoo import hub as client
-from advss_zoo.zoo.snapshot import belongs, parse_repository
+from advss_zoo.zoo.snapshot import Address, belongs, parse_repository
 
 NAME = "p1f4.mini"
 TARGET = parse_repository(f"hf://acme/{NAME}")
@@ -92,6 +92,14 @@ def test_the_index_notes_the_commit_and_every_file(hub, checkout):
     assert published.files["model.safetensors"] == index.find(NAME).sha256
     assert set(published.files) == set(outcome.changes)
     assert {key: value for key, value in read_json(values).items() if key != "hub"} == before
+
+
+@pytest.mark.parametrize("owner", ["somebody", "acme-zoo"])
+def test_the_index_notes_only_what_the_organisation_of_the_zoo_has(hub, checkout, owner):
+    before = contents(checkout)
+    outcome = sending.to_hub(collecting.collect(NAME), Address(owner, NAME))
+    assert (outcome.recorded, contents(checkout)) == (None, before)
+    assert hub.repositories[f"{owner}/{NAME}"].head == outcome.commit
 
 
 def test_what_is_there_is_not_sent_again(hub, checkout):
@@ -644,5 +652,5 @@ def test_an_installed_package_keeps_its_index(hub, checkout, monkeypatch, tmp_pa
 def test_a_stale_record_of_the_hub_is_not_needed(hub, in_zoo, checkout):
     """What is fetched from one owner can be published to another."""
     outcome = sending.to_hub(collecting.collect("p1f4"), parse_repository("hf://other/p1f4.mini"))
-    assert index.find("p1f4").hub.repository == "other/p1f4.mini"
+    assert index.find("p1f4").hub.repository == "acme/p1f4.mini"
     assert client.look_up(parse_repository("hf://other/p1f4.mini")).commit == outcome.commit

@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
+import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import huggingface_hub.constants
@@ -18,7 +22,7 @@ from hub.server import Hub, Repository
 from huggingface_hub.utils._http import default_client_factory
 from safetensors.torch import load, save
 
-from advss_zoo import load_model, load_trunk, resources
+from advss_zoo import load_model, load_trunk, network, resources
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_json, sha256_of
 from advss_zoo.workflows.publish import collecting, sending
@@ -315,6 +319,134 @@ def test_a_password_in_the_address_of_a_mirror_is_not_shown(monkeypatch):
     with pytest.raises(CheckpointError, match=r"^http://127\.0\.0\.1:9 cannot be reached") as refused:
         sources.fetch(ADDRESS)
     assert "secret" not in str(refused.value)
+
+
+# --- what the environment says -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def new_client(monkeypatch):
+    """A client that reads the environment as the test has set it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", *network.CERTIFICATES):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    huggingface_hub.close_session()
+    yield
+    huggingface_hub.close_session()
+
+
+ODD_VARIABLES = [
+    ("ALL_PROXY", "socks://me:secret@127.0.0.1:9", r"^ALL_PROXY names a proxy of the scheme socks://, which is not"),
+    ("http_proxy", "quic://127.0.0.1:9", r"^http_proxy names a proxy of the scheme quic://"),
+    ("HTTPS_PROXY", "127.0.0.1:9:9", r"^HTTPS_PROXY is not a valid address"),
+    ("all_proxy", "http://host:secret", r"^all_proxy is not a valid address"),
+    ("SSL_CERT_FILE", "/nowhere/ca.pem", r"^Certificates cannot be read from SSL_CERT_FILE=/nowhere/ca.pem: No such"),
+    ("SSL_CERT_FILE", "/", r"^Certificates cannot be read from SSL_CERT_FILE=/: Is a dir"),
+    ("HF_TOKEN", "hf_sécret", r"^The token for http://127.* has characters beyond ASCII"),
+    ("HF_TOKEN", "secret…", r"^The token for http://127.* has characters beyond ASCII"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "says"), ODD_VARIABLES)
+def test_a_variable_that_cannot_be_followed_is_named_and_what_is_cached_needs_none(
+    hub, on_hub, new_client, monkeypatch, name, value, says
+):
+    kept = sources.fetch(ADDRESS).path
+    on_hub.commit(on_hub.commits[on_hub.head] | {"recipe.yaml": b"{}"})
+    huggingface_hub.close_session()
+    monkeypatch.setenv(name, value)
+    assert sources.fetch(ADDRESS).path == kept
+    with pytest.raises(client.UnreachableError, match=says) as refused:
+        sources.fetch(f"{ADDRESS}@{on_hub.head}")
+    assert refused.value.hint
+    assert not re.search("s.cret", str(refused.value))
+
+
+@pytest.mark.parametrize("value", ["socks5h://127.0.0.1:9", "socks5://me:secret@127.0.0.1:9"])
+def test_a_socks_proxy_needs_a_package(hub, new_client, monkeypatch, value):
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("ALL_PROXY", value)
+    with pytest.raises(client.UnreachableError, match=r"^ALL_PROXY names a SOCKS proxy, .* the package socksio"):
+        sources.fetch(ADDRESS)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "shown"),
+    [("127.0.0.1:80", "127.0.0.1:80"), ("huggingface.co", "huggingface.co"), ("ftp://me:secret@host", "host")],
+)
+def test_an_endpoint_that_is_not_an_address_of_the_web(monkeypatch, endpoint, shown):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(UsageError, match=rf"^HF_ENDPOINT must begin with https:// .*, got '{shown}'") as refused:
+        sources.fetch(ADDRESS)
+    assert "secret" not in str(refused.value)
+
+
+def test_an_empty_endpoint_is_the_usual_one(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "")  # as it is where the variable is empty
+    monkeypatch.setenv("HF_ENDPOINT", "")
+    assert client.api().endpoint == "https://huggingface.co"
+
+
+@pytest.mark.parametrize(
+    ("variables", "hint"),
+    [
+        ({}, "Set SSL_CERT_FILE to a file"),
+        (
+            {"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"},
+            "REQUESTS_CA_BUNDLE=/nowhere/ca.pem is not read; set SSL_CERT_FILE",
+        ),
+        ({"SSL_CERT_FILE": "mine.pem"}, "SSL_CERT_FILE=mine.pem; add"),
+        ({"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR=/nowhere, which is not a folder"),
+    ],
+)
+def test_a_certificate_that_is_not_trusted(new_client, monkeypatch, variables, hint):
+    huggingface_hub.get_session()  # for which the variables would have to be right
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    error = ssl.SSLCertVerificationError()
+    error.verify_message = "self-signed certificate"
+    says = r"^The certificate of http://127.* is not trusted: self-signed"
+    with pytest.raises(client.UnreachableError, match=says) as refused, client.explained(snapshot.parse(ADDRESS)):
+        raise httpx2.ConnectError("[SSL]") from error
+    assert hint in (refused.value.hint or "")
+
+
+# --- answers without end -----------------------------------------------------------------------------------------
+
+
+def endless(status: int, **headers: str) -> Callable[[Any], bool]:
+    """An answer of blanks until nobody reads them any more."""
+
+    def act(handler: Any) -> bool:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.close_connection = True
+        while True:
+            handler.wfile.write(b" " * 2**16)
+
+    return act
+
+
+@pytest.mark.parametrize("asked", ["^GET /api/", "^GET .*/resolve/.*config.json"])
+@pytest.mark.parametrize(
+    ("status", "headers"), [(200, {}), (404, {}), (302, {"Location": "/x"}), (200, {"Content_Encoding": "deflate"})]
+)
+def test_an_answer_without_end_is_not_read_to_its_end(hub, on_hub, monkeypatch, asked, status, headers):
+    monkeypatch.setattr(client, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(client, "LARGEST_DOCUMENT", 2**20)
+    hub.fault(asked, endless(status, **headers), times=None)
+    with pytest.raises(CheckpointError, match=r" sent (more than 1,048,576 bytes|compressed content) for "):
+        sources.fetch(ADDRESS)
+    assert not list(client.folder().rglob("*.part"))
+
+
+def test_weights_without_end_fill_no_disk(hub, on_hub, monkeypatch):
+    monkeypatch.setattr(client, "LARGEST", 2**20)
+    hub.fault(f"^GET .*/resolve/.*{WEIGHTS}", endless(200), times=None)
+    with pytest.raises(CheckpointError, match=rf" sent more than 1,048,576 bytes for {WEIGHTS} of hf://acme/tiny@"):
+        sources.fetch(ADDRESS)
 
 
 # --- what is not what it should be --------------------------------------------------------------------------------

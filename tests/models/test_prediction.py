@@ -104,7 +104,7 @@ def test_batches_are_of_a_size_and_may_be_all_broken(here: Path) -> None:
     done: list[tuple[int, int]] = []
     model = Classifier("counting", "", onnx_files.CLASSES, 8, "cpu", logits)
     images: list[Path | Image.Image] = [draw("good.png")] * 130 + [here] * 64
-    found = predict(model, Sources(images, {}), progress=lambda *each: done.append(each))
+    found = predict(model, Sources(images, {}, {}), progress=lambda *each: done.append(each))
     assert sizes == [64, 64, 2]
     assert len(found) == 130
     assert list(found.skipped) == [here]

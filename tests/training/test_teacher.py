@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from advss_zoo.errors import UsageError
+from advss_zoo.errors import ModelWarning, UsageError
 from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.objectives.base import Batch
 from advss_zoo.training import recipe, teacher, trainer
@@ -69,6 +70,36 @@ def test_the_own_average_is_corrected_where_it_is_wrong():
     share = max(0.0, 0.8 - float(taught[1] - taught[0]))
     assert wrong == pytest.approx((share * taught + (1 - share) * torch.tensor([1.0, 0.0, 0.0])).tolist())
     assert wrong[0] == max(wrong)
+
+
+PROBABLE = """
+import torch
+from torch import nn
+
+
+class Other(nn.Module):
+    def forward(self, x):
+        z = 9 * x.mean(dim=(2, 3))
+        return FORM
+
+
+def build():
+    return Other()
+"""
+
+
+@pytest.mark.parametrize("form", ["z.softmax(1)", "(z, x)", "{'logits': z, 'features': z}", "z.half()"])
+def test_a_teacher_of_others_teaches_what_its_logits_say(form, recipe_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("the_teacher.py").write_text(PROBABLE.replace("FORM", form))
+    monkeypatch.delitem(sys.modules, "the_teacher", raising=False)
+    options = recipe.load(recipe_file, ["teacher=the_teacher:build"])
+    with pytest.warns(ModelWarning, match="the_teacher:build"):
+        found = teacher.for_run(options, nn.Identity(), ("a", "b", "c"), tmp_path, torch.device("cpu"))
+    batch = batch_of(0, 1, 2, side=options.side)
+    taught = (9 * batch.inputs.mean(dim=(2, 3)) / options.teacher.temperature_at(0.5)).softmax(1)
+    share = options.teacher.share_at(0.5)
+    assert torch.allclose(found.label(batch, 0.5).soft, share * taught + (1 - share) * torch.eye(3), atol=2e-2)
 
 
 def test_smaller_images_are_shown_to_the_teacher_in_the_size_it_knows():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 
 import advss_zoo as az
 from advss_zoo.cli import execute
-from advss_zoo.errors import UsageError
+from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
 
@@ -89,6 +90,83 @@ def test_a_folder_of_images(whole: bool) -> None:
         az.evaluate(Small(), "photos", "clean")
 
 
+class Brightness(nn.Module):
+    """Output k is for images whose brightness is about 20 k: never wrong on `shades`, and without class names."""
+
+    def __init__(self, outputs: int = 12) -> None:
+        super().__init__()
+        self.register_buffer("levels", torch.arange(outputs) * 20.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -((x.mean((1, 2, 3))[:, None] * 255 - self.get_buffer("levels")) ** 2) / 20
+
+
+def shades(names: list[str]) -> None:
+    """Five images of each class, the brightness of class k being about 20 k."""
+    for level, name in enumerate(names):
+        Path("shades", name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (8, 8), (20 * level + number,) * 3).save(Path("shades", name, f"{number}.png"))
+
+
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
+
+
+class TestOrderOfClasses:
+    SETTINGS: ClassVar[dict[str, Any]] = {"whole": True, "image_size": 8}
+
+    @pytest.mark.parametrize("name", ["{}", "class {}", "{}. kind"])
+    def test_is_that_of_numbers(self, name: str) -> None:
+        shades([name.format(number) for number in range(12)])
+        said: list[str] = []
+        assert az.evaluate(Brightness(), "shades", "clean", say=said.append, **self.SETTINGS).ta == 1
+        stated = [line for line in said if line.startswith("Assuming that the model's outputs are, in this order:")]
+        assert len(stated) == 1
+        assert name.format(9) + ", " + name.format(10) in stated[0]
+
+    @pytest.mark.parametrize("names", [WORDS, [chr(ord("l") - number) for number in range(12)]])
+    def test_another_one_is_noticed_and_can_be_said(self, names: list[str], tmp_path: Path) -> None:
+        shades(names)
+        result = az.evaluate(Brightness(), "shades", "clean", **self.SETTINGS)
+        assert result.ta < 0.5
+        assert result.warnings == [
+            "Accuracy would be 100% if the model's outputs stood for the classes in another order: name the classes in "
+            "the order of its outputs (--classes FILE)."
+        ]
+        Path("names.txt").write_text("\ufeff" + "\n".join(names) + "\n\n")
+        for classes in (names, "names.txt", Path("names.txt"), ",".join(names)):
+            found = az.evaluate(Brightness(), "shades", "clean", classes=classes, **self.SETTINGS)
+            assert (found.ta, found.warnings) == (1, [])
+
+    def test_a_model_that_names_its_classes_is_matched_by_name(self) -> None:
+        shades(WORDS)
+        known = az.Model(Brightness(), "known", classes=tuple(WORDS), image_size=8)
+        assert az.evaluate(known, "shades", "clean", whole=True).ta == 1
+        more = az.Model(Brightness(20), "more", classes=(*WORDS, *"abcdefgh"), image_size=8)
+        assert az.evaluate(more, "shades", "clean", whole=True).ta == 1, "the folder may lack some"
+
+    @pytest.mark.parametrize(
+        ("settings", "says"),
+        [
+            ({}, "The model has 12 classes, but shades-.* has 3. Name its outputs in their order: --classes FILE"),
+            ({"classes": "a,b"}, "The model has no classes zero, which are in shades"),
+            ({"classes": ["zero", "one", "two", "one"]}, "The classes name 'one' twice"),
+            ({"classes": []}, "The classes contain no names"),
+            ({"classes": "nowhere.txt"}, "Cannot read nowhere.txt"),
+            ({"classes": "zero,one,two"}, "The model has 12 classes, but shades-.* has 3"),
+        ],
+    )
+    def test_a_mismatch_is_a_sentence(self, settings: dict[str, Any], says: str) -> None:
+        shades(WORDS[:3] if "a,b" not in settings.values() else ["a", "b", "zero"])
+        with pytest.raises(AdvssError) as caught:
+            az.evaluate(Brightness(), "shades", "clean", **settings, **self.SETTINGS)
+        assert re.search(says, " ".join(filter(None, (caught.value.message, caught.value.hint))))
+
+    def test_arrays_have_no_names(self) -> None:
+        with pytest.raises(UsageError, match="--classes needs images whose classes have names"):
+            az.evaluate(Small(), (torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64)), "clean", classes="a,b")
+
+
 def test_one_protocol_is_a_result_and_a_list_is_a_list() -> None:
     images = az.load_data("cifar10-1k", limit=N)
     assert az.evaluate(Small(), images, "clean").protocol.label == "clean"
@@ -137,6 +215,9 @@ def test_a_baseline_is_what_corruption_errors_are_relative_to() -> None:
         ({"baseline": "x"}, "--baseline needs the protocol corruptions"),
         ({"whole": True}, "--whole needs a folder of images"),
         ({"image_size": 32}, "--image-size needs a folder of images"),
+        ({"parts": {"a": "train"}}, "--parts needs a folder of images"),
+        ({"parts": {"a": "trian"}}, "parts has 'trian', expected train, val or test"),
+        ({"group_by": "patient"}, "--group-by needs a folder of images"),
         ({"limit": 1_001}, "has 1,000 test images"),
         ({"data": "cifar11"}, "cifar11"),
         ({"eps": "much"}, "'much' is not a positive size"),

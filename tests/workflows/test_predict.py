@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from deploy import onnx_files
+from onnx import TensorProto
 from PIL import Image
 from torch import Tensor, nn
 
@@ -63,6 +67,41 @@ def test_a_model_that_names_no_classes_is_refused(photos: Path, tmp_path: Path) 
     for model in (Model(ByColour(), "colours"), onnx_files.write(tmp_path / "others.onnx", {})):
         with pytest.raises(AdvssError, match="has no class names"):
             advss_zoo.predict(model, photos)
+
+
+def test_names_of_classes_can_be_given_to_a_file_of_others(photos: Path, tmp_path: Path) -> None:
+    forms: list[dict[str, Any]] = [
+        {"ends": {"p": "Softmax"}},
+        {"shape": (2, 8, 8, 3), "element": TensorProto.UINT8},
+        {"ends": {"label": "ArgMax", "scores": "Identity"}},
+    ]
+    expected = advss_zoo.predict(onnx_files.write(tmp_path / "ours.onnx"), photos)
+    for options in forms:
+        model = advss_zoo.load_model(onnx_files.others(tmp_path / "others.onnx", **options))
+        model.classes = onnx_files.CLASSES
+        found = model.predict(photos)
+        assert [each.labels for each in found] == [each.labels for each in expected]
+        assert found[0].probabilities == pytest.approx(expected[0].probabilities, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda z: (z, z.mean()), lambda z: {"logits": z.half()}, lambda z: z.softmax(1)],
+    ids=["tuple", "dict", "p"],
+)
+def test_a_model_of_others_and_its_export_say_what_the_logits_say(
+    change: Callable[[Tensor], Any], photos: Path, model: Model, tmp_path: Path
+) -> None:
+    class Other(ByColour):
+        def forward(self, x: Tensor) -> Any:
+            return change(super().forward(x))
+
+    other = Model(Other(), "other", "0" * 64, classes=onnx_files.CLASSES, image_size=8)
+    expected = [each.probabilities for each in model.predict(photos)]
+    assert [each.probabilities for each in other.predict(photos)] == pytest.approx(np.array(expected), rel=1e-2)
+    advss_zoo.export(other, tmp_path / "other.onnx")
+    exported = advss_zoo.predict(tmp_path / "other.onnx", photos)
+    assert [each.probabilities for each in exported] == pytest.approx(np.array(expected), rel=1e-2)
 
 
 def test_a_model_that_gives_nan_is_refused(photos: Path) -> None:

@@ -13,6 +13,7 @@ from random import Random
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, relu
@@ -434,7 +435,93 @@ def test_classes(outputs, given, classes, imported, tmp_path):
     assert checkpoint.read_config(tmp_path / "out").classes == classes
 
 
+# --- what others wrap around it -----------------------------------------------------------------------------------
+
+
+WRAPPED = {  # what a file holds, of the weights and of their average
+    "compiled": (lambda weights, average: prefixed(weights, "_orig_mod."), False),
+    "compiled and parallel": (lambda weights, average: {"model": prefixed(weights, "module._orig_mod.")}, False),
+    "model_state_dict": (lambda weights, average: {"epoch": 3, "model_state_dict": weights}, False),
+    "net": (lambda weights, average: {"net": prefixed(weights, "module."), "acc": 93.5}, False),
+    "model in state_dict": (lambda weights, average: {"state_dict": {"model": weights}}, False),
+    "lightning": (
+        lambda weights, average: {"state_dict": prefixed(weights, "model."), "pytorch-lightning_version": "2.4"},
+        False,
+    ),
+    "lightning, compiled": (lambda weights, average: {"state_dict": prefixed(weights, "model._orig_mod.")}, False),
+    "AveragedModel": (lambda weights, average: prefixed(weights, "module.") | {"n_averaged": torch.tensor(7)}, False),
+    "state_dict_ema": (lambda weights, average: {"state_dict": weights, "state_dict_ema": average}, True),
+    "ema, parallel": (lambda weights, average: {"model": prefixed(weights, "module."), "ema": average}, True),
+    "ema alone": (lambda weights, average: {"ema": {"module": average, "step": 3}, "optimizer": {}}, True),
+    "ema of parameters": (
+        lambda weights, average: {
+            "model_state_dict": weights,
+            "ema_shadow": {key: value for key, value in average.items() if "running" not in key},
+        },
+        True,
+    ),
+    "ema among the weights": (
+        lambda weights, average: {"state_dict": prefixed(weights, "model.") | prefixed(average, "ema_model.")},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", WRAPPED)
+@pytest.mark.parametrize("alone", [True, False], ids=["network", "with normalisation"])
+def test_state_dicts_in_the_usual_wrappers(layout, alone, imported, tmp_path):
+    make, averaged = WRAPPED[layout]
+    file = classifier(make=File.bare, depth=18, alone=alone)
+    worse = {key: value + 1 if key.endswith("weight") else value for key, value in file.weights.items()}
+    found = imported(make(worse, file.weights) if averaged else make(file.weights, worse))
+    assert found.averaged == averaged
+    if not alone:
+        check(file, found, tmp_path / "out")
+    assert found.copied == len(file.weights) - (0 if alone else 2)
+
+
+@pytest.mark.parametrize("layout", ["classifier", "rotation", "ensemble"])
+def test_files_without_the_counters_of_batch_norm(layout, imported, tmp_path):
+    file = FILES[layout](depth=18)
+    counters = [key for key in file.weights if key.endswith("num_batches_tracked")]
+    kept = [key for key in counters if "layer4" not in key and "bn1" in key]
+    for key in counters:
+        del file.weights[key]
+    found = imported(file.content)
+    assert 0 < len(kept) <= found.untracked <= len(counters)
+    model, _ = checkpoint.load(tmp_path / "out")
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        compute = model if file.classifier else model.features
+        torch.testing.assert_close(compute(images), file.expected(images), rtol=0, atol=1e-5)
+    assert found.copied + found.untracked + len(found.initialised) == len(model.state_dict())
+
+
+@pytest.mark.parametrize("layout", ["classifier", "own classifier"])
+def test_safetensors(layout, tmp_path):
+    file = (FILES | OWN)[layout]() if layout in OWN else FILES[layout](depth=18)
+    for name in ("a.safetensors", "a.pt"):
+        safetensors.torch.save_file(file.weights, tmp_path / name)
+        found = imports.import_file(tmp_path / name, tmp_path / name[1:] / "out", NAME)
+        check(file, found, tmp_path / name[1:] / "out")
+    (tmp_path / "a.safetensors").write_bytes((tmp_path / "a.pt").read_bytes()[:-5])
+    with pytest.raises(CheckpointError, match="is not a valid safetensors file"):
+        imports.import_file(tmp_path / "a.safetensors", tmp_path / "cut", NAME)
+
+
 # --- what is refused ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["traced", "scripted", "exported"])
+def test_programs_of_torch_are_told_how_to_save_their_weights(kind, tmp_path):
+    net, path = nn.Sequential(nn.Flatten(), nn.Linear(3, 2)).eval(), tmp_path / "program.pt2"
+    if kind == "exported":
+        torch.export.save(torch.export.export(net, (torch.rand(1, 3),)), path)
+    else:
+        torch.jit.save(torch.jit.script(net) if kind == "scripted" else torch.jit.trace(net, torch.rand(1, 3)), path)
+    says = "torch.export program" if kind == "exported" else "TorchScript program"
+    with pytest.raises(CheckpointError, match=rf"is a {says}, .* torch\.save\(torch\.\w+\.load\(.*state_dict"):
+        imports.import_file(path, tmp_path / "out", NAME)
 
 
 def missing(weights, key):
@@ -535,7 +622,8 @@ def test_entries_that_are_no_tensors(value, complaint, imported):
     ("content", "complaint"),
     [
         ([torch.ones(2)], "must hold a state dict, got list"),
-        ({"model": {"conv1.weight": torch.ones(2)}}, "entry model is not a plain tensor"),
+        ({"model": {"conv1.weight": torch.ones(2)}}, "Unknown architecture"),
+        ({"nets": {"conv1.weight": torch.ones(2)}}, "entry nets is not a plain tensor"),
         ({"conv1.weight": torch.ones(2), "fc.weight": torch.ones(2)}, "tensors are named conv1.weight, fc.weight, "),
         ({}, "Unknown architecture"),
     ],

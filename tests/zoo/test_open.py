@@ -53,7 +53,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_knows_what_it_is() -> None:
     model, folder = load_model("p1f4"), sources.fetch("p1f4").path
     network, config = checkpoint.load(folder)
-    assert (model.name, model.sha256, model.folder) == ("p1f4.mini", index.find("p1f4").sha256, folder)
+    assert (model.name, model.sha256, model.folders) == ("p1f4.mini", index.find("p1f4").sha256, (folder,))
     assert (model.classes, model.image_size, model.temperature) == (config.classes, 32, config.temperature)
     assert (model.mean, model.std) == (config.architecture.mean, config.architecture.std)
     assert model.threat == ThreatModel("linf", 8 / 255)
@@ -143,3 +143,115 @@ def test_a_gpu_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(UsageError, match="torch cannot use a GPU"):
         load_model("p1f4", "cuda")
     assert load_model("p1f4", "auto").device.type == "cpu"
+
+
+FACTORIES = """
+import torch
+from torch import nn
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 10, 8, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+
+
+def program():
+    return torch.export.export(net(), (torch.rand(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n")},))
+
+
+def exported():
+    return program().module()
+
+
+def traced():
+    return torch.jit.trace(net(), torch.rand(2, 3, 32, 32))
+
+
+def scripted():
+    return torch.jit.script(net())
+
+
+def parallel():
+    return nn.DataParallel(net())
+
+
+def compiled():
+    return torch.compile(net())
+
+
+def double():
+    return net().double()
+
+
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+
+
+def lazy_norm():
+    return nn.Sequential(nn.LazyBatchNorm2d(), nn.Flatten())
+
+
+def meta():
+    return net().to("meta")
+
+
+def quantised():
+    return torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), {nn.Linear})
+
+
+def quantised_convolution():
+    return nn.Sequential(torch.ao.nn.quantized.Conv2d(3, 10, 8), nn.Flatten())
+
+
+def sparse():
+    return nn.ParameterList([torch.eye(3).to_sparse()])
+
+
+class Refusing(nn.Flatten):
+    def train(self, mode=True):
+        raise ValueError("not in this mode")
+
+
+def refusing():
+    return Refusing()
+
+
+def state_dict():
+    return net().state_dict()
+"""
+
+
+@pytest.fixture
+def _factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "the_factories.py").write_text(FACTORIES)
+    monkeypatch.delitem(sys.modules, "the_factories", raising=False)
+
+
+@pytest.mark.usefixtures("_factories")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["program", "exported", "traced", "scripted", "parallel", "compiled", "double"])
+def test_modules_of_every_make_are_taken(name: str) -> None:
+    labels = load_model("the_factories:net")(X).argmax(1)
+    found = evaluate(load_model(f"the_factories:{name}"), (X, labels), "pgd2")
+    assert found.ta == 1
+    assert found.ra == evaluate(load_model("the_factories:net"), (X, labels), "pgd2").ra
+
+
+@pytest.mark.usefixtures("_factories")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("lazy", r"1\.weight of the model has no shape yet"),
+        ("lazy_norm", r"0\.\w+ of the model has no shape yet .* Call the model once"),
+        ("meta", r"0\.weight of the model has no values"),
+        ("quantised", r"1 of the model is quantised \(Linear\)"),
+        ("quantised_convolution", r"0 of the model is quantised \(Conv2d\)"),
+        ("sparse", "the_factories:sparse failed: "),
+        ("refusing", "the_factories:refusing failed: ValueError: not in this mode"),
+        ("state_dict", "returned OrderedDict, not a torch"),
+    ],
+)
+def test_or_refused_in_a_sentence(name: str, says: str) -> None:
+    with pytest.raises(AdvssError, match=says):
+        load_model(f"the_factories:{name}")

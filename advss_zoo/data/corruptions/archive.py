@@ -20,7 +20,7 @@ from advss_zoo.data.corruptions import find
 from advss_zoo.data.corruptions.base import SEVERITIES
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import DataError, UsageError
-from advss_zoo.files import cache_folder, explained, read_json
+from advss_zoo.files import cache_folder, check_not_pointer, expanded, explained, read_json
 
 LABELS = "labels"
 
@@ -101,8 +101,8 @@ def locate(dataset: str, folder: Path | None = None) -> Path:
         raise UsageError(f"Corrupted images of {dataset} are not published.", f"Choose from {', '.join(ARCHIVES)}.")
     archive = ARCHIVES[dataset]
     if folder is None:
-        usual = (archive.cached.parent, os.environ.get("ADVSS_DATA"), "data")
-        places = [Path(place).expanduser() / archive.title for place in usual if place]
+        usual = (str(archive.cached.parent), os.environ.get("ADVSS_DATA"), "data")
+        places = [expanded(place) / archive.title for place in usual if place]
     else:
         places = [folder / archive.title, folder]
     for place in places:
@@ -119,6 +119,7 @@ def _array(archive: Archive, root: Path, name: str, shape: tuple[int, ...]) -> N
     path = root / f"{name}.npy"
     if not path.is_file():
         raise DataError(f"{path.name} of {archive.title} is missing in {root}.", _hint(archive))
+    check_not_pointer(path)
     stat = path.stat()
     md5 = _md5(path.resolve(), (stat.st_size, stat.st_mtime_ns))
     if md5 != archive.md5[name]:

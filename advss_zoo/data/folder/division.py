@@ -1,19 +1,23 @@
 """What each image is for: to train on, to watch the training by, or to judge the result by.
 
-An image and its exact copies never lie on two sides. Who comes where is a function of the bytes of the files alone:
-neither their names nor their order count. Of all files, though: where some are added, others may change sides.
+An image and its copies never lie on two sides, nor do images of one group, nor near copies where the sides are drawn
+here. Who comes where is a function of the decoded pixels and the groups alone: neither names, order, formats, metadata
+nor the size on use count. Of all images, though: where some are added, others may change sides.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, combinations
+from itertools import combinations
+from typing import Any, NamedTuple, TypeAlias
 
-from advss_zoo.data.folder.listing import Part
-from advss_zoo.data.folder.names import printable
+from advss_zoo.data.folder import likeness
+from advss_zoo.data.folder.listing import counted
+from advss_zoo.data.folder.names import Order, in_order, printable
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Seen
 from advss_zoo.data.splits import SEED
 from advss_zoo.texts import listed
@@ -22,38 +26,80 @@ SHARES: Mapping[Part, float] = {"test": 0.2, "val": 0.1}
 """Of the images, where nobody has said what they are for; of each class at least one, and one left to train on."""
 MOST: Mapping[Part, int] = {"test": 10_000, "val": 5_000}
 PURPOSE: Mapping[Part, str] = {"train": "training", "val": "validation", "test": "test"}
+COPY, GROUP, NEAR = "copy", "group", "near copy"
+WHY = {COPY: "a copy of", GROUP: "of the same group ({}) as"}
+LARGE = 10  # near copies, from which on more than half of a class are too many to keep on one side
 SHOWN = 5  # names that a note lists before it says how many more there are
 
 
 @dataclass(frozen=True)
 class Division:
-    """The images of each part, mixed; `left_out` says for the others why, by path; `notes` what was done."""
+    """The images of each part, mixed; `left_out` says for the others why, by path; `notes` what was done.
+
+    `near` are groups of near copies among the images that are used, each of several pictures.
+    """
 
     parts: dict[Part, list[Seen]]
     left_out: dict[str, str] = field(default_factory=dict)
+    near: list[list[Seen]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """In the order of their numbers, which is that of torchvision's ImageFolder."""
-        return tuple(sorted({seen.entry.label for part in self.parts.values() for seen in part}))
+        """In the order of the model's outputs."""
+        return self._ordered[0]
+
+    @property
+    def order(self) -> Order:
+        """What that order goes by."""
+        return self._ordered[1]
+
+    @property
+    def _ordered(self) -> tuple[tuple[str, ...], Order]:
+        return in_order({seen.entry.label for part in self.parts.values() for seen in part})
 
 
 def divide(images: Iterable[Seen]) -> Division:
     """Divide images as their entries say, and by a seeded split of every class where they do not."""
     division = Division({"train": [], "val": [], "test": []})
     everyone = _without_clashes(division, list(images))
+    groups = _groups(everyone)
     if any(seen.entry.part for seen in everyone):
-        _as_said(division, everyone)
+        _as_said(division, everyone, groups)
     else:
         division.parts["train"] = everyone
-        _cut(division, ["test", "val"])
+        _cut(division, ["test", "val"], groups)
+    _note_near_copies(division, groups)
     for images in division.parts.values():
         images.sort(key=_rank)
     return division
 
 
-def _as_said(division: Division, everyone: list[Seen]) -> None:
+Groups: TypeAlias = Mapping[str, int]  # the number of the group of near copies that a sha256 is in
+
+
+def _groups(images: list[Seen]) -> Groups:
+    found = sorted({seen.facts.sha256: seen.facts.likeness for seen in images}.items())
+    return dict(zip((sha256 for sha256, _ in found), likeness.groups([each for _, each in found]), strict=True))
+
+
+def _note_near_copies(division: Division, groups: Groups) -> None:
+    part_of = {seen.entry.path: part for part, images in division.parts.items() for seen in images}
+    used = sorted((seen for images in division.parts.values() for seen in images), key=lambda seen: seen.entry.path)
+    division.near.extend(
+        group for group in _by(used, lambda seen: groups[seen.facts.sha256]).values() if _pictures(group) > 1
+    )
+    if division.near:
+        few = some(printable(group[0].entry.path) for group in division.near)
+        count = counted(sum(map(len, division.near)))
+        division.notes.append(f"{count} in {len(division.near):,} groups of near copies: {few}.")
+    apart = [group for group in division.near if len({part_of[seen.entry.path] for seen in group}) > 1]
+    if apart:
+        few = some(f"{printable(seen.entry.path)} ({part_of[seen.entry.path]})" for group in apart for seen in group)
+        division.notes.append(f"Near copies in several splits, which makes test results look better: {few}.")
+
+
+def _as_said(division: Division, everyone: list[Seen], groups: Groups) -> None:
     for seen in everyone:
         division.parts[seen.entry.part or "train"].append(seen)
     parts = division.parts
@@ -65,7 +111,7 @@ def _as_said(division: Division, everyone: list[Seen]) -> None:
     _without_copies(division)
     if parts["train"]:
         _without_strangers(division)
-        _cut(division, [part for part in SHARES if not parts[part]])
+        _cut(division, [part for part in SHARES if not parts[part]], groups)
 
 
 def _without_clashes(division: Division, images: list[Seen]) -> list[Seen]:
@@ -87,18 +133,25 @@ def _without_clashes(division: Division, images: list[Seen]) -> list[Seen]:
 
 
 def _without_copies(division: Division) -> None:
-    """Leave out of training what the result is judged by, and of both what watches the training."""
+    """Leave out of training what the result is judged by, and of both what watches the training; groups likewise."""
     order: tuple[Part, ...] = ("test", "val", "train")
     for above, part in combinations(order, 2):
-        held = {seen.facts.sha256: seen for seen in division.parts[above]}
-        copies = [seen for seen in division.parts[part] if seen.facts.sha256 in held]
-        for seen in copies:
-            other = printable(held[seen.facts.sha256].entry.path)
-            division.left_out[printable(seen.entry.path)] = f"a copy of {other}, which is in {above}"
-        division.parts[part] = [seen for seen in division.parts[part] if seen.facts.sha256 not in held]
-        if copies:
-            names = some(printable(seen.entry.path) for seen in copies)
-            division.notes.append(f"{counted(len(copies))} of {part} also in {above}, {names}: left out of {part}.")
+        held = {tie: seen for seen in division.parts[above] for tie in _ties(seen)}
+        kept: list[Seen] = []
+        dropped: dict[str, list[str]] = defaultdict(list)
+        for seen in division.parts[part]:
+            kind, value = next((tie for tie in _ties(seen) if tie in held), ("", ""))
+            if not kind:
+                kept.append(seen)
+                continue
+            why, path = WHY[kind].format(value), printable(seen.entry.path)
+            division.left_out[path] = f"{why} {printable(held[kind, value].entry.path)}, which is in {above}"
+            dropped[kind].append(path)
+        division.parts[part] = kept
+        for kind, paths in dropped.items():
+            which = "also" if kind == COPY else "of groups that are also"
+            names = f"{counted(len(paths))} of {part} {which} in {above}, {some(paths)}"
+            division.notes.append(f"{names}: left out of {part}.")
 
 
 def _without_strangers(division: Division) -> None:
@@ -116,39 +169,140 @@ def _without_strangers(division: Division) -> None:
             )
 
 
-def _cut(division: Division, missing: list[Part]) -> None:
-    """Take the missing parts out of what is there to train on, class by class."""
+def _cut(division: Division, missing: list[Part], groups: Groups) -> None:
+    """Take the missing parts out of what is there to train on, so that each class has its share in each.
+
+    Near copies of several classes stay with what is trained on.
+    """
     training = division.parts["train"]
+    near = _near_ties(division, training, groups) if missing else {}
+    units = _units(training, near)
     shares = {part: min(SHARES[part], MOST[part] / max(1, len(training))) for part in missing}
-    groups: dict[str, dict[str, list[Seen]]] = defaultdict(lambda: defaultdict(list))
-    for seen in sorted(training, key=_rank):
-        groups[seen.entry.label][seen.facts.sha256].append(seen)
-    division.parts["train"] = []
-    for label in sorted(groups):
-        rest = list(groups[label].values())
-        count = len(rest)
-        for place, (part, share) in enumerate(shares.items(), 1):
-            taken = max(1, round(share * count)) if count > place else 0
-            division.parts[part] += chain.from_iterable(rest[:taken])
-            rest = rest[taken:]
-        division.parts["train"] += chain.from_iterable(rest)
+    contents, holders = Counter[str](), Counter[str]()
+    for unit in units:
+        contents.update(unit.weights)
+        holders.update(unit.weights.keys())
+    staying = [unit for unit in units if _is_unsure(unit, near)]
+    units = [unit for unit in units if not _is_unsure(unit, near)]
+    for place, (part, share) in enumerate(shares.items(), 1):
+        wanted = {label: max(1, round(share * count)) for label, count in contents.items() if count > place}
+        taken, units = _taken(units, wanted, holders)
+        division.parts[part] += [seen for unit in taken for seen in unit.images]
+    division.parts["train"] = [seen for unit in (*staying, *units) for seen in unit.images]
     if missing:
         cut = " and ".join(f"{len(division.parts[part]):,} for {PURPOSE[part]}" for part in missing)
-        division.notes.append(f"Images of every class are held out: {cut} (seed {SEED}).")
+        whole = ", whole groups" if any(seen.entry.group for seen in training) else ""
+        division.notes.append(f"Images of every class are held out{whole}: {cut} (seed {SEED}).")
     for part in SHARES:
-        absent = set(groups) - {seen.entry.label for seen in division.parts[part]}
+        absent = contents.keys() - {seen.entry.label for seen in division.parts[part]}
         if absent:
             division.notes.append(f"No {PURPOSE[part]} image of {some(absent)}.")
+
+
+class Unit(NamedTuple):
+    """Images that must not lie on two sides, and how many different ones of each class they are."""
+
+    images: list[Seen]
+    weights: Counter[str]
+
+
+def _taken(units: list[Unit], wanted: dict[str, int], holders: Counter[str]) -> tuple[list[Unit], list[Unit]]:
+    """Take units until each class has as many images as are wanted; return them and those that are left.
+
+    One is taken if more than half of its images are wanted, and for a class that has none then the one with the fewest
+    that are not; never the last that has a class. `holders` counts those that are left.
+    """
+    missing, taken = Counter(wanted), set[int]()
+
+    def can(place: int) -> bool:
+        return place not in taken and all(holders[label] > 1 for label in units[place].weights)
+
+    def surplus(place: int) -> int:
+        return sum(count - max(0, min(count, missing[label])) for label, count in units[place].weights.items())
+
+    def take(place: int) -> None:
+        taken.add(place)
+        missing.subtract(units[place].weights)
+        holders.subtract(units[place].weights.keys())
+
+    for place, unit in enumerate(units):
+        if can(place) and 2 * surplus(place) < unit.weights.total():
+            take(place)
+    for label in sorted(wanted):
+        if missing[label] == wanted[label]:
+            fitting = [place for place, unit in enumerate(units) if label in unit.weights and can(place)]
+            if fitting:
+                take(min(fitting, key=surplus))
+    return [units[place] for place in sorted(taken)], [unit for place, unit in enumerate(units) if place not in taken]
+
+
+Tie = tuple[str, str]  # a kind and a value
+
+
+def _ties(seen: Seen) -> tuple[Tie, ...]:
+    """What an image must not share with one on another side."""
+    copy = (COPY, seen.facts.sha256)
+    return (copy, (GROUP, seen.entry.group)) if seen.entry.group else (copy,)
+
+
+def _units(images: Iterable[Seen], near: Mapping[str, Tie]) -> list[Unit]:
+    """Join images that share something, directly or through others; in the order of the first of each.
+
+    Args:
+        near: ties of near copies, by sha256.
+    """
+
+    def ties(seen: Seen) -> tuple[Tie, ...]:
+        found = near.get(seen.facts.sha256)
+        return (*_ties(seen), found) if found else _ties(seen)
+
+    joined: dict[int, list[Seen]] = {}
+    place_of: dict[Tie, int] = {}
+    for number, seen in enumerate(sorted(images, key=_rank)):
+        first, *others = sorted({place_of[tie] for tie in ties(seen) if tie in place_of}) or [number]
+        moved = [seen, *(each for other in others for each in joined.pop(other))]
+        joined.setdefault(first, []).extend(moved)
+        place_of.update((tie, first) for each in moved for tie in ties(each))
+    different = ({(seen.entry.label, seen.facts.sha256) for seen in each} for each in joined.values())
+    weights = [Counter(label for label, _ in each) for each in different]
+    return [Unit(*each) for each in zip(joined.values(), weights, strict=True)]
+
+
+def _near_ties(division: Division, images: list[Seen], groups: Groups) -> dict[str, Tie]:
+    """Tie near copies, by sha256, unless they are most of a class, for then none would be left to judge by."""
+    ties: dict[str, Tie] = {}
+    pictures = {label: _pictures(found) for label, found in _by(images, lambda seen: seen.entry.label).items()}
+    for number, found in _by(images, lambda seen: groups[seen.facts.sha256]).items():
+        label, count = found[0].entry.label, _pictures(found)
+        if count >= LARGE and 2 * count > pictures[label]:
+            division.notes.append(f"{counted(count)} of {label!r} are near copies of each other: divided all the same.")
+        else:
+            ties |= dict.fromkeys((seen.facts.sha256 for seen in found), (NEAR, str(number)))
+    return ties
+
+
+def _is_unsure(unit: Unit, near: Mapping[str, Tie]) -> bool:
+    """Tell whether there are near copies of several classes in it."""
+    tied = _by(unit.images, lambda seen: near.get(seen.facts.sha256))
+    return any(tie and len({seen.entry.label for seen in found}) > 1 for tie, found in tied.items())
+
+
+def _by(images: Iterable[Seen], key: Callable[[Seen], Any]) -> dict[Any, list[Seen]]:
+    found: dict[Any, list[Seen]] = defaultdict(list)
+    for seen in images:
+        found[key(seen)].append(seen)
+    return found
+
+
+def _pictures(images: Iterable[Seen]) -> int:
+    """How many there are without their copies."""
+    return len({seen.facts.sha256 for seen in images})
 
 
 def _rank(seen: Seen) -> tuple[str, str]:
     """A random order of contents; copies one after the other."""
     drawn = hashlib.sha256(f"{SEED}/{seen.facts.sha256}".encode()).hexdigest()
     return drawn, printable(seen.entry.path)
-
-
-def counted(images: int) -> str:
-    return f"{images:,} image{'' if images == 1 else 's'}"
 
 
 def some(names: Iterable[str]) -> str:

@@ -6,8 +6,9 @@ import csv
 import hashlib
 import io
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,24 @@ from numpy.typing import NDArray
 
 from advss_zoo.data import cache
 from advss_zoo.data.catalogue import Dataset
+from advss_zoo.data.folder import decoding
 from advss_zoo.data.folder import scan as scanning
-from advss_zoo.data.folder.decoding import Pixels
+from advss_zoo.data.folder.decoding import Decoded, Pixels
 from advss_zoo.data.folder.division import Division, divide
-from advss_zoo.data.folder.listing import Listing, list_images, table_hint
+from advss_zoo.data.folder.listing import PLAIN, FolderOptions, Listing, class_hint, list_images
 from advss_zoo.data.folder.scan import Scan, Seen
 from advss_zoo.data.folder.summary import Summary, used_rows
+from advss_zoo.data.folder.values import ValueRange, range_of
 from advss_zoo.data.imageset import ImageSet, Split
 from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError
 from advss_zoo.files import explained, held, read_json, slug, write_atomically, write_json
 
-FORMAT = 2
-UNUSED = ("skipped", "left_out")  # what a summary says of single files, of which there may be too many for JSON
+FORMAT = 3
+UNUSED = ("skipped", "left_out", "odd")  # what a summary says of single files, which may be too many for JSON
 UNUSED_SUFFIX = ".unused.csv"
 PIECE_BYTES = 64 << 20
+HASH_BYTES = 16  # of the 32 of a sha256 that are kept of each picture
 LABEL = np.dtype("<u2")  # the cache holds bytes, and there may be more than 256 classes
 FOLDER = "folders"  # in the cache of data sets
 SILENT = Reporter()
@@ -62,7 +66,7 @@ class Prepared:
 
     @property
     def unused_file(self) -> Path:
-        """A table of path,use,why that says which file is skipped or left out, and why."""
+        """A table of path,use,why that says which file is skipped, left out, or odd though it is used, and why."""
         return self.file.with_suffix(UNUSED_SUFFIX)
 
     def counts(self) -> NDArray[np.int64]:
@@ -84,10 +88,19 @@ class Prepared:
                 f"The images in {self.summary.source} have changed since they were read, and so has the cache.",
                 "Run the command again.",
             )
-        images, labels = cache.read(dataset, split)
+        images, labels, sha256 = cache.read(dataset, split, ("images", "labels", "sha256"))
         numbers = labels.view(LABEL)[:, 0].astype(np.int64)
-        held_out = self.held_out if split == "train" else None
-        return ImageSet(self.name, split, images, numbers, np.arange(len(numbers)), self.classes, held_out)
+        return ImageSet(
+            self.name,
+            split,
+            images,
+            numbers,
+            np.arange(len(numbers)),
+            self.classes,
+            held_out=self.held_out if split == "train" else None,
+            value_range=self.summary.value_range,
+            sha256=np.array(sha256),
+        )
 
     def _dataset(self) -> Dataset:
         parts = self.summary.parts
@@ -107,25 +120,42 @@ class _Cached(Dataset):
         return f"rm {shlex.quote(str(cache.cache_file(self)))}"
 
 
-def prepare(source: Path, side: int, *, whole: bool = False, reporter: Reporter = SILENT) -> Prepared:
+def prepare(
+    source: Path,
+    side: int,
+    options: FolderOptions = PLAIN,
+    *,
+    whole: bool = False,
+    value_range: ValueRange | None = None,
+    truncated: bool = False,
+    reporter: Reporter = SILENT,
+) -> Prepared:
     """Find, decode and divide the images of a folder or a table, unless the cache has them as they are now.
 
     Args:
         side: pixels a side that they are brought to.
+        options: what it does not say itself.
         whole: all of them are test images, whatever the folder says.
+        value_range: the values that become 0 and 255, of images with more than 8 bits; None: by the largest there is.
+        truncated: use what there is of JPEGs that were cut off.
 
     Raises:
         UsageError: there is nothing of that name, or it is neither a folder nor a table.
         DataError: there are no images, or too few to train and to judge with.
         AdvssError: the disk is full, or the folder cannot be read.
     """
-    listing = list_images(source)
+    listing = list_images(source, options)
     if whole:
         listing = listing.as_test()
     _check_classes(listing, {entry.label for entry in listing.entries})
-    file = _file(source, side, whole)
+    file = _file(source, side, options, whole, value_range, truncated)
+    read = partial(decoding.read, truncated=truncated)
     with held(file.with_suffix(".lock"), wait=True):
-        return _in_cache(file, listing.key) or _make(listing, side, file, reporter)
+        cached = _in_cache(file, listing.key)
+        if cached is None:
+            return _make(listing, side, file, read, value_range, reporter)
+        summary = replace(cached.summary, passed_over=listing.passed_over.kinds)  # which the key does not count
+        return replace(cached, summary=summary)
 
 
 def known(name: str) -> Iterator[Prepared]:
@@ -168,9 +198,17 @@ def _unused(file: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepared:
+def _make(
+    listing: Listing,
+    side: int,
+    file: Path,
+    read: Callable[..., Decoded | str],
+    value_range: ValueRange | None,
+    reporter: Reporter,
+) -> Prepared:
     pixels = file.with_suffix(".partial")
-    scan = scanning.scan(listing, side, pixels, reporter)
+    scan = scanning.scan(listing, side, pixels, reporter, partial(read, value_range=value_range))
+    scan, value_range = _scaled(scan, listing, read, value_range, reporter)
     division = divide(scan.seen)
     _check_division(listing, scan, division)
     held_out = len(division.parts["val"])
@@ -178,7 +216,7 @@ def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepar
         f"{slug(listing.source.absolute().stem)}-{_content(division)[:8]}",
         listing.key,
         held_out,
-        Summary.of(listing, scan, division),
+        Summary.of(listing, scan, division, value_range),
         file,
     )
     record = file.with_suffix(".json")
@@ -194,6 +232,18 @@ def _make(listing: Listing, side: int, file: Path, reporter: Reporter) -> Prepar
     return prepared
 
 
+def _scaled(
+    scan: Scan, listing: Listing, read: Callable[..., Decoded | str], wanted: ValueRange | None, reporter: Reporter
+) -> tuple[Scan, ValueRange | None]:
+    """Bring images of more than 8 bits, each scaled by its own values, to one range; and return that."""
+    extents = {seen: (seen.facts.smallest, seen.facts.largest) for seen in scan.seen if seen.facts.largest is not None}
+    if wanted or not extents:
+        return scan, wanted if extents else None
+    found = range_of(extents.values())
+    others = [seen for seen, extent in extents.items() if range_of([extent]) != found]
+    return scanning.again(scan, listing, others, reporter, partial(read, value_range=found)), found
+
+
 def _write_images(prepared: Prepared, scan: Scan, division: Division) -> None:
     """Validation images, then those to train on; test images apart from them."""
     number = {label: place for place, label in enumerate(prepared.classes)}
@@ -204,6 +254,8 @@ def _write_images(prepared: Prepared, scan: Scan, division: Division) -> None:
             arrays[f"{split}_images"] = _pieces(scan, images)
             labels = np.array([[number[seen.entry.label]] for seen in images], dtype=LABEL)
             arrays[f"{split}_labels"] = [labels.view(np.uint8)]
+            hashes = b"".join(bytes.fromhex(seen.facts.sha256)[:HASH_BYTES] for seen in images)
+            arrays[f"{split}_sha256"] = [np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES)]
     cache.write(prepared._dataset(), arrays)
 
 
@@ -229,8 +281,9 @@ def _content(division: Division) -> str:
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-def _file(source: Path, side: int, whole: bool) -> Path:
-    identity = hashlib.sha256(f"{side}/{whole}/{source.resolve()}".encode(errors="surrogateescape")).hexdigest()[:16]
+def _file(source: Path, side: int, options: FolderOptions, *how: object) -> Path:
+    text = "/".join(map(str, (side, *how, sorted(options.parts.items()), options.group_by, source.resolve())))
+    identity = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
     return cache.cache_file(_dataset(Path(identity), (), ()))
 
 
@@ -247,7 +300,7 @@ def _check_classes(listing: Listing, found: set[str]) -> None:
         lost = "".join(f"; no image of {label!r} can be used" for label in sorted(listing.classes - found)[:1])
         raise DataError(
             f"{listing.source} has only one class, {next(iter(found))!r}{lost}.",
-            table_hint(listing) or "At least two are needed.",
+            class_hint(listing) or "At least two are needed.",
         )
 
 
@@ -263,6 +316,8 @@ def _check_division(listing: Listing, scan: Scan, division: Division) -> None:
     if parts["train"]:
         _check_classes(listing, set(division.classes))
         if not (parts["val"] and parts["test"]):
+            grouped = any(entry.group for entry in listing.entries)
+            what = "images in three groups" if grouped else "three images"
             raise DataError(
-                f"{source} has too few images: at least one class needs three, for training, validation and test."
+                f"{source} has too few images: at least one class needs {what}, for training, validation and test."
             )

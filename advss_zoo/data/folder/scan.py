@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeAlias
+
+import numpy as np
 
 from advss_zoo.data.cache import check_space
 from advss_zoo.data.folder import decoding
-from advss_zoo.data.folder.decoding import Facts, Pixels
+from advss_zoo.data.folder.decoding import Decoded, Facts
 from advss_zoo.data.folder.listing import ListedImage, Listing
 from advss_zoo.data.folder.names import printable
 from advss_zoo.data.reporting import Reporter
@@ -24,6 +26,8 @@ from advss_zoo.files import explained
 
 PIECE = 256  # files between two entries in the journal: what a kill can cost
 MOST_THREADS = 8  # each may hold an image of 89 million pixels
+
+Decode: TypeAlias = Callable[[Path, int], Decoded | str]
 
 
 class Seen(NamedTuple):
@@ -54,7 +58,7 @@ def scan(
     side: int,
     pixels: Path,
     reporter: Reporter,
-    decode: Callable[[Path, int], tuple[Pixels, Facts] | str] | None = None,
+    decode: Decode = decoding.read,
     *,
     begin: int = 0,
     copies: int = 2,
@@ -64,13 +68,13 @@ def scan(
     Args:
         side: pixels a side that they are brought to.
         pixels: the file to fill, from byte `begin` on; its journal lies beside it.
-        decode: the pixels (3, side, side) of a file and what it is, or why it cannot be read; left out: any image.
+        decode: the pixels (3, side, side) of a file and what it is, or why it cannot be read.
         copies: how often the images will be on the disk: twice where they are then put in order.
 
     Raises:
         AdvssError: the disk is full.
     """
-    journal, entries, decode = _journal(pixels), listing.entries, decode or decoding.read
+    journal, entries = _journal(pixels), listing.entries
     done = _progress_so_far(listing, side, pixels, begin)
     good = sum(isinstance(record, Facts) for record in done)
     check_space(pixels, (copies * len(entries) - good) * bytes_of(side))
@@ -78,7 +82,7 @@ def scan(
         explained("write", pixels),
         pixels.open("r+b" if done else "wb") as file,
         journal.open("wb") as notes,
-        ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool,
+        _threads() as pool,
         warnings.catch_warnings(action="ignore"),  # Pillow's, about files that are named anyway
         reporter.progress("Reading images", "images") as progress,
     ):
@@ -100,6 +104,32 @@ def scan(
             _flush(notes)
             progress(len(done), len(entries))
     return _result(entries, done, pixels, side)
+
+
+def again(found: Scan, listing: Listing, images: Sequence[Seen], reporter: Reporter, decode: Decode) -> Scan:
+    """Decode some of the images anew, in another way, and put them where they were."""
+    seen = list(found.seen)
+    file = np.memmap(found.pixels, np.uint8, "r+")
+    pixels = file.reshape(-1, 3, found.side, found.side)
+    with (
+        _threads() as pool,
+        warnings.catch_warnings(action="ignore"),
+        reporter.progress("Scaling values", "images") as progress,
+    ):
+        for first in range(0, len(images), PIECE):
+            piece = images[first : first + PIECE]
+            results = pool.map(lambda each: decode(listing.root / each.entry.path, found.side), piece)
+            for each, result in zip(piece, results, strict=True):
+                if not isinstance(result, str):  # it has gone meanwhile: as it was read before, then
+                    pixels[each.row], facts = result
+                    seen[each.row] = each._replace(facts=facts)
+            progress(first + len(piece), len(images))
+    file.flush()
+    return replace(found, seen=seen)
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1))
 
 
 def forget(pixels: Path) -> None:

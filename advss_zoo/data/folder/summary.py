@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from advss_zoo.data.folder.division import Division, counted, some
-from advss_zoo.data.folder.listing import Listing, Part
-from advss_zoo.data.folder.names import printable
+from advss_zoo.data.folder.division import Division, some
+from advss_zoo.data.folder.listing import Listing, PartOrigin, counted
+from advss_zoo.data.folder.names import Order, printable
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Scan, Seen
+from advss_zoo.data.folder.values import ValueRange
+from advss_zoo.data.folder.walking import Hidden, describe
+from advss_zoo.texts import listed
 
 MOST_ROWS = 20  # classes that are listed one by one
+UNIFORM = "nearly uniform"
 SHOWN = 5  # files that are named before the rest is counted
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts and sizes; `classes` maps names to images by part, in the order of the class numbers."""
+    """Counts and sizes; `classes` maps names to images by part, in the order of the model's outputs.
+
+    `order` says what that goes by, `origins` where the parts come from and why, `passed_over` what systems left in
+    folders, by kind; `columns` are those of a table by what they are used for, `unused_columns` the others. `groups`
+    counts those that were kept together.
+    """
 
     source: str
+    root: str  # of the folder that the paths in it begin at
     side: int
     classes: dict[str, dict[Part, int]]
+    order: Order
     parts: dict[Part, int]
+    origins: list[PartOrigin]
+    groups: int
+    passed_over: dict[str, Hidden]
+    columns: dict[str, list[str]]
+    unused_columns: list[str]
     smallest: tuple[int, int]  # width, height
     median: tuple[int, int]
     largest: tuple[int, int]
@@ -31,20 +48,32 @@ class Summary:
     turned: int
     animated: int
     copies: int
+    uniform: int
+    on_black: int  # drawings that are nearly white on a transparent ground
+    deep: int  # files with more than 8 bits
+    value_range: ValueRange | None  # their values that become 0 and 255
     skipped: dict[str, str]  # what cannot be read, and why
     left_out: dict[str, str]  # what can be read and is not used, and why
+    odd: dict[str, str]  # what is used and should be looked at, and why
     notes: list[str]
 
     @classmethod
-    def of(cls, listing: Listing, scan: Scan, division: Division) -> Summary:
+    def of(cls, listing: Listing, scan: Scan, division: Division, value_range: ValueRange | None) -> Summary:
         used = [seen for part in division.parts.values() for seen in part]
         sizes = sorted(((seen.facts.width, seen.facts.height) for seen in used), key=lambda size: size[0] * size[1])
         counts = Counter((seen.entry.label, part) for part, images in division.parts.items() for seen in images)
         return cls(
             source=printable(str(listing.source)),
+            root=printable(str(listing.root.absolute())),
             side=scan.side,
             classes={label: {part: counts[label, part] for part in division.parts} for label in division.classes},
+            order=division.order,
             parts={part: len(images) for part, images in division.parts.items()},
+            origins=listing.origins,
+            groups=len({seen.entry.group for seen in used} - {""}),
+            passed_over=listing.passed_over.kinds,
+            columns=listing.used,
+            unused_columns=listing.unused,
             smallest=sizes[0],
             median=sizes[len(sizes) // 2],
             largest=sizes[-1],
@@ -52,23 +81,34 @@ class Summary:
             turned=sum(seen.facts.turned for seen in used),
             animated=sum(seen.facts.animated for seen in used),
             copies=len(used) - len({seen.facts.sha256 for seen in used}),
+            uniform=sum(seen.facts.uniform for seen in used),
+            on_black=sum(seen.facts.on_black for seen in used),
+            deep=sum(seen.facts.largest is not None for seen in used),
+            value_range=value_range,
             skipped=listing.skipped | scan.broken,
-            left_out=division.left_out,
+            left_out=listing.left_out | division.left_out,
+            odd=_odd(used, division),
             notes=[*listing.notes, *_notes(listing.classes, division.classes), *division.notes],
         )
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Summary:
-        sizes: dict[str, Any] = {key: tuple(value[key]) for key in ("smallest", "median", "largest")}
-        return cls(**(value | sizes))
+        pairs = ("smallest", "median", "largest", "value_range")
+        typed: dict[str, Any] = {key: value[key] and tuple(value[key]) for key in pairs}
+        typed["origins"] = [PartOrigin(**origin) for origin in value["origins"]]
+        typed["passed_over"] = {kind: Hidden(**hidden) for kind, hidden in value["passed_over"].items()}
+        return cls(**(value | typed))
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        origins = [origin._asdict() for origin in self.origins]
+        passed_over = {kind: hidden._asdict() for kind, hidden in self.passed_over.items()}
+        return asdict(self) | {"origins": origins, "passed_over": passed_over}
 
     def lines(self) -> Iterator[str]:
         """Describe for people the images by class, those left out, and the processing."""
         total = sum(self.parts.values())
         yield f"{total:,} images of {len(self.classes):,} classes in {self.source}"
+        yield from self.reading()
         yield from self._table()
         sizes = dict.fromkeys("x".join(map(str, size)) for size in (self.smallest, self.median, self.largest))
         modes = ", ".join(f"{count:,} {mode}" for mode, count in self.modes.items())
@@ -78,6 +118,14 @@ class Summary:
             yield f"Rotated by their EXIF orientation: {counted(self.turned)}."
         if self.animated:
             yield f"Animated, first frame used: {counted(self.animated)}."
+        if self.value_range:
+            black, white = self.value_range
+            yield f"More than 8 bits, values {black:g} to {white:g} become 0 to 255: {counted(self.deep)}."
+        if self.on_black:
+            yield f"Nearly white on a transparent ground, placed on black: {counted(self.on_black)}."
+        if self.uniform:
+            few = some(path for path, why in self.odd.items() if why.startswith(UNIFORM))
+            yield f"Nearly uniform, with little to see: {counted(self.uniform)}: {few}."
         if self.copies:
             yield f"Exact copies within a split: {counted(self.copies)}."
         if self.skipped:
@@ -86,6 +134,23 @@ class Summary:
             reasons = "; ".join(f"{path} ({reason})" for path, reason in named)
             yield f"{len(self.skipped):,} unreadable files skipped: {reasons}{more}."
         yield from self.notes
+
+    def reading(self) -> Iterator[str]:
+        """Say what was taken for what: folders for parts, columns for labels, names for an order of classes."""
+        taken = [f"{each.part} from {each.name} ({each.images:,}, by {each.why})" for each in self.origins if each.part]
+        if taken:
+            yield f"Splits: {'; '.join(taken)}."
+        passed = [f"{each.name} ({each.images:,}, {each.why})" for each in self.origins if not each.part]
+        if passed:
+            yield f"Left out: {listed(passed, SHOWN)}."
+        if columns := [f"{role} from {listed(names, SHOWN)}" for role, names in self.columns.items()]:
+            yield f"Columns: {'; '.join(columns)}."
+        if self.order == "number":
+            yield f"Classes are in the order of their numbers: {listed(list(self.classes), SHOWN)}."
+        if self.groups:
+            yield f"Groups kept on one side: {self.groups:,}."
+        if hidden := describe(self.passed_over):
+            yield hidden
 
     def _table(self) -> Iterator[str]:
         """A line a class; of many classes the largest and the smallest."""
@@ -99,6 +164,21 @@ class Summary:
         yield "  ".join([" " * width, *(f"{part:>7}" for part in parts)])
         for label, counts in [*rows, ("all", self.parts)]:
             yield "  ".join([f"{label:<{width}}", *(f"{counts[part]:>7,}" for part in parts if counts)]).rstrip()
+
+
+def _odd(used: list[Seen], division: Division) -> dict[str, str]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for seen in used:
+        path = printable(seen.entry.path)
+        if seen.facts.uniform:
+            found[path].append(UNIFORM)
+        if seen.facts.on_black:
+            found[path].append("nearly white on a transparent ground: placed on black")
+    for group in division.near:
+        first, *others = (printable(seen.entry.path) for seen in group)
+        for path in others:
+            found[path].append(f"a near copy of {first}")
+    return {path: "; ".join(reasons) for path, reasons in found.items()}
 
 
 def _notes(named: set[str], classes: tuple[str, ...]) -> Iterator[str]:

@@ -19,6 +19,8 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from advss_zoo.data.folder.listing import FolderOptions
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
@@ -60,6 +62,8 @@ MOST_VALUES = 128 * 32**2 * 4 * 64
 OPTIONS = {
     "data": "--data",
     "image_size": "--image-size",
+    "parts": "--parts",
+    "group_by": "--group-by",
     "parent": "--from",
     "trains": "--mode",
     "teacher": "--teacher",
@@ -80,6 +84,8 @@ class FinetuneOptions(BaseModel):
     start: str
     mode: Mode = "f4"
     image_size: int
+    parts: dict[str, Part] = {}
+    group_by: str | None = None
     norm: Norm = "linf"
     eps: float
     objective: TrainingLoss = "classification"
@@ -87,6 +93,10 @@ class FinetuneOptions(BaseModel):
     epochs: int | None = None
     budget: float | None = None
     overrides: tuple[str, ...] = ()
+
+    @property
+    def folder_options(self) -> FolderOptions:
+        return FolderOptions(self.parts, self.group_by)
 
     @property
     def adversarial(self) -> bool:
@@ -304,7 +314,7 @@ def _within(options: FinetuneOptions, start: Start, prepared: Prepared, seconds:
 
 def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: int, steps: int) -> Recipe:
     """How one trunk is fine-tuned."""
-    for key in (override.partition("=")[0].strip() for override in options.overrides):
+    for key in (re.split(r"=|(?<=^parts)\.", override)[0].strip() for override in options.overrides):
         if key in OPTIONS:
             raise UsageError(f"`{key}` is set by the option {OPTIONS[key]}.", f"Use {OPTIONS[key]} instead of {key}=.")
     config, images = start.config, prepared.summary.parts["train"]
@@ -321,6 +331,8 @@ def _recipe(options: FinetuneOptions, start: Start, prepared: Prepared, epochs: 
         "profile": made.profile if made else "fast",
         "architecture": config.architecture.model_copy(update={"num_classes": len(prepared.classes)}).model_dump(),
         "data": options.data,
+        "parts": options.parts,
+        "group_by": options.group_by,
         "image_size": options.image_size,
         "augmentation": {
             "crop_padding": min(64, max(1, options.image_size // 8)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared, prepare
 from advss_zoo.data.load import is_own
 from advss_zoo.errors import DataError, UsageError, all_mistakes
@@ -24,6 +25,7 @@ from advss_zoo.training import cost, trainer
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.calibration import calibrate
 from advss_zoo.training.cost import Cost
+from advss_zoo.workflows.evaluate import without_seen
 from advss_zoo.workflows.finetune import outcome, planning
 from advss_zoo.workflows.finetune.planning import SCRATCH, FinetuneOptions, Mode, Norm, Plan, Start, TrainingLoss
 from advss_zoo.workflows.measure import measure
@@ -102,6 +104,8 @@ def finetune(
     epochs: int | None = None,
     budget: float | str | None = None,
     image_size: int | None = None,
+    parts: Mapping[str, Part] | None = None,
+    group_by: str | None = None,
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     resume: bool = False,
@@ -126,6 +130,10 @@ def finetune(
         epochs: passes over the training images; None: the fewer images, the more.
         budget: seconds, or a text such as "10m" or "1h", to choose epochs and attack steps by.
         image_size: pixels a side; None: what `start` was made for.
+        parts: which folders, or entries of the table's column, are "train", "val" and "test", by name, where their
+            names do not say it: {"batch_7": "test"}.
+        group_by: a column of the table, or a regular expression on paths, that tells which images belong together, as
+            those of one patient, video or camera: they lie on one side of the division.
         overrides: changes to the recipe, such as "augmentation.flip=false".
         out: the folder of the run; None: runs/NAME.TAG.
         resume: go on with the run in `out`.
@@ -141,8 +149,8 @@ def finetune(
     """
     request = _Request.of(
         data, start=start, mode=mode, norm=norm, eps=eps, objective=objective, teacher=teacher,
-        epochs=epochs, budget=budget, image_size=image_size, overrides=overrides, out=out, device=device,
-        progress=progress, say=say,
+        epochs=epochs, budget=budget, image_size=image_size, parts=parts or {}, group_by=group_by,
+        overrides=overrides, out=out, device=device, progress=progress, say=say,
     )  # fmt: skip
     kept = planning.read_plan(request.folder)
     if kept and not resume:
@@ -224,8 +232,8 @@ class _Request:
         return planned
 
     def _prepare(self) -> Prepared:
-        source = Path(self.options.data)
-        prepared = prepare(source, self.options.image_size, reporter=reporter(self.progress, self.say))
+        source, options = Path(self.options.data), self.options.folder_options
+        prepared = prepare(source, self.options.image_size, options, reporter=reporter(self.progress, self.say))
         if not prepared.summary.parts["train"]:
             raise DataError(
                 f"All images in {source} are test images.", "Add training images in a folder train/ next to test/."
@@ -271,11 +279,11 @@ class _Request:
 
     def _measure(self, planned: PlannedRun, checkpoint: Path, runs: list[Path]) -> tuple[Result, Path]:
         """Measure TA and RA on test images, keep adversarial images for the page, and write the card."""
-        plan, images = planned.plan, planned.data.load("test").first(planned.plan.test_images)
+        plan, model = planned.plan, open_model(checkpoint, self.device)
+        images = without_seen(planned.data.load("test"), model, self.say).first(plan.test_images)
         protocol = protocols.parse("pgd20", norm=plan.options.norm, eps=plan.options.eps)
         protocol = protocol.for_classes(len(images.classes))
-        model, place = open_model(checkpoint, self.device), checkpoint / RESULTS
-        place /= result_slug(images.name, protocol.label())
+        place = checkpoint / RESULTS / result_slug(images.name, protocol.label())
         measured = partial(measure, model, device=self.device, progress=self.progress, say=self.say)
         result = measured(images, protocol, place)
         measured(images.first(outcome.EXAMPLES), protocol, self.folder / "examples", save_adversarial=True)

@@ -18,7 +18,7 @@ from advss_zoo.files import explained, write_atomically
 from advss_zoo.version import __version__
 from advss_zoo.workflows.publish.collecting import Bundle, Content
 from advss_zoo.zoo import CONFIG, hub, index, load
-from advss_zoo.zoo.snapshot import Address, Snapshot, belongs, digest
+from advss_zoo.zoo.snapshot import ORGANISATION, Address, Snapshot, belongs, digest
 
 TAG = f"v{__version__}"
 COLLECTION = "advss-zoo"
@@ -124,7 +124,7 @@ def to_hub(
         _sizes(bundle, changes),
         there.commit,
         _tag(address, there.commit),
-        index.record(bundle.entry, published) if bundle.entry else None,
+        index.record(bundle.entry, published) if bundle.entry and address.owner == ORGANISATION else None,
     )
 
 

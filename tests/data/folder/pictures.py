@@ -8,6 +8,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 
@@ -25,10 +26,28 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def png_header(width: int, height: int) -> bytes:
     """The beginning of a PNG of any size, of a few bytes."""
+    return _png((width, height, 8, 2), b"\0" * 100)
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"\0" * 100)), chunk(b"IEND", b"")
+def png(values: NDArray[np.uint16]) -> bytes:
+    """A PNG of 16 bits a channel, (H, W, 3), which Pillow does not write."""
+    height, width, _ = values.shape
+    return _png((width, height, 16, 2), b"".join(b"\0" + row.astype(">u2").tobytes() for row in values))
+
+
+def chunk(kind: bytes, data: bytes, *, sound: bool = True) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data) ^ (not sound))
+
+
+def with_chunk(png: bytes, chunk: bytes, before: bytes = b"IDAT") -> bytes:
+    place = png.index(before) - 4
+    return png[:place] + chunk + png[place:]
+
+
+def _png(header: tuple[int, int, int, int], data: bytes) -> bytes:
+    chunks = (
+        chunk(b"IHDR", struct.pack(">IIBBBBB", *header, 0, 0, 0)),
+        chunk(b"IDAT", zlib.compress(data)),
+        chunk(b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)

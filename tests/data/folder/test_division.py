@@ -3,20 +3,24 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advss_zoo.data.folder.decoding import Facts
-from advss_zoo.data.folder.division import MOST, Division, divide
+from advss_zoo.data.folder.division import LARGE, MOST, Division, divide
 from advss_zoo.data.folder.listing import ListedImage
 from advss_zoo.data.folder.scan import Seen
 
 
-def seen(label: str, content: object, part: Any = None, name: str = "") -> Seen:
-    """An image as the scan tells of it; its content is any value."""
-    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1)
-    return Seen(entry, Facts(f"sha-{content}", 8, 8, "RGB", False, False), 0)
+def seen(
+    label: str, content: object, part: Any = None, name: str = "", *, group: str = "", alike: int | None = None
+) -> Seen:
+    """An image as the scan tells of it; its content is any value, and so is that which near copies have in common."""
+    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1, group)
+    likeness = "" if alike is None else np.random.default_rng(alike).bytes(64).hex()
+    return Seen(entry, Facts(f"sha-{content}", 8, 8, "RGB", likeness=likeness), 0)
 
 
 def contents(division: Division, part: Any) -> set[tuple[str, str]]:
@@ -138,3 +142,127 @@ def test_copies_stay_together_and_are_kept() -> None:
     for part in division.parts.values():
         assert set(Counter(each.facts.sha256 for each in part).values()) <= {3}
     assert sum(sizes(division)) == 30
+
+
+class TestNearCopies:
+    @settings(max_examples=50, deadline=None)
+    @given(found=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 20)), min_size=1, max_size=60))
+    def test_they_come_to_one_side(self, found: list[tuple[str, int]]) -> None:
+        """But for groups that are most of a class."""
+        everyone = [seen(label, number, alike=alike) for number, (label, alike) in enumerate(found)]
+        division = divide(everyone)
+        assert sum(sizes(division)) == len(everyone)
+        sides: dict[str, set[str]] = {}
+        for part, images in division.parts.items():
+            for each in images:
+                sides.setdefault(each.facts.likeness, set()).add(part)
+        apart = [likeness for likeness, parts in sides.items() if len(parts) > 1]
+        assert all(sum(each.facts.likeness == likeness for each in everyone) >= LARGE for likeness in apart)
+        groups = Counter(alike for _, alike in found)
+        assert sum(map(len, division.near)) == sum(count for count in groups.values() if count > 1)
+
+    def test_shares_hold_for_images(self) -> None:
+        """Films of five pictures each."""
+        division = divide(
+            [seen("ab"[number % 2], number, alike=number // 10 * 2 + number % 2) for number in range(400)]
+        )
+        assert sizes(division) == (280, 40, 80)
+
+    def test_a_class_that_is_one_film_is_divided(self) -> None:
+        division = divide([seen("a", number, alike=0) for number in range(20)])
+        assert sizes(division) == (14, 2, 4)
+        assert "20 images of 'a' are near copies of each other: divided all the same." in division.notes
+
+    def test_parts_that_are_given_are_kept(self) -> None:
+        division = divide(
+            [seen("a", number, "train", alike=number) for number in range(3)]
+            + [seen("a", 10, "val", alike=1), seen("a", 11, "test", alike=5)]
+        )
+        assert sizes(division) == (3, 1, 1)
+        assert division.notes == [
+            "2 images in 1 groups of near copies: train/a/1.png.",
+            "Near copies in several splits, which makes test results look better: train/a/1.png (train), "
+            "val/a/10.png (val).",
+        ]
+
+    def test_of_two_classes_they_are_trained_on(self) -> None:
+        division = divide(
+            [seen("ab"[number % 2], number, alike=number // 2 if number < 8 else number) for number in range(40)]
+        )
+        assert {f"sha-{number}" for number in range(8)} <= {sha for _, sha in contents(division, "train")}
+
+
+class TestGroups:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        found=st.lists(
+            st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.sampled_from(["", *"pqrstuvwxyz"])),
+            min_size=1,
+            max_size=60,
+            unique=True,
+        ),
+        data=st.data(),
+    )
+    def test_lie_on_one_side(self, found: list[tuple[str, int, str]], data: st.DataObject) -> None:
+        """With copies between groups, and groups of several classes."""
+        everyone = [seen(label, content, group=group, name=f"{content}{group}") for label, content, group in found]
+        division = divide(everyone)
+        sides: dict[str, set[str]] = {}
+        for part, images in division.parts.items():
+            for each in images:
+                for tie in (each.facts.sha256, *([f"group {each.entry.group}"] if each.entry.group else [])):
+                    sides.setdefault(tie, set()).add(part)
+        assert all(len(parts) == 1 for parts in sides.values())
+        assert sum(sizes(division)) + len(division.left_out) == len(everyone)
+        used = {each.entry.label for images in division.parts.values() for each in images}
+        assert {each.entry.label for each in division.parts["train"]} == used
+        again = divide(data.draw(st.permutations(everyone)))
+        assert again.parts == division.parts
+
+    def test_shares_are_about_those_of_images(self) -> None:
+        division = divide([seen("ab"[i % 2], i, group=f"patient {i // 6}") for i in range(600)])
+        train, val, test = sizes(division)
+        assert (test, val) == (120, 60)
+        assert train == 420
+        assert division.notes == [
+            "Images of every class are held out, whole groups: 120 for test and 60 for validation (seed 20)."
+        ]
+
+    def test_of_few_groups_the_largest_is_trained_on(self) -> None:
+        sizes_of = {"p": 100, "q": 30, "r": 40}
+        division = divide([seen("a", f"{group}{i}", group=group) for group, n in sizes_of.items() for i in range(n)])
+        assert sizes(division)[0] == 100
+        assert set(sizes(division)[1:]) == {30, 40}
+
+    def test_those_of_two_splits_are_left_out_of_training(self) -> None:
+        everyone = [seen("a", i, "train", group="pqrs"[i % 4]) for i in range(12)]
+        division = divide([*everyone, seen("a", 90, "test", group="p"), seen("a", 91, "val", group="q")])
+        assert {each.entry.group for each in division.parts["train"]} == {"r", "s"}
+        assert division.left_out["train/a/0.png"] == "of the same group (p) as test/a/90.png, which is in test"
+        assert any(note.startswith("3 images of train of groups that are also in test") for note in division.notes)
+
+    @pytest.mark.parametrize("groups", [1, 2])
+    def test_too_few_leave_a_part_empty(self, groups: int) -> None:
+        division = divide([seen("a", i, group=str(i % groups)) for i in range(20)])
+        assert sizes(division)[1:] == ((0, 0), (0, 10))[groups - 1]
+
+
+class TestOrder:
+    @pytest.mark.parametrize(
+        ("names", "order"),
+        [
+            (["0", "1", "2", "10", "11"], "number"),
+            (["-2", "-1", "0", "+1"], "number"),
+            (["0.5", "2.25", "10.0"], "number"),
+            (["1. oak", "2. elm", "10. fir"], "number"),
+            (["class_1", "class_9", "class_10"], "number"),
+            (["c000", "c001", "c010"], "number"),
+            (["car-1", "car-2", "car-10"], "number"),
+            (["10", "2", "dog"], "name"),
+            (["a1", "a10", "b2"], "name"),
+            (["Zebra", "apple", "bear"], "name"),
+        ],
+    )
+    def test_of_numbers_and_names(self, names: list[str], order: str) -> None:
+        division = divide([seen(name, name, "test") for name in sorted(names, reverse=True)])
+        assert (division.classes, division.order) == (tuple(names), order)

@@ -73,3 +73,25 @@ def test_a_folder_that_cannot_be_read_is_named(here: Path, monkeypatch: pytest.M
     Path("locked").mkdir()
     monkeypatch.setattr(os, "scandir", refuse)
     assert finding.find(["locked"]).broken == {Path("locked"): "Permission denied"}
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("p/@eaDir/1.jpg/SYNOFILE_THUMB_M.jpg", "@eaDir"),
+        ("p/sub/.thumbnails/1.png", ".thumbnails"),
+        ("p/lost+found/1.png", "lost+found"),
+        ("p/._1.png", "._*"),
+    ],
+)
+def test_what_systems_leave_is_counted_and_not_looked_at(place: str, kind: str, here: Path) -> None:
+    for path in ("p/1.png", "p/sub/2.png", place):
+        draw(path)
+    for arguments in (["p"], ["p/**"], ["p", "p/sub"]):
+        found = finding.find(arguments)
+        assert sorted(map(str, found.files)) == ["p/1.png", "p/sub/2.png"]
+        if arguments != ["p/**"] or not kind.startswith("."):  # which patterns do not match
+            assert {name: (each.places, each.images) for name, each in found.passed_over.kinds.items()} == {
+                kind: (1, 1)
+            }
+    assert names([place]) == [place], "what is named is looked at"

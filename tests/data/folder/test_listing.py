@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advss_zoo.data.folder import listing
-from advss_zoo.data.folder.listing import Listing, list_images
+from advss_zoo.data.folder.listing import FolderOptions, Listing, list_images
 from advss_zoo.errors import AdvssError, DataError, UsageError
 
 
@@ -45,34 +45,40 @@ class TestLayouts:
     def test_what_is_no_part_beside_parts_is_left_out_and_said(self, tmp_path: Path) -> None:
         made = list_images(touch(tmp_path, "train/cat/1.png", "train/dog/1.png", "extra/cat/2.png"))
         assert {entry.part for entry in made.entries} == {"train"}
-        assert made.notes == ["extra/ is neither train, val nor test: left out."]
+        assert made.left_out == {"extra/cat/2.png": "neither train, val nor test"}
+        assert made.origins == [
+            ("train/", "train", "its name", 2), ("extra/", None, "neither train, val nor test", 1),
+        ]  # fmt: skip
 
     def test_a_class_may_be_called_train(self, tmp_path: Path) -> None:
         made = list_images(touch(tmp_path, "train/1.png", "bus/1.png", "car/1.png"))
         assert {(entry.label, entry.part) for entry in made.entries} == {("train", None), ("bus", None), ("car", None)}
 
     @pytest.mark.parametrize(
-        ("more", "note"),
+        ("more", "notes", "origins"),
         [
-            ("val/.keep", "val/ is empty."),
-            ("val/cat/.keep", "val/ is empty."),
-            ("train/preview.jpg", "1 images are outside class folders, such as train/preview.jpg: left out."),
-            ("valid/1.jpg", "1 images are outside class folders, such as valid/1.jpg: left out."),
+            ("val/.keep", [], [("val/", "val", "its name", 0)]),
+            ("val/cat/.keep", [], [("val/", "val", "its name", 0)]),
+            ("train/preview.jpg", ["1 image outside class folders, such as train/preview.jpg: left out."], []),
+            ("valid/1.jpg", [], [("valid/", None, "no class folders", 1)]),
         ],
     )
     def test_parts_stay_parts_where_one_is_empty_or_holds_loose_images(
-        self, more: str, note: str, tmp_path: Path
+        self, more: str, notes: list[str], origins: list[Any], tmp_path: Path
     ) -> None:
         places = {f"{part}/{label}/1.png" for part in ("train", "test") for label in ("cat", "dog")}
         made = list_images(touch(tmp_path, *places, more))
         assert found(made) == {(place, place.split("/")[1], place.split("/")[0]) for place in places}
-        assert made.notes == [note]
+        assert made.notes == notes
+        named = [("test/", "test", "its name", 2), ("train/", "train", "its name", 2), *origins]
+        assert sorted(made.origins) == sorted(named)
 
     def test_test_images_without_labels_are_left_out(self, tmp_path: Path) -> None:
         """As competitions give them out."""
         made = list_images(touch(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/1.jpg", "test/2.jpg"))
         assert {(entry.label, entry.part) for entry in made.entries} == {("cat", "train"), ("dog", "train")}
-        assert made.notes == ["2 images are outside class folders, such as test/1.jpg: left out."]
+        assert made.left_out == dict.fromkeys(("test/1.jpg", "test/2.jpg"), "not in a class folder")
+        assert ("test/", None, "no class folders", 2) in made.origins
 
     def test_folders_within_class_folders_are_the_classs(self, tmp_path: Path) -> None:
         made = list_images(touch(tmp_path, "cat/old/far/1.png", "cat/2.png", "dog/x/3.png"))
@@ -86,6 +92,8 @@ class TestLayouts:
         nobodys = ("cat/._1.png", ".git/x/1.png", "__MACOSX/cat/._1.png", "cat/Thumbs.db", "dog/desktop.ini")
         made = list_images(touch(tmp_path, "cat/1.png", "dog/1.png", *nobodys))
         assert (len(made.entries), made.classes, made.notes) == (2, {"cat", "dog"}, [])
+        counts = {kind: (hidden.places, hidden.images) for kind, hidden in made.passed_over.kinds.items()}
+        assert counts == {"._*": (1, 1), ".git": (1, 1), "__MACOSX": (1, 1), "Thumbs.db": (1, 0), "desktop.ini": (1, 0)}
 
     def test_files_of_other_kinds_are_counted_and_tables_are_not(self, tmp_path: Path) -> None:
         others = ("cat/2", "cat/3.cr2", "dog/deep/4.svg", "dog/5.jpg_large")
@@ -112,10 +120,10 @@ class TestLayouts:
     def test_notes_on_names_that_are_no_text_can_be_written(self, tmp_path: Path) -> None:
         name = os.fsdecode(b"\xff")
         touch(tmp_path, "train/cat/1.png", f"train/{name}", f"train/{name}.png", f"{name}/1.png", f"{name}.png")
-        notes = list_images(tmp_path).notes
-        assert len(notes) == 3
-        for note in notes:
-            note.encode()
+        made = list_images(tmp_path)
+        assert len(made.left_out) == 3
+        for text in (*made.notes, *made.left_out, *(origin.name for origin in made.origins)):
+            text.encode()
 
     @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
@@ -136,6 +144,138 @@ class TestLayouts:
         if not expected or len(tops) < 2:
             return
         assert found(list_images(root)) == {(place, place.split("/")[0], None) for place in expected}
+
+    @pytest.mark.parametrize(
+        "place",
+        [
+            *("@eaDir/1.jpg/SYNOFILE_THUMB_M.jpg", "#recycle/cat/1.jpg", "#snapshot/d/1.jpg", "@Recycle/1.jpg"),
+            *(".thumbnails/1.png", ".Trashes/501/1.png", ".ipynb_checkpoints/1-checkpoint.png", ".AppleDouble/1.png"),
+            *("$RECYCLE.BIN/S-1/1.png", "System Volume Information/1.png", "lost+found/1.png", "__pycache__/1.png"),
+            *("cat/@eaDir/1.jpg", "cat/deep/.@__thumb/1.jpg", "dog/~snapshot/1.png", "train/.cache/1.png"),
+        ],
+    )
+    @pytest.mark.parametrize("parts", [False, True])
+    def test_what_systems_leave_is_passed_over_and_counted(self, place: str, parts: bool, tmp_path: Path) -> None:
+        top = "train/" if parts else ""
+        made = list_images(touch(tmp_path, f"{top}cat/1.png", f"{top}dog/1.png", f"{top}dog/deep/2.png", place))
+        assert {entry.label for entry in made.entries} == {"cat", "dog"}
+        assert len(made.entries) == 3
+        assert sum(hidden.images for hidden in made.passed_over.kinds.values()) == 1
+
+
+class TestParts:
+    @pytest.mark.parametrize(
+        ("train", "test"),
+        [
+            ("training_set/training_set", "test_set/test_set"),  # what Kaggle makes of many an archive
+            ("seg_train/seg_train", "seg_test/seg_test"),
+            ("asl_alphabet_train/asl_alphabet_train", "asl_alphabet_test"),
+            ("Train/images", "Test/images"),
+            ("train2017", "test2017"),
+            ("TrainImages", "TestImages"),
+            ("cars-train", "cars-testing"),
+            ("trainset", "testset"),
+            ("archive/data/Training Data", "archive/data/Testing Data"),
+            ("dataset/dataset/train_data/train", "dataset/dataset/test_data/test"),
+        ],
+    )
+    def test_names_that_say_it(self, train: str, test: str, tmp_path: Path) -> None:
+        places = {f"{train}/cat/1.png": "train", f"{train}/dog/2.png": "train", f"{test}/cat/3.png": "test"}
+        made = list_images(touch(tmp_path, *places))
+        below = {made.root / entry.path: (entry.label, entry.part) for entry in made.entries}
+        assert below == {tmp_path / place: (place.split("/")[-2], part) for place, part in places.items()}
+        assert {(origin.part, origin.why, origin.images) for origin in made.origins} == {
+            ("train", "its name", 2), ("test", "its name", 1),
+        }  # fmt: skip
+
+    @pytest.mark.parametrize("pred", ["seg_pred/seg_pred/1.jpg", "seg_pred/cat/1.jpg", "seg_val/1.jpg"])
+    def test_those_without_labels_are_named_and_passed_over(self, pred: str, tmp_path: Path) -> None:
+        made = list_images(touch(tmp_path, "seg_train/seg_train/cat/1.png", "seg_train/seg_train/dog/1.png", pred))
+        if "val" not in pred:
+            touch(tmp_path, "seg_test/cat/1.png")
+            made = list_images(tmp_path)
+        assert {entry.part for entry in made.entries} == ({"train"} if "val" in pred else {"train", "test"})
+        assert list(made.left_out) == [pred]
+        assert [origin.images for origin in made.origins if origin.part is None] == [1]
+
+    @pytest.mark.parametrize(
+        "classes",
+        [
+            ("bullet_train", "test_tube", "car"),
+            ("train_station", "bus_station", "airport"),
+            ("steam_train", "diesel_train"),
+            ("test_tube/day", "train_station/day"),
+            ("train", "plane"),
+            ("valid_ticket", "invalid_ticket"),
+            ("dev_board", "train_set", "lego_set"),
+        ],
+    )
+    def test_classes_with_such_words_stay_classes(self, classes: tuple[str, ...], tmp_path: Path) -> None:
+        made = list_images(touch(tmp_path, *(f"{name}/1.png" for name in classes)))
+        assert {entry.label for entry in made.entries} == {name.split("/")[0] for name in classes}
+        assert {entry.part for entry in made.entries} == {None}
+
+    def test_two_sets_of_parts_are_a_question(self, tmp_path: Path) -> None:
+        touch(tmp_path, *(f"{side}_{part}/cat/1.png" for side in ("left", "right") for part in ("train", "test")))
+        with pytest.raises(DataError, match=r"are the same split\. Keep one of them, or say .*--parts"):
+            list_images(tmp_path)
+        parts: Any = {"left_train": "train", "right_train": "train", "left_test": "test"}
+        made = list_images(tmp_path, FolderOptions(parts))
+        assert sorted((entry.path.split("/")[0], entry.part) for entry in made.entries) == sorted(parts.items())
+        assert made.left_out == {"right_test/cat/1.png": "neither train, val nor test"}
+
+    def test_a_person_may_say_it(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a/2020/cat/1.png", "a/2021/cat/2.png", "a/2021/dog/3.png", "a/x/4.png", "b/cat/5.png")
+        made = list_images(tmp_path, FolderOptions({"a/2020": "test", "a/2021/": "train"}))
+        assert {(entry.path, entry.part) for entry in made.entries} == {
+            ("a/2020/cat/1.png", "test"), ("a/2021/cat/2.png", "train"), ("a/2021/dog/3.png", "train"),
+        }  # fmt: skip
+        assert set(made.left_out) == {"a/x/4.png", "b/cat/5.png"}
+        assert {origin.why for origin in made.origins if origin.part} == {"--parts"}
+        with pytest.raises(UsageError, match=r"--parts names '2022', which is not a folder in .* Its folders: a, b"):
+            list_images(tmp_path, FolderOptions({"2022": "test"}))
+
+    @pytest.mark.parametrize("link", ["train/train", "train/images"])
+    def test_nesting_without_end_ends(self, link: str, tmp_path: Path) -> None:
+        touch(tmp_path, "test/cat/1.png", "train/.keep")
+        (tmp_path / link).symlink_to(".")
+        made = list_images(tmp_path)
+        assert {entry.path for entry in made.entries} == {"test/cat/1.png"}
+
+
+class TestFoldersOfImages:
+    @pytest.mark.parametrize(
+        ("images", "beside"),
+        [
+            ("images", ("meta/classes.txt", "README.txt")),  # Food-101
+            ("Images", ("Annotation/n02085620/n02085620_10074", "lists/train_list.mat")),  # Stanford Dogs
+            ("images", ("attributes/a.txt", "segmentations/001.Albatross/1.png", "parts/p.txt")),  # CUB
+            ("JPEGImages", ("labels/apple.txt", "masks/apple/1.png")),
+        ],
+    )
+    def test_hold_the_classes(self, images: str, beside: tuple[str, ...], tmp_path: Path) -> None:
+        made = list_images(
+            touch(
+                tmp_path, f"food/{images}/apple/1.jpg", f"food/{images}/pie/2.jpg", *(f"food/{each}" for each in beside)
+            )
+        )
+        assert {(made.root / entry.path, entry.label) for entry in made.entries} == {
+            (tmp_path / f"food/{images}/apple/1.jpg", "apple"), (tmp_path / f"food/{images}/pie/2.jpg", "pie"),
+        }  # fmt: skip
+        assert set(made.left_out) == {each for each in beside if each.endswith(".png")}
+        assert {origin.why for origin in made.origins} == {"next to the folder of images"}
+
+    def test_may_hold_parts(self, tmp_path: Path) -> None:
+        made = list_images(touch(tmp_path, "images/train/a/1.jpg", "images/val/a/2.jpg", "labels/train/1.txt"))
+        assert {(entry.path, entry.part) for entry in made.entries} == {
+            ("images/train/a/1.jpg", "train"), ("images/val/a/2.jpg", "val"),
+        }  # fmt: skip
+
+    def test_without_class_folders_are_refused(self, tmp_path: Path) -> None:
+        """As Oxford's pets: the annotations hold images, too."""
+        touch(tmp_path, "images/Beagle_1.jpg", "annotations/trimaps/Beagle_1.png")
+        with pytest.raises(DataError, match=r"such as images/Beagle_1\.jpg, are not in class folders"):
+            list_images(tmp_path)
 
 
 class TestLinks:
@@ -173,7 +313,7 @@ class TestLinks:
         made = list_images(tmp_path)
         assert {entry.path for entry in made.entries} == {"cat/1.png", "dog/1.png"}
         assert made.skipped == {"dog/loop.png": os.strerror(errno.ELOOP)}
-        assert made.others == ["loop", "cat/loop"]
+        assert sorted(made.others) == ["cat/loop", "loop"]
 
     def test_to_nothing_are_named(self, tmp_path: Path) -> None:
         touch(tmp_path, "cat/1.png", "dog/1.png")
@@ -229,6 +369,80 @@ class TestTables:
         path = tmp_path / os.fsdecode(b"\xff.csv")
         path.write_text("path,label,split\n1.png,cat,train\n,dog,train\n1.png,cat,soon\n")
         assert set(list_images(path).skipped) == {"?.csv:3", "?.csv:4"}
+
+    @pytest.mark.parametrize(
+        "names", [("x1", "deep/x2"), ("x1.jpg", "x2.png"), ("d\\x1", "deep\\x2.png"), ("d/x1", "x2")]
+    )
+    def test_ids_are_files_below_it(self, names: tuple[str, str], tmp_path: Path) -> None:
+        touch(tmp_path, "pictures/d/x1.jpg", "pictures/deep/x2.png", "pictures/@eaDir/x1.jpg", "x1.txt")
+        (tmp_path / "t.csv").write_text("image_id,label\n" + "".join(f"{name},{name[-4:]}\n" for name in names))
+        made = list_images(tmp_path / "t.csv")
+        assert [entry.path for entry in made.entries] == ["pictures/d/x1.jpg", "pictures/deep/x2.png"]
+        assert f"such as {names[0]} to pictures/d/x1.jpg" in made.notes[0]
+
+    def test_ids_of_several_files_are_named(self, tmp_path: Path) -> None:
+        touch(tmp_path, "a/1.jpg", "b/1.jpg", "a/2.jpg", "a/3.v2.jpg")
+        (tmp_path / "t.csv").write_text("id,label\n1,cat\n2,dog\n3.v2,cat\n4,cat\n")
+        made = list_images(tmp_path / "t.csv")
+        assert [entry.path for entry in made.entries] == ["a/2.jpg", "a/3.v2.jpg"]
+        assert made.skipped == {"1": "fits several files: a/1.jpg, b/1.jpg", "4": os.strerror(errno.ENOENT)}
+
+    def test_numbers_of_folds_wait_for_an_explanation(self, tmp_path: Path) -> None:
+        touch(tmp_path, *(f"{number}.png" for number in range(4)))
+        (tmp_path / "t.csv").write_text("path,label,fold\n" + "".join(f"{n}.png,cat,{n}\n" for n in range(4)))
+        made = list_images(tmp_path / "t.csv")
+        assert {entry.part for entry in made.entries} == {None}
+        assert made.notes == [
+            "fold does not say which images are for testing; --parts test=0 does.", "Columns not used: fold.",
+        ]  # fmt: skip
+        made = list_images(tmp_path / "t.csv", FolderOptions({"0": "test", "2": "val"}))
+        assert [entry.part for entry in made.entries] == ["test", "train", "val", "train"]
+        assert set(made.origins) == {
+            ("test", "test", "column fold", 1), ("val", "val", "column fold", 1), ("train", "train", "column fold", 2),
+        }  # fmt: skip
+
+    def test_entries_that_a_person_explains(self, tmp_path: Path) -> None:
+        touch(tmp_path, *(f"{number}.png" for number in range(3)))
+        (tmp_path / "t.csv").write_text("path,label,usage\n0.png,a,PublicTest\n1.png,a,Training\n2.png,a,Private\n")
+        made = list_images(tmp_path / "t.csv", FolderOptions({"publictest": "val"}))
+        assert [entry.part for entry in made.entries] == ["val", "train"]
+        assert list(made.skipped.values()) == ["unknown split 'Private'; choose from train, val, test"]
+        with pytest.raises(UsageError, match=r"--parts names 'dev', which is in no column .* publictest, training"):
+            list_images(tmp_path / "t.csv", FolderOptions({"dev": "val"}))
+
+
+class TestGroups:
+    def test_a_pattern_on_paths(self, tmp_path: Path) -> None:
+        touch(tmp_path, "cat/p1_a.png", "cat/p2_a.png", "dog/p1_b.png", "dog/x.png")
+        made = list_images(tmp_path, FolderOptions(group_by="p([0-9]+)_"))
+        assert [entry.group for entry in made.entries] == ["1", "2", "1", ""]
+        assert made.notes == ["1 image without a group: each is treated as a group of its own."]
+        assert [entry.group for entry in list_images(tmp_path, FolderOptions(group_by="[ab].png")).entries] == [
+            *("a.png", "a.png", "b.png", ""),
+        ]  # fmt: skip
+
+    def test_a_column(self, tmp_path: Path) -> None:
+        touch(tmp_path, "1.png", "2.png")
+        (tmp_path / "t.csv").write_text("path,label,camera\n1.png,cat,left\n2.png,dog,right\n")
+        assert [entry.group for entry in list_images(tmp_path / "t.csv", FolderOptions(group_by="Camera")).entries] == [
+            *("left", "right"),
+        ]  # fmt: skip
+        by_name = list_images(tmp_path / "t.csv", FolderOptions(group_by="[0-9]")).entries
+        assert [entry.group for entry in by_name] == ["1", "2"]
+
+    @pytest.mark.parametrize(
+        ("group_by", "says"),
+        [
+            ("p(", "is not a regular expression"),
+            ("patient", "'patient' matches no image, such as 1.png; the columns are camera, path, label"),
+            ("png", "puts all images into one group, 'png'"),
+        ],
+    )
+    def test_what_groups_nothing_is_a_sentence(self, group_by: str, says: str, tmp_path: Path) -> None:
+        touch(tmp_path, "1.png", "2.png")
+        (tmp_path / "t.csv").write_text("path,label,camera\n1.png,cat,left\n2.png,dog,right\n")
+        with pytest.raises(UsageError, match=re.escape(says)):
+            list_images(tmp_path / "t.csv", FolderOptions(group_by=group_by))
 
 
 class TestKey:
@@ -294,7 +508,8 @@ class TestRefused:
 
     def test_loose_images_beside_class_folders_are_said(self, tmp_path: Path) -> None:
         made = list_images(touch(tmp_path, "1.png", "cat/1.png", "dog/1.png"))
-        assert made.notes == ["1 images are outside class folders, such as 1.png: left out."]
+        assert made.notes == ["1 image outside class folders, such as 1.png: left out."]
+        assert made.left_out == {"1.png": "not in a class folder"}
 
     def test_two_folders_for_one_part(self, tmp_path: Path) -> None:
         touch(tmp_path, "train/cat/1.png", "val/cat/1.png", "valid/cat/1.png")
@@ -304,19 +519,19 @@ class TestRefused:
     def test_a_folder_without_permission(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Files of the superuser can always be read, so the refusal is made up."""
         touch(tmp_path, "cat/1.png", "dog/1.png")
-        children = listing._children
+        scandir = os.scandir
 
-        def refuse(secret: Path) -> Callable[[Path], Any]:
-            def ask(folder: Path) -> Any:
-                if folder == secret:
+        def refuse(secret: Path) -> Callable[[Any], Any]:
+            def ask(folder: Any) -> Any:
+                if Path(folder) == secret:
                     raise PermissionError(13, "Permission denied", str(folder))
-                return children(folder)
+                return scandir(folder)
 
             return ask
 
-        monkeypatch.setattr(listing, "_children", refuse(tmp_path / "cat"))
+        monkeypatch.setattr(os, "scandir", refuse(tmp_path / "cat"))
         made = list_images(tmp_path)
         assert (made.skipped, len(made.entries)) == ({"cat/": "Permission denied"}, 1)
-        monkeypatch.setattr(listing, "_children", refuse(tmp_path))
+        monkeypatch.setattr(os, "scandir", refuse(tmp_path))
         with pytest.raises(AdvssError, match=r"Cannot read .*: Permission denied"):
             list_images(tmp_path)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from data.folder.conftest import Draw
-from data.folder.pictures import picture
+from data.folder.pictures import encoded, picture
 from PIL import Image
 
 from advss_zoo import documents
 from advss_zoo.data.folder import scan
+from advss_zoo.data.folder.listing import FolderOptions
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import Split
 from advss_zoo.data.load import in_order, load_data
@@ -147,17 +148,19 @@ class TestCache:
         monkeypatch.setattr(scan, "PIECE", 4)
         read, asked = scan.decoding.read, []
 
-        def stop(path: Path, side: int) -> Any:
+        def stop(path: Path, side: int, **how: Any) -> Any:
             asked.append(path)
             if len(asked) > 4 * after + 2:
                 raise KeyboardInterrupt
-            return read(path, side)
+            return read(path, side, **how)
 
         monkeypatch.setattr(scan.decoding, "read", stop)
         with pytest.raises(KeyboardInterrupt):
             prepare(pets, 8)
         asked.clear()
-        monkeypatch.setattr(scan.decoding, "read", lambda path, side: (asked.append(path), read(path, side))[1])
+        monkeypatch.setattr(
+            scan.decoding, "read", lambda path, side, **how: (asked.append(path), read(path, side, **how))[1]
+        )
         prepared = prepare(pets, 8)
         assert len(asked) == 20 - 4 * after
         assert {split: prepared.load(split).content_sha256 for split in expected} == expected  # type: ignore[arg-type]
@@ -238,6 +241,35 @@ class TestSummary:
         ):
             assert part in text
 
+    def test_says_first_what_is_taken_for_what(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(12):
+            draw(f"seg_train/seg_train/{('9', '10')[number % 2]}/{number}.png", number)
+        for number in range(4):
+            draw(f"seg_test/{('9', '10')[number % 2]}/{number}.png", 20 + number)
+        draw("seg_pred/1.png", 30)
+        draw("seg_train/@eaDir/1.png", 31)
+        summary = prepare(tmp_path / "images", 8).summary
+        assert list(summary.lines())[1:5] == [
+            "Splits: test from seg_test/ (4, by its name); train from seg_train/seg_train/ (12, by its name).",
+            "Left out: seg_pred/ (1, named as unlabelled).",
+            "Classes are in the order of their numbers: 9, 10.",
+            "Images in system and hidden files passed over: 1 in @eaDir.",
+        ]
+        assert (tuple(summary.classes), summary.order) == (("9", "10"), "number")
+        assert summary.left_out == {"seg_pred/1.png": "named as unlabelled"}
+        draw("seg_train/@eaDir/2.png", 32)
+        assert prepare(tmp_path / "images", 8).summary.passed_over["@eaDir"].images == 2, "also from the cache"
+
+    def test_says_which_columns_are_used(self, pets: Path) -> None:
+        rows = "".join(f"{path.relative_to(pets)},{path.parent.name},7,{path.stem}\n" for path in pets.rglob("*.png"))
+        (pets / "t.csv").write_text("path,label,age,patient\n" + rows)
+        summary = prepare(pets / "t.csv", 8, FolderOptions(group_by="patient")).summary
+        assert summary.columns == {"path": ["path"], "label": ["label"], "group": ["patient"]}
+        assert (summary.unused_columns, summary.groups) == (["age"], 20)
+        text = "\n".join(summary.lines())
+        for part in ("Columns: path from path; label from label; group from patient.", "Columns not used: age.", "20"):
+            assert part in text
+
     def test_of_many_classes_some_are_shown(self, tmp_path: Path, draw: Draw) -> None:
         for number in range(63):
             draw(f"{number // 3:03d}/{number}.png", number, size=(1, 1))
@@ -265,6 +297,66 @@ class TestSummary:
         summary = prepare(folder, 8).summary
         assert summary.source == str(pets.parent / "?")
         assert prepare(folder, 8).summary == summary
+
+
+class TestValues:
+    @pytest.fixture
+    def slides(self, tmp_path: Path) -> Path:
+        """Twenty pictures of 12 bits in files of 16; most are far from white."""
+        for number in range(20):
+            path = tmp_path / "slides" / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found = np.random.default_rng(number).integers(0, 4096 if number == 3 else 600, (8, 8)).astype(np.uint16)
+            path.write_bytes(encoded(Image.fromarray(found)))
+        return tmp_path / "slides"
+
+    def test_the_range_is_that_of_the_set(self, slides: Path) -> None:
+        images = prepare(slides, 8, whole=True).load("test")
+        expected = {
+            np.round(np.asarray(Image.open(path)) / 4095 * 255).astype(np.uint8).tobytes()
+            for path in slides.rglob("*.png")
+        }
+        assert {image[0].tobytes() for image in images.images} == expected
+        assert images.value_range == (0, 4095)
+
+    def test_a_range_that_is_given_counts(self, slides: Path) -> None:
+        prepared = prepare(slides, 8, whole=True, value_range=(0, 65535))
+        assert prepared.load("test").images.max() == 16
+        assert "values 0 to 65535 become 0 to 255: 20 images" in "\n".join(prepared.summary.lines())
+        assert prepared.summary.uniform == 19
+
+    def test_the_division_depends_on_neither_range_nor_size(self, slides: Path) -> None:
+        first, second = prepare(slides, 8), prepare(slides, 16, value_range=(0, 65535))
+        rows = [sorted(csv.reader(prepared.images_file.open())) for prepared in (first, second)]
+        assert (first.name, rows[0]) == (second.name, rows[1])
+
+
+class TestCopies:
+    """The same picture twice is never on two sides."""
+
+    @pytest.mark.parametrize("kind", ["TIFF", "BMP", "WEBP"])
+    def test_in_another_format(self, kind: str, pets: Path) -> None:
+        for path in list(pets.rglob("*.png")):
+            path.with_suffix(f".{kind.lower()}").write_bytes(encoded(Image.open(path), kind, lossless=True))
+        prepared = prepare(pets, 8)
+        assert prepared.summary.copies == 20
+        sides: dict[str, set[str]] = {}
+        for row in csv.DictReader(prepared.images_file.open()):
+            sides.setdefault(Path(row["path"]).stem, set()).add(row["split"])
+        assert set(map(len, sides.values())) == {1}
+
+    def test_near_copies_are_named(self, tmp_path: Path, pets: Path) -> None:
+        photographs = load_subset().first(20)
+        for number, pixels in enumerate(photographs.images):
+            image = Image.fromarray(pixels.transpose(1, 2, 0))
+            image.save(pets / "cat" / f"photograph-{number:02d}.png")
+            image.resize((64, 64)).save(pets / "dog" / f"large-{number:02d}.png")
+        prepared = prepare(pets, 8)
+        reasons = [why for why in prepared.summary.odd.values() if "a near copy of cat/photograph-" in why]
+        assert len(reasons) >= 18
+        rows = {Path(row["path"]).stem: row["split"] for row in csv.DictReader(prepared.images_file.open())}
+        named = [Path(path).stem for path in prepared.summary.odd]
+        assert all(rows[name] == rows[name.replace("large", "photograph")] for name in named)
 
 
 class TestRefused:
@@ -297,6 +389,19 @@ class TestRefused:
             DataError, match=r"None of the 20 images in .* can be used; cat/0\.png: not a readable image"
         ):
             prepare(pets, 8)
+
+    def test_too_few_groups_to_divide(self, pets: Path) -> None:
+        with pytest.raises(DataError, match="at least one class needs images in three groups"):
+            prepare(pets, 8, FolderOptions(group_by="cat|dog"))
+
+    def test_classes_that_are_one_folder_deeper(self, tmp_path: Path, draw: Draw) -> None:
+        for number in range(6):
+            draw(f"flowers/{('rose', 'tulip')[number % 2]}/{number}.png", number)
+        (tmp_path / "images" / "about").mkdir()
+        with pytest.raises(
+            DataError, match=r"has only one class, 'flowers'.* in it are the classes, give that: .*flowers"
+        ):
+            prepare(tmp_path / "images", 8)
 
     def test_too_few_to_divide(self, tmp_path: Path, draw: Draw) -> None:
         for number in range(4):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,8 +30,12 @@ def made_of(train: list[int], held_out: int = 20, test: int = 40) -> Prepared:
     """A data set of so many training images in each class."""
     classes = {f"class {number}": {"train": count, "val": 0, "test": 0} for number, count in enumerate(train)}
     parts = {"train": sum(train), "val": held_out, "test": test}
-    size = (8, 8)
-    summary = Summary("images", 32, classes, parts, size, size, size, {}, 0, 0, 0, {}, {}, [])  # type: ignore[arg-type]
+    counts = dict.fromkeys(("groups", "turned", "animated", "copies", "uniform", "on_black", "deep"), 0)
+    maps: dict[str, Any] = {key: {} for key in ("passed_over", "columns", "modes", "skipped", "left_out", "odd")}
+    lists: dict[str, Any] = {key: [] for key in ("origins", "unused_columns", "notes")}
+    sizes: dict[str, Any] = dict.fromkeys(("smallest", "median", "largest"), (8, 8))
+    facts: dict[str, Any] = {"classes": classes, "order": "name", "parts": parts, "value_range": None}
+    summary = Summary(source="images", root="images", side=32, **counts, **maps, **lists, **sizes, **facts)
     return Prepared("images-1", "key", held_out, summary, Path("nowhere"))
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import advss_zoo as az
-from advss_zoo.errors import UsageError
+from advss_zoo.data.subset import load_subset
+from advss_zoo.errors import DataError, UsageError
+from advss_zoo.evaluation.images import as_images
 from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.rotation import Rotation
+from advss_zoo.workflows import evaluate
 from advss_zoo.zoo import checkpoint
 
 QUICK: dict[str, Any] = {
@@ -85,3 +92,102 @@ def test_options_that_contradict_each_other(options: dict[str, Any], says: str) 
         with pytest.raises(UsageError, match=says):
             function("photos", **options)
     assert not Path("runs").exists()
+
+
+def test_groups_stay_on_one_side_and_are_evaluated_so() -> None:
+    """Videos of four frames; with other options their frames would be tested on that were trained on."""
+    for number, path in enumerate(sorted(Path("photos").rglob("*.png"))):
+        path.rename(path.with_name(f"video{number % 12 // 2}_{number}.png"))
+    pattern = "video([0-9]+)_"
+    run = az.finetune("photos", group_by=pattern, **QUICK)
+    assert run.plan.recipes[0].group_by == pattern
+    assert run.data.summary.groups == 6
+    with run.data.images_file.open() as table:
+        rows = [(re.search(pattern, row["path"])[1], row["split"]) for row in csv.DictReader(table)]  # type: ignore[index]
+    assert len(rows) == 24
+    assert len(set(rows)) == 6, "a video has one split"
+    again = az.evaluate(run.model, "photos", "clean", group_by=pattern)
+    assert (again.n, again.ta) == (run.result.n, run.result.ta)
+    for settings in ({}, {"group_by": "video"}):
+        with pytest.raises(
+            UsageError, match=r"was trained on photos --group-by 'video\(\[0-9\]\+\)_': divided in another"
+        ):
+            az.evaluate(run.model, "photos", "clean", **settings)
+    assert az.evaluate(run.model, "photos", "clean", whole=True).n == again.n, "the others it has seen"
+
+
+def test_parts_that_a_person_names() -> None:
+    for part in ("batch_1", "batch_2"):
+        for name in ("cat", "ship"):
+            Path("mine", part, name).mkdir(parents=True)
+    for number, path in enumerate(sorted(Path("photos").rglob("*.png"))):
+        path.rename(Path("mine", f"batch_{1 + (number % 4 == 0)}", path.parent.name, path.name))
+    planned = az.plan_finetuning("mine", parts={"batch_1": "train", "batch_2": "test"}, **QUICK)
+    assert planned.data.summary.parts == {"train": 16, "val": 2, "test": 6}
+    assert planned.plan.recipes[0].parts == {"batch_1": "train", "batch_2": "test"}
+
+
+class TestGrownFolder:
+    """Images that come later change the division, but not what a model has seen."""
+
+    def test_what_a_model_has_seen_is_left_out_of_its_evaluation(self, photos: Path) -> None:
+        run = az.finetune("photos", **QUICK)
+        saved = run.data.load("train").sha256
+        said: list[str] = []
+        az.evaluate(run.checkpoint, "photos", "clean", whole=True, say=said.append)
+        assert "20 of 24 images were left out: 18 trained this model, 2 chose its epoch." in said
+        _add(photos, 30)
+        assert len(set(map(bytes, saved)) & set(map(bytes, az.load_data("photos", "test", image_size=16).sha256))) > 0
+        said.clear()
+        result = az.evaluate(run.checkpoint, "photos", "clean", whole=True, say=said.append)
+        assert "20 of 54 images were left out: 18 trained this model, 2 chose its epoch." in said
+        assert result.n == 34
+
+    def test_what_its_parent_has_seen_is_left_out_of_its_result(self, photos: Path) -> None:
+        first = az.finetune("photos", out="first", **QUICK)
+        _add(photos, 30)
+        said: list[str] = []
+        second = az.finetune("photos", out="second", say=said.append, **QUICK | {"start": str(first.checkpoint)})
+        (line,) = (line for line in said if "left out" in line)
+        assert second.result.n == second.data.summary.parts["test"] - int(line.split()[0])
+        again = az.evaluate(second.model, "photos", "pgd20")
+        assert again.verdicts == second.result.verdicts
+
+    def test_images_that_have_all_been_seen_are_refused(self, photos: Path) -> None:
+        run = az.finetune("photos", **QUICK)
+        for row in csv.DictReader(run.data.images_file.open()):
+            if row["split"] == "test":
+                Path(row["path"]).unlink()
+        with pytest.raises(DataError, match=r"All 20 images of .* have been seen: 18 trained this model, 2 chose its"):
+            az.evaluate(run.checkpoint, "photos", "clean", whole=True)
+
+
+def test_values_of_12_bits_are_scaled_alike_ever_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADVSS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for number in range(24):
+        path = tmp_path / "slides" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(number).integers(0, 4096, (16, 16)).astype(np.uint16)).save(path)
+    run = az.finetune("slides", **QUICK)
+    assert run.model.value_range == (0, 4095)
+    dark = (np.asarray(Image.open(tmp_path / "slides/a/0.png")) // 16).astype(np.uint16)
+    Image.fromarray(dark).save("dark.png")
+    eight = (dark / 4095 * 255).round().astype(np.uint8)
+    (found,) = az.predict(run.checkpoint, "dark.png", top=2)
+    (expected,) = az.predict(run.checkpoint, Image.fromarray(eight), top=2)
+    assert (found.labels, found.probabilities) == (expected.labels, expected.probabilities)
+    Path("later/a").mkdir(parents=True)
+    Image.fromarray(dark).save("later/a/1.png")
+    images: list[np.ndarray] = []
+    monkeypatch.setattr(evaluate, "as_images", lambda data: images.append(data.images) or as_images(data))
+    az.evaluate(run.checkpoint, "later", "clean", whole=True)
+    assert np.array_equal(images[0][0, 0], eight)
+
+
+def _add(folder: Path, count: int) -> None:
+    """Put more photographs into the class folders."""
+    real = load_subset()
+    for name in ("cat", "ship"):
+        for number in np.flatnonzero(real.labels == real.classes.index(name))[12 : 12 + count // 2]:
+            Image.fromarray(real.images[number].transpose(1, 2, 0)).save(folder / name / f"{number}.png")

@@ -1,0 +1,93 @@
+"""What the command line sets for its process: memory and threads."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from advss_zoo import process
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from advss_zoo.process import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+
+def use():
+    for _ in range(20):
+        blocks = [np.ones(2**20, np.float32) for _ in range(4)]  # 4 MB each
+
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="for glibc")
+def test_freed_memory_is_not_paged_in_again():
+    def faults(how):
+        return int(subprocess.run([sys.executable, "-c", FAULTS, how], check=True, capture_output=True).stdout)
+
+    assert faults("kept") < 100 < faults("left")
+
+
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_other_systems_are_left_alone(system, monkeypatch):
+    monkeypatch.setattr(process.sys, "platform", system)
+    monkeypatch.setattr(process.ctypes, "CDLL", None)
+    process.keep_freed_memory()
+
+
+def test_a_c_library_without_it_is_left_alone(monkeypatch):
+    monkeypatch.setattr(process.sys, "platform", "linux")
+    monkeypatch.setattr(process.ctypes, "CDLL", lambda name: object())
+    process.keep_freed_memory()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_others_are_counted() -> None:
+    spin = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    spinning = [subprocess.Popen(spin, stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        for other in spinning:
+            assert other.stdout is not None
+            other.stdout.readline()
+        assert process.running_elsewhere() >= 2
+    finally:
+        for other in spinning:
+            other.kill()
+            other.communicate()
+
+
+@pytest.mark.parametrize(
+    ("threads", "others", "policy"),
+    [(None, 0, None), (None, 1, "PASSIVE"), ("1", 9, None), ("2", 2, None), ("2", 3, "PASSIVE"), ("4,2", 1, "PASSIVE")],
+)
+def test_threads_sleep_where_others_want_their_cores(
+    threads: str | None, others: int, policy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    if threads:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr(process, "cores", lambda: 4)
+    monkeypatch.setattr(process.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(process, "running_elsewhere", lambda: others)
+    process.sleep_at_barriers_if_busy()
+    assert os.environ.get("OMP_WAIT_POLICY") == policy
+
+
+def test_a_choice_of_the_users_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(process, "running_elsewhere", lambda: 100)
+    process.sleep_at_barriers_if_busy()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
