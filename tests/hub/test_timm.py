@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,10 @@ from safetensors.torch import save
 
 import advss_zoo as az
 from advss_zoo.errors import CheckpointError, UsageError
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.timm import TimmArchitecture
+from advss_zoo.models.backbones.torchvision import TorchvisionArchitecture
+from advss_zoo.zoo import checkpoint
 
 NAME = "timm:hf-hub:acme/pets"
 
@@ -52,3 +58,25 @@ def test_a_model_that_its_record_does_not_rebuild_is_refused(hub: Hub) -> None:
 def test_what_is_not_there_is_said(hub: Hub) -> None:
     with pytest.raises(CheckpointError, match=r"acme/none on .* does not exist or is private"):
         az.load_model("timm:hf-hub:acme/none")
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        TimmArchitecture(model="test_resnet"),
+        TorchvisionArchitecture(model="shufflenet_v2_x0_5"),
+    ],
+)
+def test_a_checkpoint_of_another_family_is_published_and_pulled(
+    hub: Hub, tmp_path: Path, architecture: Architecture
+) -> None:
+    config = checkpoint.Config(
+        name="net", tag="test", scenario="p1f4", architecture=architecture, classes=tuple("abcdefghij")
+    )
+    network = architecture.classifier().eval()
+    checkpoint.save(tmp_path / "net", network.state_dict(), config, precision="full")
+    (tmp_path / "net" / "README.md").write_text("---\nlicense: mit\n---\n# net.test\n")
+    az.publish(tmp_path / "net", "hf://acme/net")
+    shutil.rmtree(tmp_path / "net")
+    model, x = az.load_model("hf://acme/net"), torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(model(x), network(x), rtol=1e-4, atol=1e-5)
