@@ -9,7 +9,7 @@
 | `network` | needs a network, or data that are downloaded |
 | `long` | takes more than a minute or so, or several GPUs |
 | `fish` | needs another shell |
-| `example` | names what only the reader has |
+| `example` | names what only the reader has, or ends with an exit status other than 0 |
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ TOP = {  # files above docs/ that are pages, too
 SECTIONS = {  # the leaderboard is a page with others below it; of the rest a page of contents is made
     "start": ["install", "tutorial", "concepts", "examples"],
     "how-to": [
-        *("evaluate", "own_model", "models", "finetune", "folders", "train", "training"),
+        *("evaluate", "trust", "model_names", "models", "finetune", "folders", "train", "training"),
         *("deploy", "report", "reproduce", "hub", "python"),
     ],
     "leaderboard": ["zoo", "submit", "results", "finetuning", "speed", "cards/index"],
