@@ -172,12 +172,18 @@ def test_cards_and_recipes_are_found_there(clean):
     assert "epochs" in run(clean / "bin" / "advss", "train", "p1f4.mini", "--dry-run", cwd=clean)
 
 
+MORE_RIGHTS = {
+    "publish": {"publish": {"id-token": "write"}},
+    "site": {"publish": {"pages": "write", "id-token": "write"}},
+}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.stem)
 def test_workflows_may_read_alone_and_name_the_versions_of_actions(path):
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     granted = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
-    assert granted == ({"publish": {"id-token": "write"}} if path.stem == "publish" else {})
+    assert granted == MORE_RIGHTS.get(path.stem, {})
     called = [job["uses"] for job in workflow["jobs"].values() if "uses" in job]
     assert called == (["./.github/workflows/tests.yml"] if path.stem == "publish" else [])
     jobs = [job for job in workflow["jobs"].values() if "uses" not in job]

@@ -29,8 +29,8 @@ EXAMPLES = examples(
     "advss finetune --data labels.csv --from selfie-p3f4",
     "advss finetune --data mydir --from scratch",
     "advss finetune --data digits augmentation.flip=false",
-    "advss finetune --data scans --group-by 'patient_([0-9]+)'",
-    "advss finetune --data mydir --parts train=batch_1,test=batch_2",
+    "advss finetune --data scans --group-by '^(p[0-9]+)'",
+    "advss finetune --data mydir --parts train=a,test=b",
 )
 
 

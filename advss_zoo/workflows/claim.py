@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from advss_zoo.data.catalogue import SUBSET
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import details, diagnosis, protocols
+from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.checks import count_classes
 from advss_zoo.evaluation.claimed import WORST_CASE, AttackStep, ClaimCheck, ClaimedAccuracy, judge
@@ -105,7 +106,7 @@ def claim(
     draws, notes = subject.draws(eot or (own.protocol.eot if own else None))
     chosen = list(attacks) if attacks is not None else _attacks(stated, own, subject, transfer, seed)
     saved: list[Protocol] = []
-    if isinstance(claimed, str | Path) and Path(claimed).suffix == ".safetensors":
+    if isinstance(claimed, str | Path) and Path(claimed).name == TENSORS_FILE:
         saved.append(Saved.read(Path(claimed)))
     usable, left_out = subject.usable([*saved, *chosen])
     check = _Check(subject, stated, draws, None if out is None else Path(out))

@@ -7,6 +7,7 @@ taken, and nothing but safetensors and JSON is ever read: a pickle could run cod
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -18,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor, nn
 
 import advss_zoo.objectives
-from advss_zoo.data.folder.values import MOST as MOST_VALUE
 from advss_zoo.errors import CheckpointError, all_mistakes
 from advss_zoo.files import check_not_pointer, explained, read_json, sha256_of, write_atomically, write_json
 from advss_zoo.models.families import AnyArchitecture
@@ -89,7 +89,7 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _white_above_black(self) -> Config:
-        if self.value_range and not (-MOST_VALUE <= self.value_range[0] < self.value_range[1] <= MOST_VALUE):
+        if self.value_range and not (-math.inf < self.value_range[0] < self.value_range[1] < math.inf):
             raise ValueError(f"value_range must be two rising numbers, got {self.value_range}")
         return self
 

@@ -25,6 +25,7 @@ IN_PASSING = {
     "--budget": f"{FINETUNE} --dry-run",
     "--resume": f"{FINETUNE} --resume",
     "--mode f3 --out plain": "advss finetune --data photos --budget 10m --mode f3 --out plain",
+    "advss eval": "advss eval --limit 8",
     "advss predict hf://ME/photos picture.jpg": "advss predict hf://ME/photos picture.jpg",
 }
 """What sentences name, and the command that is meant."""

@@ -154,6 +154,7 @@ class ToyArchitecture(Architecture):
 """
 RUN = """
 import sys
+from pathlib import Path
 import advss_zoo.models.backbones
 advss_zoo.models.backbones.__path__.append(sys.argv[3])  # where a contributor's file would lie
 from advss_zoo.training import recipe, trainer

@@ -64,7 +64,7 @@ def test_a_transformer_becomes_a_robust_classifier(photos: Path, tmp_path: Path)
 
 
 def test_it_is_resumed_after_the_cache_is_gone(photos: Path, tmp_path: Path) -> None:
-    name = "torchvision:mobilenet_v3_small?pretrained=false&img_size=32"
+    name = "torchvision:resnet18?pretrained=false&img_size=32"
     first = finetuned(name, 32, mode="f3")
     assert first.plan.recipes[0].adversary[0].name == "none"
     shutil.rmtree(tmp_path / "cache" / "libraries")

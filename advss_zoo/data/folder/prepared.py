@@ -30,7 +30,7 @@ from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError
 from advss_zoo.files import explained, held, read_json, slug, write_atomically, write_json
 
-FORMAT = 3
+FORMAT = 4
 UNUSED = ("skipped", "left_out", "odd")  # what a summary says of single files, which may be too many for JSON
 UNUSED_SUFFIX = ".unused.csv"
 PIECE_BYTES = 64 << 20
