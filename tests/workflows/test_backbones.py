@@ -64,11 +64,10 @@ def test_a_transformer_becomes_a_robust_classifier(photos: Path, tmp_path: Path)
 
 
 def test_it_is_resumed_after_the_cache_is_gone(photos: Path, tmp_path: Path) -> None:
-    name = "torchvision:resnet18?pretrained=false&img_size=32"
-    first = finetuned(name, 32, mode="f3")
+    first = finetuned(VIT, 32, mode="f3")
     assert first.plan.recipes[0].adversary[0].name == "none"
     shutil.rmtree(tmp_path / "cache" / "libraries")
-    assert finetuned(name, 32, mode="f3", resume=True).result == first.result
+    assert finetuned(VIT, 32, mode="f3", resume=True).result == first.result
 
 
 @pytest.mark.nightly
