@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from advss_zoo.workflows.publish import publish
     from advss_zoo.workflows.pull import pull
     from advss_zoo.workflows.report import report
+    from advss_zoo.workflows.reproduce import reproduce
     from advss_zoo.workflows.suite import plan_suite, suite
     from advss_zoo.workflows.train import plan_training, train
     from advss_zoo.workflows.verify import verify
@@ -59,6 +60,7 @@ __all__ = [
     "publish",
     "pull",
     "report",
+    "reproduce",
     "results_frame",
     "suite",
     "train",
@@ -84,6 +86,7 @@ _LAZY = {  # where each is defined, and by what name
     "publish": ("advss_zoo.workflows.publish", "publish"),
     "pull": ("advss_zoo.workflows.pull", "pull"),
     "report": ("advss_zoo.workflows.report", "report"),
+    "reproduce": ("advss_zoo.workflows.reproduce", "reproduce"),
     "results_frame": ("advss_zoo.evaluation.frames", "results_frame"),
     "suite": ("advss_zoo.workflows.suite", "suite"),
     "train": ("advss_zoo.workflows.train", "train"),
