@@ -40,9 +40,9 @@ def running_elsewhere() -> int:
 def sleep_at_barriers_if_busy() -> None:
     """Let the threads of torch sleep while they wait for each other, where others use the same cores.
 
-    By default they spin. On free cores that is a third faster; but where one thread waits for a core that another
-    process has, all others burn theirs, and everything takes several times as long (docs/speed.md). OpenMP reads the
-    variable when torch is imported, so this has to be called before. What the user set stays.
+    By default they spin, which is faster on free cores; but where one thread waits for a core that another process has,
+    all others burn theirs (`benchmarks/busy.py` measures both). OpenMP reads the variable when torch is imported, so
+    this has to be called before. What the user set stays.
     """
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(chosen) if chosen.isdecimal() else cores()

@@ -19,8 +19,8 @@ _companions: list[subprocess.Popen[bytes]] = []  # kept, or their standard input
 def one_a_core(images: int | None) -> int:
     """Return how many processes share an evaluation of so many images (None: of many) where nobody said how many.
 
-    Processes of one thread each never wait for each other: on free cores they are faster than threads, and where others
-    use the cores, too, several times as fast (docs/speed.md). A GPU works for one, and whoever chose a number of
+    Processes of one thread each never wait for each other: on free cores they are faster than threads (docs/speed.md),
+    and a core that others use costs them its share and no more. A GPU works for one, and whoever chose a number of
     threads has divided the cores already.
     """
     if "OMP_NUM_THREADS" in os.environ or shutil.which("nvidia-smi"):
