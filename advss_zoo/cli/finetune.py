@@ -18,7 +18,8 @@ from advss_zoo.cli.options import (
     parsed,
 )
 from advss_zoo.cli.output import out
-from advss_zoo.texts import duration, percent
+from advss_zoo.cli.summary import rows
+from advss_zoo.texts import duration
 
 if TYPE_CHECKING:
     from advss_zoo.workflows.finetune import FinetunedRun, PlannedRun
@@ -124,17 +125,9 @@ def _show_plan(planned: PlannedRun) -> None:
 
 def _show(run: FinetunedRun) -> None:
     result = run.result
-    low, high = result.ra_ci95 or (0.0, 0.0)
-    row = {
-        "model": result.model.name,
-        "data": result.data.name,
-        "n": f"{result.n:,}",
-        "protocol": result.protocol.label,
-        "TA": percent(result.ta),
-        "RA": percent(result.ra),
-        "RA 95%": f"{percent(low)} to {percent(high)}",
-        "checkpoint": str(run.checkpoint),
-    }
+    (row,) = rows([result])
+    del row["images/s"]  # of a test that is part of the run
+    row["checkpoint"] = str(run.checkpoint)
     document = {
         "name": result.model.name,
         "path": str(run.checkpoint),

@@ -63,3 +63,17 @@ class Architecture(BaseModel, ABC):
     def values_per_image(self, side: int) -> int:
         """Estimate the numbers that its widest layer gives for an image: as much as a ResNet-50 for ImageNet does."""
         return (side // 4) ** 2 * 256
+
+
+class LibraryArchitecture(Architecture):
+    """A classifier by its name in another library: features are the vector before its last linear layer."""
+
+    model: str = Field(pattern=r"^[a-z0-9_]+$", max_length=100)  # never an address or a path
+    img_size: int = Field(224, ge=8, le=4096, description="pixels a side; vision transformers take no others")
+
+    def __str__(self) -> str:
+        return self.model
+
+    @property
+    def image_size(self) -> int:
+        return self.img_size

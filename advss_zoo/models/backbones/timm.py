@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from advss_zoo.errors import AdvssError, UsageError, nearest
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.architecture import LibraryArchitecture
 from advss_zoo.models.network import LibraryTrunk
 from advss_zoo.models.pretrained import LibraryOptions, Pretrained, imagenet_classes, reproducible, split
 
@@ -17,23 +17,14 @@ HUB = "hf-hub:"  # begins the name of a repository on the Hub in timm's own layo
 BUILT = ("img_size", "drop_rate", "drop_path_rate")  # what a model can be built with
 
 
-class TimmArchitecture(Architecture):
-    """A model by its name in timm: features are the vector before its classifier."""
+class TimmArchitecture(LibraryArchitecture):
+    """A model by its name in timm."""
 
     apart_from_trunk: ClassVar[tuple[str, ...]] = ("num_classes", "drop_rate", "drop_path_rate")
 
     family: Literal["timm"] = "timm"
-    model: str = Field(pattern=r"^[a-z0-9_]+$", max_length=100)  # never an address or a path
-    img_size: int = Field(224, ge=8, le=4096, description="pixels a side; vision transformers take no others")
     drop_rate: float = Field(0.0, ge=0, lt=1, description="dropout before the classifier")
     drop_path_rate: float = Field(0.0, ge=0, lt=1, description="stochastic depth")
-
-    def __str__(self) -> str:
-        return self.model
-
-    @property
-    def image_size(self) -> int:
-        return self.img_size
 
     def trunk(self) -> LibraryTrunk:
         options = {key: getattr(self, key) for key in ("drop_rate", "drop_path_rate") if getattr(self, key)}

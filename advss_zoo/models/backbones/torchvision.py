@@ -5,30 +5,20 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from advss_zoo.errors import UsageError, nearest
-from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.architecture import LibraryArchitecture
 from advss_zoo.models.network import LibraryTrunk
 from advss_zoo.models.pretrained import LibraryOptions, Pretrained, reproducible, split
 
 SIZED = {"vit": "image_size", "maxvit": "input_size"}  # what tells models of one size only that size
 
 
-class TorchvisionArchitecture(Architecture):
-    """A classifier by its name in torchvision: features are the vector before its last linear layer."""
+class TorchvisionArchitecture(LibraryArchitecture):
+    """A classifier by its name in torchvision."""
 
     family: Literal["torchvision"] = "torchvision"
-    model: str = Field(pattern=r"^[a-z0-9_]+$", max_length=100)
-    img_size: int = Field(224, ge=8, le=4096, description="pixels a side; vision transformers take no others")
-
-    def __str__(self) -> str:
-        return self.model
-
-    @property
-    def image_size(self) -> int:
-        return self.img_size
 
     def trunk(self) -> LibraryTrunk:
         try:
