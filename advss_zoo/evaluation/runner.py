@@ -24,7 +24,13 @@ from advss_zoo.attacks.checks import predict
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes
+from advss_zoo.evaluation.checks import (
+    check_adversarial,
+    check_gradient,
+    check_model,
+    count_classes,
+    warn_of_other_inputs,
+)
 from advss_zoo.evaluation.details import RIGHT_8BIT
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Arrays, Images, as_images
@@ -227,8 +233,10 @@ class _Work:
     def _check(self, rows: range) -> None:
         x, y, _ = self.images.batch(rows, self.device)
         check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
-        if self.protocol.gradient == "needed" and rows.start == 0:  # later passes may be of a few images only
-            check_gradient(self.model, x, y)
+        if rows.start == 0:  # later passes may be of a few images only
+            warn_of_other_inputs(self.model, x, y)
+            if self.protocol.gradient == "needed":
+                check_gradient(self.model, x, y)
 
     def _pass(self, rows: range, store: Store | None, announce: Callable[[str], None]) -> tuple[Verdicts, Effort]:
         """The verdicts on the images at `rows`, and what they took."""
