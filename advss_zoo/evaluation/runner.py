@@ -101,7 +101,7 @@ def evaluate(
         measured = adapted if eot is None else MeanOfDraws(adapted, eot)
         protocol.check_model(measured)
         told = progress or (lambda done, total, part: None)
-        work = _Work(Padded(measured), images, protocol, device, told, quantize, eot).for_its_classes(x)
+        work = _Work(Padded(measured), images, protocol, device, told, quantize, eot).fitted(x)
         experiment = work.experiment(model, weights_sha256(network))
         store = None if out is None else Store(Path(out), experiment, save_adversarial)
         if store and (result := work.known(store)):
@@ -145,12 +145,12 @@ class _Work:
     quantize: bool
     eot: int | None
 
-    def for_its_classes(self, x: Tensor) -> _Work:
-        """Fit the protocol to the classes of the data; where these are not known, to the model's logits of x."""
+    def fitted(self, x: Tensor) -> _Work:
+        """Fit the protocol to the images x and the classes of the data; where these are not known, to the logits."""
         classes = self.images.classes
         if classes is None:
             classes = count_classes(self.model, x)
-        return replace(self, protocol=self.protocol.for_classes(classes))
+        return replace(self, protocol=self.protocol.for_classes(classes).for_images(x.shape[1:]))
 
     def experiment(self, model: nn.Module, weights: str) -> Experiment:
         """Return the parts of a result that are known beforehand."""
