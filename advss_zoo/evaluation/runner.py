@@ -114,6 +114,8 @@ def evaluate(
                 if result := work.known(store):  # another process has just finished
                     return result
             verdicts, effort = work.measure(store)
+            order = work.images.order
+            verdicts = verdicts if order is None else verdicts.at(np.argsort(order))
             result = Result.from_verdicts(
                 verdicts,
                 seed=protocol.seed,
@@ -123,7 +125,7 @@ def evaluate(
                 **dict(experiment),
             )
             if store:
-                store.finish(result, verdicts)
+                store.finish(result, verdicts, order)
     return result
 
 
@@ -150,7 +152,11 @@ class _Work:
         classes = self.images.classes
         if classes is None:
             classes = count_classes(self.model, x)
-        return replace(self, protocol=self.protocol.for_classes(classes).for_images(x.shape[1:]))
+        index = torch.from_numpy(self.images.index)
+        protocol = self.protocol.for_classes(classes).for_images(x.shape[1:]).for_index(index)
+        order = protocol.order(index)
+        images = self.images if order is None else replace(self.images, order=order.numpy())
+        return replace(self, protocol=protocol, images=images)
 
     def experiment(self, model: nn.Module, weights: str) -> Experiment:
         """Return the parts of a result that are known beforehand."""
