@@ -239,8 +239,7 @@ class PlannedEvaluation:
         images = as_images(loaded)
         if images.classes is not None:
             protocols = [protocol.for_classes(images.classes) for protocol in protocols]
-        for protocol in protocols:
-            protocol.check_images(images.pixels.shape[1:])
+        protocols = [protocol.for_images(images.pixels.shape[1:]) for protocol in protocols]
         compared = [protocol for protocol in protocols if folder and protocol.has_baseline]
         baselines = {protocol.name: find_baseline(folder, protocol, images) for protocol in compared if folder}
         where = _device_of(opened) if device == "auto" or opened is not model else pick_device(device)

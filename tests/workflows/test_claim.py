@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 
@@ -13,9 +14,12 @@ import advss_zoo as az
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.claimed import ClaimedAccuracy, judge
+from advss_zoo.evaluation.results import VERDICTS_FILE
 from advss_zoo.evaluation.statistics import Estimate, settled_by
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.resources import CHECKOUT
+from advss_zoo.resources import PACKAGE
+
+BUNDLED = PACKAGE / "bundled"
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +43,25 @@ def checked(model, ra: float, n: int = 24, **settings):
 
 def test_a_card_holds():
     """Of 8 images, so with the widest tolerance that means anything."""
-    card = CHECKOUT / "advss_zoo" / "bundled" / "selfie-p3f4.mini" / "results" / "cifar10-pgd20"
+    card = BUNDLED / "selfie-p3f4.mini" / "results" / "cifar10-pgd20"
     found = az.claim("selfie-p3f4.mini", card, limit=8, tolerance=0.4)
     assert found.verdict == "holds"
     assert found.claim.ra == pytest.approx(0.4416)
     assert "autoattack" in found.warnings[-1]  # which a claim of PGD says nothing of
+
+
+@pytest.mark.parametrize("name", ["selfie-p3f4.mini", "rotation-p3f4.mini", "jigsaw-p3f4.mini"])
+def test_the_sample_is_large_enough_for_a_claim_that_is_true(name):
+    """By the verdicts on the card: the RA under AutoAttack of all images, and of those that are sampled."""
+    standing = Verdicts.read(BUNDLED / name / "results" / "cifar10-1k-autoattack" / VERDICTS_FILE).standing
+    of_sample = standing[: parameter("limit")]
+    assert len(of_sample) == parameter("limit")
+    ra = Estimate.of(of_sample.mean(), len(of_sample))
+    assert judge(ra, standing.mean(), parameter("tolerance"), complete=True) == "holds"
+
+
+def parameter(name: str):
+    return inspect.signature(az.claim).parameters[name].default
 
 
 def test_attacks_go_on_with_what_is_left_and_stop_when_the_claim_is_refuted():

@@ -80,7 +80,10 @@ def test_a_plan_has_estimates_and_trains_nothing() -> None:
     [
         ({"epochs": 1, "budget": "10m"}, "--budget and --epochs cannot be combined"),
         ({"budget": "soon"}, "'soon' is not a positive time"),
-        ({"start": "scratch", "mode": "f2"}, "--mode f2 trains the head only"),
+        (
+            {"start": "scratch", "mode": "f2"},
+            "--mode f2 trains the head only, but the trunk of scratch has random weights",
+        ),
         ({"objective": "trades", "mode": "f3"}, "TRADES needs an adversary"),
         ({"eps": 9}, "eps must be at most 1 in linf"),
         ({"mode": "f5", "start": "trunk"}, "mode: Input should be 'f1', 'f2', 'f3' or 'f4'"),
