@@ -11,7 +11,9 @@ from readme import DOCS, README
 import advss_zoo
 from advss_zoo.zoo import cards, index
 
-INTRODUCTION = "# Python\n\nAll public functions, from their docstrings. An introduction: [Use from Python](python.md).\n"
+INTRODUCTION = (
+    "# Python\n\nAll public functions, from their docstrings. An introduction: [Use from Python](python.md).\n"
+)
 TABLE = re.compile(r"(?<=<!-- zoo -->\n\n).*?\n\n", re.DOTALL)
 
 
