@@ -24,7 +24,7 @@ Arrays: TypeAlias = tuple[Any, Any]
 class Images:
     """Images (N,C,H,W), uint8 or float32 in [0,1], with labels and index, int64 (N,).
 
-    `classes` is None where their number is not known.
+    `classes` is None where their number is not known, `present` where there may be images of all of them.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Images:
     index: NDArray[np.int64]
     classes: int | None
     content_sha256: str
+    present: int | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -41,12 +42,14 @@ class Images:
     @property
     def facts(self) -> EvaluatedData:
         """How a result names them."""
+        partial = {} if self.present is None else {"classes": self.present, "outputs": self.classes}
         return EvaluatedData(
             name=plain(self.name),
             split=self.split,
             n=len(self),
             indices=_describe_indices(self.index),
             content_sha256=self.content_sha256,
+            **partial,
         )
 
     def batch(self, rows: range, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,9 +70,8 @@ def as_images(data: ImageSet | Images | Arrays) -> Images:
     if isinstance(data, Images):
         images = data
     elif isinstance(data, ImageSet):
-        images = Images(
-            data.name, data.split, data.images, data.labels, data.index, len(data.classes), data.content_sha256
-        )
+        facts = data.name, data.split, data.images, data.labels, data.index, len(data.classes), data.content_sha256
+        images = Images(*facts, present=data.present)
     else:
         pixels, labels = _pixels(data[0]), _labels(data[1])
         if len(pixels) != len(labels):
