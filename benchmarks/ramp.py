@@ -6,8 +6,8 @@
 
 Trains torchvision's ResNet-18 at 32 pixels for standard accuracy on CIFAR-10, and fine-tunes it by `advss finetune`
 (F4) on the first training images in class folders, in three ways that differ in `adversary` alone and take the same
-number of steps: eps from 0 over the first half, all of eps from the first step, and eps from a half with N-FGSM over the
-first third (what `advss finetune` does from robust weights). Prints a table in Markdown: TA and RA (PGD-20) on the
+number of steps: eps from 0 over the first half, all of eps from the first step, and eps from a half with N-FGSM over
+the first third (what `advss finetune` does from robust weights). Prints a table in Markdown: TA and RA (PGD-20) on the
 first test images, seed by seed, and the differences from the first way. What is done is kept.
 """
 
