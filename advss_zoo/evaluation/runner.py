@@ -24,7 +24,13 @@ from advss_zoo.attacks.checks import predict
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes
+from advss_zoo.evaluation.checks import (
+    check_adversarial,
+    check_gradient,
+    check_model,
+    count_classes,
+    warn_of_other_inputs,
+)
 from advss_zoo.evaluation.details import RIGHT_8BIT
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Arrays, Images, as_images
@@ -148,12 +154,12 @@ class _Work:
     eot: int | None
 
     def fitted(self, x: Tensor) -> _Work:
-        """Fit the protocol to the images and their classes; where these are not known, to the model's logits of x."""
+        """Fit the protocol to the images x and the classes of the data; where these are not known, to the logits."""
         classes = self.images.classes
         if classes is None:
             classes = count_classes(self.model, x)
         index = torch.from_numpy(self.images.index)
-        protocol = self.protocol.for_classes(classes).for_images(index)
+        protocol = self.protocol.for_classes(classes).for_images(x.shape[1:]).for_index(index)
         order = protocol.order(index)
         images = self.images if order is None else replace(self.images, order=order.numpy())
         return replace(self, protocol=protocol, images=images)
@@ -233,8 +239,10 @@ class _Work:
     def _check(self, rows: range) -> None:
         x, y, _ = self.images.batch(rows, self.device)
         check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
-        if self.protocol.gradient == "needed" and rows.start == 0:  # later passes may be of a few images only
-            check_gradient(self.model, x, y)
+        if rows.start == 0:  # later passes may be of a few images only
+            warn_of_other_inputs(self.model, x, y)
+            if self.protocol.gradient == "needed":
+                check_gradient(self.model, x, y)
 
     def _pass(self, rows: range, store: Store | None, announce: Callable[[str], None]) -> tuple[Verdicts, Effort]:
         """The verdicts on the images at `rows`, and what they took."""

@@ -36,7 +36,7 @@ from advss_zoo.seeds import derived_seed
 class AutoAttack(Protocol):
     """The worst case over the attacks of AutoAttack's standard version.
 
-    `classes` stands for any number of them from 10 on; `iterations` and `queries` are lower in tests alone.
+    `classes` stands for any number of them from 10 on; `iterations` are lower in tests alone.
     """
 
     pattern: ClassVar[str] = "autoattack"
@@ -183,3 +183,6 @@ class BlackBox(Fab):
     pattern: ClassVar[str] = "square"
     examples: ClassVar[tuple[str, ...]] = ("square",)
     gradient: ClassVar[Gradient] = "unused"
+
+    def _differs(self) -> list[str]:
+        return [*super()._differs(), *[f"{self.queries} queries"] * (self.queries != AutoAttack.queries)]

@@ -47,7 +47,7 @@ class SampledAutoAttack(AutoAttack):
         drawn = int(name.removeprefix("autoattack-sampled") or DRAWN)
         return replace(super().create(name, settings), drawn=drawn)
 
-    def for_images(self, index: Tensor) -> Self:
+    def for_index(self, index: Tensor) -> Self:
         return replace(self, sample=frozenset(self._draw(index).tolist()))
 
     def order(self, index: Tensor) -> Tensor:

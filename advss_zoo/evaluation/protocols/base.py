@@ -102,7 +102,7 @@ class Protocol(ABC):
         """
         return self
 
-    def for_images(self, index: Tensor) -> Self:
+    def for_index(self, index: Tensor) -> Self:
         """Return this protocol for the images at these positions (N,) of the data."""
         return self
 
@@ -122,13 +122,13 @@ class Protocol(ABC):
                 "Use --attack clean, square or corruptions, or evaluate the original checkpoint.",
             )
 
-    def check_images(self, shape: Sequence[int]) -> None:
-        """Check that it runs on images of this shape (C,H,W), before other protocols have run for hours.
+    def for_images(self, shape: Sequence[int]) -> Self:
+        """Return this protocol for images of this shape (C,H,W).
 
         Raises:
-            UsageError: it cannot.
+            UsageError: it cannot be run on them.
         """
-        return  # most take any
+        return self
 
     def constants(self) -> dict[str, Any]:
         """Return everything that determines the verdicts, for the result file; a change of meaning raises "version"."""

@@ -100,10 +100,10 @@ def test_the_interval_holds_the_result_on_all_images(model, data):
 
 def test_the_sample_follows_the_seed_alone(model, data):
     index = torch.arange(140)
-    drawn = [protocol(seed=seed).for_images(index).sample for seed in (0, 0, 1)]
+    drawn = [protocol(seed=seed).for_index(index).sample for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
-    assert protocol("autoattack-sampled20").for_images(index).sample < drawn[0]
-    assert protocol().for_images(index[:100]).sample >= {i for i in drawn[0] if i < 100}
+    assert protocol("autoattack-sampled20").for_index(index).sample < drawn[0]
+    assert protocol().for_index(index[:100]).sample >= {i for i in drawn[0] if i < 100}
 
 
 def test_names_and_constants():
