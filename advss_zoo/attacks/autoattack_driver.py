@@ -401,7 +401,8 @@ def _by_target(
             rows = part.repeat_interleave(count)
             made = search(x[rows], y[rows], classes[part].flatten(), rows)
             moved = (made != x[rows]).flatten(1).any(dim=1).view(-1, count)
-            found[part] = made.view(-1, count, *x.shape[1:])[torch.arange(len(part)), moved.int().argmax(dim=1)]
+            first = torch.arange(len(part), device=x.device), moved.int().argmax(dim=1)
+            found[part] = made.view(-1, count, *x.shape[1:])[first]
         standing = standing[(found[standing] == x[standing]).flatten(1).all(dim=1)]
     return found
 
