@@ -159,8 +159,8 @@ def test_the_targets_after_the_first_are_one_batch_that_an_image_leaves_when_any
     assert 0 < fell.sum() == 24 - seconds[-1] // 2 < 24
 
 
-def test_the_batch_of_targets_takes_no_more_pixels_than_a_pass(monkeypatch):
-    monkeypatch.setattr(driver, "AT_ONCE", 20 * 16 * 16)
+def test_the_batch_of_targets_takes_only_so_many_pixels(monkeypatch):
+    monkeypatch.setitem(driver.AT_ONCE, "cpu", 20 * 16 * 16)
     spy = Recorded(network().requires_grad_(False))
     x, y = batch(spy.model, 5)
     constants = driver.constants("fab-t", "linf", 10, iterations=2, queries=10)

@@ -36,12 +36,14 @@ from advss_zoo.seeds import derived_seed
 class AutoAttack(Protocol):
     """The worst case over the attacks of AutoAttack's standard version.
 
+    In version 1 the targets of an attack ran one after the other, with other random numbers.
     `classes` stands for any number of them from 10 on; `iterations` are lower in tests alone.
     """
 
     pattern: ClassVar[str] = "autoattack"
     examples: ClassVar[tuple[str, ...]] = ("autoattack",)
     gradient: ClassVar[Gradient] = "used"
+    version: ClassVar[int] = 2
     takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "search"})
     sampled: ClassVar[tuple[str, ...]] = ()  # attacks that do not run on every image
 
