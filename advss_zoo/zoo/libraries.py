@@ -28,7 +28,7 @@ LOADERS: Mapping[str, Callable[[str, LibraryOptions], Pretrained]] = {
     "timm": timm.load,
     "torchvision": torchvision.load,
 }
-RANDOM = "random"  # the scenario of weights that nobody has trained
+PRETRAINED, RANDOM = "pretrained", "random"  # the scenarios of weights that the library trained, or nobody
 CLOSE = 1e-3  # of the largest logit: how far the converted model may be from the library's own
 
 
@@ -65,7 +65,7 @@ def _convert(reference: Reference, place: Path) -> None:
         name=re.sub(r"[^a-z0-9]+", "-", name.rpartition("/")[2].lower())[:LONGEST_NAME].strip("-"),
         tag=reference.kind,
         kind="classifier" if classes else "trunk",
-        scenario="pretrained" if options.pretrained else RANDOM,
+        scenario=PRETRAINED if options.pretrained else RANDOM,
         architecture=loaded.architecture,
         objective=Classification() if classes else None,
         classes=_distinct(classes),

@@ -28,7 +28,7 @@ from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
 from advss_zoo.zoo.checkpoint import Config
-from advss_zoo.zoo.libraries import RANDOM
+from advss_zoo.zoo.libraries import PRETRAINED, RANDOM
 from advss_zoo.zoo.load import folders_of
 from advss_zoo.zoo.names import LONGEST_NAME
 from advss_zoo.zoo.reference import parse_reference
@@ -127,14 +127,15 @@ class FinetuneOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, None from scratch, and what it is.
-
-    `ordinary` weights are those of other libraries, which withstand no attack.
-    """
+    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, None from scratch, and what it is."""
 
     reference: str | None
     config: Config
-    ordinary: bool = False
+
+    @property
+    def ordinary(self) -> bool:
+        """Tell whether the weights are those of another library, which withstand no attack."""
+        return self.config.scenario in (PRETRAINED, RANDOM)
 
     @property
     def random(self) -> bool:
@@ -197,7 +198,7 @@ def starts(name: str, beside: Path) -> list[Start]:
     for folder in members:
         part = of_libraries.get(folder)
         called = part.text if part else _reference(folder, beside if alone else folder)
-        starts.append(Start(called, checkpoint.read_config(folder), part is not None))
+        starts.append(Start(called, checkpoint.read_config(folder)))
     names = [start.config.full_name for start in starts]
     if len(set(names)) < len(names):
         raise UsageError(f"Members of an ensemble need different names, got {', '.join(names)}.")
