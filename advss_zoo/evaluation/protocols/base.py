@@ -102,6 +102,14 @@ class Protocol(ABC):
         """
         return self
 
+    def for_index(self, index: Tensor) -> Self:
+        """Return this protocol for the images at these positions (N,) of the data."""
+        return self
+
+    def order(self, index: Tensor) -> Tensor | None:
+        """Return in which order passes take the images at these positions (N,), as places (N,); None: as they lie."""
+        return None
+
     def check_model(self, model: nn.Module) -> None:
         """Refuse a model that it cannot be run on; it is asked before other protocols have run for hours.
 
