@@ -24,11 +24,12 @@ from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
+from advss_zoo.models.architecture import LibraryArchitecture
 from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
 from advss_zoo.zoo.checkpoint import Config
-from advss_zoo.zoo.libraries import PRETRAINED, RANDOM
+from advss_zoo.zoo.libraries import RANDOM
 from advss_zoo.zoo.load import folders_of
 from advss_zoo.zoo.names import LONGEST_NAME
 from advss_zoo.zoo.reference import parse_reference
@@ -134,8 +135,8 @@ class Start:
 
     @property
     def ordinary(self) -> bool:
-        """Tell whether the weights are those of another library, which withstand no attack."""
-        return self.config.scenario in (PRETRAINED, RANDOM)
+        """Tell whether the weights were not trained here, in a net of another library: they withstand no attack."""
+        return self.config.provenance is None and isinstance(self.config.architecture, LibraryArchitecture)
 
     @property
     def random(self) -> bool:
