@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from advss_zoo.data.folder import tables
 from advss_zoo.data.folder.names import is_image, normal, printable
@@ -64,14 +64,12 @@ PLAIN = FolderOptions()
 class ListedImage(NamedTuple):
     """A file that should be an image: its path from the listing's root, its class, and what it is for if that is said.
 
-    `size` in bytes and `changed` (ns) tell whether it is still the same file; `group` is empty where it has none.
+    `group` is empty where it has none.
     """
 
     path: str
     label: str
     part: Part | None
-    size: int
-    changed: int
     group: str = ""
 
 
@@ -91,7 +89,7 @@ class Listing:
     Every file in a folder that is an image by its name is among the `entries`, in `skipped` (why it is none), in
     `left_out` (why it is not used) or counted in `passed_over`. `origins` say where the parts come from, `used` and
     `unused` are columns of a table, `notes` what else is to be known. `classes` are all that were named, also those
-    without images, and `others` files that by their names are no images.
+    without images, and `others` files that by their names are no images. `states` digests sizes and times of change.
     """
 
     source: Path
@@ -106,11 +104,12 @@ class Listing:
     origins: list[PartOrigin] = field(default_factory=list)
     used: dict[str, list[str]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    states: Any = field(default_factory=hashlib.sha256)
 
     @property
     def key(self) -> str:
         """Another one as soon as a file is added, removed or changed."""
-        found = hashlib.sha256()
+        found = self.states.copy()
         for row in chain([str(self.root.resolve())], self.entries, self.skipped, self.left_out):
             found.update(f"{row!r}\n".encode())  # repr escapes what is no text
         return found.hexdigest()
@@ -425,7 +424,8 @@ def _add(listing: Listing, path: str, label: str, part: Part | None, group: str 
             listing.skipped.setdefault(printable(path), reason)
         return
     if stat.S_ISREG(status.st_mode):
-        listing.entries.append(ListedImage(path, label, part, status.st_size, status.st_mtime_ns, group))
+        listing.entries.append(ListedImage(path, label, part, group))
+        listing.states.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
     else:
         listing.skipped[printable(path)] = "not a regular file"
 

@@ -18,7 +18,7 @@ def seen(
     label: str, content: object, part: Any = None, name: str = "", *, group: str = "", alike: int | None = None
 ) -> Seen:
     """An image as the scan tells of it; its content is any value, and so is that which near copies have in common."""
-    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1, group)
+    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, group)
     likeness = b"" if alike is None else np.random.default_rng(alike).bytes(64)
     return Seen(entry, Facts(f"sha-{content}".encode(), likeness, 8, 8, "RGB"), 0)
 
