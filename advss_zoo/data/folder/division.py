@@ -16,12 +16,11 @@ from itertools import chain, combinations, groupby
 from typing import NamedTuple, TypeAlias
 
 from advss_zoo.data.folder import likeness
-from advss_zoo.data.folder.listing import counted
 from advss_zoo.data.folder.names import Order, in_order, printable
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Seen
 from advss_zoo.data.splits import SEED
-from advss_zoo.texts import listed
+from advss_zoo.texts import counted, listed
 
 SHARES: Mapping[Part, float] = {"test": 0.2, "val": 0.1}
 """Of the images, where nobody has said what they are for; of each class at least one, and one left to train on."""
@@ -104,8 +103,8 @@ def _note_near_copies(division: Division, groups: Groups) -> None:
     division.near.extend(images for images in _alike(ordered, groups) if _pictures(images) > 1)
     if division.near:
         few = some(printable(group[0].entry.path) for group in division.near)
-        count = counted(sum(map(len, division.near)))
-        division.notes.append(f"{count} in {len(division.near):,} groups of near copies: {few}.")
+        count, groups_of = counted(sum(map(len, division.near))), counted(len(division.near), "group")
+        division.notes.append(f"{count} in {groups_of} of near copies: {few}.")
     apart = [group for group in division.near if len({part_of[seen.entry.path] for seen in group}) > 1]
     if apart:
         few = some(f"{printable(seen.entry.path)} ({part_of[seen.entry.path]})" for group in apart for seen in group)

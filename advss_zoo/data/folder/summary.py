@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from advss_zoo.data.folder.division import Division, some
-from advss_zoo.data.folder.listing import Listing, PartOrigin, counted
+from advss_zoo.data.folder.listing import Listing, PartOrigin
 from advss_zoo.data.folder.names import Order, printable
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Scan, Seen
 from advss_zoo.data.folder.values import ValueRange
 from advss_zoo.data.folder.walking import Hidden, describe
-from advss_zoo.texts import listed
+from advss_zoo.texts import counted, listed
 
 MOST_ROWS = 20  # classes that are listed one by one
 UNIFORM, FLAT = "nearly uniform", "Nearly uniform, with little to see"
@@ -118,10 +118,13 @@ class Summary:
             uniform = [path for path, why in self.odd.items() if why.startswith(UNIFORM)] if what == FLAT else []
             yield ": ".join([what, counted(count), *([some(uniform)] if uniform else [])]) + "."
         if self.skipped:
-            named = list(self.skipped.items())[:SHOWN]
-            more = f"; and {len(self.skipped) - SHOWN:,} more" if len(self.skipped) > SHOWN else ""
-            reasons = "; ".join(f"{path} ({reason})" for path, reason in named)
-            yield f"{len(self.skipped):,} unreadable files skipped: {reasons}{more}."
+            paths: dict[str, list[str]] = defaultdict(list)
+            for path, reason in self.skipped.items():
+                paths[reason].append(path)
+            reasons = [f"{listed(found, 1)} ({reason})" for reason, found in paths.items()]
+            more = sum(map(len, list(paths.values())[SHOWN:]))
+            shown = "; ".join([*reasons[:SHOWN], *([f"and {more:,} more"] if more else [])])
+            yield f"{counted(len(self.skipped), 'unreadable file')} skipped: {shown}."
         yield from self.notes
 
     def noted(self) -> Iterator[tuple[str, int]]:
@@ -129,7 +132,7 @@ class Summary:
         black, white = self.value_range or (0, 0)
         found = {
             "Rotated by their EXIF orientation": self.turned,
-            "Animated, first frame used": self.animated,
+            "Several frames or pages, first used": self.animated,
             f"More than 8 bits, values {black:g} to {white:g} become 0 to 255": self.deep,
             "Nearly white on a transparent ground, placed on black": self.on_black,
             FLAT: self.uniform,

@@ -180,7 +180,7 @@ class TestNearCopies:
         )
         assert sizes(division) == (3, 1, 1)
         assert division.notes == [
-            "2 images in 1 groups of near copies: train/a/1.png.",
+            "2 images in 1 group of near copies: train/a/1.png.",
             "Near copies in several splits, which makes test results look better: train/a/1.png (train), "
             "val/a/10.png (val).",
         ]
