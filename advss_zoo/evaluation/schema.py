@@ -47,11 +47,15 @@ class EvaluatedModel(Part):
 
 
 class EvaluatedData(Part):
+    """`classes`: of how many of the model's `outputs` there may be images, where that is not all."""
+
     name: Text
     split: Text | None
     n: Count
     indices: Text
     content_sha256: Text
+    classes: Count | None = None
+    outputs: Count | None = None
 
 
 class AttackConstants(Part):

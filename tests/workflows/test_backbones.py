@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from nets import NETS
 
 import advss_zoo as az
 from advss_zoo.errors import UsageError
@@ -20,17 +21,6 @@ from advss_zoo.zoo import checkpoint
 
 VIT = "timm:test_vit?pretrained=false&img_size=32"
 SHUFFLENET = "torchvision:shufflenet_v2_x0_5?pretrained=false&img_size=32"
-NETS = {  # by name, pixels a side
-    "timm:resnet18?pretrained=false": 32,
-    "timm:convnext_atto?pretrained=false": 32,
-    "timm:vit_tiny_patch16_224?pretrained=false&img_size=32": 32,
-    "timm:vit_tiny_patch16_224?pretrained=false": 224,
-    "timm:mobilenetv3_small_100?pretrained=false": 224,
-    "timm:efficientnet_b0?pretrained=false": 32,
-    "timm:resnet50_gn?pretrained=false": 32,
-    "timm:resnet18?pretrained=false&drop_rate=0.5": 32,
-    "torchvision:resnet18?pretrained=false": 224,
-}
 
 
 def finetuned(name: str, side: int, mode: Any = "f4", **options: Any) -> az.FinetunedRun:
@@ -116,7 +106,7 @@ def test_the_head_alone_of_random_weights_is_refused(photos: Path) -> None:
 def test_every_kind_of_net_at_its_size(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    side = NETS[name]
+    side = NETS[name][1]
     model = az.load_model(name)
     assert model.image_size == (side if "img_size" in name else 224)
     run = finetuned(name, side)
