@@ -6,6 +6,9 @@
     python benchmarks/attacks.py p1f4.mini --attack autoattack --images 128 --threads 2 --only pyautoattack,advss
     python benchmarks/attacks.py p1f4.mini --attack autoattack --images 200 --keep kept \
         --only "pyautoattack,pyautoattack seed 1,advss"       # hours; may be stopped at any time
+    python benchmarks/attacks.py p1f4.mini --attack autoattack --images 128 --threads 2 --keep kept \
+        --only "pyautoattack,pyautoattack seed 1,advss in processes,advss --search bf16 in processes,\
+autoattack-sampled16 in processes,quick-malt in processes"    # 25 minutes on two free cores
 
 Prints a table in Markdown. All sides take the same steps and restarts, and the verdicts of all come from the same
 judge: an image is broken if it is misclassified clean, or if what the attack made of it lies in the ball and is
@@ -146,6 +149,11 @@ def sides_of_advss(name: str) -> dict[str, Side]:
     }
 
 
+def quicker(name: str) -> dict[str, Side]:
+    """A protocol that is less than AutoAttack."""
+    return {name: Side(ours(name, "fp32")), f"{name} in processes": Side(ours(name, "fp32"), shared=True)}
+
+
 SIDES: dict[str, dict[str, Side]] = {
     "pgd20": {
         "torchattacks": Side(in_batches(torchattacks_pgd), "torchattacks"),
@@ -159,6 +167,8 @@ SIDES: dict[str, dict[str, Side]] = {
         "pyautoattack seed 1": Side(authors_autoattack(1), "pyautoattack"),
         "torchattacks": Side(in_batches(torchattacks_autoattack), "torchattacks"),
         **sides_of_advss("autoattack"),
+        **quicker("autoattack-sampled16"),
+        **quicker("quick-malt"),
     },
 }
 
