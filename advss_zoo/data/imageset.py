@@ -29,6 +29,7 @@ class ImageSet:
     `images` may be a read-only view of a file larger than memory: `first` leaves it so, `take` copies what is taken.
     `held_out`: how many of them, the first, are for validation; None where that is not a property of the images.
     `value_range`: what is 0 and 255 here of files with more than 8 bits; None where there are none.
+    `present`: of how many of the classes there may be images; None where of all.
     `sha256`: uint8 (N, 16), the beginning of that of each decoded picture; None where it is not known.
 
     Raises:
@@ -43,6 +44,7 @@ class ImageSet:
     classes: tuple[str, ...]
     held_out: int | None = None
     value_range: tuple[float, float] | None = None
+    present: int | None = None
     sha256: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:

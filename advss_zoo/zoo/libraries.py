@@ -28,10 +28,6 @@ LOADERS: Mapping[str, Callable[[str, LibraryOptions], Pretrained]] = {
     "timm": timm.load,
     "torchvision": torchvision.load,
 }
-PLACES = {
-    "timm": "the Hugging Face cache (HF_HOME) of a machine that has opened it",
-    "torchvision": "the folder hub/checkpoints in TORCH_HOME of a machine that has opened it",
-}
 RANDOM = "random"  # the scenario of weights that nobody has trained
 CLOSE = 1e-3  # of the largest logit: how far the converted model may be from the library's own
 
@@ -99,7 +95,11 @@ def _check_reachable(reference: Reference, repository: str) -> None:
 
 
 def _elsewhere(reference: Reference) -> str:
-    return f"Copy {PLACES[reference.kind]}, or take random weights: add ?pretrained=false."
+    """How to get weights onto a machine without network."""
+    return (
+        f"On a machine with network run `advss pull {reference}`, copy the folder that it names, and give that folder; "
+        "or take random weights: add ?pretrained=false."
+    )
 
 
 def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -109,8 +110,10 @@ class Listing:
     @property
     def key(self) -> str:
         """Another one as soon as a file is added, removed or changed."""
-        rows = "\n".join(map(repr, (str(self.root.resolve()), *self.entries, *self.skipped, *self.left_out)))
-        return hashlib.sha256(rows.encode()).hexdigest()  # repr escapes what is no text
+        found = hashlib.sha256()
+        for row in chain([str(self.root.resolve())], self.entries, self.skipped, self.left_out):
+            found.update(f"{row!r}\n".encode())  # repr escapes what is no text
+        return found.hexdigest()
 
     def as_test(self) -> Listing:
         """Return the same images, all in the test split."""

@@ -43,6 +43,7 @@ class AutoAttack(Protocol):
     examples: ClassVar[tuple[str, ...]] = ("autoattack",)
     gradient: ClassVar[Gradient] = "used"
     takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "search"})
+    sampled: ClassVar[tuple[str, ...]] = ()  # attacks that do not run on every image
 
     name: str = "autoattack"
     norm: Norm = "linf"
@@ -74,7 +75,7 @@ class AutoAttack(Protocol):
             "fab-t": 2 * self.iterations * 9,
             "square": self.queries / 3,
         }
-        return 1.0 + sum(each.get(attack, self.iterations) for attack in self.attacks)
+        return 1.0 + sum(each.get(attack, self.iterations) for attack in self.attacks if attack not in self.sampled)
 
     def for_classes(self, classes: int) -> Self:
         found = replace(self, classes=max(classes, min(driver.REDUCED)))  # of fewer classes there is no suite
@@ -85,9 +86,7 @@ class AutoAttack(Protocol):
         return super().constants() | {
             "norm": self.norm,
             "eps": self.eps,
-            "attacks": [
-                {"name": attack, **self._constants(attack), "search": self._search(attack)} for attack in self.attacks
-            ],
+            "attacks": [{"name": attack, **self._constants(attack)} for attack in self.attacks],
             "verdict": "worst case over the attacks, each on the images still standing",
             "implementation": driver.implementation(),
             "search": self.search,
@@ -95,7 +94,8 @@ class AutoAttack(Protocol):
         }
 
     def _constants(self, attack: str) -> dict[str, Any]:
-        return driver.constants(attack, self.norm, self.classes, self.iterations, self.queries)
+        fixed = driver.constants(attack, self.norm, self.classes, self.iterations, self.queries)
+        return fixed | {"search": self._search(attack)}
 
     def _search(self, attack: str) -> Precision:
         return self.search if attack in driver.IN_HALF_PRECISION else "fp32"
@@ -110,8 +110,11 @@ class AutoAttack(Protocol):
             standing = predict(model, x) == y
 
         def search(attack: str, rows: Tensor) -> Tensor:
-            compute = partial(self._run, attack, model, x[rows], y[rows], index)
-            return record.part(attack, of=index[rows], compute=compute)
+            found, chosen = x.clone(), rows & self._attacked(attack, index)
+            if chosen.any():
+                compute = partial(self._run, attack, model, x[chosen], y[chosen], index)
+                found[chosen] = record.part(attack, of=index[chosen], compute=compute)
+            return found[rows]
 
         worst = driver.worst_case(self.attacks, search, model, x, y, standing, norm=self.norm, eps=self.eps)
         record.evidence |= {BROKEN_BY: worst.broken_by, UNCONFIRMED: worst.unconfirmed}
@@ -121,6 +124,10 @@ class AutoAttack(Protocol):
                 DYNAMIC: torch.full_like(y, taken.any),
             }
         return worst.images
+
+    def _attacked(self, attack: str, index: Tensor) -> Tensor:
+        """Which images an attack runs on if they are still standing, bool (B,)."""
+        return torch.ones_like(index, dtype=torch.bool)
 
     def _run(self, attack: str, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """One attack on the standing images of the pass whose images are at `index`."""
@@ -132,7 +139,7 @@ class AutoAttack(Protocol):
             norm=self.norm,
             eps=self.eps,
             seed=derived_seed(self.seed, attack, int(index[0])),
-            constants=self._constants(attack),
+            constants=driver.constants(attack, self.norm, self.classes, self.iterations, self.queries),
             precision=self._search(attack),
             bare=model.model if isinstance(model, Padded) else model,
         )

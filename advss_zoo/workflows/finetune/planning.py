@@ -104,11 +104,11 @@ class FinetuneOptions(BaseModel):
     def adversarial(self) -> bool:
         return self.mode in ("f2", "f4")
 
-    def check(self) -> None:
-        """Check that the options do not contradict each other.
+    def check(self, starts: Sequence[Start]) -> None:
+        """Check that the options contradict neither each other nor what is fine-tuned.
 
         Raises:
-            UsageError: two options contradict each other, or the path of the images cannot be stored in a recipe.
+            UsageError: they do.
         """
         if self.budget is not None and self.epochs is not None:
             raise UsageError("--budget and --epochs cannot be combined.", "Give one of them.")
@@ -118,9 +118,9 @@ class FinetuneOptions(BaseModel):
             )
         if self.objective == "rslad" and self.teacher is None:
             raise UsageError("--objective rslad needs a teacher.", "Add --teacher MODEL.")
-        if self.start == SCRATCH and self.mode in ("f1", "f2"):
+        if self.mode in ("f1", "f2") and any(start.random for start in starts):
             raise UsageError(
-                f"--mode {self.mode} trains the head only, but from scratch the trunk is random.",
+                f"--mode {self.mode} trains the head only, but the trunk of {self.start} has random weights.",
                 "Choose --mode f3 or f4.",
             )
 
@@ -135,6 +135,11 @@ class Start:
     reference: str | None
     config: Config
     ordinary: bool = False
+
+    @property
+    def random(self) -> bool:
+        """Tell whether nobody has trained it: features may then be the same for all images."""
+        return self.reference is None or self.config.scenario == RANDOM
 
 
 @dataclass(frozen=True)
@@ -393,7 +398,7 @@ def _optimization(start: Start, trunk_too: bool) -> dict[str, Any]:
     with torch.device("meta"):
         trunk = start.config.architecture.trunk()
     if any(getattr(module, "running_mean", None) is not None for module in trunk.modules()):
-        gentle = start.ordinary and start.config.scenario != RANDOM
+        gentle = start.ordinary and not start.random
         return {"schedule": [{"peak": (0.1 if trunk_too else 0.2) / (5 if gentle else 1), "warmup": 0.15}]}
     return {
         "optimizer": {"name": "adamw", "layer_decay": 0.75},

@@ -213,7 +213,7 @@ class _Request:
             options = FinetuneOptions.model_validate({**known, "image_size": side, "overrides": overrides, **more})
         except ValidationError as error:
             raise UsageError(all_mistakes(error, FinetuneOptions.model_fields)) from error
-        options.check()
+        options.check(starts)
         folder = Path(out) if out else runs / planning.full_name(options, starts)
         return cls(options, starts, folder, where, progress, say, asked)
 
