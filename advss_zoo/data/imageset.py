@@ -66,8 +66,9 @@ class ImageSet:
         """float32 (N,3,H,W) in [0,1], then int64 (N,)."""
         import torch
 
-        # Divided on the CPU: other devices may round otherwise.
-        yield torch.from_numpy(np.array(self.images)).float() / 255
+        from advss_zoo.data.pixels import in_unit_range
+
+        yield in_unit_range(torch.from_numpy(np.array(self.images)))
         yield torch.from_numpy(np.array(self.labels))
 
     def loader(self, batch_size: int, **settings: Any) -> DataLoader[Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from advss_zoo.data.imageset import ImageSet, content_sha256
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.errors import DataError
 from advss_zoo.evaluation.schema import EvaluatedData
 from advss_zoo.files import plain
@@ -63,7 +64,7 @@ class Images:
         """Return x float32 (B,C,H,W) in [0,1], y (B,) and index (B,) of the images that passes take at `rows`."""
         chosen = list(rows) if self.order is None else self.order[rows.start : rows.stop]
         x = torch.from_numpy(self.pixels[chosen]).to(device)
-        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        x = in_unit_range(x) if x.dtype == torch.uint8 else x
         y, index = (torch.from_numpy(array[chosen]).to(device) for array in (self.labels, self.index))
         return x, y, index
 

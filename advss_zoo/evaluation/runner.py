@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from advss_zoo.attacks.checks import predict
 from advss_zoo.data.imageset import ImageSet
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.checks import (
@@ -39,12 +40,13 @@ from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.schema import EvaluatedModel, Experiment
-from advss_zoo.evaluation.sharing import own_device, processes, take
+from advss_zoo.evaluation.sharing import take
 from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.files import plain
 from advss_zoo.models.adapted import adapt, check_weights, said_of
 from advss_zoo.models.arithmetic import exact_arithmetic
+from advss_zoo.models.devices import current, pick_device, processes
 from advss_zoo.models.draws import MeanOfDraws
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
@@ -97,11 +99,11 @@ def evaluate(
         protocol = protocols.parse(protocol)
     if save_adversarial and out is None:
         raise UsageError("Saving adversarial images needs a folder.", "Give one: out=...")
-    device = own_device(torch.device(device))
     protocol.check_model(model)
     check_weights(model)
+    device = torch.device(pick_device(device))
     network, images = unwrapped(model.to(device)), as_images(data)
-    with frozen(network), exact_arithmetic(device):
+    with frozen(network), current(device), exact_arithmetic(device):
         x, _, _ = images.batch(range(min(MULTIPLE, len(images))), device)
         adapted = adapt(model, x, images.classes)
         measured = adapted if eot is None else MeanOfDraws(adapted, eot)
@@ -257,7 +259,8 @@ class _Work:
                 check_adversarial(adversarial, x, self.protocol.ball)
             attacked = predict(self.model, adversarial)
             if self.quantize:
-                record.evidence[RIGHT_8BIT] = predict(self.model, (adversarial * 255).round() / 255) == y
+                rounded = in_unit_range((adversarial * 255).round().byte())
+                record.evidence[RIGHT_8BIT] = predict(self.model, rounded) == y
             if store:
                 store.keep(rows.start, adversarial)
         verdicts = Verdicts(
