@@ -55,6 +55,8 @@ def all_mistakes(error: ValidationError, words: Iterable[str] = ()) -> str:
         words: the keys that exist, of which an unknown one brings the nearest.
     """
     found = error.errors()
+    # A list whose entries are wrong has them, and is not too short.
+    found = [item for item in found if item["type"] != "too_short" or not _has_more(item, found)]
     more = [f"and {len(found) - MENTIONED:,} more"] if len(found) > MENTIONED else []
     return "; ".join([*(_mistake(item, words)[:LONGEST] for item in found[:MENTIONED]), *more])
 
@@ -70,9 +72,19 @@ def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
         message = f"unknown {key} {context['tag']!r}{nearest(context['tag'], known)}; choose from {', '.join(known)}"
     elif item["type"] in ("model_type", "model_attributes_type"):
         message = f"must be a map of keys, got {item['input']!r}"
+    elif item["type"] in ("tuple_type", "list_type"):
+        message = f"must be a list, got {item['input']!r}"
+    elif item["type"] == "too_short":
+        message = f"must have at least {context['min_length']} {'entry' if context['min_length'] == 1 else 'entries'}"
     elif item["type"] == "literal_error":
         message += nearest(str(item["input"]), re.findall(r"'([^']*)'", context["expected"]))
     return f"{place}: {message}" if place else message
+
+
+def _has_more(item: ErrorDetails, found: list[ErrorDetails]) -> bool:
+    """Tell whether there are mistakes below the place of this one."""
+    place = item["loc"]
+    return any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in found)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -26,6 +26,10 @@ def read(content: bytes | str) -> Any:
         raise ValueError(f"{len(content):,} bytes exceed the limit of {MOST_BYTES:,}")
     try:
         return documents.check(yaml.load(content, _Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ValueError(f"{place}{error.problem}") from error
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError:

@@ -6,8 +6,8 @@
 
 Trains torchvision's ResNet-18 at 32 pixels for standard accuracy on CIFAR-10, and fine-tunes it by `advss finetune`
 (F4) on the first training images in class folders, in three ways that differ in `adversary` alone and take the same
-number of steps: eps from 0 over the first half, eps from a half with N-FGSM over the first third (what `advss finetune`
-does from robust weights), and all of eps from the first step. Prints a table in Markdown: TA and RA (PGD-20) on the
+number of steps: eps from 0 over the first half, all of eps from the first step, and eps from a half with N-FGSM over
+the first third (what `advss finetune` does from robust weights). Prints a table in Markdown: TA and RA (PGD-20) on the
 first test images, seed by seed, and the differences from the first way. What is done is kept.
 """
 
@@ -30,8 +30,8 @@ ATTACK = f"name: pgd, eps: {EPS}, steps: 2, step_size: 5/255"
 PGD = f"{{{ATTACK}}}"
 WAYS = {
     "eps from 0 over the first half": f"[{{{ATTACK}, until: 0.5, eps_start: 0}}, {PGD}]",
-    "eps from a half over the first third": f"[{{name: n-fgsm, eps: {EPS}, until: 0.3, eps_start: 4/255}}, {PGD}]",
     "all of eps from the first step": f"[{PGD}]",
+    "eps from a half over the first third": f"[{{name: n-fgsm, eps: {EPS}, until: 0.3, eps_start: 4/255}}, {PGD}]",
 }
 
 

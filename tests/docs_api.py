@@ -12,7 +12,7 @@ import advss_zoo
 from advss_zoo.zoo import cards, index
 
 INTRODUCTION = (
-    "# Reference\n\nMade from the docstrings by `python tests/docs_api.py`. An introduction: [python.md](python.md).\n"
+    "# Python\n\nAll public functions, from their docstrings. An introduction: [Use from Python](python.md).\n"
 )
 TABLE = re.compile(r"(?<=<!-- zoo -->\n\n).*?\n\n", re.DOTALL)
 

@@ -12,6 +12,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from deploy import onnx_files
+from nets import NETS
 from onnx import TensorProto
 from torch import Tensor, nn
 
@@ -20,6 +21,8 @@ from advss_zoo.deploy import onnx_module
 from advss_zoo.errors import AdvssError
 from advss_zoo.models.adapted import adapt, check_weights, said_of
 from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
+from advss_zoo.models.backbones.timm import TimmArchitecture
+from advss_zoo.models.backbones.torchvision import TorchvisionArchitecture
 from advss_zoo.models.model import Model
 from advss_zoo.zoo import imports, names
 
@@ -153,6 +156,7 @@ def render() -> str:
                     "what `advss import` does",
                     {what: _import(folder, what, make) for what, make in WEIGHTS.items()},
                 ),
+                _nets(),
             ]
         )
 
@@ -207,6 +211,17 @@ def _import(folder: Path, what: str, make: Callable[[dict[str, Tensor]], Any]) -
         return "the average is taken" * imported.averaged + "they are set to 0" * bool(imported.untracked)
 
     return _told(found)
+
+
+def _nets() -> str:
+    lines = ["| A model by name | what it is | tried with images of | other sizes |", "|---|---|---|---|"]
+    for name, (kind, side) in NETS.items():
+        family, _, model = name.partition("?")[0].partition(":")
+        architecture = TimmArchitecture if family == "timm" else TorchvisionArchitecture
+        others = "`?img_size=N` builds another" if architecture(model=model).takes_one_size else "yes"
+        dropout = ", `?drop_rate=0.5`" if "drop_rate" in name else ""
+        lines.append(f"| `{family}:{model}`{dropout} | {kind} | {side} pixels | {others} |")
+    return "\n".join(["", *lines, ""])
 
 
 if __name__ == "__main__":

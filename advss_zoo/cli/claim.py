@@ -45,7 +45,7 @@ def command(
     data: Annotated[
         str, typer.Option(metavar="DATA", help="cifar10, cifar10-1k, cifar100, or a folder of images.")
     ] = "cifar10-1k",
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Sample: the first N images.")] = 400,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Sample: the first N images.")] = 1000,
     transfer: Annotated[
         str, typer.Option(metavar="MODEL", help="Model to make transferred images on, or none.")
     ] = "auto",

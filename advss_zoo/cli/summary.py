@@ -89,7 +89,9 @@ def _corrupted(result: Result, among: Iterable[Result]) -> dict[str, str]:
 
 def _remarks(result: Result) -> list[str]:
     """What there is to say of a result beside TA and RA."""
-    details, remarks = result.details, []
+    data, details, remarks = result.data, result.details, []
+    if data.classes is not None:
+        remarks.append(f"images of {data.classes:,} classes, measured over all {data.outputs:,} outputs of the model")
     if len(details.attacks) > 1:
         after = (f"{percent(attack.accuracy)} after {attack.name}" for attack in details.attacks)
         remarks.append("RA " + ", ".join(after))

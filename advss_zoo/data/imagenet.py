@@ -99,7 +99,7 @@ def _entries(dataset: GroupedImageNet, source: Path, split: Split, folder: str) 
             names = sorted(path.name for path in (source / place).iterdir() if path.suffix.lower() in SUFFIXES)
         if not names:
             raise DataError(f"{source / place} contains no images.")
-        entries += [ListedImage(f"{place}/{name}", label, split, 0, 0) for name in names]
+        entries += [ListedImage(f"{place}/{name}", label, split) for name in names]
     return [entries[position] for position in np.random.RandomState(SEED).permutation(len(entries))]
 
 
@@ -112,7 +112,7 @@ def _pixels(path: Path, side: int) -> tuple[Pixels, Facts] | str:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 return f"more than {MOST_PIXELS:,} pixels"
-            return cropped(image), Facts("", *image.size, image.mode, turned=False, animated=False)
+            return cropped(image), Facts(b"", b"", *image.size, image.mode)
     except UnidentifiedImageError:
         return "not an image"
     except Exception as error:  # what damaged bytes make Pillow raise has no common base

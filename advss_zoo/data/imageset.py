@@ -29,6 +29,7 @@ class ImageSet:
     `images` may be a read-only view of a file larger than memory: `first` leaves it so, `take` copies what is taken.
     `held_out`: how many of them, the first, are for validation; None where that is not a property of the images.
     `value_range`: what is 0 and 255 here of files with more than 8 bits; None where there are none.
+    `present`: of how many of the classes there may be images; None where of all.
     `sha256`: uint8 (N, 16), the beginning of that of each decoded picture; None where it is not known.
 
     Raises:
@@ -43,6 +44,7 @@ class ImageSet:
     classes: tuple[str, ...]
     held_out: int | None = None
     value_range: tuple[float, float] | None = None
+    present: int | None = None
     sha256: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
@@ -64,8 +66,9 @@ class ImageSet:
         """float32 (N,3,H,W) in [0,1], then int64 (N,)."""
         import torch
 
-        # Divided on the CPU: other devices may round otherwise.
-        yield torch.from_numpy(np.array(self.images)).float() / 255
+        from advss_zoo.data.pixels import in_unit_range
+
+        yield in_unit_range(torch.from_numpy(np.array(self.images)))
         yield torch.from_numpy(np.array(self.labels))
 
     def loader(self, batch_size: int, **settings: Any) -> DataLoader[Any]:

@@ -120,7 +120,9 @@ def in_order(images: ImageSet, classes: tuple[str, ...]) -> ImageSet:
             "fine-tune: `advss finetune --data DIR`.",
         )
     numbers = np.array([classes.index(name) if name in classes else -1 for name in names])
-    return replace(images, labels=numbers[images.labels], classes=classes)
+    present = len(set(names).intersection(classes))
+    partial = present if present < len(classes) else None
+    return replace(images, labels=numbers[images.labels], classes=classes, present=partial)
 
 
 def _renamed(folders: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from advss_zoo.errors import AdvssError
@@ -32,8 +34,11 @@ class Passes:
         content = safetensors.torch.save({"x_adv": adversarial.cpu().contiguous()})
         write_atomically(self.path(first), lambda file: file.write(content))
 
-    def publish(self, folder: Path, verdicts: Verdicts) -> None:
-        """Write the two files of all passes together into `folder`.
+    def publish(self, folder: Path, verdicts: Verdicts, order: NDArray[np.int64] | None = None) -> None:
+        """Write the two files of all passes together into `folder`, in the order of the verdicts.
+
+        Args:
+            order: the places (N,) of the images that passes took first, second, ...; None: that of the verdicts.
 
         Raises:
             AdvssError: they are not as many as `verdicts`.
@@ -42,6 +47,8 @@ class Passes:
         x_adv = torch.cat([safetensors.torch.load_file(path)["x_adv"] for path in files])
         if len(x_adv) != len(verdicts):
             raise AdvssError(f"{self.folder} has {len(x_adv):,} adversarial images, not {len(verdicts):,}.")
+        if order is not None:
+            x_adv = x_adv[torch.from_numpy(np.argsort(order))]
         integers = {"y_adv": verdicts.attacked_prediction, "label": verdicts.label, "index": verdicts.index}
         tensors = {name: torch.as_tensor(array, dtype=torch.int64) for name, array in integers.items()}
         content = safetensors.torch.save({"x_adv": x_adv, **tensors})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,13 +12,24 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from advss_zoo.attacks.checks import check_differentiable, check_finite_gradient
-from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.errors import AdvssError, ModelWarning, UsageError
 from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.passes import Padded
 from advss_zoo.models.adapted import Adapted
+from advss_zoo.models.architecture import IMAGENET_MEAN, IMAGENET_STD
 from advss_zoo.models.draws import MeanOfDraws
+from advss_zoo.models.network import Normalize
 from advss_zoo.models.outputs import check_finite, check_logits
+
+FORMS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "values from 0 to 255": lambda x: 255 * x,
+    "values from -1 to 1": lambda x: 2 * x - 1,
+    "ImageNet's mean subtracted, divided by its deviation": lambda x: Normalize(IMAGENET_MEAN, IMAGENET_STD).to(x)(x),
+    "channels in the order blue, green, red": lambda x: x.flip(1),
+}
+"""How models of others are given images. None that is trained on [0,1] does better by this much in another form:"""
+POOR, GAIN, FEWEST = 0.5, 0.2, 5  # accuracy below which others are tried, and by how much and how many images better
 
 
 def count_classes(model: nn.Module, x: Tensor) -> int:
@@ -72,6 +85,30 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
         )
     if differentiable:
         check_differentiable(logits)
+
+
+def warn_of_other_inputs(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Warn if a model that gets most of x (B,C,H,W) wrong does far better on images in another form."""
+    right = _accuracy(model, x, y)
+    if right >= POOR:
+        return
+    found = {form: _accuracy(model, given(x), y) for form, given in FORMS.items()}
+    form = max(found, key=lambda each: found[each])
+    if found[form] >= right + GAIN and (found[form] - right) * len(x) >= FEWEST:
+        warnings.warn(
+            f"The model classifies {right:.0%} of the first {len(x)} images correctly, but {found[form]:.0%} if it is "
+            f"given {form}. Models must take RGB values in [0,1]: put the conversion into the model.",
+            ModelWarning,
+            stacklevel=1,
+        )
+
+
+def _accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    try:
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+            return float((model(x).argmax(dim=1) == y).float().mean())
+    except Exception:  # what is not in [0,1] may be refused
+        return 0.0
 
 
 def check_gradient(model: nn.Module, x: Tensor, y: Tensor) -> None:

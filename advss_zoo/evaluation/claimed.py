@@ -59,9 +59,9 @@ class ClaimedAccuracy(Part):
             AdvssError: the file is damaged, or the result is not that of its verdicts.
         """
         place = path if path.is_dir() else path.parent
-        if path.is_dir() or path.name in (TENSORS_FILE, RESULT_FILE):
-            return cls._of_result(results.check(place / RESULT_FILE))
-        if path.suffix != ".json":
+        if (place / RESULT_FILE).is_file() and (path.is_dir() or path.name in (TENSORS_FILE, RESULT_FILE)):
+            return cls._of_result(results.check(place / RESULT_FILE), norm)
+        if path.is_dir() or path.suffix != ".json":
             raise UsageError(
                 f"{path} is not a claim.",
                 f"Give a RobustBench model_info JSON, a folder with a {RESULT_FILE}, or its {TENSORS_FILE}.",
@@ -69,12 +69,14 @@ class ClaimedAccuracy(Part):
         return cls._of_model_info(path, norm), None
 
     @classmethod
-    def _of_result(cls, result: Result) -> tuple[Self, Result]:
+    def _of_result(cls, result: Result, norm: Norm | None) -> tuple[Self, Result]:
         made_by = result.protocol
         if result.ra is None or made_by.norm is None or made_by.eps is None:
             raise UsageError(
                 f"A result of {made_by.label} does not claim an RA within a norm.", "Give one of pgdN or autoattack."
             )
+        if norm not in (None, made_by.norm):
+            raise UsageError(f"The result is about {made_by.norm}, not {norm}.", "Leave out --norm.")
         facts = {"norm": made_by.norm, "eps": made_by.eps, "ta": result.ta}
         source = f"{made_by.label} for {result.model.name} on {result.n:,} images of {result.data.name}"
         return cls(ra=result.ra, attack=made_by.name, source=source, **facts), result

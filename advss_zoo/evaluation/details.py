@@ -15,6 +15,12 @@ of the images that fool either (null where none does), and of n}. With two membe
 `reordered_accuracy`: accuracy on clean images if each output stood for another class, given only where the outputs seem
 to be in another order than the classes.
 
+`sampled` of `autoattack-sampled`: {"survivors": images that withstand the attacks that ran on all, "attacked": how many
+of those the other attacks ran on, a random sample, "broken": by them, "ra": under all attacks, estimated: the share of
+the sample that was broken is taken off the survivors, "ra_ci95": for these n images. Its upper end is certain, because
+what was broken is; the lower one is `statistics.most_hits`}. The result's own `ra` counts survivors that were not in
+the sample as robust.
+
 `parts` of `ensemble-worst`: [{"name", "accuracy"}], RA under each of its attacks alone; `attacks` as of AutoAttack.
 """
 
@@ -30,14 +36,16 @@ from pydantic import ValidationError
 
 from advss_zoo.errors import AdvssError, all_mistakes
 from advss_zoo.evaluation.schema import BLACK_BOX, Constants, CorruptionNames, Details
-from advss_zoo.evaluation.statistics import wilson_interval
+from advss_zoo.evaluation.statistics import most_hits, wilson_interval
 from advss_zoo.evaluation.verdicts import Evidence, Verdicts
+from advss_zoo.texts import percent
 
 # Evidence on an image, each an int8 array (n,) in verdicts.npz.
 BROKEN_BY = "broken_by"  # place of the attack that broke it, -1 where none did or none was needed
 UNCONFIRMED = "unconfirmed"  # how many attacks claimed to have broken it and had not
 ZERO_GRADIENT = "zero_gradient"  # 1 where a gradient that is followed is 0 at the clean image, or where pgdN begins
 NO_RISE = "no_rise"  # 1 where the loss of pgdN is no higher when its last step begins than when its first does
+SAMPLED = "sampled"  # 1 where the image belongs to the sample that the later attacks of several ran on
 DYNAMIC = "dynamic"  # 1 where the model took gradients of its own to classify the clean image
 RIGHT_8BIT = "right_8bit"  # 1 where the adversarial image, rounded to 8 bit, is classified correctly
 CLEAN = "wrong_clean"  # bits: bit m is 1 where member m of an ensemble misclassifies the clean image
@@ -75,6 +83,8 @@ def _derived(protocol: Constants, verdicts: Verdicts) -> dict[str, Any]:
     evidence, details = verdicts.evidence, dict[str, Any]()
     if BROKEN_BY in evidence:
         details.update(_attacks([attack.name for attack in protocol.attacks], evidence[BROKEN_BY], verdicts))
+    if SAMPLED in evidence:
+        details["sampled"] = _sampled(protocol, evidence[BROKEN_BY], evidence[SAMPLED] == 1, verdicts)
     if UNCONFIRMED in evidence:
         details["unconfirmed"] = int(evidence[UNCONFIRMED].sum())
     if ZERO_GRADIENT in evidence:
@@ -118,6 +128,25 @@ def _attacks(names: list[str], broken_by: NDArray[Any], verdicts: Verdicts) -> d
     if BLACK_BOX in names[1:]:
         found["black_box_beats_white_box"] = broken[names.index(BLACK_BOX)] / n > SUSPICIOUS
     return found
+
+
+def _sampled(
+    protocol: Constants, broken_by: NDArray[Any], drawn: NDArray[np.bool_], verdicts: Verdicts
+) -> dict[str, Any]:
+    places = [place for place, attack in enumerate(protocol.attacks) if attack.sampled]
+    fell = np.isin(broken_by, places)
+    survived = verdicts.standing | fell
+    if (fell & ~drawn).any():
+        raise AdvssError("Verdicts are inconsistent: a sampled attack broke an image that is not in the sample.")
+    survivors, attacked, broken = (int(images.sum()) for images in (survived, survived & drawn, fell))
+    n, most = len(verdicts), most_hits(broken, attacked, survivors)
+    return {
+        "survivors": survivors,
+        "attacked": attacked,
+        "broken": broken,
+        "ra": survivors * (1 - broken / max(attacked, 1)) / n,
+        "ra_ci95": [(survivors - most) / n, (survivors - broken) / n],
+    }
 
 
 def _is_more_than_possible(protocol: Constants, verdicts: Verdicts) -> bool:
@@ -276,6 +305,12 @@ def warnings(details: Details, n: int) -> list[str]:
         found.append(
             f"Accuracy would be {details.reordered_accuracy:.0%} if the model's outputs stood for the classes in "
             "another order: name the classes in the order of its outputs (--classes FILE)."
+        )
+    if sampled := details.sampled:
+        low, high = map(percent, sampled.ra_ci95)
+        found.append(
+            f"RA is an upper bound: the sampled attacks ran on {sampled.attacked:,} of {sampled.survivors:,} survivors "
+            f"and broke {sampled.broken:,}; RA under all attacks is {percent(sampled.ra)} ({low} to {high})."
         )
     if details.unconfirmed:
         found.append(

@@ -56,30 +56,30 @@ class Diagnosis(Part):
 @torch.no_grad()
 def is_random(model: nn.Module, x: Tensor) -> bool:
     """Tell whether the same images (B,C,H,W) give different outputs."""
-    return not torch.allclose(model(x), model(x), rtol=1e-4, atol=1e-5)
+    return not torch.allclose(model(x), model(x), rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def diagnose(
-    model: nn.Module, x: Tensor, y: Tensor, ball: Ball, *, steps: int, queries: int
+    model: nn.Module, x: Tensor, y: Tensor, ball: Ball, *, is_random: bool, steps: int, queries: int
 ) -> tuple[list[Symptom], dict[str, float], int | None]:
     """Look for each symptom on images (B,C,H,W) with labels (B,).
 
     Args:
         model: frozen, in evaluation mode.
+        is_random: its outputs are random, see `is_random`.
         steps: of PGD.
         queries: of Square.
 
     Returns:
         The symptoms, accuracies by attack, and the draws if the model is random.
     """
-    random = is_random(model, x)
-    subject = MeanOfDraws(model, DRAWS) if random else model
+    subject = MeanOfDraws(model, DRAWS) if is_random else model
     found = [
         Symptom(
             name="random outputs",
-            found=random,
-            measured=f"the same images gave {'different' if random else 'equal'} outputs twice",
-            try_next=f"Average over draws: --eot {2 * DRAWS}." if random else None,
+            found=is_random,
+            measured=f"the same images gave {'different' if is_random else 'equal'} outputs twice",
+            try_next=f"Average over draws: --eot {2 * DRAWS}." if is_random else None,
         )
     ]
     with torch.enable_grad():
@@ -110,7 +110,7 @@ def diagnose(
             "Use --attack square and images made on another model: `advss claim`.",
         )
     )
-    return found, {name: rows.double().mean().item() for name, rows in right.items()}, DRAWS if random else None
+    return found, {name: rows.double().mean().item() for name, rows in right.items()}, DRAWS if is_random else None
 
 
 def _white_box(model: nn.Module, x: Tensor, y: Tensor, ball: Ball, steps: int) -> tuple[dict[str, Tensor], Tensor]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from advss_zoo.data.imageset import ImageSet, content_sha256
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.errors import DataError
 from advss_zoo.evaluation.schema import EvaluatedData
 from advss_zoo.files import plain
@@ -24,7 +25,8 @@ Arrays: TypeAlias = tuple[Any, Any]
 class Images:
     """Images (N,C,H,W), uint8 or float32 in [0,1], with labels and index, int64 (N,).
 
-    `classes` is None where their number is not known.
+    `classes` is None where their number is not known, `present` where there may be images of all of them. `order` holds
+    the places (N,) of the images in the order in which passes take them; None: as they lie.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Images:
     index: NDArray[np.int64]
     classes: int | None
     content_sha256: str
+    present: int | None = None
+    order: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -41,19 +45,26 @@ class Images:
     @property
     def facts(self) -> EvaluatedData:
         """How a result names them."""
+        partial = {} if self.present is None else {"classes": self.present, "outputs": self.classes}
         return EvaluatedData(
             name=plain(self.name),
             split=self.split,
             n=len(self),
             indices=_describe_indices(self.index),
             content_sha256=self.content_sha256,
+            **partial,
         )
 
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """Where the images lie that passes take first, second, ..., (N,)."""
+        return np.arange(len(self)) if self.order is None else self.order
+
     def batch(self, rows: range, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Return x float32 (B,C,H,W) in [0,1], y (B,) and index (B,) of the images at `rows`."""
-        chosen = list(rows)
+        """Return x float32 (B,C,H,W) in [0,1], y (B,) and index (B,) of the images that passes take at `rows`."""
+        chosen = list(rows) if self.order is None else self.order[rows.start : rows.stop]
         x = torch.from_numpy(self.pixels[chosen]).to(device)
-        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        x = in_unit_range(x) if x.dtype == torch.uint8 else x
         y, index = (torch.from_numpy(array[chosen]).to(device) for array in (self.labels, self.index))
         return x, y, index
 
@@ -67,9 +78,8 @@ def as_images(data: ImageSet | Images | Arrays) -> Images:
     if isinstance(data, Images):
         images = data
     elif isinstance(data, ImageSet):
-        images = Images(
-            data.name, data.split, data.images, data.labels, data.index, len(data.classes), data.content_sha256
-        )
+        facts = data.name, data.split, data.images, data.labels, data.index, len(data.classes), data.content_sha256
+        images = Images(*facts, present=data.present)
     else:
         pixels, labels = _pixels(data[0]), _labels(data[1])
         if len(pixels) != len(labels):

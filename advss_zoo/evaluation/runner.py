@@ -22,9 +22,16 @@ from torch import Tensor, nn
 
 from advss_zoo.attacks.checks import predict
 from advss_zoo.data.imageset import ImageSet
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
-from advss_zoo.evaluation.checks import check_adversarial, check_gradient, check_model, count_classes
+from advss_zoo.evaluation.checks import (
+    check_adversarial,
+    check_gradient,
+    check_model,
+    count_classes,
+    warn_of_other_inputs,
+)
 from advss_zoo.evaluation.details import RIGHT_8BIT
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Arrays, Images, as_images
@@ -33,12 +40,13 @@ from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.evaluation.record import Record
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.schema import EvaluatedModel, Experiment
-from advss_zoo.evaluation.sharing import own_device, processes, take
+from advss_zoo.evaluation.sharing import take
 from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Integers, Verdicts
 from advss_zoo.files import plain
 from advss_zoo.models.adapted import adapt, check_weights, said_of
 from advss_zoo.models.arithmetic import exact_arithmetic
+from advss_zoo.models.devices import current, pick_device, processes
 from advss_zoo.models.draws import MeanOfDraws
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
@@ -91,17 +99,17 @@ def evaluate(
         protocol = protocols.parse(protocol)
     if save_adversarial and out is None:
         raise UsageError("Saving adversarial images needs a folder.", "Give one: out=...")
-    device = own_device(torch.device(device))
     protocol.check_model(model)
     check_weights(model)
+    device = torch.device(pick_device(device))
     network, images = unwrapped(model.to(device)), as_images(data)
-    with frozen(network), exact_arithmetic(device):
+    with frozen(network), current(device), exact_arithmetic(device):
         x, _, _ = images.batch(range(min(MULTIPLE, len(images))), device)
         adapted = adapt(model, x, images.classes)
         measured = adapted if eot is None else MeanOfDraws(adapted, eot)
         protocol.check_model(measured)
         told = progress or (lambda done, total, part: None)
-        work = _Work(Padded(measured), images, protocol, device, told, quantize, eot).for_its_classes(x)
+        work = _Work(Padded(measured), images, protocol, device, told, quantize, eot).fitted(x)
         experiment = work.experiment(model, weights_sha256(network))
         store = None if out is None else Store(Path(out), experiment, save_adversarial)
         if store and (result := work.known(store)):
@@ -114,6 +122,8 @@ def evaluate(
                 if result := work.known(store):  # another process has just finished
                     return result
             verdicts, effort = work.measure(store)
+            order = work.images.order
+            verdicts = verdicts if order is None else verdicts.at(np.argsort(order))
             result = Result.from_verdicts(
                 verdicts,
                 seed=protocol.seed,
@@ -123,7 +133,7 @@ def evaluate(
                 **dict(experiment),
             )
             if store:
-                store.finish(result, verdicts)
+                store.finish(result, verdicts, order)
     return result
 
 
@@ -145,12 +155,16 @@ class _Work:
     quantize: bool
     eot: int | None
 
-    def for_its_classes(self, x: Tensor) -> _Work:
-        """Fit the protocol to the classes of the data; where these are not known, to the model's logits of x."""
+    def fitted(self, x: Tensor) -> _Work:
+        """Fit the protocol to the images x and the classes of the data; where these are not known, to the logits."""
         classes = self.images.classes
         if classes is None:
             classes = count_classes(self.model, x)
-        return replace(self, protocol=self.protocol.for_classes(classes))
+        index = torch.from_numpy(self.images.index)
+        protocol = self.protocol.for_classes(classes).for_images(x.shape[1:]).for_index(index)
+        order = protocol.order(index)
+        images = self.images if order is None else replace(self.images, order=order.numpy())
+        return replace(self, protocol=protocol, images=images)
 
     def experiment(self, model: nn.Module, weights: str) -> Experiment:
         """Return the parts of a result that are known beforehand."""
@@ -227,8 +241,10 @@ class _Work:
     def _check(self, rows: range) -> None:
         x, y, _ = self.images.batch(rows, self.device)
         check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
-        if self.protocol.gradient == "needed" and rows.start == 0:  # later passes may be of a few images only
-            check_gradient(self.model, x, y)
+        if rows.start == 0:  # later passes may be of a few images only
+            warn_of_other_inputs(self.model, x, y)
+            if self.protocol.gradient == "needed":
+                check_gradient(self.model, x, y)
 
     def _pass(self, rows: range, store: Store | None, announce: Callable[[str], None]) -> tuple[Verdicts, Effort]:
         """The verdicts on the images at `rows`, and what they took."""
@@ -243,7 +259,8 @@ class _Work:
                 check_adversarial(adversarial, x, self.protocol.ball)
             attacked = predict(self.model, adversarial)
             if self.quantize:
-                record.evidence[RIGHT_8BIT] = predict(self.model, (adversarial * 255).round() / 255) == y
+                rounded = in_unit_range((adversarial * 255).round().byte())
+                record.evidence[RIGHT_8BIT] = predict(self.model, rounded) == y
             if store:
                 store.keep(rows.start, adversarial)
         verdicts = Verdicts(

@@ -47,17 +47,22 @@ class EvaluatedModel(Part):
 
 
 class EvaluatedData(Part):
+    """`classes`: of how many of the model's `outputs` there may be images, where that is not all."""
+
     name: Text
     split: Text | None
     n: Count
     indices: Text
     content_sha256: Text
+    classes: Count | None = None
+    outputs: Count | None = None
 
 
 class AttackConstants(Part):
-    """One attack of several."""
+    """One attack of several; `sampled`: it ran only on a random sample of the images that those before it left."""
 
     name: Text
+    sampled: StrictBool = False
 
 
 class CorruptionNames(Part):
@@ -143,6 +148,16 @@ class AttackScore(Part):
     accuracy: Fraction
 
 
+class SampledScore(Part):
+    """RA under all attacks, estimated from a random sample of the survivors of those that ran on every image."""
+
+    survivors: Count
+    attacked: Count
+    broken: Count
+    ra: Fraction
+    ra_ci95: Interval
+
+
 class TransferRates(Part):
     """Success rates of transferred attacks; rows are sources, columns targets."""
 
@@ -173,6 +188,7 @@ class Details(Part):
     """What the verdicts say beside TA and RA; `evaluation.details` says what each of these is."""
 
     attacks: tuple[AttackScore, ...] = ()
+    sampled: SampledScore | None = None
     black_box_beats_white_box: StrictBool = False
     unconfirmed: Count = 0
     zero_gradients: Fraction = 0.0

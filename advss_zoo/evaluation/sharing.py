@@ -7,31 +7,16 @@ dies. So verdicts do not depend on how many processes there are, and neither doe
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import held, ignore_missing, read_json, write_json
 
 PAUSE = 0.2  # seconds between two looks at what others have finished
-
-
-def processes() -> int:
-    """Return how many a launcher has started, this one among them."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def own_device(device: torch.device) -> torch.device:
-    """Choose the GPU of this process among several processes on one machine."""
-    if device.type != "cuda" or device.index is not None or processes() == 1:
-        return device
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,33 @@ def wilson_interval(share: float, n: float) -> tuple[float, float]:
     return max(0.0, (centre - reach) / (1 + z2)), min(1.0, high)
 
 
+def most_hits(hits: int, sample: int, population: int) -> int:
+    """Return how many hits there can be in a population, with 95% confidence, that was sampled without replacement.
+
+    The exact one-sided bound (hypergeometric): the largest number under which a sample has so few hits with a
+    probability above 5%. Without any it is at most 3/sample of the population, the bound of the binomial distribution.
+
+    Args:
+        hits: in the sample, at most `sample`, which is at most `population`.
+    """
+
+    from scipy.special import gammaln, logsumexp
+
+    def log_choose(n: Any, k: Any) -> Any:
+        return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+
+    def is_plausible(total: int) -> bool:
+        few = np.arange(max(0, sample - (population - total)), hits + 1)
+        ways = logsumexp(log_choose(total, few) + log_choose(population - total, sample - few))
+        return bool(ways - log_choose(population, sample) > math.log(0.05))
+
+    low, high = hits, population - sample + hits
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if is_plausible(middle) else (low, middle - 1)
+    return low
+
+
 def settled_by(share: float, is_settled: Callable[[Estimate], bool], most: int = 10**7) -> int | None:
     """Return about how many images settle a question if their share stays the same; None: more than `most`."""
     few, many = 0, 1

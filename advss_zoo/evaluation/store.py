@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -77,13 +78,13 @@ class Store:
             progress = read_json(self.path / PROGRESS_FILE)
         if progress is None:
             if result := self.result():  # another process has just finished
-                return result.verdicts, Effort(seconds=result.seconds, device=result.device)
+                return result.verdicts.at(images.places), Effort(seconds=result.seconds, device=result.device)
             raise UsageError(f"{self.path / PROGRESS_FILE} is missing, so {path} cannot be resumed.", self._way_out)
         self._check_owner(_experiment(progress))
         found = Verdicts.read(path)
-        part = slice(len(found))
-        expected = images.index[part], images.labels[part]
-        if not all(map(np.array_equal, (found.index, found.label), expected)):
+        if _are_on(found, images, np.arange(len(images))) and len(found) == len(images):
+            found = found.at(images.places)  # a kill in `finish`
+        if not _are_on(found, images, images.places):
             raise AdvssError(f"{path} holds verdicts on other images.", self._way_out)
         firsts = range(0, 0 if found.attacked_prediction is None else len(found), step)
         if self.keeps_adversarial and not all(self._passes.path(first).exists() for first in firsts):
@@ -143,9 +144,12 @@ class Store:
         verdicts.write(self.path / VERDICTS_FILE)
         _remove(self._unfinished / "parts")
 
-    def finish(self, result: Result, verdicts: Verdicts) -> None:
+    def finish(self, result: Result, verdicts: Verdicts, order: NDArray[np.int64] | None = None) -> None:
+        """Write the result of these verdicts, which are in the order of the data; `order` is that of the passes."""
         if self.keeps_adversarial and verdicts.attacked_prediction is not None:
-            self._passes.publish(self.path, verdicts)
+            self._passes.publish(self.path, verdicts, order)
+        if order is not None:
+            verdicts.write(self.path / VERDICTS_FILE)
         result.write(self.path / RESULT_FILE)
         self._tidy()
 
@@ -186,6 +190,14 @@ def _experiment(progress: Any) -> Experiment | None:
         return Experiment.model_validate(progress)
     except ValidationError:
         return None
+
+
+def _are_on(verdicts: Verdicts, images: Images, places: NDArray[np.int64]) -> bool:
+    """Are the verdicts on the first of the images at these places, in that order?"""
+    expected = places[: len(verdicts)]
+    return np.array_equal(verdicts.index, images.index[expected]) and np.array_equal(
+        verdicts.label, images.labels[expected]
+    )
 
 
 def _remove(folder: Path) -> None:

@@ -12,7 +12,9 @@ from advss_zoo.evaluation.ball import Ball
 from advss_zoo.evaluation.passes import Padded
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
+from advss_zoo.models.adapted import adapt
 from advss_zoo.models.model import Model, unwrapped
+from advss_zoo.models.modes import frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,4 +47,5 @@ class TransferFrom(Protocol):
     def attack(
         self, model: nn.Module, x: Tensor, y: Tensor, index: Tensor, record: Record | None = None
     ) -> Tensor | None:
-        return self.made_by.attack(Padded(unwrapped(self.source)), x, y, index)
+        with frozen(unwrapped(self.source)):
+            return self.made_by.attack(Padded(adapt(self.source, x)), x, y, index)

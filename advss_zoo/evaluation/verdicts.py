@@ -77,9 +77,13 @@ class Verdicts:
 
     def first(self, n: int) -> Verdicts:
         """Return those on the first `n` images, or all where there are fewer."""
-        cut: list[Any] = [None if array is None else array[:n] for array in self._all]
-        cut.append({name: array[:n] for name, array in self.evidence.items()})
-        return Verdicts(*cut)
+        return self.at(slice(n))
+
+    def at(self, places: slice | NDArray[np.int64]) -> Verdicts:
+        """Return those at these places."""
+        found: list[Any] = [None if array is None else array[places] for array in self._all]
+        found.append({name: array[places] for name, array in self.evidence.items()})
+        return Verdicts(*found)
 
     @property
     def _all(self) -> tuple[Integers | None, ...]:

@@ -178,7 +178,7 @@ class EnsembleRecipe(_Named):
 
 
 class Recipe(_Named):
-    """Everything that determines a checkpoint. Two runs of one recipe on one machine give the same weights."""
+    """Everything that determines a checkpoint. Two runs of one recipe on one CPU give the same weights."""
 
     task: str | None = Field(None, description="pretext task of the trunk; none for P1")
     scenario: str = Field(description="how trunk and head are trained: p3, p3f4")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from torch import Tensor, nn
 
 from advss_zoo.attacks.checks import check_counts
 from advss_zoo.data.catalogue import SUBSET
@@ -13,7 +17,6 @@ from advss_zoo.evaluation.checks import check_model
 from advss_zoo.evaluation.diagnosis import Diagnosis
 from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.passes import Padded, images_per_pass
-from advss_zoo.evaluation.protocols import parse
 from advss_zoo.models.adapted import adapt
 from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.model import unwrapped
@@ -57,19 +60,15 @@ def diagnose(
     check_counts(limit=limit, steps=steps, queries=queries)
     if norm == "l1":
         raise UsageError("The diagnosis does not support the norm l1.", "Choose linf or l2.")
-    planned = PlannedEvaluation.of(model, data, [parse("clean")], limit=limit, device=device, say=say)
+    planned = PlannedEvaluation.of(model, data, [], limit=limit, device=device, say=say)
     most = images_per_pass(*planned.images.pixels.shape[2:])
     if limit > most:
         raise UsageError(f"limit must be at most {most} images of this size, got {limit}.")
     ball = Ball(norm, DEFAULT_EPS[norm] if eps is None else parse_eps(eps, norm))
-    where = torch.device(planned.device)
-    network = unwrapped(planned.model.to(where))
-    x, y, _ = planned.images.batch(range(len(planned.images)), where)
-    with frozen(network), exact_arithmetic(where):
-        padded = Padded(adapt(planned.model, x, planned.images.classes))
-        if not diagnosis.is_random(padded, x):
-            check_model(padded, x, planned.images, differentiable=False)
-        symptoms, accuracies, draws = diagnosis.diagnose(padded, x, y, ball, steps=steps, queries=queries)
+    with tried(planned, limit) as (network, x, y, is_random):
+        symptoms, accuracies, draws = diagnosis.diagnose(
+            network, x, y, ball, is_random=is_random, steps=steps, queries=queries
+        )
     return Diagnosis(
         model=planned.name,
         data=planned.images.facts,
@@ -78,3 +77,22 @@ def diagnose(
         accuracies=accuracies,
         symptoms=tuple(symptoms),
     )
+
+
+@contextmanager
+def tried(planned: PlannedEvaluation, count: int) -> Iterator[tuple[nn.Module, Tensor, Tensor, bool]]:
+    """Try a model on the first images: gives it frozen, the images (B,C,H,W), labels (B,), and whether it is random.
+
+    Raises:
+        UsageError: its classes are not those of the data.
+        AdvssError: it fails, or gives NaN.
+    """
+    device = torch.device(planned.device)
+    network = unwrapped(planned.model.to(device))
+    x, y, _ = planned.images.batch(range(min(count, len(planned.images))), device)
+    with frozen(network), exact_arithmetic(device):
+        padded = Padded(adapt(planned.model, x, planned.images.classes))
+        is_random = diagnosis.is_random(padded, x)
+        if not is_random:
+            check_model(padded, x, planned.images, differentiable=False)
+        yield padded, x, y, is_random

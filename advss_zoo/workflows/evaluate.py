@@ -23,23 +23,22 @@ from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import in_order, is_own, load_data
-from advss_zoo.errors import AdvssError, DataError, UsageError
+from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation.ball import Norm
 from advss_zoo.evaluation.images import Arrays, Images, as_images
 from advss_zoo.evaluation.protocols import Protocol, parse, parse_all
 from advss_zoo.evaluation.protocols.corruptions import find_baseline
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.saved import Saved
-from advss_zoo.models.model import Model, pick_device
+from advss_zoo.models.devices import pick_device
+from advss_zoo.models.model import Model
 from advss_zoo.results_page.collect import folder_of
 from advss_zoo.texts import listed
-from advss_zoo.training import recipe
 from advss_zoo.workflows.measure import measure
 from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
 from advss_zoo.zoo import load
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import Reference
-from advss_zoo.zoo.runs import RECIPE
 
 AnyModel: TypeAlias = nn.Module | Reference | str | Path
 AnyData: TypeAlias = "ImageSet | Arrays | DataLoader[Any] | str | Path"
@@ -241,8 +240,7 @@ class PlannedEvaluation:
         images = as_images(loaded)
         if images.classes is not None:
             protocols = [protocol.for_classes(images.classes) for protocol in protocols]
-        for protocol in protocols:
-            protocol.check_images(images.pixels.shape[1:])
+        protocols = [protocol.for_images(images.pixels.shape[1:]) for protocol in protocols]
         compared = [protocol for protocol in protocols if folder and protocol.has_baseline]
         baselines = {protocol.name: find_baseline(folder, protocol, images) for protocol in compared if folder}
         where = _device_of(opened) if device == "auto" or opened is not model else pick_device(device)
@@ -359,8 +357,6 @@ def _of_folder(
     side = asked.image_size or (known.image_size if known else None)
     if side is None:
         raise UsageError(f"The image size of {_name_of(model)} is unknown.", "Add --image-size N.")
-    if known and not asked.whole:
-        _check_divided_as_in_training(known, folder, asked.options)
     value_range = known.value_range if known else None
     report = reporter(progress, say)
     prepared = prepare(folder, side, asked.options, whole=asked.whole, value_range=value_range, reporter=report)
@@ -384,28 +380,11 @@ def _of_folder(
     return _first(images, limit)
 
 
-def _check_divided_as_in_training(model: Model, folder: Path, options: FolderOptions) -> None:
-    """
-    Raises:
-        UsageError: the model was trained on this very folder, which was divided in another way.
-    """
-    try:
-        made = recipe.load(model.folders[0] / RECIPE) if model.folders else None
-    except AdvssError:  # it has none, or one of another version
-        made = None
-    if made and made.folder_options != options and Path(made.data).resolve() == folder.resolve():
-        raise UsageError(
-            f"{model.name} was trained on {folder} {made.folder_options.arguments or 'without these options'}: "
-            "divided in another way, most of its test images would be ones that it was trained on.",
-            "Give the same options.",
-        )
-
-
 def without_seen(images: ImageSet, model: Model, say: Say) -> ImageSet:
     """Leave out images that trained a model or chose its epoch, where it is known which those are.
 
     Raises:
-        DataError: that are all.
+        DataError: none is left.
     """
     seen = load.seen_by(model.folders)
     if seen is None or images.sha256 is None:

@@ -194,8 +194,6 @@ def suite(
         try:
             told = partial(_told, progress, part.model)
             planned.run(part.place.parent, progress=told, say=say, command=command)
-        except UsageError:
-            raise
         except AdvssError as error:
             failures[number] = str(error)
 

@@ -188,6 +188,19 @@ def test_images_that_an_attack_cannot_take_are_refused_before_any_other_runs(mod
     assert not Path("mine").exists()
 
 
+def test_that_images_are_of_a_part_of_the_classes_is_said(model: str, advss: Advss) -> None:
+    from PIL import Image
+
+    for name, colour in (("cat", "red"), ("dog", "blue")):
+        Path("photos", name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), colour).save(Path("photos", name, "1.png"))
+    names = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
+    arguments = ["--data", "./photos", "--whole", "--image-size", "32", "--classes", names, "--attack", "clean"]
+    status, _, stderr = advss("eval", model, *arguments)
+    assert status == 0
+    assert "clean: images of 2 classes, measured over all 10 outputs of the model" in stderr
+
+
 def test_every_look_at_test_images_is_logged(model: str, advss: Advss) -> None:
     for attack in ("clean", "pgd1"):
         assert advss("eval", model, "--attack", attack, "--limit", "8").status == 0

@@ -7,10 +7,13 @@ import torch
 from evaluation.helpers import quick
 from torch import nn
 
+from advss_zoo import load_model
+from advss_zoo.data.subset import load_subset
 from advss_zoo.errors import AdvssError, ModelWarning
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
+from advss_zoo.models.architecture import IMAGENET_MEAN, IMAGENET_STD
 from advss_zoo.models.ensemble import Ensemble
 
 
@@ -199,3 +202,58 @@ def test_the_evidence_of_a_pass_without_a_correct_image_is_there(patches, pictur
 @pytest.mark.parametrize("attack", ["pgd2", "pgd2-any", "autoattack"])
 def test_a_sound_model_is_told_nothing(attack, patches, pictures):
     assert evaluate(patches, pictures.first(40), quick(attack)).warnings == []
+
+
+class TestOtherInputs:
+    """Models of others are given images in another form than [0,1]: where that shows, it is said."""
+
+    @pytest.fixture
+    def right(self):
+        return load_model("p1f4.mini", device="cpu")
+
+    @pytest.mark.parametrize(
+        ("form", "says"),
+        [
+            (lambda x: x / 255, "values from 0 to 255"),
+            (lambda x: (x + 1) / 2, "values from -1 to 1"),
+            (lambda x: x * x.new_tensor(IMAGENET_STD)[:, None, None] + x.new_tensor(IMAGENET_MEAN)[:, None, None],
+             "ImageNet's mean subtracted, divided by its deviation"),
+            (lambda x: x.flip(1) / 255, "values from 0 to 255"),
+        ],
+    )  # fmt: skip
+    def test_the_form_is_named(self, form, says, right):
+        given = Outer(form, right)
+        with pytest.warns(ModelWarning, match=rf"% of the first 64 images .* if it is given {says}\. Models must take"):
+            evaluate(given, load_subset().first(64), parse("clean"))
+
+    @pytest.mark.parametrize("name", ["p1f4.mini", "permuted"])
+    def test_a_model_that_takes_what_it_should_is_told_nothing(self, name, right, recwarn):
+        """Also where it gets nearly all wrong."""
+        model = right if name == "p1f4.mini" else nn.Sequential(right, Permuted())
+        result = evaluate(model, load_subset().first(64), parse("clean"))
+        assert (result.ta < 0.5) == (name == "permuted")
+        assert not recwarn.list
+
+    def test_what_fails_on_another_form_is_measured_all_the_same(self, right, recwarn):
+        class Strict(nn.Module):
+            def forward(self, x):
+                if x.min() < 0 or x.max() > 1:
+                    raise ValueError("not in [0,1]")
+                return right(x.flip(2))
+
+        evaluate(Strict(), load_subset().first(64), parse("clean"))
+        assert not recwarn.list
+
+
+class Outer(nn.Module):
+    def __init__(self, form, inner):
+        super().__init__()
+        self.form, self.inner = form, inner
+
+    def forward(self, x):
+        return self.inner(self.form(x))
+
+
+class Permuted(nn.Module):
+    def forward(self, logits):
+        return logits.roll(1, dims=1)

@@ -41,6 +41,15 @@ def test_attacks_one_by_one():
     assert derive(PROTOCOL, verdicts(broken_by=[0, 0, 1, -1, -1, -1]))["black_box_beats_white_box"] is False
 
 
+def test_an_estimate_from_a_sample():
+    """Five are right clean; APGD breaks one, leaving four; of the two that were drawn Square breaks one."""
+    protocol = {"attacks": [{"name": "apgd-ce"}, {"name": "square", "sampled": True}]}
+    found = verdicts((1, 1, 0, 0, 0, 1), broken_by=[0, 1, -1, -1, -1, -1], sampled=[1, 1, 1, 0, 0, 1])
+    details = derive(protocol, found)
+    assert details["sampled"] == {"survivors": 4, "attacked": 2, "broken": 1, "ra": 2 / 6, "ra_ci95": [1 / 6, 3 / 6]}
+    assert "RA under all attacks is 33.33 (16.67 to 50.00)" in warnings(details, 6)[-1]
+
+
 def test_a_black_box_that_ran_alone_beats_nobody():
     details = derive({"attacks": [{"name": "square"}]}, verdicts(broken_by=[0, 0, 0, -1, -1, -1]))
     assert list(details) == ["attacks"]

@@ -23,7 +23,7 @@ def test_a_random_model_has_verdicts_that_can_be_repeated(attack, patches, pictu
     images, protocol = pictures.first(24), quick(attack)
     one, other = (evaluate(Noisy(*patches), images, protocol, eot=2) for _ in range(2))
     assert one.verdicts == other.verdicts
-    assert one.protocol.label == f"{attack}, 2 draws"
+    assert one.protocol.label == f"{protocol.label()}, 2 draws"
     assert one.protocol.eot == 2
 
 

@@ -15,12 +15,11 @@ import torch
 from torch import nn
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.evaluation import sharing
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.protocols import Settings
 from advss_zoo.evaluation.protocols.pgd import PgdProtocol
 from advss_zoo.evaluation.runner import evaluate
-from advss_zoo.evaluation.sharing import Finished, own_device, take
+from advss_zoo.evaluation.sharing import Finished, take
 from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import held
@@ -203,18 +202,6 @@ def test_folders_without_locks_are_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(AdvssError, match=r"Cannot lock .*: No locks available") as caught:
         take(tmp_path, [0], lambda number: False, lambda number: None)
     assert caught.value.hint == "Choose a folder on a disk of this machine."
-
-
-def test_each_process_has_its_own_gpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    assert own_device(cuda) == cuda, "of a single process"
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    assert own_device(cuda) == torch.device("cuda", 1)
-    assert own_device(torch.device("cuda", 0)) == torch.device("cuda", 0)
-    assert own_device(cpu) == cpu
-    assert sharing.processes() == 4
 
 
 def test_what_a_pass_has_given_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import binomtest
 
-from advss_zoo.evaluation.statistics import Estimate, correlation, wilson_interval
+from advss_zoo.evaluation.statistics import Estimate, correlation, most_hits, wilson_interval
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (10, 10), (1, 1), (432, 1000), (5156, 10_000)])
@@ -62,3 +63,30 @@ def test_correlation():
     assert correlation(one, 1 - other) == pytest.approx(-1 / 3)
     assert correlation(np.tile(one, 1000), np.tile(other, 1000)) == pytest.approx(1 / 3, abs=1e-3)
     assert correlation(one, np.ones(6)) == 0
+
+
+@pytest.mark.parametrize(("hits", "sample", "population"), [(0, 10, 50), (2, 10, 50), (10, 10, 50), (1, 40, 300)])
+def test_most_hits_is_the_exact_bound_of_a_sample_without_replacement(hits, sample, population):
+    plausible = [
+        total
+        for total in range(hits, population - sample + hits + 1)
+        if stats.hypergeom.cdf(hits, population, total, sample) > 0.05
+    ]
+    assert most_hits(hits, sample, population) == max(plausible)
+
+
+def test_most_hits_of_a_whole_population_and_of_nothing():
+    assert most_hits(3, 20, 20) == 3
+    assert most_hits(0, 0, 20) == 20
+    assert most_hits(0, 0, 0) == 0
+
+
+@pytest.mark.parametrize("total", [0, 1, 5, 20, 60])
+def test_most_hits_covers_the_truth_in_95_percent_of_samples(total):
+    chance = stats.hypergeom.pmf(np.arange(21), 60, total, 20)
+    covered = sum(chance[hits] for hits in range(21) if chance[hits] > 0 and most_hits(hits, 20, 60) >= total)
+    assert covered >= 0.95
+
+
+def test_without_a_hit_the_bound_is_the_rule_of_three():
+    assert 0.9 * 3 / 50 < most_hits(0, 50, 10_000) / 10_000 <= 3 / 50

@@ -177,6 +177,15 @@ def test_models_of_other_precisions_are_taken() -> None:
         assert torch.allclose(found.float(), net()(X), atol=0.05)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_models_on_another_device_are_taken() -> None:
+    with pytest.warns(ModelWarning, match="is on cuda:0; images are moved there"):
+        found = adapt(net().cuda(), X)(X)
+    assert torch.allclose(found, net()(X), atol=1e-3)
+    assert advss_zoo.evaluate(net().cuda(), (X, Y), "pgd2").device.startswith("cuda")
+    assert advss_zoo.attacks.fgsm(net().cuda(), X, Y).device == X.device
+
+
 def test_models_of_other_channels_and_sizes_are_taken() -> None:
     with pytest.warns(ModelWarning, match="takes grey images; colours are converted"):
         grey = adapt(net(channels=1), X)

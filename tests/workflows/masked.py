@@ -9,10 +9,10 @@ from torch import nn
 from advss_zoo.data.imageset import ImageSet
 
 
-def network() -> nn.Module:
+def network(classes: int = 10) -> nn.Module:
     """A classifier of 8x8 patches: fast, deterministic, easily attacked."""
     torch.manual_seed(0)
-    found = nn.Sequential(nn.Conv2d(3, 16, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10)).eval()
+    found = nn.Sequential(nn.Conv2d(3, 16, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(256, classes)).eval()
     with torch.no_grad():
         found[-1].weight.mul_(30)  # logits of the size that trained networks have
     return found

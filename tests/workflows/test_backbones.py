@@ -11,27 +11,21 @@ from typing import Any
 
 import pytest
 import torch
+from nets import NETS
 
 import advss_zoo as az
+from advss_zoo.errors import UsageError
 from advss_zoo.models.network import LibraryTrunk
+from advss_zoo.training import trainer
 from advss_zoo.zoo import checkpoint
 
 VIT = "timm:test_vit?pretrained=false&img_size=32"
-NETS = {  # by name, pixels a side
-    "timm:resnet18?pretrained=false": 32,
-    "timm:convnext_atto?pretrained=false": 32,
-    "timm:vit_tiny_patch16_224?pretrained=false&img_size=32": 32,
-    "timm:vit_tiny_patch16_224?pretrained=false": 224,
-    "timm:mobilenetv3_small_100?pretrained=false": 224,
-    "timm:efficientnet_b0?pretrained=false": 32,
-    "timm:resnet50_gn?pretrained=false": 32,
-    "timm:resnet18?pretrained=false&drop_rate=0.5": 224,
-    "torchvision:resnet18?pretrained=false": 224,
-}
+SHUFFLENET = "torchvision:shufflenet_v2_x0_5?pretrained=false&img_size=32"
 
 
 def finetuned(name: str, side: int, mode: Any = "f4", **options: Any) -> az.FinetunedRun:
-    quick = ("validation.attack.steps=1", "precision=fp32")
+    """In five slow steps: after fast ones from random weights, running statistics are not yet those of the features."""
+    quick = ("validation.attack.steps=1", "precision=fp32", "schedule.0.peak=0.001")
     return az.finetune(
         "photos", start=name, mode=mode, epochs=1, image_size=side, device="cpu", overrides=quick, **options
     )
@@ -42,11 +36,14 @@ def check_use(run: az.FinetunedRun, onnx: Path) -> None:
     assert run.model.classes == ("cat", "ship")
     assert isinstance(run.model.network.trunk, LibraryTrunk)
     assert set(az.predict(run.model, "photos/cat")[0].labels) == {"cat", "ship"}
-    result = az.evaluate(run.model, "photos", "corruptions", limit=1, image_size=run.plan.options.image_size)
-    assert result.n == 1
+    side = run.plan.options.image_size
+    apgd, corrupted = az.evaluate(run.model, "photos", ["apgd-ce", "corruptions"], limit=1, image_size=side)
+    assert apgd.ra is not None
+    assert corrupted.details.corruption_accuracy is not None
+    assert corrupted.protocol.to_dict().get("constants") == ("ImageNet-C" if side == 224 else None)
     exported = az.export(run.model, onnx)
     assert exported.difference < 1e-4
-    x = torch.rand(3, 3, run.model.image_size or 0, run.model.image_size or 0)
+    x = torch.rand(3, 3, side, side)
     torch.testing.assert_close(az.load_model(onnx)(x), run.model(x), rtol=1e-3, atol=1e-3)
 
 
@@ -63,21 +60,70 @@ def test_a_transformer_becomes_a_robust_classifier(photos: Path, tmp_path: Path)
     assert (start.architecture.family, start.architecture.num_classes) == ("timm", 2)
 
 
-def test_it_is_resumed_after_the_cache_is_gone(photos: Path, tmp_path: Path) -> None:
-    first = finetuned(VIT, 32, mode="f3")
-    assert first.plan.recipes[0].adversary[0].name == "none"
+def check_resumed(name: str, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after two steps, and resumed, it comes to the same weights and verdicts."""
+    whole = finetuned(name, side, "f3", out="whole")
+    assert whole.plan.recipes[0].adversary[0].name == "none"
+
+    def interrupt(what: str, unit: str, done: int, total: int, note: str) -> None:
+        if unit == "steps" and done == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        finetuned(name, side, "f3", out="stopped", progress=interrupt)
+    resumed = finetuned(name, side, "f3", out="stopped", resume=True)
+    assert resumed.model.sha256 == whole.model.sha256
+    assert resumed.result.verdicts == whole.result.verdicts
+
+
+@pytest.mark.parametrize("name", [VIT, SHUFFLENET])
+def test_a_stopped_run_is_resumed_to_the_same_weights(photos: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    check_resumed(name, 32, monkeypatch)
+
+
+def test_a_finished_run_is_resumed_after_the_cache_is_gone(photos: Path, tmp_path: Path) -> None:
+    first = finetuned(SHUFFLENET, 32)
     shutil.rmtree(tmp_path / "cache" / "libraries")
-    assert finetuned(VIT, 32, mode="f3", resume=True).result == first.result
+    assert finetuned(SHUFFLENET, 32, resume=True).result == first.result
+    check_use(first, tmp_path / "net.onnx")
+    for mode in ("f1", "f2"):
+        head = finetuned(str(first.checkpoint), 32, mode)
+        before, after = (run.model.network.trunk.state_dict() for run in (first, head))
+        for key, tensor in before.items():
+            torch.testing.assert_close(after[key], tensor, rtol=1e-3, atol=1e-4)  # halves on disk
+
+
+def test_the_head_alone_of_random_weights_is_refused(photos: Path) -> None:
+    with pytest.raises(
+        UsageError, match=f"--mode f1 trains the head only, but the trunk of {VIT[:9]}.* random weights"
+    ):
+        az.plan_finetuning("photos", start=VIT, mode="f1")
+
+
+def test_the_folder_that_pull_names_can_be_taken_elsewhere(photos: Path) -> None:
+    shutil.copytree(az.pull(VIT).path, "copied")
+    (recipe,) = az.plan_finetuning("photos", start="copied").plan.recipes
+    assert (recipe.parent, recipe.adversary[0].eps_start) == ("copied", 0)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", NETS)
-def test_every_kind_of_net_at_its_size(photos: Path, tmp_path: Path, name: str) -> None:
-    side = NETS[name]
+def test_every_kind_of_net_at_its_size(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    side = NETS[name][1]
     model = az.load_model(name)
     assert model.image_size == (side if "img_size" in name else 224)
     run = finetuned(name, side)
     check_use(run, tmp_path / "net.onnx")
-    assert finetuned(name, side, "f3").result.n == 4
-    for mode in ("f1", "f2"):  # not from random weights, whose features may be the same for all images
+    check_resumed(name, side, monkeypatch)
+    for mode in ("f1", "f2"):
         assert finetuned(str(run.checkpoint), side, mode).result.n == 4
+
+
+@pytest.mark.nightly
+def test_a_budget_holds_at_224_pixels(photos: Path) -> None:
+    run = az.finetune("photos", start="torchvision:resnet18?pretrained=false", budget="2m", device="cpu")
+    assert run.plan.options.image_size == 224
+    assert run.seconds < 120

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 
@@ -13,9 +14,13 @@ import advss_zoo as az
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.claimed import ClaimedAccuracy, judge
+from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, check
 from advss_zoo.evaluation.statistics import Estimate, settled_by
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.resources import CHECKOUT
+from advss_zoo.resources import PACKAGE
+
+BUNDLED = PACKAGE / "bundled"
+CARD = BUNDLED / "selfie-p3f4.mini" / "results" / "cifar10-pgd20"
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +44,24 @@ def checked(model, ra: float, n: int = 24, **settings):
 
 def test_a_card_holds():
     """Of 8 images, so with the widest tolerance that means anything."""
-    card = CHECKOUT / "advss_zoo" / "bundled" / "selfie-p3f4.mini" / "results" / "cifar10-pgd20"
-    found = az.claim("selfie-p3f4.mini", card, limit=8, tolerance=0.4)
+    found = az.claim("selfie-p3f4.mini", CARD, limit=8, tolerance=0.4)
     assert found.verdict == "holds"
     assert found.claim.ra == pytest.approx(0.4416)
     assert "autoattack" in found.warnings[-1]  # which a claim of PGD says nothing of
+
+
+@pytest.mark.parametrize("name", ["selfie-p3f4.mini", "rotation-p3f4.mini", "jigsaw-p3f4.mini"])
+def test_the_sample_is_large_enough_for_a_claim_that_is_true(name):
+    """By the verdicts on the card: the RA under AutoAttack of all images, and of those that are sampled."""
+    standing = Verdicts.read(BUNDLED / name / "results" / "cifar10-1k-autoattack" / VERDICTS_FILE).standing
+    of_sample = standing[: parameter("limit")]
+    assert len(of_sample) == parameter("limit")
+    ra = Estimate.of(of_sample.mean(), len(of_sample))
+    assert judge(ra, standing.mean(), parameter("tolerance"), complete=True) == "holds"
+
+
+def parameter(name: str):
+    return inspect.signature(az.claim).parameters[name].default
 
 
 def test_attacks_go_on_with_what_is_left_and_stop_when_the_claim_is_refuted():
@@ -124,6 +142,38 @@ def test_a_check_goes_on_where_it_was_stopped(tmp_path):
     assert verdicts[0].scores()["ra"] == found.ra
 
 
+def test_each_result_has_the_hash_of_its_own_images(tmp_path):
+    """That is, of those that the attacks before left."""
+    found = checked(masked.network(), 0.0, out=tmp_path, attacks=ladder(eps=0.005))
+    images, left = masked.pictures(24), range(24)
+    assert found.steps[1].attacked < 24
+    for folder in sorted(tmp_path.glob("attacks/*/*")):
+        made = check(folder / RESULT_FILE)
+        assert made.data.content_sha256 == images.take(left).content_sha256
+        left = made.verdicts.index[made.verdicts.standing].tolist()
+
+
+def test_another_number_of_draws_is_another_result(tmp_path):
+    for draws in (2, 3):
+        found = checked(masked.Stochastic(), 0.0, n=12, attacks=ladder()[:1], eot=draws, out=tmp_path)
+        assert found.steps[0].attack.endswith(f"{draws} draws")
+
+
+def test_what_is_wrong_with_a_model_is_said_once():
+    class Silent(masked.Stochastic):
+        def forward(self, x):
+            return self.network(x) * float("nan")
+
+    class Detached(masked.Stochastic):
+        def forward(self, x):
+            return self.network(x.detach()).detach()
+
+    with pytest.raises(AdvssError, match=r"^The model's output is NaN or infinite\."):
+        checked(Silent(), 0.5)
+    (reason,) = checked(Detached(), 0.2).left_out
+    assert reason.startswith("pgd3 (linf, eps 0.02), pgd3-margin (linf, eps 0.02), apgd-ce (linf, eps 0.02) could not")
+
+
 def test_images_of_another_model_are_one_of_the_attacks(tmp_path):
     source = az.load_model("p1f4.mini")
     found = az.claim("selfie-p3f4.mini", 0.9, limit=8, attacks=None, transfer=source, out=tmp_path)
@@ -171,7 +221,18 @@ def test_a_model_info_whose_number_is_none(number, tmp_path):
         (0.5, {"norm": "l7"}, "Unknown norm 'l7'"),
         (0.5, {"tolerance": 5}, "tolerance must be a fraction"),
         (0.5, {"attack": "unheard"}, "Unknown protocol 'unheard'"),
+        (0.5, {"attack": "clean"}, "Accuracy under clean is not a claim about a norm"),
+        (0.5, {"attack": "ensemble-worst"}, "needs an ensemble"),
+        (
+            0.5,
+            {"transfer": masked.network(classes=7)},
+            "Sequential cannot make images .* has 7 classes",
+        ),
         ("nowhere.json", {}, "nowhere.json does not exist"),
+        (".", {}, "is not a claim"),
+        (CARD, {"eps": 0.1}, "cifar10-pgd20 says under which attack"),
+        (CARD, {"attack": "pgd10"}, "cifar10-pgd20 says under which attack"),
+        (CARD, {"norm": "l2"}, "is about linf, not l2"),
     ],
 )
 def test_what_is_not_a_claim(claimed, settings, says):

@@ -101,6 +101,13 @@ class Brightness(nn.Module):
         return -((x.mean((1, 2, 3))[:, None] * 255 - self.get_buffer("levels")) ** 2) / 20
 
 
+class Rolled(Brightness):
+    """Always wrong: what is of class k is taken for k + 6."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).roll(6, 1)
+
+
 def shades(names: list[str]) -> None:
     """Five images of each class, the brightness of class k being about 20 k."""
     for level, name in enumerate(names):
@@ -141,9 +148,18 @@ class TestOrderOfClasses:
     def test_a_model_that_names_its_classes_is_matched_by_name(self) -> None:
         shades(WORDS)
         known = az.Model(Brightness(), "known", classes=tuple(WORDS), image_size=8)
-        assert az.evaluate(known, "shades", "clean", whole=True).ta == 1
+        result = az.evaluate(known, "shades", "clean", whole=True)
+        assert (result.ta, result.data.classes) == (1, None)
         more = az.Model(Brightness(20), "more", classes=(*WORDS, *"abcdefgh"), image_size=8)
         assert az.evaluate(more, "shades", "clean", whole=True).ta == 1, "the folder may lack some"
+
+    def test_of_a_part_of_the_classes_all_outputs_count_and_the_result_says_so(self) -> None:
+        shades(WORDS[:3])
+        known = az.Model(Brightness(), "known", classes=tuple(WORDS), image_size=8)
+        right = az.evaluate(known, "shades", "clean", whole=True)
+        assert (right.ta, right.data.classes, right.data.outputs) == (1, 3, 12)
+        other = az.Model(Rolled(), "other", classes=tuple(WORDS), image_size=8)
+        assert az.evaluate(other, "shades", "clean", whole=True).ta == 0, "a class without images is never right"
 
     @pytest.mark.parametrize(
         ("settings", "says"),

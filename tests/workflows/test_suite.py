@@ -28,13 +28,16 @@ NETS = """
 import torch
 from torch import nn
 
-def build(seed):
+def build(seed, classes=10):
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(3, 16, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10)).eval()
+    return nn.Sequential(nn.Conv2d(3, 16, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(256, classes)).eval()
 
 one, two, three, four = (lambda seed=seed: build(seed) for seed in range(4))
 for number, made in enumerate((one, two, three, four)):
     made.__module__ = __name__
+
+def seven():
+    return build(0, 7)
 
 class Random(nn.Module):
     def __init__(self):
@@ -169,6 +172,13 @@ def test_one_that_fails_does_not_stop_the_others():
     assert "is random" in found.failures["suite_nets:Random, pgd2 on cifar10-1k"]
 
 
+def test_a_model_of_other_classes_does_not_stop_the_others():
+    text = SMALL.replace("[suite_nets:one, ", "[suite_nets:seven, ")
+    found = az.suite(written(text), "out")
+    assert [result.model.name for result in found.results] == ["suite_nets:two"] * 3
+    assert "has 7 classes, but cifar10-1k has 10" in found.failures["suite_nets:seven, clean on cifar10-1k"]
+
+
 def test_models_are_compared_on_the_same_images():
     found = az.suite(written(SMALL), "out")
     by_label = {each.protocol: each for each in found.compare()}
@@ -196,13 +206,15 @@ def test_a_paired_interval_is_narrower_than_one_of_apart_images():
     ("text", "says"),
     [
         ("[1, 2]", "is not a suite"),
-        ("models: []\nevaluations: [{protocols: [clean]}]", "models: .*at least 1"),
+        ("models: []\nevaluations: [{protocols: [clean]}]", r"models: must have at least 1 entry\.$"),
         ("models: [a]\nevaluations: [{protocols: [clean], limits: 3}]", "limits"),
         ("models: [a]\nevaluations: [{protocols: [unheard]}]", "Unknown protocol 'unheard'"),
         ("models: [a]\nevaluations: [{protocols: [clean], models: [b]}]", "'b' is not among the models"),
         ("models: [a]\nevaluations: [{protocols: [clean], limit: 0}]", "limit"),
         ("models: &x [a]\nevaluations: *x", "aliases are not allowed"),
-        ("{", "is not valid YAML"),
+        ("models: [a", r"line 1, column 11: expected ',' or '\]', but got '<stream end>'\.$"),
+        ("models: a\nevaluations: [{protocols: [clean]}]", r"models: must be a list, got 'a'\.$"),
+        ("models: [a]\nevaluations: [{protocols: clean}]", r"evaluations.0.protocols: must be a list, got 'clean'\.$"),
     ],
 )
 def test_what_is_not_a_suite(text, says):

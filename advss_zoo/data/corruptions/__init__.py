@@ -1,4 +1,4 @@
-"""The 15 corruptions of CIFAR-10-C and its 4 extra ones (Hendrycks and Dietterich, ICLR 2019), made here.
+"""The 15 corruptions of CIFAR-10-C and ImageNet-C, and 4 extra ones (Hendrycks and Dietterich, ICLR 2019), made here.
 
 The published images came from a generator without a seed. Those made here have the same constants and distribution,
 but other random numbers; `archive` reads the published ones.
@@ -52,9 +52,10 @@ def corrupt(
 ) -> NDArray[np.uint8]:
     """Corrupt images.
 
-    The constants are for images of 32 x 32 pixels. On others, pixelate, elastic_transform, fog and frost keep their
+    The constants are those of CIFAR-10-C, for images of 32 x 32 pixels, and from sides of `LARGE` pixels on those of
+    ImageNet-C, for images of 224 x 224 pixels. On others, pixelate, elastic_transform, fog and frost keep their
     proportions to the image, the widths of blurs and noise stay as many pixels as they are: what the published
-    generator writes in units of the image's side is scaled, and the photographs of frost, too.
+    generators write in units of the image's side is scaled, and the photographs of frost, too.
 
     Args:
         images: uint8 (N, 3, H, W).

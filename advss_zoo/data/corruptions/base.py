@@ -14,34 +14,41 @@ from numpy.typing import NDArray
 Pixels: TypeAlias = NDArray[np.uint8]  # (N, H, W, 3)
 Values: TypeAlias = NDArray[Any]  # the same shape on the scale 0 to 255, truncated to Pixels in the end
 Randoms: TypeAlias = Sequence[RandomState]  # one for each image
+Row: TypeAlias = tuple[float, ...]  # a constant at the five severities
 
 SEVERITIES = (1, 2, 3, 4, 5)
+LARGE = 128  # pixels of the shorter side, from which on the constants are those of ImageNet-C
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One of the corruptions of CIFAR-10-C; `extra` are the four that its mean leaves out.
+    """One of the corruptions of CIFAR-10-C and ImageNet-C; `extra` are the four that their means leave out.
 
-    `table` holds five values for each constant that `function` takes.
+    `table` holds two rows for each constant that `function` takes: that of CIFAR-10-C, and that of ImageNet-C.
     """
 
     name: str
     function: Callable[..., Values]
-    table: dict[str, tuple[float, ...]]
+    table: dict[str, tuple[Row, Row]]
     extra: bool
 
-    def constants(self, severity: int) -> dict[str, float]:
-        return {constant: values[severity - 1] for constant, values in self.table.items()}
+    def constants(self, severity: int, *, large: bool = False) -> dict[str, float]:
+        return {constant: rows[large][severity - 1] for constant, rows in self.table.items()}
 
     def __call__(self, images: Pixels, severity: int, randoms: Randoms) -> Pixels:
         """Corrupted images, as those given: uint8 (N, H, W, 3). Fractions are cut off, not rounded."""
-        values = self.function(images, randoms, **self.constants(severity))
+        values = self.function(images, randoms, **self.constants(severity, large=are_large(images.shape[1:3])))
         return np.clip(values, 0, 255).astype(np.uint8)
 
 
-def corruption(*, extra: bool = False, **table: tuple[float, ...]) -> Callable[[Callable[..., Values]], Corruption]:
-    """Make a function a corruption; `table` gives its constants for the five severities."""
+def corruption(*, extra: bool = False, **table: tuple[Row, Row]) -> Callable[[Callable[..., Values]], Corruption]:
+    """Make a function a corruption; `table` gives its constants, see `Corruption`."""
     return lambda function: Corruption(function.__name__, function, table, extra)
+
+
+def are_large(sides: Sequence[int]) -> bool:
+    """Tell whether images of these sides are corrupted with the constants of ImageNet-C, not those of CIFAR-10-C."""
+    return min(sides) >= LARGE
 
 
 def randoms_of(name: str, severity: int, index: Iterable[int], seed: int) -> list[RandomState]:

@@ -14,13 +14,20 @@ from advss_zoo.data.corruptions.colour import to_hsv, to_rgb
 from advss_zoo.data.corruptions.filters import gaussian
 
 
-@corruption(factor=(0.75, 0.5, 0.4, 0.3, 0.15))
+@corruption(factor=((0.75, 0.5, 0.4, 0.3, 0.15), (0.4, 0.3, 0.2, 0.1, 0.05)))
 def contrast(images: Pixels, randoms: Randoms, *, factor: float) -> Values:
     mean = images.mean(axis=(1, 2), keepdims=True) / 255
     return 255 * ((images / 255 - mean) * factor + mean)
 
 
-@corruption(strength=(0, 0.05, 0.08, 0.1, 0.1), sigma=(0, 0.2, 0.06, 0.04, 0.03), affine=(0.08, 0.07, 0.06, 0.05, 0.03))
+SIDES = 244 / 224  # ImageNet-C's constants are in units of 244 pixels, though its images have sides of 224
+
+
+@corruption(
+    strength=((0, 0.05, 0.08, 0.1, 0.1), (2 * SIDES, 2 * SIDES, 0.05 * SIDES, 0.07 * SIDES, 0.12 * SIDES)),
+    sigma=((0, 0.2, 0.06, 0.04, 0.03), (0.7 * SIDES, 0.08 * SIDES, 0.01 * SIDES, 0.01 * SIDES, 0.01 * SIDES)),
+    affine=((0.08, 0.07, 0.06, 0.05, 0.03), (0.1 * SIDES, 0.2 * SIDES, 0.02 * SIDES, 0.02 * SIDES, 0.02 * SIDES)),
+)
 def elastic_transform(images: Pixels, randoms: Randoms, *, strength: float, sigma: float, affine: float) -> Values:
     """Apply a random affine map, then random smooth shifts, with constants in units of the shorter side."""
     height, width = images.shape[1:3]
@@ -66,7 +73,7 @@ def _inside(position: Values, size: int, edge: str) -> Values:
     return np.minimum(position, period - position - repeated)
 
 
-@corruption(share=(0.95, 0.9, 0.85, 0.75, 0.65))
+@corruption(share=((0.95, 0.9, 0.85, 0.75, 0.65), (0.6, 0.5, 0.4, 0.3, 0.25)))
 def pixelate(images: Pixels, randoms: Randoms, *, share: float) -> Values:
     def coarse(image: Image.Image) -> Image.Image:
         fewer = (int(image.width * share), int(image.height * share))
@@ -75,7 +82,7 @@ def pixelate(images: Pixels, randoms: Randoms, *, share: float) -> Values:
     return _each(images, coarse)
 
 
-@corruption(quality=(80, 65, 58, 50, 40))
+@corruption(quality=((80, 65, 58, 50, 40), (25, 18, 15, 10, 7)))
 def jpeg_compression(images: Pixels, randoms: Randoms, *, quality: int) -> Values:
     def coded(image: Image.Image) -> Image.Image:
         file = io.BytesIO()
@@ -89,7 +96,11 @@ def _each(images: Pixels, change: Callable[[Image.Image], Image.Image]) -> Pixel
     return np.stack([np.asarray(change(Image.fromarray(image))) for image in images])
 
 
-@corruption(extra=True, factor=(0.3, 0.1, 1.5, 2, 2.5), shift=(0, 0, 0, 0.1, 0.2))
+@corruption(
+    extra=True,
+    factor=((0.3, 0.1, 1.5, 2, 2.5), (0.3, 0.1, 2, 5, 20)),
+    shift=((0, 0, 0, 0.1, 0.2), (0, 0, 0, 0.1, 0.2)),
+)
 def saturate(images: Pixels, randoms: Randoms, *, factor: float, shift: float) -> Values:
     hue, saturation, value = to_hsv(images / 255)
     return 255 * to_rgb(hue, np.clip(saturation * factor + shift, 0, 1), value)

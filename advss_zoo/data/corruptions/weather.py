@@ -18,17 +18,16 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 WATER = np.array([175, 238, 238], np.float32) / 255
 MUD = np.array([63, 42, 20], np.float32) / 255
 PHOTOS = ("frost1", "frost2", "frost2", "frost4", "frost5")  # the third published photograph is the second again
-CIFAR_SIDE = 32  # pixels: the images that the photographs are scaled for
 
 
 @corruption(
-    mean=(0.1, 0.1, 0.15, 0.25, 0.3),
-    deviation=(0.2, 0.2, 0.3, 0.3, 0.3),
-    zoom=(1, 1, 1.75, 2.25, 1.25),
-    threshold=(0.6, 0.5, 0.55, 0.6, 0.65),
-    radius=(8, 10, 10, 12, 14),
-    sigma=(3, 4, 4, 6, 12),
-    mix=(0.95, 0.9, 0.9, 0.85, 0.8),
+    mean=((0.1, 0.1, 0.15, 0.25, 0.3), (0.1, 0.2, 0.55, 0.55, 0.55)),
+    deviation=((0.2, 0.2, 0.3, 0.3, 0.3), (0.3, 0.3, 0.3, 0.3, 0.3)),
+    zoom=((1, 1, 1.75, 2.25, 1.25), (3, 2, 4, 4.5, 2.5)),
+    threshold=((0.6, 0.5, 0.55, 0.6, 0.65), (0.5, 0.5, 0.9, 0.85, 0.85)),
+    radius=((8, 10, 10, 12, 14), (10, 12, 12, 12, 12)),
+    sigma=((3, 4, 4, 6, 12), (4, 4, 8, 8, 12)),
+    mix=((0.95, 0.9, 0.9, 0.85, 0.8), (0.8, 0.7, 0.7, 0.65, 0.55)),
 )
 def snow(
     images: Pixels,
@@ -52,13 +51,21 @@ def snow(
     return 255 * (paler + falling + falling[:, ::-1, ::-1])
 
 
-@corruption(picture=(1, 1, 0.9, 0.85, 0.75), ice=(0.2, 0.3, 0.4, 0.4, 0.45))
-def frost(images: Pixels, randoms: Randoms, *, picture: float, ice: float) -> Values:
-    """Lay a random piece of a photograph of frost over the picture."""
+@corruption(
+    picture=((1, 1, 0.9, 0.85, 0.75), (1, 0.8, 0.7, 0.65, 0.6)),
+    ice=((0.2, 0.3, 0.4, 0.4, 0.45), (0.4, 0.6, 0.7, 0.7, 0.75)),
+    every=((5, 5, 5, 5, 5), (1, 1, 1, 1, 1)),
+    side=((32, 32, 32, 32, 32), (224, 224, 224, 224, 224)),
+)
+def frost(images: Pixels, randoms: Randoms, *, picture: float, ice: float, every: int, side: int) -> Values:
+    """Lay a random piece of a photograph of frost over the picture.
+
+    Of the photographs one pixel in `every` is taken, and the rest scaled as images are larger than `side` pixels.
+    """
     height, width = images.shape[1:3]
 
     def piece(random: RandomState) -> Pixels:
-        photo = _photo(PHOTOS[random.randint(len(PHOTOS))], max(height, width))
+        photo = _photo(PHOTOS[random.randint(len(PHOTOS))], every, max(height, width) / side)
         top, left = random.randint(photo.shape[0] - height), random.randint(photo.shape[1] - width)
         return photo[top : top + height, left : left + width]
 
@@ -66,15 +73,16 @@ def frost(images: Pixels, randoms: Randoms, *, picture: float, ice: float) -> Va
 
 
 @cache
-def _photo(name: str, side: int) -> Pixels:
-    """A photograph, scaled so that the ice in an image of `side` pixels looks as it does in CIFAR-10-C."""
+def _photo(name: str, every: int, scale: float) -> Pixels:
     with Image.open(Path(__file__).parent / "frost" / f"{name}.webp") as file:
-        photo = file.convert("RGB")
-    width, height = (round(length * side / CIFAR_SIDE) for length in photo.size)
-    return np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR))
+        pixels = np.asarray(file.convert("RGB"))[every // 2 :: every, every // 2 :: every]
+    height, width = (round(length * scale) for length in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
 
 
-@corruption(strength=(0.2, 0.5, 0.75, 1, 1.5), decay=(3, 3, 2.5, 2, 1.75))
+@corruption(
+    strength=((0.2, 0.5, 0.75, 1, 1.5), (1.5, 2, 2.5, 2.5, 3)), decay=((3, 3, 2.5, 2, 1.75), (2, 2, 1.7, 1.5, 1.4))
+)
 def fog(images: Pixels, randoms: Randoms, *, strength: float, decay: float) -> Values:
     height, width = images.shape[1:3]
     side = 1 << (max(height, width) - 1).bit_length()
@@ -106,7 +114,7 @@ def _plasma(random: RandomState, side: int, decay: float) -> Values:
     return heights / heights.max()
 
 
-@corruption(shift=(0.05, 0.1, 0.15, 0.2, 0.3))
+@corruption(shift=((0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5)))
 def brightness(images: Pixels, randoms: Randoms, *, shift: float) -> Values:
     hue, saturation, value = to_hsv(images / 255)
     return 255 * to_rgb(hue, saturation, np.clip(value + shift, 0, 1))
@@ -114,12 +122,12 @@ def brightness(images: Pixels, randoms: Randoms, *, shift: float) -> Values:
 
 @corruption(
     extra=True,
-    mean=(0.62, 0.65, 0.65, 0.65, 0.65),
-    deviation=(0.1, 0.1, 0.3, 0.1, 0.1),
-    sigma=(0.7, 0.8, 1, 0.7, 0.5),
-    threshold=(0.7, 0.7, 0.69, 0.69, 0.68),
-    strength=(0.5, 0.5, 0.5, 0.6, 0.6),
-    mud=(0, 0, 0, 1, 1),
+    mean=((0.62, 0.65, 0.65, 0.65, 0.65), (0.65, 0.65, 0.65, 0.65, 0.67)),
+    deviation=((0.1, 0.1, 0.3, 0.1, 0.1), (0.3, 0.3, 0.3, 0.3, 0.4)),
+    sigma=((0.7, 0.8, 1, 0.7, 0.5), (4, 3, 2, 1, 1)),
+    threshold=((0.7, 0.7, 0.69, 0.69, 0.68), (0.69, 0.68, 0.68, 0.65, 0.65)),
+    strength=((0.5, 0.5, 0.5, 0.6, 0.6), (0.6, 0.6, 0.5, 1.5, 1.5)),
+    mud=((0, 0, 0, 1, 1), (0, 0, 0, 1, 1)),
 )
 def spatter(
     images: Pixels,

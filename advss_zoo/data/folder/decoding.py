@@ -50,15 +50,16 @@ class Facts(NamedTuple):
 
     Attributes:
         sha256: of its decoded pixels as they are seen, whatever the file's format, metadata and size on use.
+        likeness: its fingerprint, by which near copies are found; empty for a uniform image.
         mode: Pillow's; RGB;16 and RGBA;16 for colours of more than 8 bits.
         turned: EXIF says that the camera was held another way.
         uniform: the pixels that are used hardly differ from each other.
         on_black: it is nearly white on a transparent ground, for which black is taken.
-        likeness: its fingerprint in hexadecimal, by which near copies are found; empty for a uniform image.
         smallest, largest: its values, where they may have more than 8 bits.
     """
 
-    sha256: str
+    sha256: bytes
+    likeness: bytes
     width: int
     height: int
     mode: str
@@ -66,7 +67,6 @@ class Facts(NamedTuple):
     animated: bool = False
     uniform: bool = False
     on_black: bool = False
-    likeness: str = ""
     smallest: float | None = None
     largest: float | None = None
 
@@ -99,7 +99,7 @@ def read(path: Path, side: int, value_range: ValueRange | None = None, *, trunca
     try:
         return _read(content, side, value_range, truncated)
     except UnidentifiedImageError:
-        return _unidentified(content)
+        return f"HEIC: {heif.MISSING}" if heif.is_heif(content) else "not a readable image"
     except Image.DecompressionBombError:
         return f"more than {MOST_PIXELS:,} pixels"
     except Exception as error:  # what damaged bytes make Pillow raise has no common base
@@ -121,12 +121,6 @@ def _read(content: bytes, side: int, value_range: ValueRange | None, truncated: 
         if sound is None:
             raise
         return _decoded(sound, side, value_range)
-
-
-def _unidentified(content: bytes) -> str:
-    if content.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer; fetch the file with `git lfs pull`"
-    return f"HEIC: {heif.MISSING}" if heif.is_heif(content) else "not a readable image"
 
 
 def _opened(content: bytes) -> Image.Image:
@@ -159,9 +153,9 @@ def _decoded(content: bytes, side: int, value_range: ValueRange | None) -> Decod
         seen = _seen(upright, value_range, low)
     square = _square(seen.image, side)
     uniform = bool(np.ptp(square.reshape(3, -1), axis=1).max() < UNIFORM)
-    likeness = "" if uniform else fingerprint(seen.own).hex()
+    likeness = b"" if uniform else fingerprint(seen.own)
     sha256 = _sha256(seen.image) if seen.values is None else _sha256_of_values(seen.values)
-    facts = Facts(sha256, width, height, mode, turned, animated, uniform, seen.on_black, likeness, *seen.extent)
+    facts = Facts(sha256, likeness, width, height, mode, turned, animated, uniform, seen.on_black, *seen.extent)
     return square, facts
 
 
@@ -228,19 +222,19 @@ def _is_white_drawing(image: Image.Image) -> bool:
     return bool(np.average(darkness, weights=alpha) < NEAR_WHITE)
 
 
-def _sha256(image: Image.Image) -> str:
+def _sha256(image: Image.Image) -> bytes:
     """Strip by strip: the bytes of a large image are as many as the image has."""
     digest = hashlib.sha256(str(image.size).encode())
     step = max(1, STRIP // image.width)
     for top in range(0, image.height, step):
         digest.update(image.crop((0, top, image.width, min(top + step, image.height))).convert("RGB").tobytes())
-    return digest.hexdigest()
+    return digest.digest()
 
 
-def _sha256_of_values(found: NDArray[np.generic]) -> str:
+def _sha256_of_values(found: NDArray[np.generic]) -> bytes:
     """Of whole numbers the same in all types that hold them."""
     kind = "<f4" if found.dtype.kind == "f" else "<i4"
-    return hashlib.sha256(str(found.shape).encode() + np.ascontiguousarray(found, kind).data).hexdigest()
+    return hashlib.sha256(str(found.shape).encode() + np.ascontiguousarray(found, kind).data).digest()
 
 
 def _square(image: Image.Image, side: int) -> Pixels:

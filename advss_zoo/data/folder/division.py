@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
-from typing import Any, NamedTuple, TypeAlias
+from functools import cache
+from itertools import chain, combinations, groupby
+from typing import NamedTuple, TypeAlias
 
 from advss_zoo.data.folder import likeness
-from advss_zoo.data.folder.listing import counted
 from advss_zoo.data.folder.names import Order, in_order, printable
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Seen
 from advss_zoo.data.splits import SEED
-from advss_zoo.texts import listed
+from advss_zoo.texts import counted, listed
 
 SHARES: Mapping[Part, float] = {"test": 0.2, "val": 0.1}
 """Of the images, where nobody has said what they are for; of each class at least one, and one left to train on."""
 MOST: Mapping[Part, int] = {"test": 10_000, "val": 5_000}
 PURPOSE: Mapping[Part, str] = {"train": "training", "val": "validation", "test": "test"}
-COPY, GROUP, NEAR = "copy", "group", "near copy"
+COPY, GROUP = "copy", "group"
 WHY = {COPY: "a copy of", GROUP: "of the same group ({}) as"}
 LARGE = 10  # near copies, from which on more than half of a class are too many to keep on one side
 SHOWN = 5  # names that a note lists before it says how many more there are
@@ -75,24 +75,36 @@ def divide(images: Iterable[Seen]) -> Division:
     return division
 
 
-Groups: TypeAlias = Mapping[str, int]  # the number of the group of near copies that a sha256 is in
+Groups: TypeAlias = Mapping[bytes, int]  # the number of the group of near copies that a picture is in, by its sha256
 
 
 def _groups(images: list[Seen]) -> Groups:
-    found = sorted({seen.facts.sha256: seen.facts.likeness for seen in images}.items())
-    return dict(zip((sha256 for sha256, _ in found), likeness.groups([each for _, each in found]), strict=True))
+    """Number the pictures that have near copies."""
+    found = {seen.facts.sha256: seen.facts.likeness for seen in images}
+    pictures = sorted(found)
+    numbers = likeness.groups([found[picture] for picture in pictures])
+    sizes = Counter(numbers)
+    return {picture: number for picture, number in zip(pictures, numbers, strict=True) if sizes[number] > 1}
+
+
+def _alike(images: Iterable[Seen], groups: Groups) -> Iterable[list[Seen]]:
+    """The images of each group."""
+    found: dict[int, list[Seen]] = defaultdict(list)
+    for seen in images:
+        if seen.facts.sha256 in groups:
+            found[groups[seen.facts.sha256]].append(seen)
+    return found.values()
 
 
 def _note_near_copies(division: Division, groups: Groups) -> None:
-    part_of = {seen.entry.path: part for part, images in division.parts.items() for seen in images}
-    used = sorted((seen for images in division.parts.values() for seen in images), key=lambda seen: seen.entry.path)
-    division.near.extend(
-        group for group in _by(used, lambda seen: groups[seen.facts.sha256]).values() if _pictures(group) > 1
-    )
+    near = {part: [seen for seen in images if seen.facts.sha256 in groups] for part, images in division.parts.items()}
+    part_of = {seen.entry.path: part for part, images in near.items() for seen in images}
+    ordered = sorted(chain.from_iterable(near.values()), key=lambda seen: seen.entry.path)
+    division.near.extend(images for images in _alike(ordered, groups) if _pictures(images) > 1)
     if division.near:
         few = some(printable(group[0].entry.path) for group in division.near)
-        count = counted(sum(map(len, division.near)))
-        division.notes.append(f"{count} in {len(division.near):,} groups of near copies: {few}.")
+        count, groups_of = counted(sum(map(len, division.near))), counted(len(division.near), "group")
+        division.notes.append(f"{count} in {groups_of} of near copies: {few}.")
     apart = [group for group in division.near if len({part_of[seen.entry.path] for seen in group}) > 1]
     if apart:
         few = some(f"{printable(seen.entry.path)} ({part_of[seen.entry.path]})" for group in apart for seen in group)
@@ -116,10 +128,12 @@ def _as_said(division: Division, everyone: list[Seen], groups: Groups) -> None:
 
 def _without_clashes(division: Division, images: list[Seen]) -> list[Seen]:
     """Leave out files with the same content and different labels: at most one of them can be right."""
-    labels: dict[str, dict[str, Seen]] = defaultdict(dict)
+    first: dict[bytes, Seen] = {}
+    clashing: dict[bytes, dict[str, Seen]] = {}
     for seen in images:
-        labels[seen.facts.sha256].setdefault(seen.entry.label, seen)
-    clashing = {sha256: found for sha256, found in labels.items() if len(found) > 1}
+        before = first.setdefault(seen.facts.sha256, seen)
+        if before.entry.label != seen.entry.label:
+            clashing.setdefault(seen.facts.sha256, {before.entry.label: before}).setdefault(seen.entry.label, seen)
     for seen in images:
         others = clashing.get(seen.facts.sha256, {})
         other = next((other for label, other in others.items() if label != seen.entry.label), None)
@@ -175,7 +189,7 @@ def _cut(division: Division, missing: list[Part], groups: Groups) -> None:
     Near copies of several classes stay with what is trained on.
     """
     training = division.parts["train"]
-    near = _near_ties(division, training, groups) if missing else {}
+    near = _dividing(division, training, groups) if missing else {}
     units = _units(training, near)
     shares = {part: min(SHARES[part], MOST[part] / max(1, len(training))) for part in missing}
     contents, holders = Counter[str](), Counter[str]()
@@ -236,7 +250,7 @@ def _taken(units: list[Unit], wanted: dict[str, int], holders: Counter[str]) -> 
     return [units[place] for place in sorted(taken)], [unit for place, unit in enumerate(units) if place not in taken]
 
 
-Tie = tuple[str, str]  # a kind and a value
+Tie: TypeAlias = tuple[str, str | bytes]  # a kind and a value
 
 
 def _ties(seen: Seen) -> tuple[Tie, ...]:
@@ -245,53 +259,43 @@ def _ties(seen: Seen) -> tuple[Tie, ...]:
     return (copy, (GROUP, seen.entry.group)) if seen.entry.group else (copy,)
 
 
-def _units(images: Iterable[Seen], near: Mapping[str, Tie]) -> list[Unit]:
-    """Join images that share something, directly or through others; in the order of the first of each.
+def _units(images: Iterable[Seen], near: Groups) -> list[Unit]:
+    """Join images that share something, directly or through others; in the order of the first of each."""
+    ordered = sorted(images, key=_rank)
 
-    Args:
-        near: ties of near copies, by sha256.
-    """
+    def links() -> Iterator[tuple[int, int]]:
+        first: dict[bytes | str | int | None, int] = {}
+        for place, seen in enumerate(ordered):
+            for tie in (seen.facts.sha256, seen.entry.group or None, near.get(seen.facts.sha256)):
+                yield (place if tie is None else first.setdefault(tie, place)), place
 
-    def ties(seen: Seen) -> tuple[Tie, ...]:
-        found = near.get(seen.facts.sha256)
-        return (*_ties(seen), found) if found else _ties(seen)
+    roots = likeness.joined(len(ordered), links())
+    weights: Callable[[tuple[str, ...]], Counter[str]] = cache(Counter)  # most units are one image of some class
 
-    joined: dict[int, list[Seen]] = {}
-    place_of: dict[Tie, int] = {}
-    for number, seen in enumerate(sorted(images, key=_rank)):
-        first, *others = sorted({place_of[tie] for tie in ties(seen) if tie in place_of}) or [number]
-        moved = [seen, *(each for other in others for each in joined.pop(other))]
-        joined.setdefault(first, []).extend(moved)
-        place_of.update((tie, first) for each in moved for tie in ties(each))
-    different = ({(seen.entry.label, seen.facts.sha256) for seen in each} for each in joined.values())
-    weights = [Counter(label for label, _ in each) for each in different]
-    return [Unit(*each) for each in zip(joined.values(), weights, strict=True)]
+    def unit(found: list[Seen]) -> Unit:
+        return Unit(found, weights(tuple(sorted({seen.facts.sha256: seen.entry.label for seen in found}.values()))))
+
+    places = sorted(range(len(ordered)), key=roots.__getitem__)
+    return [unit([ordered[place] for place in each]) for _, each in groupby(places, roots.__getitem__)]
 
 
-def _near_ties(division: Division, images: list[Seen], groups: Groups) -> dict[str, Tie]:
-    """Tie near copies, by sha256, unless they are most of a class, for then none would be left to judge by."""
-    ties: dict[str, Tie] = {}
-    pictures = {label: _pictures(found) for label, found in _by(images, lambda seen: seen.entry.label).items()}
-    for number, found in _by(images, lambda seen: groups[seen.facts.sha256]).items():
+def _dividing(division: Division, images: list[Seen], groups: Groups) -> Groups:
+    """The groups of near copies that come to one side: none that is most of a class, or it could not be judged."""
+    kept: dict[bytes, int] = {}
+    pictures = Counter({seen.facts.sha256: seen.entry.label for seen in images}.values())
+    for found in _alike(images, groups):
         label, count = found[0].entry.label, _pictures(found)
         if count >= LARGE and 2 * count > pictures[label]:
             division.notes.append(f"{counted(count)} of {label!r} are near copies of each other: divided all the same.")
         else:
-            ties |= dict.fromkeys((seen.facts.sha256 for seen in found), (NEAR, str(number)))
-    return ties
+            kept |= {seen.facts.sha256: groups[seen.facts.sha256] for seen in found}
+    return kept
 
 
-def _is_unsure(unit: Unit, near: Mapping[str, Tie]) -> bool:
+def _is_unsure(unit: Unit, near: Groups) -> bool:
     """Tell whether there are near copies of several classes in it."""
-    tied = _by(unit.images, lambda seen: near.get(seen.facts.sha256))
-    return any(tie and len({seen.entry.label for seen in found}) > 1 for tie, found in tied.items())
-
-
-def _by(images: Iterable[Seen], key: Callable[[Seen], Any]) -> dict[Any, list[Seen]]:
-    found: dict[Any, list[Seen]] = defaultdict(list)
-    for seen in images:
-        found[key(seen)].append(seen)
-    return found
+    several = len(unit.weights) > 1
+    return several and any(len({seen.entry.label for seen in found}) > 1 for found in _alike(unit.images, near))
 
 
 def _pictures(images: Iterable[Seen]) -> int:
@@ -299,10 +303,9 @@ def _pictures(images: Iterable[Seen]) -> int:
     return len({seen.facts.sha256 for seen in images})
 
 
-def _rank(seen: Seen) -> tuple[str, str]:
+def _rank(seen: Seen) -> tuple[bytes, str]:
     """A random order of contents; copies one after the other."""
-    drawn = hashlib.sha256(f"{SEED}/{seen.facts.sha256}".encode()).hexdigest()
-    return drawn, printable(seen.entry.path)
+    return hashlib.sha256(f"{SEED}/{seen.facts.sha256.hex()}".encode()).digest(), seen.entry.path
 
 
 def some(names: Iterable[str]) -> str:

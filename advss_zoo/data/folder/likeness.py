@@ -7,7 +7,7 @@ mean colours of 16 areas. Of the package's 1,000 images of CIFAR-10 no two are n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,39 +28,34 @@ def fingerprint(image: Image.Image) -> bytes:
     return np.packbits(brighter).tobytes() + colours.tobytes()
 
 
-def groups(fingerprints: Sequence[str]) -> list[int]:
-    """Number the groups of near copies, and of copies of these; an empty fingerprint is a group of its own.
+def groups(fingerprints: Sequence[bytes]) -> list[int]:
+    """Return for each fingerprint the place of the first of its near copies; an empty one has none but itself.
 
     In eight orders of bits images are compared with those next to them, not each with each: of very many images with
     large parts in common some near copies are not found.
-
-    Args:
-        fingerprints: in hexadecimal.
     """
-    known = sorted({each for each in fingerprints if each})
-    numbers = _joined(np.frombuffer(b"".join(map(bytes.fromhex, known)), np.uint8).reshape(-1, BITS + COLOURS))
-    number_of = dict(zip(known, numbers, strict=True))
-    return [number_of.get(each, -1 - place) for place, each in enumerate(fingerprints)]
+    places = np.flatnonzero([bool(each) for each in fingerprints])
+    found = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, BITS + COLOURS)
+    return joined(len(fingerprints), _pairs(found, places))
 
 
-def _joined(found: NDArray[np.uint8]) -> list[int]:
-    """For each fingerprint, the place of the first that is linked to it."""
-    parents = list(range(len(found)))
+def joined(count: int, links: Iterable[tuple[int, int]]) -> list[int]:
+    """Return for each place the first that is linked to it, directly or through others."""
+    parents = list(range(count))
 
     def root(place: int) -> int:
         while parents[place] != place:
             parents[place] = place = parents[parents[place]]
         return place
 
-    for one, other in _pairs(found):
+    for one, other in links:
         one, other = sorted((root(one), root(other)))
         parents[other] = one
-    return [root(place) for place in range(len(found))]
+    return [root(place) for place in range(count)]
 
 
-def _pairs(found: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    pairs: list[tuple[int, int]] = []
-    colours = found[:, BITS:].astype(np.int16)
+def _pairs(found: NDArray[np.uint8], places: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """The places of near copies; one by one, for there may be a hundred of each image."""
     for first in range(0, BITS, 2):
         words = np.ascontiguousarray(np.roll(found[:, :BITS], -first, axis=1)).view(">u8")
         order = np.lexsort((words[:, 1], words[:, 0]))
@@ -68,6 +63,6 @@ def _pairs(found: NDArray[np.uint8]) -> list[tuple[int, int]]:
         for step in range(1, min(WINDOW + 1, len(order))):
             near = np.bitwise_count(ordered[step:] ^ ordered[:-step]).sum(axis=1) <= MOST_BITS
             one, other = order[:-step][near], order[step:][near]
-            alike = np.abs(colours[one] - colours[other]).max(axis=1, initial=0) <= MOST_LEVELS
-            pairs += zip(one[alike].tolist(), other[alike].tolist(), strict=True)
-    return pairs
+            apart = np.abs(np.subtract(found[one, BITS:], found[other, BITS:], dtype=np.int16))
+            alike = apart.max(axis=1, initial=0) <= MOST_LEVELS
+            yield from zip(places[one[alike]].tolist(), places[other[alike]].tolist(), strict=True)

@@ -6,11 +6,11 @@ import csv
 import hashlib
 import io
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from advss_zoo.files import explained, held, read_json, slug, write_atomically, 
 FORMAT = 4
 UNUSED = ("skipped", "left_out", "odd")  # what a summary says of single files, which may be too many for JSON
 UNUSED_SUFFIX = ".unused.csv"
-PIECE_BYTES = 64 << 20
+PIECE_BYTES = 4 << 20
 HASH_BYTES = 16  # of the 32 of a sha256 that are kept of each picture
 LABEL = np.dtype("<u2")  # the cache holds bytes, and there may be more than 256 classes
 FOLDER = "folders"  # in the cache of data sets
@@ -149,8 +149,8 @@ def prepare(
     file = _file(source, side, options, whole, value_range)
     read = partial(decoding.read, truncated=options.truncated)
     with held(file.with_suffix(".lock"), wait=True):
-        cached = _in_cache(file, listing.key)
-        if cached is None:
+        cached = _recorded(file)
+        if cached is None or cached.key != listing.key:
             return _make(listing, side, file, read, value_range, reporter)
         summary = replace(cached.summary, passed_over=listing.passed_over.kinds)  # which the key does not count
         return replace(cached, summary=summary)
@@ -161,11 +161,6 @@ def known(name: str) -> Iterator[Prepared]:
     records = cache.cache_file(_dataset(Path("any"), (), ())).parent.glob("*.json")
     everyone = (_recorded(record.with_suffix(".safetensors")) for record in sorted(records))
     return (prepared for prepared in everyone if prepared and prepared.name == name)
-
-
-def _in_cache(file: Path, key: str) -> Prepared | None:
-    found = _recorded(file)
-    return found if found and found.key == key else None
 
 
 def _recorded(file: Path) -> Prepared | None:
@@ -220,10 +215,10 @@ def _make(
     record = file.with_suffix(".json")
     record.unlink(missing_ok=True)  # it must never speak of another file than the one beside it
     _write_images(prepared, scan, division)
-    _write_table(prepared.images_file, [("path", "label", "split"), *used_rows(division, listing)])
+    _write_table(prepared.images_file, ("path", "label", "split"), used_rows(division, listing))
     summary = prepared.summary.to_json()
-    unused = [(path, use, why) for use in UNUSED for path, why in summary[use].items()]
-    _write_table(prepared.unused_file, [("path", "use", "why"), *unused])
+    unused = ((path, use, why) for use in UNUSED for path, why in summary[use].items())
+    _write_table(prepared.unused_file, ("path", "use", "why"), unused)
     facts = {"format": FORMAT, "key": prepared.key, "name": prepared.name, "held_out": held_out}
     write_json(record, {**facts, "summary": summary | {use: len(summary[use]) for use in UNUSED}})
     scanning.forget(pixels)
@@ -234,11 +229,11 @@ def _scaled(
     scan: Scan, listing: Listing, read: Callable[..., Decoded | str], wanted: ValueRange | None, reporter: Reporter
 ) -> tuple[Scan, ValueRange | None]:
     """Bring images of more than 8 bits, each scaled by its own values, to one range; and return that."""
-    extents = {seen: (seen.facts.smallest, seen.facts.largest) for seen in scan.seen if seen.facts.largest is not None}
-    if wanted or not extents:
-        return scan, wanted if extents else None
-    found = range_of(extents.values())
-    others = [seen for seen, extent in extents.items() if range_of([extent]) != found]
+    deep = [seen for seen in scan.seen if seen.facts.largest is not None]
+    if wanted or not deep:
+        return scan, wanted if deep else None
+    found = range_of((seen.facts.smallest, seen.facts.largest) for seen in deep)
+    others = [seen for seen in deep if range_of([(seen.facts.smallest, seen.facts.largest)]) != found]
     return scanning.again(scan, listing, others, reporter, partial(read, value_range=found)), found
 
 
@@ -252,31 +247,43 @@ def _write_images(prepared: Prepared, scan: Scan, division: Division) -> None:
             arrays[f"{split}_images"] = _pieces(scan, images)
             labels = np.array([[number[seen.entry.label]] for seen in images], dtype=LABEL)
             arrays[f"{split}_labels"] = [labels.view(np.uint8)]
-            hashes = b"".join(bytes.fromhex(seen.facts.sha256)[:HASH_BYTES] for seen in images)
+            hashes = b"".join(seen.facts.sha256[:HASH_BYTES] for seen in images)
             arrays[f"{split}_sha256"] = [np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES)]
     cache.write(prepared._dataset(), arrays)
 
 
 def _pieces(scan: Scan, images: Sequence[Seen]) -> Iterator[Pixels]:
+    """The images in this order; read and not mapped, for all that is mapped counts as memory of the process."""
     size = scanning.bytes_of(scan.side)
-    pixels = np.memmap(scan.pixels, np.uint8, "r").reshape(-1, 3, scan.side, scan.side)
     step = max(1, PIECE_BYTES // size)
-    for begin in range(0, len(images), step):
-        yield pixels[[seen.row for seen in images[begin : begin + step]]]
+    with scan.pixels.open("rb") as file:
+        for begin in range(0, len(images), step):
+            rows = [seen.row for seen in images[begin : begin + step]]
+            piece = np.empty((len(rows), 3, scan.side, scan.side), np.uint8)
+            for row, pixels in zip(rows, piece, strict=True):
+                file.seek(row * size)
+                file.readinto(pixels.data)
+            yield piece
 
 
-def _write_table(path: Path, rows: list[tuple[str, str, str]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)  # names may hold any character
-    write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="replace")))
+def _write_table(path: Path, heading: tuple[str, str, str], rows: Iterable[tuple[str, str, str]]) -> None:
+    def fill(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, "utf-8", errors="replace", newline="")
+        table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)  # names may hold any character
+        table.writerow(heading)
+        table.writerows(rows)
+        text.detach()
+
+    write_atomically(path, fill)
 
 
 def _content(division: Division) -> str:
     """sha256 over the contents of all images, their classes and their parts; the same wherever they lie."""
-    rows = sorted(
-        f"{part}/{seen.entry.label}/{seen.facts.sha256}" for part, images in division.parts.items() for seen in images
-    )
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    content = hashlib.sha256()
+    for part, images in division.parts.items():
+        for seen in sorted(images, key=lambda seen: (seen.entry.label, seen.facts.sha256)):
+            content.update(f"{part}/{seen.entry.label}/{seen.facts.sha256.hex()}\n".encode())
+    return content.hexdigest()
 
 
 def _file(source: Path, side: int, options: FolderOptions, *how: object) -> Path:

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, NamedTuple, TypeAlias
 
-import numpy as np
-
 from advss_zoo.data.cache import check_space
 from advss_zoo.data.folder import decoding
 from advss_zoo.data.folder.decoding import Decoded, Facts
@@ -86,7 +84,7 @@ def scan(
         warnings.catch_warnings(action="ignore"),  # Pillow's, about files that are named anyway
         reporter.progress("Reading images", "images") as progress,
     ):
-        notes.write(b"".join(map(_line, [[listing.key, side], *done])))  # anew: a kill may have cut the last line
+        notes.writelines(map(_line, [[listing.key, side], *done]))  # anew: a kill may have cut the last line
         _flush(notes)
         file.seek(begin + good * bytes_of(side))
         file.truncate()
@@ -109,9 +107,9 @@ def scan(
 def again(found: Scan, listing: Listing, images: Sequence[Seen], reporter: Reporter, decode: Decode) -> Scan:
     """Decode some of the images anew, in another way, and put them where they were."""
     seen = list(found.seen)
-    file = np.memmap(found.pixels, np.uint8, "r+")
-    pixels = file.reshape(-1, 3, found.side, found.side)
     with (
+        explained("write", found.pixels),
+        found.pixels.open("r+b") as file,
         _threads() as pool,
         warnings.catch_warnings(action="ignore"),
         reporter.progress("Scaling values", "images") as progress,
@@ -121,10 +119,10 @@ def again(found: Scan, listing: Listing, images: Sequence[Seen], reporter: Repor
             results = pool.map(lambda each: decode(listing.root / each.entry.path, found.side), piece)
             for each, result in zip(piece, results, strict=True):
                 if not isinstance(result, str):  # it has gone meanwhile: as it was read before, then
-                    pixels[each.row], facts = result
-                    seen[each.row] = each._replace(facts=facts)
+                    file.seek(each.row * bytes_of(found.side))
+                    file.write(result[0].data)
+                    seen[each.row] = each._replace(facts=result[1])
             progress(first + len(piece), len(images))
-    file.flush()
     return replace(found, seen=seen)
 
 
@@ -154,18 +152,24 @@ def _progress_so_far(listing: Listing, side: int, pixels: Path, begin: int) -> l
     journal = _journal(pixels)
     if not (journal.exists() and pixels.exists()):
         return []
-    with explained("read", journal):
-        heading, *lines = journal.read_bytes().split(b"\n")[:-1] or [b""]
-    if heading + b"\n" != _line([listing.key, side]):
-        return []
-    records = [json.loads(line) for line in lines]
-    done = [record if isinstance(record, str) else Facts(*record) for record in records]
+    with explained("read", journal), journal.open("rb") as lines:
+        if next(lines, b"") != _line([listing.key, side]):
+            return []
+        done = [_record(line) for line in lines if line.endswith(b"\n")]
     written = (pixels.stat().st_size - begin) // bytes_of(side)
     return done if sum(isinstance(record, Facts) for record in done) <= written else []
 
 
 def _line(record: object) -> bytes:
-    return json.dumps(record).encode() + b"\n"
+    return json.dumps(record, default=bytes.hex).encode() + b"\n"
+
+
+def _record(line: bytes) -> Facts | str:
+    record = json.loads(line)
+    if isinstance(record, str):
+        return record
+    sha256, likeness, *facts = record
+    return Facts(bytes.fromhex(sha256), bytes.fromhex(likeness), *facts)
 
 
 def _journal(pixels: Path) -> Path:

@@ -102,6 +102,14 @@ class Protocol(ABC):
         """
         return self
 
+    def for_index(self, index: Tensor) -> Self:
+        """Return this protocol for the images at these positions (N,) of the data."""
+        return self
+
+    def order(self, index: Tensor) -> Tensor | None:
+        """Return in which order passes take the images at these positions (N,), as places (N,); None: as they lie."""
+        return None
+
     def check_model(self, model: nn.Module) -> None:
         """Refuse a model that it cannot be run on; it is asked before other protocols have run for hours.
 
@@ -114,13 +122,13 @@ class Protocol(ABC):
                 "Use --attack clean, square or corruptions, or evaluate the original checkpoint.",
             )
 
-    def check_images(self, shape: Sequence[int]) -> None:
-        """Check that it runs on images of this shape (C,H,W), before other protocols have run for hours.
+    def for_images(self, shape: Sequence[int]) -> Self:
+        """Return this protocol for images of this shape (C,H,W).
 
         Raises:
-            UsageError: it cannot.
+            UsageError: it cannot be run on them.
         """
-        return  # most take any
+        return self
 
     def constants(self) -> dict[str, Any]:
         """Return everything that determines the verdicts, for the result file; a change of meaning raises "version"."""

@@ -1,9 +1,9 @@
 """`corruptions`: accuracy on images as weather, lenses, sensors and files spoil them, 19 ways at 5 severities each.
 
-The corruptions are those of Hendrycks and Dietterich (ICLR 2019) with the constants of CIFAR-10-C. `corruptions` makes
-them, of any images; `corruptions-archive` reads the published ones. Nobody attacks, so there is no RA: which of its 95
-corrupted versions an image is classified correctly in is evidence, and the numbers of the result follow from it (see
-`details`).
+The corruptions are those of Hendrycks and Dietterich (ICLR 2019) with the constants of CIFAR-10-C, and for large images
+those of ImageNet-C. `corruptions` makes them, of any images; `corruptions-archive` reads the published ones of CIFAR.
+Nobody attacks, so there is no RA: which of its 95 corrupted versions an image is classified correctly in is evidence,
+and the numbers of the result follow from it (see `details`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from advss_zoo.attacks.checks import predict
 from advss_zoo.data import catalogue
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, archive, corrupt
 from advss_zoo.data.corruptions.archive import ARCHIVES
-from advss_zoo.data.corruptions.base import SEVERITIES
+from advss_zoo.data.corruptions.base import SEVERITIES, are_large
 from advss_zoo.data.imageset import ImageSet
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation.images import Images, as_images
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
@@ -83,7 +84,7 @@ class Corrupted(Protocol):
         bits = torch.zeros_like(y)
         for place, severity in enumerate(SEVERITIES):
             pixels = torch.from_numpy(self._corrupted(x, y, index, name, severity)).to(x.device)
-            bits |= (predict(model, pixels.float() / 255) == y).long() << place
+            bits |= (predict(model, in_unit_range(pixels)) == y).long() << place
         return bits
 
 
@@ -94,8 +95,14 @@ class Generated(Corrupted):
     pattern: ClassVar[str] = "corruptions"
     examples: ClassVar[tuple[str, ...]] = ("corruptions",)
 
+    large: bool = False  # are the constants those of ImageNet-C?
+
+    def for_images(self, shape: Sequence[int]) -> Self:
+        return replace(self, large=are_large(shape[1:]))
+
     def _source(self) -> dict[str, Any]:
-        return {"source": "generated", "seed": self.seed}
+        of = {"constants": "ImageNet-C"} if self.large else {}
+        return {"source": "generated", "seed": self.seed, **of}
 
     def _corrupted(self, x: Tensor, y: Tensor, index: Tensor, name: str, severity: int) -> NDArray[np.uint8]:
         pixels = (x * 255).round().to(torch.uint8).cpu().numpy()

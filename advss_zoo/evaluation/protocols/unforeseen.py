@@ -66,8 +66,9 @@ class UnforeseenAttack(Protocol):
     def passes(self) -> float:
         return 1.0 + self.steps
 
-    def check_images(self, shape: Sequence[int]) -> None:
+    def for_images(self, shape: Sequence[int]) -> Self:
         find(self.attack_name).check_shape(shape)
+        return self
 
     def _differs(self) -> list[str]:
         return []

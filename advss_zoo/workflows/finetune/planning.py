@@ -24,6 +24,7 @@ from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
+from advss_zoo.models.architecture import LibraryArchitecture
 from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
@@ -104,11 +105,11 @@ class FinetuneOptions(BaseModel):
     def adversarial(self) -> bool:
         return self.mode in ("f2", "f4")
 
-    def check(self) -> None:
-        """Check that the options do not contradict each other.
+    def check(self, starts: Sequence[Start]) -> None:
+        """Check that the options contradict neither each other nor what is fine-tuned.
 
         Raises:
-            UsageError: two options contradict each other, or the path of the images cannot be stored in a recipe.
+            UsageError: they do.
         """
         if self.budget is not None and self.epochs is not None:
             raise UsageError("--budget and --epochs cannot be combined.", "Give one of them.")
@@ -118,23 +119,29 @@ class FinetuneOptions(BaseModel):
             )
         if self.objective == "rslad" and self.teacher is None:
             raise UsageError("--objective rslad needs a teacher.", "Add --teacher MODEL.")
-        if self.start == SCRATCH and self.mode in ("f1", "f2"):
+        if self.mode in ("f1", "f2") and any(start.random for start in starts):
             raise UsageError(
-                f"--mode {self.mode} trains the head only, but from scratch the trunk is random.",
+                f"--mode {self.mode} trains the head only, but the trunk of {self.start} has random weights.",
                 "Choose --mode f3 or f4.",
             )
 
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, None from scratch, and what it is.
-
-    `ordinary` weights are those of other libraries, which withstand no attack.
-    """
+    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, None from scratch, and what it is."""
 
     reference: str | None
     config: Config
-    ordinary: bool = False
+
+    @property
+    def ordinary(self) -> bool:
+        """Tell whether the weights were not trained here, in a net of another library: they withstand no attack."""
+        return self.config.provenance is None and isinstance(self.config.architecture, LibraryArchitecture)
+
+    @property
+    def random(self) -> bool:
+        """Tell whether nobody has trained it: features may then be the same for all images."""
+        return self.reference is None or self.config.scenario == RANDOM
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ def starts(name: str, beside: Path) -> list[Start]:
     for folder in members:
         part = of_libraries.get(folder)
         called = part.text if part else _reference(folder, beside if alone else folder)
-        starts.append(Start(called, checkpoint.read_config(folder), part is not None))
+        starts.append(Start(called, checkpoint.read_config(folder)))
     names = [start.config.full_name for start in starts]
     if len(set(names)) < len(names):
         raise UsageError(f"Members of an ensemble need different names, got {', '.join(names)}.")
@@ -393,7 +400,7 @@ def _optimization(start: Start, trunk_too: bool) -> dict[str, Any]:
     with torch.device("meta"):
         trunk = start.config.architecture.trunk()
     if any(getattr(module, "running_mean", None) is not None for module in trunk.modules()):
-        gentle = start.ordinary and start.config.scenario != RANDOM
+        gentle = start.ordinary and not start.random
         return {"schedule": [{"peak": (0.1 if trunk_too else 0.2) / (5 if gentle else 1), "warmup": 0.15}]}
     return {
         "optimizer": {"name": "adamw", "layer_decay": 0.75},

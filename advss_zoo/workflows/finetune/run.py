@@ -19,7 +19,8 @@ from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import DEFAULT_EPS
 from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.results import Result, result_slug
-from advss_zoo.models.model import Model, pick_device
+from advss_zoo.models.devices import pick_device
+from advss_zoo.models.model import Model
 from advss_zoo.texts import expected, parse_duration
 from advss_zoo.training import cost, trainer
 from advss_zoo.training.assembly import assemble
@@ -213,7 +214,7 @@ class _Request:
             options = FinetuneOptions.model_validate({**known, "image_size": side, "overrides": overrides, **more})
         except ValidationError as error:
             raise UsageError(all_mistakes(error, FinetuneOptions.model_fields)) from error
-        options.check()
+        options.check(starts)
         folder = Path(out) if out else runs / planning.full_name(options, starts)
         return cls(options, starts, folder, where, progress, say, asked)
 

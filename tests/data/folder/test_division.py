@@ -18,13 +18,13 @@ def seen(
     label: str, content: object, part: Any = None, name: str = "", *, group: str = "", alike: int | None = None
 ) -> Seen:
     """An image as the scan tells of it; its content is any value, and so is that which near copies have in common."""
-    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1, group)
-    likeness = "" if alike is None else np.random.default_rng(alike).bytes(64).hex()
-    return Seen(entry, Facts(f"sha-{content}", 8, 8, "RGB", likeness=likeness), 0)
+    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, group)
+    likeness = b"" if alike is None else np.random.default_rng(alike).bytes(64)
+    return Seen(entry, Facts(f"sha-{content}".encode(), likeness, 8, 8, "RGB"), 0)
 
 
 def contents(division: Division, part: Any) -> set[tuple[str, str]]:
-    return {(each.entry.label, each.facts.sha256) for each in division.parts[part]}
+    return {(each.entry.label, each.facts.sha256.decode()) for each in division.parts[part]}
 
 
 def sizes(division: Division) -> tuple[int, ...]:
@@ -152,7 +152,7 @@ class TestNearCopies:
         everyone = [seen(label, number, alike=alike) for number, (label, alike) in enumerate(found)]
         division = divide(everyone)
         assert sum(sizes(division)) == len(everyone)
-        sides: dict[str, set[str]] = {}
+        sides: dict[bytes, set[str]] = {}
         for part, images in division.parts.items():
             for each in images:
                 sides.setdefault(each.facts.likeness, set()).add(part)
@@ -180,7 +180,7 @@ class TestNearCopies:
         )
         assert sizes(division) == (3, 1, 1)
         assert division.notes == [
-            "2 images in 1 groups of near copies: train/a/1.png.",
+            "2 images in 1 group of near copies: train/a/1.png.",
             "Near copies in several splits, which makes test results look better: train/a/1.png (train), "
             "val/a/10.png (val).",
         ]

@@ -99,6 +99,14 @@ def test_images_may_be_floats_of_any_size(patches):
     assert as_bytes.verdicts == as_floats.verdicts
 
 
+def test_a_result_says_which_constants_large_images_were_corrupted_with(patches, few):
+    images = torch.randint(0, 256, (1, 3, 128, 128), dtype=torch.uint8)
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 10)).eval()
+    found = evaluate(model, (images, torch.tensor([0])), "corruptions").protocol.to_dict()
+    assert found["constants"] == "ImageNet-C"
+    assert "constants" not in parse("corruptions").for_images(few.images.shape[1:]).constants()
+
+
 def test_images_without_colour_are_refused():
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     with pytest.raises(DataError, match="3 channels, got 1"):

@@ -86,12 +86,12 @@ def test_everything_but_the_seed_is_in_the_name():
 
 def test_sizes_that_an_attack_cannot_take_are_named():
     snow = protocols.parse("unforeseen-snow-eps1")
-    snow.check_images((3, 32, 64))
+    snow.for_images((3, 32, 64))
     with pytest.raises(UsageError, match=r"multiples of 32, got 40x40\. Choose --image-size 32 or 64\."):
-        snow.check_images((3, 40, 40))
+        snow.for_images((3, 40, 40))
     with pytest.raises(UsageError, match=r"Choose --image-size 32\."):
-        snow.check_images((3, 20, 20))
-    protocols.parse("unforeseen-fog-eps1").check_images((3, 9, 9))
+        snow.for_images((3, 20, 20))
+    protocols.parse("unforeseen-fog-eps1").for_images((3, 9, 9))
 
 
 def test_a_suite_stands_for_its_protocols():
