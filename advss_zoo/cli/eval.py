@@ -179,7 +179,7 @@ def command(
             say=steps.say,
         )
         if reference.kind == "onnx":
-            steps.say(f"onnxruntime computes on the {'GPU' if evaluation.device == 'cuda' else 'CPU'}.")
+            steps.say(f"onnxruntime computes on the {'CPU' if evaluation.device == 'cpu' else 'GPU'}.")
         pick = "-".join(filter(None, (pick_of(part.path) for part in reference.parts if part.path))) or None
         name = folder_name(evaluation.name, evaluation.images.name, pick=pick, limit=limit)
         base = folder or RUNS / "eval" / name

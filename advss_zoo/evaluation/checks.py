@@ -57,7 +57,7 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     if images.classes is not None and classes != images.classes:
         raise UsageError(
             f"The model has {classes} classes, but {images.name} has {images.classes}.",
-            "Name its outputs in their order: --classes FILE.",
+            "Give images of its classes, or name its outputs in their order: `advss eval --classes FILE`.",
         )
     low, high = int(images.labels.min()), int(images.labels.max())
     if low < 0 or high >= classes:
