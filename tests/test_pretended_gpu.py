@@ -49,7 +49,7 @@ def pictures() -> ImageSet:
 
 
 SHORTER: dict[str, dict[str, Any]] = {
-    "autoattack": {"iterations": 2, "queries": 4},
+    **{name: {"iterations": 2, "queries": 4} for name in ("autoattack", "autoattack-sampled10")},
     **{name: {"steps": 2} for name in (*ENSEMBLES, "unforeseen-elastic-eps4", "unforeseen-snow-eps4")},
 }
 
@@ -64,6 +64,7 @@ PROTOCOLS = [
     quick("pgd3-any", norm="l2", eps=0.1),
     quick("pgd2-margin", search="bf16", eps="1/255"),
     quick("autoattack", eps="1/255"),
+    quick("autoattack-sampled10", eps="1/255"),
     quick("unforeseen-elastic-eps4"),
     quick("unforeseen-snow-eps4"),
     quick("transfer", eps="1/255"),

@@ -151,7 +151,7 @@ def run(
     """
     network = partial(_Shielded.apply, model)
     if name == "fab-t":
-        perturb = partial(_fab, network, norm=norm, eps=eps, **constants)
+        perturb = partial(_fab, network, norm=norm, eps=eps, constants=constants)
     else:
         attack = _attack_class(name)(
             network, norm=NORMS[norm], eps=eps, seed=seed, device=x.device, verbose=False, **constants
@@ -408,19 +408,17 @@ def _by_target(
     return found
 
 
-def _fab(
-    network: Network, x: Tensor, y: Tensor, *, norm: str, eps: float, n_iter: int, n_target_classes: int, **rest: Any
-) -> Tensor:
-    """FAB towards the wrong classes with the largest logits; the rest of its constants are built in."""
+def _fab(network: Network, x: Tensor, y: Tensor, *, norm: str, eps: float, constants: dict[str, Any]) -> Tensor:
+    """FAB towards the wrong classes with the largest logits; the others of its constants are built in."""
     search = partial(
         towards,
         network,
         sizes=partial(_sizes, norm=NORMS[norm]),
         eps=eps,
         project=projection(norm, _package()),
-        iterations=n_iter,
+        iterations=constants["n_iter"],
     )
-    return _by_target(search, x, y, _likeliest(network(x), y, n_target_classes))
+    return _by_target(search, x, y, _likeliest(network(x), y, constants["n_target_classes"]))
 
 
 def _attack_class(name: str) -> Any:
