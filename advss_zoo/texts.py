@@ -28,6 +28,11 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def counted(count: int, thing: str = "image") -> str:
+    """Write "1 image", "2,000 images"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def percent(fraction: float | None, nothing: str = "") -> str:
     return nothing if fraction is None else f"{100 * fraction:.2f}"
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from advss_zoo.cli.options import GroupByOption, JsonOption, PartsOption, examples, parsed
+from advss_zoo.cli.options import GroupByOption, JsonOption, PartsOption, TruncatedOption, examples, parsed
 from advss_zoo.cli.output import out
 
 app = typer.Typer(help="Fetch and check data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -61,6 +61,7 @@ def check(
     image_size: Annotated[int, typer.Option(metavar="N", min=16, max=1024, help="Pixels per side in use.")] = 32,
     parts: PartsOption = None,
     group_by: GroupByOption = None,
+    truncated: TruncatedOption = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with pictures.")
     ] = None,
@@ -82,6 +83,7 @@ def check(
             image_size,
             parts=parsed(parts),
             group_by=group_by,
+            truncated=truncated,
             html=html,
             progress=steps,
             say=steps.say,

@@ -99,7 +99,7 @@ def _entries(dataset: GroupedImageNet, source: Path, split: Split, folder: str) 
             names = sorted(path.name for path in (source / place).iterdir() if path.suffix.lower() in SUFFIXES)
         if not names:
             raise DataError(f"{source / place} contains no images.")
-        entries += [ListedImage(f"{place}/{name}", label, split, 0, 0) for name in names]
+        entries += [ListedImage(f"{place}/{name}", label, split) for name in names]
     return [entries[position] for position in np.random.RandomState(SEED).permutation(len(entries))]
 
 

@@ -7,10 +7,12 @@ import csv
 import io
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
 from PIL import Image
 
@@ -69,7 +71,8 @@ def write(prepared: Prepared, path: Path, progress: Progress) -> None:
     total = sum(summary.parts.values())
     lead = f"{total:,} images of {len(summary.classes):,} classes in {summary.source}."
     samples, odd = _samples(prepared), {**_by_kind(summary.odd), **_by_kind(summary.left_out)}
-    draw = _Painter(summary, samples, odd, progress)
+    shown = [each for found in odd.values() for path, reason in found[:MOST_ODD] for each in (path, _other(reason))]
+    links = _pictures(summary, filter(None, chain(*samples.values(), shown)), progress)
     sections = (
         _counts(summary),
         Section(
@@ -77,9 +80,9 @@ def write(prepared: Prepared, path: Path, progress: Progress) -> None:
             "Pictures of each class",
             f"{SAMPLES} of each class, drawn at random; the middle square, as a model sees it but larger.",
             template="walls.html.j2",
-            context=tuple(_sample_walls(samples, draw)),
+            context=tuple(_sample_walls(samples, links)),
         ),
-        *_odd_section(summary, odd, draw),
+        *_odd_section(summary, odd, links),
         *_unread_section(prepared),
         _files(summary),
     )
@@ -106,10 +109,8 @@ def _files(summary: Summary) -> Section:
     facts: list[tuple[str, str]] = [
         *((f"{name} image", "x".join(map(str, size))) for size, name in sizes),
         *((f"mode {mode}", f"{count:,}") for mode, count in summary.modes.items()),
-        *((name, f"{count:,}") for name, count in _noted(summary) if count),
+        *((what, f"{count:,}") for what, count in summary.noted()),
     ]
-    if summary.value_range:
-        facts.append(("values that become 0 and 255", " and ".join(f"{value:g}" for value in summary.value_range)))
     facts += [
         (f"passed over: {kind}", f"{hidden.images:,} images in {hidden.places:,} places, such as {hidden.first}")
         for kind, hidden in summary.passed_over.items()
@@ -117,15 +118,6 @@ def _files(summary: Summary) -> Section:
     table = DataTable("What the files are", (Column("what"), Column("found")), tuple(facts))
     lead = f"All become {summary.side}x{summary.side} pixels: the shorter side is resized, then the centre cropped."
     return Section("files", "Files", lead, template="told.html.j2", context=Told((), (table,)))
-
-
-def _noted(summary: Summary) -> Iterator[tuple[str, int]]:
-    yield "rotated by their EXIF orientation", summary.turned
-    yield "animated, first frame used", summary.animated
-    yield "exact copies within a split", summary.copies
-    yield "nearly uniform", summary.uniform
-    yield "nearly white on a transparent ground, placed on black", summary.on_black
-    yield "more than 8 bits", summary.deep
 
 
 def _unread_section(prepared: Prepared) -> Iterator[Section]:
@@ -147,7 +139,8 @@ def _unread_section(prepared: Prepared) -> Iterator[Section]:
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
-Kinds = Mapping[str, list[tuple[str, str]]]  # files and their reasons, by kind of reason
+Kinds: TypeAlias = Mapping[str, list[tuple[str, str]]]  # files and their reasons, by kind of reason
+Links: TypeAlias = Mapping[str, str | None]
 
 
 def _samples(prepared: Prepared) -> dict[str, list[str]]:
@@ -176,42 +169,32 @@ def _other(reason: str) -> str | None:
     return found[1] if found else None
 
 
-class _Painter:
-    """Decodes the pictures of a page, each once, and says how far it is."""
+def _pictures(summary: Summary, wanted: Iterable[str], progress: Progress) -> dict[str, str | None]:
+    """Decode pictures, each once, as data links by path; None for what cannot be read."""
 
-    def __init__(self, summary: Summary, samples: Mapping[str, list[str]], odd: Kinds, progress: Progress) -> None:
-        self._range = summary.value_range
-        self._root = Path(summary.root)
-        wanted = [path for paths in samples.values() for path in paths]
-        for found in odd.values():
-            for path, reason in found[:MOST_ODD]:
-                wanted += [path, *([other] if (other := _other(reason)) else [])]
-        wanted = list(dict.fromkeys(wanted))
-        self._links: dict[str, str | None] = {}
-        with ThreadPoolExecutor(THREADS) as pool:
-            for done, (path, link) in enumerate(zip(wanted, pool.map(self._link, wanted), strict=True), 1):
-                self._links[path] = link
-                progress(done, len(wanted))
-
-    def __call__(self, path: str) -> str | None:
-        return self._links[path]
-
-    def _link(self, path: str) -> str | None:
-        found = decoding.read(self._root / path, SIDE, self._range)
+    def link(path: str) -> str | None:
+        found = decoding.read(Path(summary.root) / path, SIDE, summary.value_range, truncated=True)
         if isinstance(found, str):
             return None
         buffer = io.BytesIO()
         Image.fromarray(found[0].transpose(1, 2, 0)).save(buffer, "JPEG", quality=85)
         return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
+    paths, links = list(dict.fromkeys(wanted)), dict[str, str | None]()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for path, made in zip(paths, pool.map(link, paths), strict=True):
+            links[path] = made
+            progress(len(links), len(paths))
+    return links
 
-def _sample_walls(samples: Mapping[str, list[str]], draw: Callable[[str], str | None]) -> Iterator[Wall]:
+
+def _sample_walls(samples: Mapping[str, list[str]], links: Links) -> Iterator[Wall]:
     for label, paths in samples.items():
-        yield Wall(label, tuple(Shown(draw(path), Path(path).name) for path in paths))
+        yield Wall(label, tuple(Shown(links[path], Path(path).name) for path in paths))
 
 
-def _odd_section(summary: Summary, odd: Kinds, draw: Callable[[str], str | None]) -> Iterator[Section]:
-    walls = tuple(_odd_walls(odd, draw))
+def _odd_section(summary: Summary, odd: Kinds, links: Links) -> Iterator[Section]:
+    walls = tuple(_odd_walls(odd, links))
     if walls:
         lead = (
             f"Images that are used and should be looked at: {len(summary.odd):,}. Images that can be read and are not "
@@ -220,10 +203,10 @@ def _odd_section(summary: Summary, odd: Kinds, draw: Callable[[str], str | None]
         yield Section("odd", "Look at these", lead, template="walls.html.j2", context=walls)
 
 
-def _odd_walls(odd: Kinds, draw: Callable[[str], str | None]) -> Iterator[Wall]:
+def _odd_walls(odd: Kinds, links: Links) -> Iterator[Wall]:
     for kind, found in odd.items():
         pictures = (
-            Shown(draw(path), f"{path}: {reason}", draw(other) if (other := _other(reason)) else None)
+            Shown(links[path], f"{path}: {reason}", links[other] if (other := _other(reason)) else None)
             for path, reason in found[:MOST_ODD]
         )
         yield Wall(f"{kind} … ({len(found):,})", tuple(pictures))

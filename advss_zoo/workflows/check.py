@@ -40,6 +40,7 @@ def check_data(
     *,
     parts: Mapping[str, Part] | None = None,
     group_by: str | None = None,
+    truncated: bool = False,
     html: str | Path | None = None,
     progress: Progress = ignore,
     say: Say = ignore,
@@ -53,6 +54,7 @@ def check_data(
         image_size: pixels a side that the images are brought to.
         parts: what folders, or entries of a table's column, are for, by their names.
         group_by: a column, or a pattern on paths: images for which it gives the same stay on one side.
+        truncated: use what there is of JPEGs that were cut off.
         html: a page with pictures of each class and of everything odd; None: none.
         progress: called with what is worked on, its unit, units done, units in all, and a note.
         say: called with lines.
@@ -66,7 +68,7 @@ def check_data(
         DataError: there are no images, or too few to train and to judge with.
         AdvssError: the disk is full, the folder cannot be read, or the page cannot be written.
     """
-    options = FolderOptions(parts or {}, group_by)
+    options = FolderOptions(parts or {}, group_by, truncated)
     found = prepare(Path(data), image_size, options, reporter=reporter(progress, say))
     if html is None:
         return CheckedData(found, None)

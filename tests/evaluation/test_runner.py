@@ -66,7 +66,7 @@ def test_clean_makes_no_attack(patches, pictures):
     spy = Spy(patches)
     result = evaluate(spy, pictures, "clean")
     assert (result.ra, result.ra_ci95) == (None, None)
-    assert len(spy.shapes) == 1 + 2 + 3, "one for the form of its output, two for the check, one a pass"
+    assert len(spy.shapes) == 1 + 3 + 3, "one for the form of its output, three for the checks, one a pass"
 
 
 def test_the_shapes_that_the_network_sees_are_fixed(patches, pictures):

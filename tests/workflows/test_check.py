@@ -81,6 +81,17 @@ def test_options_are_those_of_fine_tuning(mess: Path) -> None:
     assert summary.parts["test"] == 4
 
 
+def test_jpegs_that_were_cut_off_are_used_and_shown_on_request(mess: Path) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    image.save("mess/cat/whole.jpg")
+    Path("mess/cat/cut off.jpg").write_bytes(Path("mess/cat/whole.jpg").read_bytes()[:2500])
+    Path("mess/cat/whole.jpg").unlink()
+    assert "cat/cut off.jpg" in check_data(mess).data.summary.skipped
+    found = check_data(mess, truncated=True, html="page.html").data
+    assert "cat/cut off.jpg" not in found.summary.skipped
+    assert "cut off.jpg" in found.images_file.read_text()
+
+
 def test_progress_is_told(mess: Path) -> None:
     told: list[tuple[str, str, int, int, str]] = []
     check_data(mess, html="page.html", progress=lambda *step: told.append(step))

@@ -99,7 +99,7 @@ def read(path: Path, side: int, value_range: ValueRange | None = None, *, trunca
     try:
         return _read(content, side, value_range, truncated)
     except UnidentifiedImageError:
-        return _unidentified(content)
+        return f"HEIC: {heif.MISSING}" if heif.is_heif(content) else "not a readable image"
     except Image.DecompressionBombError:
         return f"more than {MOST_PIXELS:,} pixels"
     except Exception as error:  # what damaged bytes make Pillow raise has no common base
@@ -121,12 +121,6 @@ def _read(content: bytes, side: int, value_range: ValueRange | None, truncated: 
         if sound is None:
             raise
         return _decoded(sound, side, value_range)
-
-
-def _unidentified(content: bytes) -> str:
-    if content.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer; fetch the file with `git lfs pull`"
-    return f"HEIC: {heif.MISSING}" if heif.is_heif(content) else "not a readable image"
 
 
 def _opened(content: bytes) -> Image.Image:

@@ -12,22 +12,21 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, combinations
+from itertools import chain, combinations, groupby
 from typing import NamedTuple, TypeAlias
 
 from advss_zoo.data.folder import likeness
-from advss_zoo.data.folder.listing import counted
 from advss_zoo.data.folder.names import Order, in_order, printable
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Seen
 from advss_zoo.data.splits import SEED
-from advss_zoo.texts import listed
+from advss_zoo.texts import counted, listed
 
 SHARES: Mapping[Part, float] = {"test": 0.2, "val": 0.1}
 """Of the images, where nobody has said what they are for; of each class at least one, and one left to train on."""
 MOST: Mapping[Part, int] = {"test": 10_000, "val": 5_000}
 PURPOSE: Mapping[Part, str] = {"train": "training", "val": "validation", "test": "test"}
-COPY, GROUP, NEAR = "copy", "group", "near copy"
+COPY, GROUP = "copy", "group"
 WHY = {COPY: "a copy of", GROUP: "of the same group ({}) as"}
 LARGE = 10  # near copies, from which on more than half of a class are too many to keep on one side
 SHOWN = 5  # names that a note lists before it says how many more there are
@@ -104,8 +103,8 @@ def _note_near_copies(division: Division, groups: Groups) -> None:
     division.near.extend(images for images in _alike(ordered, groups) if _pictures(images) > 1)
     if division.near:
         few = some(printable(group[0].entry.path) for group in division.near)
-        count = counted(sum(map(len, division.near)))
-        division.notes.append(f"{count} in {len(division.near):,} groups of near copies: {few}.")
+        count, groups_of = counted(sum(map(len, division.near))), counted(len(division.near), "group")
+        division.notes.append(f"{count} in {groups_of} of near copies: {few}.")
     apart = [group for group in division.near if len({part_of[seen.entry.path] for seen in group}) > 1]
     if apart:
         few = some(f"{printable(seen.entry.path)} ({part_of[seen.entry.path]})" for group in apart for seen in group)
@@ -251,7 +250,7 @@ def _taken(units: list[Unit], wanted: dict[str, int], holders: Counter[str]) -> 
     return [units[place] for place in sorted(taken)], [unit for place, unit in enumerate(units) if place not in taken]
 
 
-Tie: TypeAlias = tuple[str, str | bytes | int]  # a kind and a value
+Tie: TypeAlias = tuple[str, str | bytes]  # a kind and a value
 
 
 def _ties(seen: Seen) -> tuple[Tie, ...]:
@@ -262,20 +261,22 @@ def _ties(seen: Seen) -> tuple[Tie, ...]:
 
 def _units(images: Iterable[Seen], near: Groups) -> list[Unit]:
     """Join images that share something, directly or through others; in the order of the first of each."""
-    ordered, first = sorted(images, key=_rank), dict[Tie, int]()
+    ordered = sorted(images, key=_rank)
 
     def links() -> Iterator[tuple[int, int]]:
+        first: dict[bytes | str | int | None, int] = {}
         for place, seen in enumerate(ordered):
-            near_tie = [(NEAR, near[seen.facts.sha256])] if seen.facts.sha256 in near else []
-            for tie in (*_ties(seen), *near_tie):
-                yield first.setdefault(tie, place), place
+            for tie in (seen.facts.sha256, seen.entry.group or None, near.get(seen.facts.sha256)):
+                yield (place if tie is None else first.setdefault(tie, place)), place
 
-    joined: dict[int, list[Seen]] = defaultdict(list)
-    for place, seen in zip(likeness.joined(len(ordered), links()), ordered, strict=True):
-        joined[place].append(seen)
+    roots = likeness.joined(len(ordered), links())
     weights: Callable[[tuple[str, ...]], Counter[str]] = cache(Counter)  # most units are one image of some class
-    labels = ({seen.facts.sha256: seen.entry.label for seen in found}.values() for found in joined.values())
-    return [Unit(found, weights(tuple(sorted(each)))) for found, each in zip(joined.values(), labels, strict=True)]
+
+    def unit(found: list[Seen]) -> Unit:
+        return Unit(found, weights(tuple(sorted({seen.facts.sha256: seen.entry.label for seen in found}.values()))))
+
+    places = sorted(range(len(ordered)), key=roots.__getitem__)
+    return [unit([ordered[place] for place in each]) for _, each in groupby(places, roots.__getitem__)]
 
 
 def _dividing(division: Division, images: list[Seen], groups: Groups) -> Groups:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from advss_zoo.data.folder import tables
 from advss_zoo.data.folder.names import is_image, normal, printable
@@ -20,7 +20,7 @@ from advss_zoo.data.folder.parts import Part, Purpose, as_said, image_folder, in
 from advss_zoo.data.folder.walking import PassedOver, contents, walk
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.files import explained
-from advss_zoo.texts import listed
+from advss_zoo.texts import counted, listed
 
 HOW = "Put the images of each class into a separate folder, or write a CSV of path,label."
 A_LINK = "a link to a folder above"
@@ -64,14 +64,12 @@ PLAIN = FolderOptions()
 class ListedImage(NamedTuple):
     """A file that should be an image: its path from the listing's root, its class, and what it is for if that is said.
 
-    `size` in bytes and `changed` (ns) tell whether it is still the same file; `group` is empty where it has none.
+    `group` is empty where it has none.
     """
 
     path: str
     label: str
     part: Part | None
-    size: int
-    changed: int
     group: str = ""
 
 
@@ -91,7 +89,7 @@ class Listing:
     Every file in a folder that is an image by its name is among the `entries`, in `skipped` (why it is none), in
     `left_out` (why it is not used) or counted in `passed_over`. `origins` say where the parts come from, `used` and
     `unused` are columns of a table, `notes` what else is to be known. `classes` are all that were named, also those
-    without images, and `others` files that by their names are no images.
+    without images, and `others` files that by their names are no images. `states` digests sizes and times of change.
     """
 
     source: Path
@@ -106,11 +104,12 @@ class Listing:
     origins: list[PartOrigin] = field(default_factory=list)
     used: dict[str, list[str]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
+    states: Any = field(default_factory=hashlib.sha256)
 
     @property
     def key(self) -> str:
         """Another one as soon as a file is added, removed or changed."""
-        found = hashlib.sha256()
+        found = self.states.copy()
         for row in chain([str(self.root.resolve())], self.entries, self.skipped, self.left_out):
             found.update(f"{row!r}\n".encode())  # repr escapes what is no text
         return found.hexdigest()
@@ -142,7 +141,8 @@ def list_images(source: Path, options: FolderOptions = PLAIN) -> Listing:
     others = [_ignored(listing.others)] if listing.others else []
     if not listing.entries:
         why = [": ".join(first) for first in list(listing.skipped.items())[:1]]
-        raise DataError("; ".join([f"{source} contains no images", *why, *others]) + ".", HOW)
+        hint = HOW if is_folder else f"Write paths as they are below {source.parent}, such as CLASS/IMAGE.png."
+        raise DataError("; ".join([f"{source} contains no images", *why, *others]) + ".", hint)
     listing.notes.extend(f"{each}." for each in others)
     if options.group_by:
         _group(listing, options.group_by)
@@ -163,14 +163,8 @@ def class_hint(listing: Listing) -> str | None:
     return None
 
 
-def counted(images: int) -> str:
-    """Write "1 image", "2,000 images"."""
-    return f"{images:,} image{'' if images == 1 else 's'}"
-
-
 def _ignored(others: list[str]) -> str:
-    files = f"{len(others):,} file{'' if len(others) == 1 else 's'}"
-    return f"{files} of other types ignored, such as {printable(others[0])}"
+    return f"{counted(len(others), 'file')} of other types ignored, such as {printable(others[0])}"
 
 
 def _group(listing: Listing, group_by: str) -> None:
@@ -252,10 +246,15 @@ def _purposes(listing: Listing, said: set[str], parts: Mapping[str, Part]) -> di
 
 
 def _meant(listing: Listing, paths: Iterable[str]) -> dict[str, str]:
-    """Where no path is that of a file: which files below the table's folder have these names, or these but a suffix.
+    """Where no path is that of a file: which files below the table's folder are meant, their endings left out or not.
 
-    Where several have, the path stays as it is, and `skipped` says so.
+    One is meant by a path that its own ends with, or that ends with its own, as those of another machine do. Where
+    several are, or one by several paths, the path stays as it is, and `skipped` says so.
     """
+
+    def fits(one: str, other: str) -> bool:
+        return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
+
     plain = {path: path.replace("\\", "/").strip("/") for path in paths}
     if any(os.path.exists(listing.root / each) for both in plain.items() for each in both):  # noqa: PTH110  any text
         return {}
@@ -268,11 +267,14 @@ def _meant(listing: Listing, paths: Iterable[str]) -> dict[str, str]:
     found = {}
     for path, written in plain.items():
         named = ends.get(written.rpartition("/")[2], ())
-        fitting = sorted(end for end, stem in named if any(f"/{each}".endswith(f"/{written}") for each in (end, stem)))
+        fitting = sorted(end for end, stem in named if fits(end, written) or fits(stem, written))
         if len(fitting) == 1:
             found[path] = fitting[0]
         elif fitting:
             listing.skipped[printable(path)] = f"fits several files: {listed(fitting, SHOWN)}"
+    times = Counter(found.values())
+    for path in [path for path, file in found.items() if times[file] > 1]:
+        listing.skipped[printable(path)] = f"fits {found.pop(path)}, as other paths do"
     if found:
         first = next(iter(found))
         listing.notes.append(f"Paths are completed to files below {listing.root}, such as {first} to {found[first]}.")
@@ -425,7 +427,8 @@ def _add(listing: Listing, path: str, label: str, part: Part | None, group: str 
             listing.skipped.setdefault(printable(path), reason)
         return
     if stat.S_ISREG(status.st_mode):
-        listing.entries.append(ListedImage(path, label, part, status.st_size, status.st_mtime_ns, group))
+        listing.entries.append(ListedImage(path, label, part, group))
+        listing.states.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
     else:
         listing.skipped[printable(path)] = "not a regular file"
 

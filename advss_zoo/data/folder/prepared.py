@@ -149,8 +149,8 @@ def prepare(
     file = _file(source, side, options, whole, value_range)
     read = partial(decoding.read, truncated=options.truncated)
     with held(file.with_suffix(".lock"), wait=True):
-        cached = _in_cache(file, listing.key)
-        if cached is None:
+        cached = _recorded(file)
+        if cached is None or cached.key != listing.key:
             return _make(listing, side, file, read, value_range, reporter)
         summary = replace(cached.summary, passed_over=listing.passed_over.kinds)  # which the key does not count
         return replace(cached, summary=summary)
@@ -161,11 +161,6 @@ def known(name: str) -> Iterator[Prepared]:
     records = cache.cache_file(_dataset(Path("any"), (), ())).parent.glob("*.json")
     everyone = (_recorded(record.with_suffix(".safetensors")) for record in sorted(records))
     return (prepared for prepared in everyone if prepared and prepared.name == name)
-
-
-def _in_cache(file: Path, key: str) -> Prepared | None:
-    found = _recorded(file)
-    return found if found and found.key == key else None
 
 
 def _recorded(file: Path) -> Prepared | None:
@@ -284,9 +279,11 @@ def _write_table(path: Path, heading: tuple[str, str, str], rows: Iterable[tuple
 
 def _content(division: Division) -> str:
     """sha256 over the contents of all images, their classes and their parts; the same wherever they lie."""
-    parts = division.parts.items()
-    rows = sorted(f"{part}/{seen.entry.label}/{seen.facts.sha256.hex()}" for part, images in parts for seen in images)
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    content = hashlib.sha256()
+    for part, images in division.parts.items():
+        for seen in sorted(images, key=lambda seen: (seen.entry.label, seen.facts.sha256)):
+            content.update(f"{part}/{seen.entry.label}/{seen.facts.sha256.hex()}\n".encode())
+    return content.hexdigest()
 
 
 def _file(source: Path, side: int, options: FolderOptions, *how: object) -> Path:

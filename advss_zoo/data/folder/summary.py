@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from advss_zoo.data.folder.division import Division, some
-from advss_zoo.data.folder.listing import Listing, PartOrigin, counted
+from advss_zoo.data.folder.listing import Listing, PartOrigin
 from advss_zoo.data.folder.names import Order, printable
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.scan import Scan, Seen
 from advss_zoo.data.folder.values import ValueRange
 from advss_zoo.data.folder.walking import Hidden, describe
-from advss_zoo.texts import listed
+from advss_zoo.texts import counted, listed
 
 MOST_ROWS = 20  # classes that are listed one by one
-UNIFORM = "nearly uniform"
+UNIFORM, FLAT = "nearly uniform", "Nearly uniform, with little to see"
 SHOWN = 5  # files that are named before the rest is counted
 
 
@@ -114,26 +114,31 @@ class Summary:
         modes = ", ".join(f"{count:,} {mode}" for mode, count in self.modes.items())
         yield f"Pixels (smallest, median, largest): {', '.join(sizes)}. Modes: {modes}."
         yield f"All become {self.side}x{self.side}: the shorter side is resized, then the centre cropped."
-        if self.turned:
-            yield f"Rotated by their EXIF orientation: {counted(self.turned)}."
-        if self.animated:
-            yield f"Animated, first frame used: {counted(self.animated)}."
-        if self.value_range:
-            black, white = self.value_range
-            yield f"More than 8 bits, values {black:g} to {white:g} become 0 to 255: {counted(self.deep)}."
-        if self.on_black:
-            yield f"Nearly white on a transparent ground, placed on black: {counted(self.on_black)}."
-        if self.uniform:
-            few = some(path for path, why in self.odd.items() if why.startswith(UNIFORM))
-            yield f"Nearly uniform, with little to see: {counted(self.uniform)}: {few}."
-        if self.copies:
-            yield f"Exact copies within a split: {counted(self.copies)}."
+        for what, count in self.noted():
+            uniform = [path for path, why in self.odd.items() if why.startswith(UNIFORM)] if what == FLAT else []
+            yield ": ".join([what, counted(count), *([some(uniform)] if uniform else [])]) + "."
         if self.skipped:
-            named = list(self.skipped.items())[:SHOWN]
-            more = f"; and {len(self.skipped) - SHOWN:,} more" if len(self.skipped) > SHOWN else ""
-            reasons = "; ".join(f"{path} ({reason})" for path, reason in named)
-            yield f"{len(self.skipped):,} unreadable files skipped: {reasons}{more}."
+            paths: dict[str, list[str]] = defaultdict(list)
+            for path, reason in self.skipped.items():
+                paths[reason].append(path)
+            reasons = [f"{listed(found, 1)} ({reason})" for reason, found in paths.items()]
+            more = sum(map(len, list(paths.values())[SHOWN:]))
+            shown = "; ".join([*reasons[:SHOWN], *([f"and {more:,} more"] if more else [])])
+            yield f"{counted(len(self.skipped), 'unreadable file')} skipped: {shown}."
         yield from self.notes
+
+    def noted(self) -> Iterator[tuple[str, int]]:
+        """Return what is noteworthy of images that are used, and of how many."""
+        black, white = self.value_range or (0, 0)
+        found = {
+            "Rotated by their EXIF orientation": self.turned,
+            "Several frames or pages, first used": self.animated,
+            f"More than 8 bits, values {black:g} to {white:g} become 0 to 255": self.deep,
+            "Nearly white on a transparent ground, placed on black": self.on_black,
+            FLAT: self.uniform,
+            "Exact copies within a split": self.copies,
+        }
+        return ((what, count) for what, count in found.items() if count)
 
     def reading(self) -> Iterator[str]:
         """Say what was taken for what: folders for parts, columns for labels, names for an order of classes."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import csv
 import os
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from data.folder.pictures import encoded, picture
@@ -35,6 +36,11 @@ PARTS = [
 CLASSES = ["0", "1", "2", "10", "cat", "Cat", "train", "test_tube", "images", "meta", "été", "a b"]
 BELOW = ["", "", "x/", "x/y/", "@eaDir/", ".thumbnails/", "images/"]
 FILES = ["1.png", "2.JPG", "p1_a.png", "p1_b.png", "p2_a.png", "._1.png", ".3.png", "notes.txt", "Thumbs.db", "5"]
+FORMATS: list[tuple[str, str, dict[str, Any]]] = [  # all without loss
+    *(("PNG", "RGB", {}), ("PNG", "RGBA", {}), ("BMP", "RGB", {}), ("PPM", "RGB", {}), ("TIFF", "RGBA", {})),
+    *(("TIFF", "RGB", {"compression": "tiff_lzw"}), ("WEBP", "RGBA", {"lossless": True})),
+]
+DAMAGED = [b"", b"damaged", encoded(picture(0))[:60], encoded(picture(0), "BMP")[:-9]]
 ASIDE = ["loose.png", "README.md", "meta/1.png", "@eaDir/1.png/thumb.jpg", "#recycle/cat/1.png", "__MACOSX/._1.png"]
 
 
@@ -61,8 +67,17 @@ def trees(draw: st.DrawFn) -> list[File]:
 def build(root: Path, files: Sequence[File]) -> Path:
     for path, seed in files:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(b"damaged" if seed < 0 else encoded(picture(seed, (2, 2))))
+        (root / path).write_bytes(content(path, seed))
     return root
+
+
+def content(path: str, seed: int) -> bytes:
+    """The same picture for a seed, in a format and mode that depend on the path; so does the damage."""
+    draw = zlib.crc32(path.encode())
+    if seed < 0:
+        return DAMAGED[draw % len(DAMAGED)]
+    kind, mode, options = FORMATS[draw % len(FORMATS)]
+    return encoded(picture(seed, (2, 2), mode), kind, **options)
 
 
 def rows(prepared: Prepared, root: Path) -> set[tuple[str, str, str]]:

@@ -18,7 +18,7 @@ def seen(
     label: str, content: object, part: Any = None, name: str = "", *, group: str = "", alike: int | None = None
 ) -> Seen:
     """An image as the scan tells of it; its content is any value, and so is that which near copies have in common."""
-    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, 1, 1, group)
+    entry = ListedImage(f"{part or ''}/{label}/{name or content}.png", label, part, group)
     likeness = b"" if alike is None else np.random.default_rng(alike).bytes(64)
     return Seen(entry, Facts(f"sha-{content}".encode(), likeness, 8, 8, "RGB"), 0)
 
@@ -180,7 +180,7 @@ class TestNearCopies:
         )
         assert sizes(division) == (3, 1, 1)
         assert division.notes == [
-            "2 images in 1 groups of near copies: train/a/1.png.",
+            "2 images in 1 group of near copies: train/a/1.png.",
             "Near copies in several splits, which makes test results look better: train/a/1.png (train), "
             "val/a/10.png (val).",
         ]

@@ -387,6 +387,31 @@ class TestTables:
         assert [entry.path for entry in made.entries] == ["a/2.jpg", "a/3.v2.jpg"]
         assert made.skipped == {"1": "fits several files: a/1.jpg, b/1.jpg", "4": os.strerror(errno.ENOENT)}
 
+    @pytest.mark.parametrize("place", ["/kaggle/input/pets/", "C:\\Users\\me\\pets\\", "../pets/"])
+    def test_paths_of_another_machine(self, place: str, tmp_path: Path) -> None:
+        """They end as those of the files do, from the table's folder on."""
+        names = ("train/1.png", "test/1.png", "test/2.png")
+        touch(tmp_path, *names)
+        paths = [place + (name.replace("/", "\\") if "\\" in place else name) for name in (*names, "val/2.png")]
+        (tmp_path / "t.csv").write_text("path,label\n" + "".join(f"{path},cat\n" for path in paths))
+        made = list_images(tmp_path / "t.csv")
+        assert [entry.path for entry in made.entries] == list(names)
+        assert made.skipped == {paths[3].replace("\\", "/"): os.strerror(errno.ENOENT)}
+
+    def test_several_paths_of_one_file_are_named(self, tmp_path: Path) -> None:
+        touch(tmp_path, "1.png", "2.png")
+        (tmp_path / "t.csv").write_text("path,label\n/x/train/1.png,cat\n/x/test/1.png,dog\n/x/2.png,cat\n")
+        made = list_images(tmp_path / "t.csv")
+        assert [entry.path for entry in made.entries] == ["2.png"]
+        assert made.skipped == dict.fromkeys(("/x/train/1.png", "/x/test/1.png"), "fits 1.png, as other paths do")
+
+    def test_a_table_of_files_that_are_not_there(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text("path,label\n/home/me/1.png,cat\n")
+        with pytest.raises(
+            DataError, match=rf"/home/me/1\.png: No such file.* Write paths as they are below {tmp_path}"
+        ):
+            list_images(tmp_path / "t.csv")
+
     def test_numbers_of_folds_wait_for_an_explanation(self, tmp_path: Path) -> None:
         touch(tmp_path, *(f"{number}.png" for number in range(4)))
         (tmp_path / "t.csv").write_text("path,label,fold\n" + "".join(f"{n}.png,cat,{n}\n" for n in range(4)))

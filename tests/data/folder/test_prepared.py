@@ -244,7 +244,7 @@ class TestSummary:
             "22 images of 2 classes",
             "8x8, 30x9",
             "21 RGB, 1 L",
-            "1 unreadable files skipped",
+            "1 unreadable file skipped: dog/text.jpg (not a readable image).",
             "dog/text.jpg",
             "two labels",
         ):
