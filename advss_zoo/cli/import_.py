@@ -110,12 +110,10 @@ def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
 
 def _overrides(architecture: Architecture) -> list[str]:
     """What a recipe for the paper's network has to be told about this one."""
-    usual = type(architecture)().model_dump(mode="json")
-    found = architecture.model_dump(mode="json", exclude={"num_classes"})  # they are the head's
+    found = architecture.model_dump(mode="json", exclude={"num_classes"}, exclude_defaults=True)  # they are the head's
     return [
         f"architecture.{key}={value if isinstance(value, str) else dumps(value, separators=(',', ':'))}"
         for key, value in found.items()
-        if value != usual[key]
     ]
 
 
