@@ -249,9 +249,9 @@ class _Work:
 
     def _check(self, rows: range) -> None:
         x, y, _ = self.images.batch(rows, self.device)
-        check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
+        logits = check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
         if rows.start == 0:  # later passes may be of a few images only
-            warn_of_other_inputs(self.model, x, y)
+            warn_of_other_inputs(self.model, logits, x, y)
             if self.protocol.gradient == "needed":
                 check_gradient(self.model, x, y)
 
