@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from advss_zoo.data import digests
 from advss_zoo.data.catalogue import SUBSET
-from advss_zoo.data.imageset import content_sha256
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import details, diagnosis, protocols
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
@@ -277,7 +277,7 @@ class _Check:
             pixels=pixels,
             labels=labels,
             index=images.index[rows],
-            content_sha256=content_sha256(pixels, labels),
+            content_sha256=digests.of_images(pixels, labels),
         )
 
     @property
