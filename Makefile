@@ -1,4 +1,4 @@
-.PHONY: format lint types test test-nightly fuzz site all-checks
+.PHONY: format lint types test test-gpu test-nightly fuzz site all-checks
 
 format:
 	ruff check --fix .
@@ -13,6 +13,9 @@ types:
 
 test:
 	pytest -n auto --dist loadfile
+
+test-gpu:  ## what only a GPU can show; all of it is skipped where torch sees none
+	pytest -m gpu -rs tests/test_gpu.py
 
 test-nightly:  ## minutes to hours; needs `advss data get cifar10` and the peers of CONTRIBUTING.md
 	pytest -m "nightly or peers"

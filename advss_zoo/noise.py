@@ -34,7 +34,7 @@ def per_image_uniform(shape: Sequence[int], index: Tensor, seed: int, device: to
     """
     positions = math.prod(shape[1:])
     index = index.to(device=device, dtype=torch.int64)
-    keys = _mix(index * _GOLDEN + _mix(torch.tensor(seed, dtype=torch.int64, device=device) + _GOLDEN))
+    keys = _mix(index * _GOLDEN + _mix(torch.full((), seed, dtype=torch.int64, device=device) + _GOLDEN))
     counters = torch.arange(1, positions + 1, dtype=torch.int64, device=device) * _GOLDEN
     bits = _mix(keys[:, None] + counters[None, :]) >> 40  # the 24 highest bits: as many as a float32 can hold
     return ((bits & ((1 << 24) - 1)).float() * 2.0**-24).view(*shape)

@@ -6,6 +6,9 @@
     python benchmarks/attacks.py p1f4.mini --attack autoattack --images 128 --threads 2 --only pyautoattack,advss
     python benchmarks/attacks.py p1f4.mini --attack autoattack --images 200 --keep kept \
         --only "pyautoattack,pyautoattack seed 1,advss"       # hours; may be stopped at any time
+    python benchmarks/attacks.py p1f4.mini --attack autoattack --images 128 --threads 2 --keep kept \
+        --only "pyautoattack,pyautoattack seed 1,advss in processes,advss --search bf16 in processes,\
+autoattack-sampled16 in processes,quick-malt in processes"    # 25 minutes on two free cores
 
 Prints a table in Markdown. All sides take the same steps and restarts, and the verdicts of all come from the same
 judge: an image is broken if it is misclassified clean, or if what the attack made of it lies in the ball and is
@@ -70,21 +73,29 @@ class Side:
 
 def ours(name: str, search: str) -> Attack:
     def attack(model: nn.Module, images: ImageSet, folder: Path) -> Tensor:
-        evaluate(model, images, protocols.parse(name, search=search), out=folder, save_adversarial=True)
+        evaluate(
+            model, images, protocols.parse(name, search=search), out=folder, device=place(model), save_adversarial=True
+        )
         return load_file(folder / "adversarial.safetensors")["x_adv"]
 
     return attack
 
 
-def tensors(images: ImageSet) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(images.images).float() / 255, torch.from_numpy(images.labels)
+def place(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def tensors(model: nn.Module, images: ImageSet) -> tuple[Tensor, Tensor]:
+    """Where the model is."""
+    x, y = images
+    return x.to(place(model)), y.to(place(model))
 
 
 def in_batches(make: Callable[[nn.Module], Callable[[Tensor, Tensor], Tensor]], seed: int = 0) -> Attack:
     def attack(model: nn.Module, images: ImageSet, folder: Path) -> Tensor:
         torch.manual_seed(seed)
         np.random.seed(seed)  # ART draws from it
-        run, (x, y) = make(model), tensors(images)
+        run, (x, y) = make(model), tensors(model, images)
         return torch.cat([run(*part) for part in zip(x.split(BATCH), y.split(BATCH), strict=True)])
 
     return attack
@@ -110,12 +121,18 @@ def art_pgd(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
 
     def run(x: Tensor, y: Tensor) -> Tensor:
         classifier = PyTorchClassifier(
-            model, nn.CrossEntropyLoss(), tuple(x.shape[1:]), 10, clip_values=(0, 1), device_type="cpu"
+            model,
+            nn.CrossEntropyLoss(),
+            tuple(x.shape[1:]),
+            10,
+            clip_values=(0, 1),
+            device_type="cpu" if place(model).type == "cpu" else "gpu",
         )
         attack = ProjectedGradientDescentPyTorch(
             classifier, np.inf, EPS, STEP, max_iter=STEPS, num_random_init=1, batch_size=BATCH, verbose=False
         )
-        return torch.from_numpy(attack.generate(x.numpy(), nn.functional.one_hot(y, 10).numpy()))
+        made = attack.generate(x.cpu().numpy(), nn.functional.one_hot(y, 10).cpu().numpy())
+        return torch.from_numpy(made).to(x.device)
 
     return run
 
@@ -124,8 +141,8 @@ def authors_autoattack(seed: int) -> Attack:
     def attack(model: nn.Module, images: ImageSet, folder: Path) -> Tensor:
         from pyautoattack import AutoAttack
 
-        x, y = tensors(images)
-        standard = AutoAttack(model, norm="Linf", eps=EPS, version="standard", seed=seed)
+        x, y = tensors(model, images)
+        standard = AutoAttack(model, norm="Linf", eps=EPS, version="standard", seed=seed, device=place(model))
         return standard.run_standard_evaluation(x, y, batch_size=BATCH)[0]
 
     return attack
@@ -146,6 +163,11 @@ def sides_of_advss(name: str) -> dict[str, Side]:
     }
 
 
+def quicker(name: str) -> dict[str, Side]:
+    """A protocol that is less than AutoAttack."""
+    return {name: Side(ours(name, "fp32")), f"{name} in processes": Side(ours(name, "fp32"), shared=True)}
+
+
 SIDES: dict[str, dict[str, Side]] = {
     "pgd20": {
         "torchattacks": Side(in_batches(torchattacks_pgd), "torchattacks"),
@@ -159,27 +181,31 @@ SIDES: dict[str, dict[str, Side]] = {
         "pyautoattack seed 1": Side(authors_autoattack(1), "pyautoattack"),
         "torchattacks": Side(in_batches(torchattacks_autoattack), "torchattacks"),
         **sides_of_advss("autoattack"),
+        **quicker("autoattack-sampled16"),
+        **quicker("quick-malt"),
     },
 }
 
 
 @torch.no_grad()
 def standing(model: nn.Module, images: ImageSet, adversarial: Tensor) -> Tensor:
-    """Which images an attack has not broken, bool (N,)."""
-    model, (x, y) = Padded(model), tensors(images)
+    """Which images an attack has not broken, bool (N,) on the CPU."""
+    x, y = tensors(model, images)
+    model, adversarial = Padded(model), adversarial.to(x.device)
     verdicts = []
     with frozen(model):
         for part, labels, made in zip(*(tensor.split(MOST_IMAGES) for tensor in (x, y, adversarial)), strict=True):
             wrong = Ball(eps=EPS).contains(made, part) & (model(made).argmax(dim=1) != labels)
             verdicts.append((model(part).argmax(dim=1) == labels) & ~wrong)
-    return torch.cat(verdicts)
+    return torch.cat(verdicts).cpu()
 
 
 def child(options: argparse.Namespace) -> None:
     """One process of a side: it says when it is ready, is told to go, and says what came out."""
     side = SIDES[options.attack][options.child]
-    model, images = unwrapped(load_model(options.name)), load_data(options.data, "test").take(range(*options.part))
-    model(tensors(images)[0][:MOST_IMAGES])  # the first forward pass takes longer
+    model = unwrapped(load_model(options.name, options.device))
+    images = load_data(options.data, "test").take(range(*options.part))
+    model(tensors(model, images)[0][:MOST_IMAGES])  # the first forward pass takes longer
     importlib.import_module(side.needs)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -304,6 +330,7 @@ def main() -> None:
     parser.add_argument("--attack", choices=SIDES, default="pgd20")
     parser.add_argument("--data", default="cifar10-1k")
     parser.add_argument("--images", type=int, default=64, help="the first so many test images")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", help="sides, with commas; left out: all whose package is installed")
@@ -325,12 +352,12 @@ def main() -> None:
         for name, side in sides.items()
         if name in only and (options.threads > 1 or not side.shared) and importlib.util.find_spec(side.needs)
     }
-    settings = {key: getattr(options, key) for key in ("attack", "data", "threads")}
+    settings = {key: getattr(options, key) for key in ("attack", "data", "threads", "device")}
     constants = {"eps": EPS, "step": STEP, "steps": STEPS, "batch": BATCH}
     common = circumstances(options.name, **settings, **constants) if options.keep else {}
     under = {name: common | {"code": code(side.needs)} for name, side in chosen.items()}
     runs: dict[str, list[Run]] = {name: [] for name in chosen}
-    of = f"{options.attack} {options.name} {options.data} {options.threads} threads"
+    of = f"{options.attack} {options.name} {options.data} {options.device} {options.threads} threads"
     for number in range(options.rounds):
         for part in parts(options.images, MOST_IMAGES * options.threads if options.keep else options.images):
             for name, side in chosen.items():
@@ -342,7 +369,7 @@ def main() -> None:
                 runs[name][number:] = [runs[name][number] + one] if part.start else [one]
     print(
         f"{options.attack}, {options.name}, the first {options.images} images of {options.data}, "
-        f"{options.threads} threads or processes, torch {torch.__version__}\n"
+        f"{options.threads} threads or processes, {options.device}, torch {torch.__version__}\n"
     )
     print(table(runs, options.images))
     print(f"\n{differences(runs)}")

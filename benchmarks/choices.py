@@ -2,6 +2,7 @@
 
     python benchmarks/choices.py p1f4.mini                               # all, on one thread
     python benchmarks/choices.py p1f4.mini --only memory,batches --threads 2
+    python benchmarks/choices.py p1f4.mini --only precision,squares --device cuda
 
 memory
     Milliseconds an image in batches of 64, where freed memory goes back to the system and where it is kept
@@ -52,7 +53,8 @@ SQUARES = range(4, 28, 8)  # where the 3x3 pixels begin, in both directions
 def right_images(model: nn.Module, count: int) -> tuple[Tensor, Tensor]:
     """The first images (count,3,32,32) of CIFAR-10's test set that the model classifies correctly, and their labels."""
     images = load_data("cifar10-1k", "test")
-    x, y = torch.from_numpy(images.images).float() / 255, torch.from_numpy(images.labels)
+    device = next(model.parameters()).device
+    x, y = (tensor.to(device) for tensor in images)
     with torch.no_grad():
         right = torch.cat([model(part).argmax(dim=1) for part in x.split(MOST_IMAGES)]) == y
     return x[right][:count], y[right][:count]
@@ -72,7 +74,7 @@ def print_header(*cells: str) -> None:
     print(f"|{'---|' * len(cells)}")
 
 
-def memory(name: str, threads: int, images: int) -> None:
+def memory(name: str, device: str, threads: int, images: int) -> None:
     print_header("freed memory is", "forward, ms", "forward and backward, ms")
     for keep in (False, True):  # there is no way back in a process
         with multiprocessing.get_context("spawn").Pool(1) as process:
@@ -100,8 +102,8 @@ def median_time(step: Callable[[], object]) -> float:
     return statistics.median(taken)
 
 
-def batches(name: str, threads: int, images: int) -> None:
-    model = unwrapped(load_model(name))
+def batches(name: str, device: str, threads: int, images: int) -> None:
+    model = unwrapped(load_model(name, device))
     x, y = right_images(model, MOST_IMAGES)
     with frozen(model):
         expected = slopes(model, x, y)
@@ -110,12 +112,12 @@ def batches(name: str, threads: int, images: int) -> None:
     print_row(threads, ", ".join(map(str, others)) or "none")
 
 
-def heads(name: str, threads: int, images: int) -> None:
-    model = unwrapped(load_model(name))
+def heads(name: str, device: str, threads: int, images: int) -> None:
+    model = unwrapped(load_model(name, device))
     x, y = right_images(model, images)
 
     def in_bfloat16(x: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(x.device.type, torch.bfloat16):
             found: Tensor = model(x).float()
         return found
 
@@ -139,8 +141,8 @@ def margins(network: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor
     return logits[label].view(logits.shape[:2]) - logits.masked_fill(label, -torch.inf).amax(dim=-1)
 
 
-def precision(name: str, threads: int, images: int) -> None:
-    model = unwrapped(load_model(name))
+def precision(name: str, device: str, threads: int, images: int) -> None:
+    model = unwrapped(load_model(name, device))
     x, y = right_images(model, images)
     print_header(f"of {len(x)} images", "broken, float32", "broken, bfloat16", "CPU s, float32", "CPU s, bfloat16")
     with frozen(model):
@@ -158,17 +160,17 @@ def timed(
     return int(found.sum()), round(time.process_time() - started)
 
 
-def distances(name: str, threads: int, images: int) -> None:
+def distances(name: str, device: str, threads: int, images: int) -> None:
     from pyautoattack.fab_pt import FABAttack_PT
 
-    model = unwrapped(load_model(name))
+    model = unwrapped(load_model(name, device))
     x, y = right_images(model, images)
     print_header(f"FAB on {len(x)} images", "mean size, 1/255", "misclassified in float32")
     with frozen(model), torch.no_grad():
         for search in PRECISIONS:
             # In a ball of everything the first target is enough, and what it returns is the nearest that it found.
             attack = FABAttack_PT(
-                Search(model, search), norm="Linf", eps=1.0, n_iter=100, n_restarts=1, targeted=True, device="cpu"
+                Search(model, search), norm="Linf", eps=1.0, n_iter=100, n_restarts=1, targeted=True, device=x.device
             )
             found = attack.perturb(x, y)
             wrong = model(found).argmax(dim=1) != y
@@ -200,8 +202,8 @@ def broken(attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precisio
         return model(found).argmax(dim=1) != y
 
 
-def squares(name: str, threads: int, images: int) -> None:
-    model = unwrapped(load_model(name))
+def squares(name: str, device: str, threads: int, images: int) -> None:
+    model = unwrapped(load_model(name, device))
     x, y = right_images(model, images)
     with frozen(model):  # of the images that withstand APGD, as in AutoAttack
         x, y = (part[~broken("apgd-t", model, x, y, "fp32", whole=False)] for part in (x, y))
@@ -217,6 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas; left out: all")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; memory is that of a CPU")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--images", type=int, default=32, help="that are right clean, for all but the first two")
     options = parser.parse_args()
@@ -227,8 +230,8 @@ def main() -> None:
     for section in chosen:
         if section != "memory":  # where memory is kept or not does not come into it, and is faster kept
             keep_freed_memory()
-        print(f"\n{section}, {options.name}, {options.threads} threads, torch {torch.__version__}")
-        SECTIONS[section](options.name, options.threads, options.images)
+        print(f"\n{section}, {options.name}, {options.threads} threads, {options.device}, torch {torch.__version__}")
+        SECTIONS[section](options.name, options.device, options.threads, options.images)
 
 
 if __name__ == "__main__":

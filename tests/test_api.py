@@ -11,15 +11,16 @@ from PIL import Image
 
 import advss_zoo as az
 from advss_zoo import resources
+from advss_zoo.attacks import autoattack_driver as driver
 
 DOCS = resources.CHECKOUT / "docs"
 # On fewer images and for one epoch; as it is written it takes about a quarter of an hour.
 QUICK = {"limit=64": "limit=2", '"cifar10-1k", "pgd20")': '"cifar10-1k", "pgd20", limit=8)', 'budget="10m"': "epochs=1"}
 
 
-@pytest.fixture(autouse=True)
-def _a_persons_folder(tmp_path, monkeypatch):
-    """Pictures in class folders, one more, and results of an evaluation."""
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    """In a person's folder: pictures in class folders, one more, and results of an evaluation."""
     monkeypatch.chdir(tmp_path)
     data = az.load_data("cifar10-1k")
     for kind in ("cat", "ship"):
@@ -28,6 +29,7 @@ def _a_persons_folder(tmp_path, monkeypatch):
             Image.fromarray(data.images[number].transpose(1, 2, 0)).save(Path("mydir") / kind / f"{number}.png")
     Image.fromarray(data.images[0].transpose(1, 2, 0)).save("cat.jpg")
     az.evaluate("p1f4", "cifar10-1k", "clean", limit=8, out="runs/eval/p1f4")
+    return {}
 
 
 def shown() -> str:
@@ -43,8 +45,10 @@ def check_outcome(names):
     assert Path("model.onnx").is_file()
 
 
-def test_what_is_shown_runs_on_fewer_images():
-    block, names = shown(), {}
+def test_what_is_shown_runs_on_fewer_images(names, monkeypatch):
+    few, standard = {"iterations": 2, "queries": 4}, driver.constants
+    monkeypatch.setattr(driver, "constants", lambda name, norm, classes, *_: standard(name, norm, classes, **few))
+    block = shown()
     for text, smaller in QUICK.items():
         assert text in block
         block = block.replace(text, smaller)
@@ -53,8 +57,7 @@ def test_what_is_shown_runs_on_fewer_images():
 
 
 @pytest.mark.nightly
-def test_what_is_shown_runs_as_it_is_written():
-    names = {}
+def test_what_is_shown_runs_as_it_is_written(names):
     exec(shown(), names)
     check_outcome(names)
 

@@ -19,7 +19,7 @@ ARGUMENTS = {  # few images; of the last a folder and epochs
     "own_model": ["32", "1"],
     "finetune": ["pictures", "1"],
 }
-FEWER = {"limit=64": "limit=2", "limit=8": "limit=2", "epochs=3": "epochs=1", "[:40]": "[:8]"}
+FEWER = {"limit=64": "limit=2", "limit=8": "limit=2", "limit=4": "limit=1", "epochs=3": "epochs=1", "[:40]": "[:8]"}
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
-"""Every block of code in the README and in docs/ is run as it is written, or is marked with why not.
+"""Every block of code in the README and in docs/ is run, or is marked with why not.
 
 | marker | |
 |---|---|
-| `offline` | its lines run one after the other, in a folder with a person's files, network shut |
+| `offline` | its lines run one after the other, on a few images, in a folder with a person's files, network shut |
 | `python` | it runs there, too |
 | `file NAME` | it is written there as NAME |
 | `run`, `test` | of the README: `test_readme.py` and `.ci/run` run it |
@@ -16,14 +16,18 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from cli import conftest as in_process
 from PIL import Image
 from readme import DOCS, README, marked
 
@@ -41,12 +45,15 @@ PAGES = [README, README.parent / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 PAGES = [page for page in PAGES if page.name not in ELSEWHERE]
 BLOCKS = [(page, *block) for page in PAGES for block in marked(page) if block[1] in CODE]
 COMMANDS = typer.main.get_command(app).commands
+SHUT = {"HF_HUB_OFFLINE": "1", "HTTPS_PROXY": "http://127.0.0.1:9"}
+
+advss = in_process.advss  # a fixture
 
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a line in this environment, network shut."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    environment = {**os.environ, "PATH": path, **SHUT}
     return subprocess.run(
         ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -74,19 +81,28 @@ def own_weights(folder: Path) -> None:
 @pytest.mark.parametrize(
     "page", sorted({page for page, marker, *_ in BLOCKS if marker in RUN}), ids=lambda page: page.stem
 )
-def test_a_page_does_as_it_says(page: Path, tmp_path: Path) -> None:
+def test_a_page_does_as_it_says(
+    page: Path, tmp_path: Path, advss: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepare(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**SHUT, "ADVSS_CACHE": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
     for marker, _, code in marked(page):
         if marker and marker.startswith("file "):
             (tmp_path / marker.removeprefix("file ")).write_text(code)
             own_weights(tmp_path)
         if marker == "python":
             (tmp_path / "example.py").write_text(code)
-            code = f"{shlex.quote(sys.executable)} example.py"
-        for line in code.splitlines() if marker in RUN else ():
-            ended = shell(line, tmp_path)
-            assert ended.returncode == 0, f"{line}\n{ended.stderr}"
-            assert ended.stdout or line.startswith("eval "), line
+            runpy.run_path("example.py")
+        for line in code.splitlines() if marker == "offline" else ():
+            program, *arguments = shlex.split(re.sub(r"--limit \d+", "--limit 3", line))
+            if program == "advss":
+                status, stdout, stderr = advss(*arguments)
+                assert (status, bool(stdout)) == (0, True), f"{line}\n{stderr}"
+            else:
+                ended = shell(line, tmp_path)
+                assert ended.returncode == 0, f"{line}\n{ended.stderr}"
 
 
 def test_every_block_is_run_or_says_why_not() -> None:

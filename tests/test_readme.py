@@ -21,13 +21,14 @@ def test_it_is_short_and_begins_with_a_command_and_a_picture():
 
 
 def test_the_first_command_measures_the_robust_accuracy_of_the_default_classifier(tmp_path):
+    """On fewer images; continuous integration runs it as it is written, from the wheel."""
     *installing, measuring = blocks("run")[0].split(" && ")
     assert installing == ["python3 -m venv .venv", ".venv/bin/pip install -e ."]
-    ended = shell(measuring.replace(".venv/bin/advss", "advss"), tmp_path)
+    ended = shell(f"{measuring.replace('.venv/bin/advss', 'advss')} --limit 64", tmp_path)
     assert ended.returncode == 0, ended.stderr
     heading, values = (line.split("\t") for line in ended.stdout.splitlines())
     measured = dict(zip(heading, values, strict=True))
-    assert (measured["data"], measured["n"]) == ("cifar10-1k", "1,000")
+    assert (measured["data"], measured["n"]) == ("cifar10-1k", "64")
     assert float(measured["TA"]) > 60
     assert float(measured["RA"]) > 30
 

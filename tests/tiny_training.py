@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from advss_zoo.data.catalogue import digest
-from advss_zoo.training import recipe, trainer
+from advss_zoo.training import curves, recipe, trainer
 
 TRAINED = 120  # images left for training once the 5,000 of validation are set aside
 
@@ -28,7 +28,9 @@ def small_cache(tmp_path_factory):
 
 @pytest.fixture
 def cache(small_cache, monkeypatch):
+    """That of this test; its runs draw no curves, which takes longer than to train them."""
     monkeypatch.setenv("ADVSS_CACHE", str(small_cache))
+    monkeypatch.setattr(curves, "draw", lambda records, path: None)
     return small_cache
 
 

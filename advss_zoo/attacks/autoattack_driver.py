@@ -4,17 +4,26 @@ The attacks themselves are in the package `pyautoattack`, which is `autoattack` 
 repository. This is what a caller would have to know about them: which run on how many classes, the constants of the
 "standard" version, and what they do to the process around them or cannot take from a model.
 
-Their code is driven, not copied. It moves all images of a run to the end of it; the network it is given here leaves out
-those that are broken already (`_Standing`), and a run in which none is left ends there. That changes no random number,
-and what falls to their code falls here, rounding aside. But any point that the network is asked at counts, so that more
-may fall: in l1 points inside the ball on the way through larger ones, which are for starts alone in their APGD, and
-points that FAB steps back to, which are for gradients alone in theirs. What is returned is the first adversarial image
-found instead of the last. For Square the network computes what a square changes, where it can (`autoattack_square`).
+Their code is driven, not copied; FAB alone is written anew (`autoattack_fab`). Theirs moves all images of a run to the
+end of it; the network it is given here leaves out those that are broken already (`_Standing`), and a run in which none
+is left ends there. That changes no random number, and what falls to their code falls here, rounding aside. But any
+point that the network is asked at counts, so that more may fall: in l1 points inside the ball on the way through larger
+ones, which are for starts alone in their APGD, and points that FAB steps back to, which are for gradients alone in
+theirs. What is returned is the first adversarial image found instead of the last. For Square the network computes what
+a square changes, where it can (`autoattack_square`).
+
+Of a targeted attack the authors run one target after the other. Here the first is run alone, and then several others
+of an image at once: the same runs with other random numbers, in full batches, however few images are left.
+
+`quick-malt` does not belong to AutoAttack: a targeted APGD towards the few classes that MALT ranks first (Melamed,
+Yehudai and Shamir 2024, arXiv:2407.02240). Networks are nearly linear at the distance of adversarial images, so it
+ranks classes by the distance to their boundary in the linearised network, and not by their logits.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,6 +37,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from advss_zoo.attacks.autoattack_fab import projection, towards
 from advss_zoo.attacks.autoattack_square import LocalSquare
 from advss_zoo.attacks.checks import Network, check_finite_gradient, predict
 from advss_zoo.attacks.losses import margin
@@ -38,17 +48,27 @@ from advss_zoo.models.precision import at_least_float32
 
 PACKAGES = ("pyautoattack", "autoattack")
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+DUAL = {"Linf": 1.0, "L2": 2.0, "L1": torch.inf}  # norms of gradients
 
 # The fewest classes that an attack can run on: the difference of logits ratio needs the third largest logit, its
 # targeted version the fourth.
-FEWEST_CLASSES = {"apgd-ce": 2, "apgd-margin": 2, "apgd-dlr": 3, "apgd-t": 4, "fab-t": 2, "square": 2}
+FEWEST_CLASSES = {
+    **{"apgd-ce": 2, "apgd-margin": 2, "apgd-dlr": 3, "apgd-t": 4, "fab-t": 2, "square": 2},
+    "quick-malt": 4,
+}
 STANDARD = ("apgd-ce", "apgd-t", "fab-t", "square")
 REDUCED = {2: ("apgd-ce", "fab-t", "square"), 3: ("apgd-ce", "apgd-dlr", "fab-t", "square")}
 
 # The attacks that search in bfloat16 where that is asked for. FAB walks along the boundary: of the nearest images that
 # it finds in bfloat16 for 64 of p1f4.mini, 34 are not misclassified in float32. Square is no faster in it (see
 # `benchmarks/choices.py p1f4.mini --only precision,distances --images 64`).
-IN_HALF_PRECISION = ("apgd-ce", "apgd-margin", "apgd-dlr", "apgd-t")
+IN_HALF_PRECISION = ("apgd-ce", "apgd-margin", "apgd-dlr", "apgd-t", "quick-malt")
+
+# Pixels that the targets of several images take at once at most. On a CPU batches of two dozen images of CIFAR's size
+# are the fastest, a GPU waits less often for larger ones.
+AT_ONCE = {"cpu": 32 * 32 * 32, "cuda": 512 * 32 * 32}
+# Of quick-malt: how many of the classes with the largest logits are ranked (as in the paper), and how many attacked.
+RANKED, ATTACKED = 100, 4
 
 # How far, for an eps up to 1, images may lie outside the ball by rounding.
 ROUNDING = 1e-6
@@ -71,6 +91,8 @@ def constants(name: str, norm: str, classes: int, iterations: int, queries: int)
     if name == "fab-t":
         return {"n_iter": iterations, "n_restarts": 1, "n_target_classes": min(9, classes - 1), "targeted": True}
     apgd = {"n_iter": iterations, "n_restarts": 1, "eot_iter": 1, "rho": 0.75, "use_largereps": l1}
+    if name == "quick-malt":
+        return {**apgd, "n_target_classes": min(ATTACKED, classes - 1)}
     if name == "apgd-t":
         return {**apgd, "n_target_classes": min(5 if l1 else 9, classes - 1)}
     return {**apgd, "n_restarts": 5 if l1 or classes == 2 else 1, "loss": name.removeprefix("apgd-")}
@@ -128,17 +150,21 @@ def run(
         AdvssError: a gradient is NaN or infinite.
     """
     network = partial(_Shielded.apply, model)
-    attack = _attack_class(name)(
-        network, norm=NORMS[norm], eps=eps, seed=seed, device=x.device, verbose=False, **constants
-    )
-    attack.search = Search(network, precision)
-    attack.bare = bare if bare is not None and x.device.type == "cpu" and suits(bare) else None
+    if name == "fab-t":
+        perturb = partial(_fab, network, norm=norm, eps=eps, **constants)
+    else:
+        attack = _attack_class(name)(
+            network, norm=NORMS[norm], eps=eps, seed=seed, device=x.device, verbose=False, **constants
+        )
+        attack.search = Search(network, precision)
+        attack.bare = bare if bare is not None and x.device.type == "cpu" and suits(bare) else None
+        perturb = attack.perturb
     # The attacks seed torch's own generators, those of all GPUs, and warn of gradients that are 0, which an evaluation
     # counts itself.
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(gpus), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        found: Tensor = attack.perturb(x, y)
+        found: Tensor = perturb(x, y)
     return found.detach().clamp(0, 1)  # Square in l1 ends up to 5e-7 outside; clipping brings nothing farther from x
 
 
@@ -229,10 +255,13 @@ class _Standing:
     Args:
         x, y: all images of the run and their labels, in the order in which they will be asked about.
         limit: how far a misclassified image may be from x to be a success.
+        group: (B,) which rows are of one image, and left out together; None: each of its own.
     """
 
-    def __init__(self, search: Search, x: Tensor, y: Tensor, norm: str, limit: float) -> None:
-        self.search, self.x, self.y, self.norm, self.limit = search, x, y, norm, limit
+    def __init__(
+        self, search: Search, x: Tensor, y: Tensor, norm: str, limit: float, group: Tensor | None = None
+    ) -> None:
+        self.search, self.x, self.y, self.norm, self.limit, self.group = search, x, y, norm, limit, group
         self.found = x.clone()  # adversarial images; those of x where there is none
         self.standing = torch.ones_like(y, dtype=torch.bool)
 
@@ -241,8 +270,6 @@ class _Standing:
         Raises:
             _NoneStandingError: no image is standing.
         """
-        if len(z) != len(self.y):  # FAB leaves out whom it takes for misclassified before it begins
-            return self.search.network(z)
         rows = self.standing.nonzero().squeeze(1)
         if not len(rows):
             raise _NoneStandingError
@@ -251,7 +278,8 @@ class _Standing:
         logits = self.search.verified_logits(part, labels, inside)
         broken = inside & (logits.argmax(dim=1) != labels)
         self.found[rows[broken]] = part[broken].detach()
-        self.standing[rows[broken]] = False
+        gone = rows[broken]
+        self.standing[gone if self.group is None else torch.isin(self.group, self.group[gone])] = False
         correct = F.one_hot(self.y, logits.shape[1]).to(logits.dtype)
         return correct.index_copy(0, rows, logits)
 
@@ -270,9 +298,10 @@ def _sizes(delta: Tensor, norm: str) -> Tensor:
 
 
 class _Apgd:
-    """Goes before the authors' APGD in the order of inheritance, as `_Fab` before their FAB."""
+    """Goes before the authors' APGD in the order of inheritance."""
 
     search: Search
+    group: Tensor | None = None
 
     def attack_single_run(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Any:
         run = super().attack_single_run  # type: ignore[misc]
@@ -287,7 +316,7 @@ class _Apgd:
         if isinstance(self.model, _Standing):  # a run that is part of another
             return run(x, y, *more, **settings)
         network, limit = self.model, _limit(self.eps_orig)
-        self.model = monitor = _Standing(self.search, x, y, self.norm, limit)
+        self.model = monitor = _Standing(self.search, x, y, self.norm, limit, self.group)
         with suppress(_NoneStandingError):
             run(x, y, *more, **settings)
         self.model = network
@@ -304,24 +333,102 @@ class _MarginApgd(_Apgd):
         return margin(logits, y)
 
 
-class _Fab:
-    search: Search
+class _TargetedApgd(_Apgd):
+    """Towards the wrong classes with the largest logits, as the authors' own; their loop over targets is not run."""
 
-    def attack_single_run(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Tensor:
-        network = self.predict
-        self.predict = monitor = _Standing(self.search, x, y, self.norm, self.eps)
-        with suppress(_NoneStandingError):
-            super().attack_single_run(x, y, *more, **settings)  # type: ignore[misc]
-        self.predict = network
-        return monitor.found
+    def perturb(self: Any, x: Tensor, y: Tensor) -> Tensor:
+        self.init_hyperparam(x)
+        torch.random.manual_seed(self.seed)
+
+        def search(x: Tensor, y: Tensor, targets: Tensor, group: Tensor) -> Tensor:
+            self.y_target, self.group = targets, group
+            found: Tensor = self._run(x, y)[3]
+            return found
+
+        return _by_target(search, x, y, self.targets(x, y))
+
+    def targets(self: Any, x: Tensor, y: Tensor) -> Tensor:
+        """Return the classes (B,T) to attack, in their order."""
+        return _likeliest(self.model(x), y, self.n_target_classes)
+
+    def _run(self: Any, x: Tensor, y: Tensor) -> Any:
+        if not self.use_largereps:
+            return self.attack_single_run(x, y)
+        few = math.ceil(0.3 * self.n_iter_orig)
+        balls = [3 * self.eps_orig, 2 * self.eps_orig, self.eps_orig]
+        return self.decr_eps_pgd(x, y, balls, [few, few, self.n_iter_orig - 2 * few])
+
+
+class _Malt(_TargetedApgd):
+    """Towards the classes whose boundaries are nearest in the linearised network."""
+
+    def targets(self: Any, x: Tensor, y: Tensor) -> Tensor:
+        likely = _likeliest(self.model(x), y, RANKED)
+        distances = [self._distance(x, y, target) for target in likely.T]
+        return likely.gather(1, torch.stack(distances, dim=1).argsort(dim=1))[:, : self.n_target_classes]
+
+    def _distance(self: Any, x: Tensor, y: Tensor, target: Tensor) -> Tensor:
+        with torch.enable_grad():
+            z = x.detach().requires_grad_()
+            logits = self.model(z)
+            gap = (logits.gather(1, y[:, None]) - logits.gather(1, target[:, None])).squeeze(1)
+            (slope,) = torch.autograd.grad(gap.sum(), z)
+        return gap.detach() / (slope.flatten(1).norm(p=DUAL[self.norm], dim=1) + 1e-12)
+
+
+def _likeliest(logits: Tensor, y: Tensor, most: int) -> Tensor:
+    """The classes with the largest logits (B,K) apart from the labels, at most so many, in falling order."""
+    wrong = logits.scatter(1, y[:, None], -torch.inf)
+    return wrong.topk(min(most, logits.shape[1] - 1), dim=1).indices
+
+
+def _by_target(
+    search: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], x: Tensor, y: Tensor, targets: Tensor
+) -> Tensor:
+    """Run a targeted attack towards the first target of each image alone, then towards the others in fuller batches.
+
+    Args:
+        search: images (N,C,H,W), labels, targets and groups (N,), of which rows are of one image, to images, those it
+            was given where it failed.
+        targets: (B,T).
+    """
+    found, standing = x.clone(), torch.arange(len(x), device=x.device)
+    most = max(len(x), AT_ONCE.get(x.device.type, AT_ONCE["cpu"]) // x[0, 0].numel())
+    for classes in (targets[:, :1], targets[:, 1:]):
+        count = classes.shape[1]
+        if not count or not len(standing):
+            break
+        for part in standing.split(max(1, most // count)):
+            rows = part.repeat_interleave(count)
+            made = search(x[rows], y[rows], classes[part].flatten(), rows)
+            moved = (made != x[rows]).flatten(1).any(dim=1).view(-1, count)
+            first = torch.arange(len(part), device=x.device), moved.int().argmax(dim=1)
+            found[part] = made.view(-1, count, *x.shape[1:])[first]
+        standing = standing[(found[standing] == x[standing]).flatten(1).all(dim=1)]
+    return found
+
+
+def _fab(
+    network: Network, x: Tensor, y: Tensor, *, norm: str, eps: float, n_iter: int, n_target_classes: int, **rest: Any
+) -> Tensor:
+    """FAB towards the wrong classes with the largest logits; the rest of its constants are built in."""
+    search = partial(
+        towards,
+        network,
+        sizes=partial(_sizes, norm=NORMS[norm]),
+        eps=eps,
+        project=projection(norm, _package()),
+        iterations=n_iter,
+    )
+    return _by_target(search, x, y, _likeliest(network(x), y, n_target_classes))
 
 
 def _attack_class(name: str) -> Any:
     """That of the authors, driven."""
     module, attribute, before = {
-        "apgd-t": ("autopgd_base", "APGDAttack_targeted", _Apgd),
+        "apgd-t": ("autopgd_base", "APGDAttack_targeted", _TargetedApgd),
+        "quick-malt": ("autopgd_base", "APGDAttack_targeted", _Malt),
         "apgd-margin": ("autopgd_base", "APGDAttack", _MarginApgd),
-        "fab-t": ("fab_pt", "FABAttack_PT", _Fab),
         "square": ("square", "SquareAttack", LocalSquare),
     }.get(name, ("autopgd_base", "APGDAttack", _Apgd))
     authors = getattr(importlib.import_module(f"{_package()}.{module}"), attribute)

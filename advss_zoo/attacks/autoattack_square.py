@@ -1,6 +1,7 @@
-"""AutoAttack's Square in Linf, faster: of a query only what its window changes goes through the network.
+"""AutoAttack's Square in Linf, faster: a query is made and computed in its window alone.
 
-The same queries with the same outcome as the authors', rounding aside.
+The same queries with the same outcome as the authors', rounding aside: their random numbers in their order, and their
+schedule of sizes.
 """
 
 from __future__ import annotations
@@ -17,45 +18,53 @@ from advss_zoo.models.local import Local, LocalEnsemble, Window, remember
 from advss_zoo.models.precision import at_least_float32
 
 
-class _LocalNetwork:
-    """A network as one run of Square in Linf sees it, which keeps what each query leaves as it was.
+class _Search:
+    """One run on a network of which parts are computed: the best images so far, and what of them is remembered.
 
-    All images of a query differ in one small window from the best so far. Which those are is decided here as Square
-    decides it. What is misclassified by a network of which parts are computed is asked again of the whole.
+    What is misclassified by parts of the network is asked again of the whole.
+
+    Args:
+        x, y: all images of the run (B,C,H,W) and their labels (B,).
+        start: where they begin.
+
+    Attributes:
+        images: (B,C,H,W), those that are broken as they were then.
+        rows: which of them stand.
     """
 
-    def __init__(self, network: Network, bare: nn.Module, y: Tensor) -> None:
-        self.network, self.bare, self.y = network, bare, y
-        self.size = 0  # of the squares at present
-        self._best = self._margins = torch.empty(0)
+    def __init__(self, network: Network, bare: nn.Module, x: Tensor, y: Tensor, start: Tensor, eps: float) -> None:
+        self._network, self._bare, self.images, self.rows = network, bare, start.clone(), torch.arange(len(x))
+        self._best, self._y, self._margins = start, y, margin(network(start), y)
+        self._lower, self._upper = (x - eps).clamp_min(0), (x + eps).clamp_max(1)
         self._local: Local | LocalEnsemble | None = None
+        self._drop_broken()
 
-    def __call__(self, z: Tensor) -> Tensor:
-        if not len(self._best):  # where Square begins
-            logits = self.network(z)
-            self._best, self._margins = z.clone(), -margin(logits, self.y)
-            return logits
-        rows = (self._margins > 0).nonzero().squeeze(1)
-        best, y = self._best[rows], self.y[rows]
-        if self._local is None or self._local.size != self.size:
-            self._local = remember(self.bare, best, self.size)
-        logits = at_least_float32(self._local(z, _window((z != best).flatten(0, 1).any(dim=0))))
-        wrong = (logits.argmax(dim=1) != y).nonzero().squeeze(1)
+    def ask(self, window: Window, change: Tensor, size: int) -> None:
+        """Add `change` (C,1,1) in a window of this size to the best images, and keep what is better."""
+        if self._local is None or self._local.size != size:
+            self._local = remember(self._bare, self._best, size)
+        parts = window.of(self._best)
+        values = torch.clamp(parts + change, window.of(self._lower), window.of(self._upper))
+        logits = at_least_float32(self._local(values, window))
+        wrong = (logits.argmax(dim=1) != self._y).nonzero().squeeze(1)
         if len(wrong):
-            logits[wrong] = self.network(z[wrong])
-        margins = -margin(logits, y)
-        better = ((margins < self._margins[rows]) | (margins <= 0)).nonzero().squeeze(1)
+            whole = self._best[wrong]
+            window.of(whole).copy_(values[wrong])
+            logits[wrong] = self._network(whole)
+        margins = margin(logits, self._y)
+        better = ((margins > self._margins) | (margins >= 0)).nonzero().squeeze(1)
         self._local.keep(better)
-        self._best[rows[better]], self._margins[rows[better]] = z[better], margins[better]
-        if (margins <= 0).any():  # these will not be asked about again
-            self._local = None
-        return logits
+        parts[better], self._margins[better] = values[better], margins[better]
+        if (margins >= 0).any():
+            self._drop_broken()
 
-
-def _window(changed: Tensor) -> Window:
-    """The smallest with all positions (H,W) that are true; some pixel where none is."""
-    rows, columns = (changed.any(dim=dim).nonzero().squeeze(1).tolist() or [0] for dim in (1, 0))
-    return Window((rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1))
+    def _drop_broken(self) -> None:
+        self.images[self.rows] = self._best
+        stay = self._margins < 0
+        self.rows, self._best, self._y, self._margins, self._lower, self._upper = (
+            each[stay] for each in (self.rows, self._best, self._y, self._margins, self._lower, self._upper)
+        )
+        self._local = None
 
 
 class LocalSquare:
@@ -64,16 +73,17 @@ class LocalSquare:
     bare: nn.Module | None
 
     def attack_single_run(self: Any, x: Tensor, y: Tensor) -> Any:
-        network = self.predict
-        if self.norm == "Linf" and self.bare is not None:
-            self.predict = _LocalNetwork(network, self.bare, y)
-        found = super().attack_single_run(x, y)  # type: ignore[misc]
-        self.predict = network
-        return found
-
-    def p_selection(self: Any, it: int) -> float:
-        share: float = super().p_selection(it)  # type: ignore[misc]
-        if isinstance(self.predict, _LocalNetwork):  # rounded as Square rounds it
-            _, height, width = self.orig_dim
-            self.predict.size = min(max(round(math.sqrt(share * height * width)), 1), height, width)
-        return share
+        if self.norm != "Linf" or self.bare is None:
+            return super().attack_single_run(x, y)  # type: ignore[misc]
+        channels, height, width = x.shape[1:]
+        start = torch.clamp(x + self.eps * self.random_choice([len(x), channels, 1, width]), 0, 1)
+        search = _Search(self.predict, self.bare, x, y, start, self.eps)
+        for query in range(self.n_queries):
+            if not len(search.rows):
+                break
+            side = max(round(math.sqrt(self.p_selection(query) * height * width)), 1)
+            side = min(side, height, width)
+            top, left = (int(self.random_int(0, length - side)) for length in (height, width))
+            window = Window((top, top + side), (left, left + side))
+            search.ask(window, 2 * self.eps * self.random_choice([channels, 1, 1]), side)
+        return None, search.images

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -113,17 +113,22 @@ def _show_warning(usual: Callable[..., None], message: Warning | str, *where: An
         usual(message, *where, **more)
 
 
+@functools.cache
+def _group() -> Any:
+    return get_command(app)
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run one command. Unlike `app()` this lets every exception through, for `errors.report` to put into words."""
     out.json = False
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows a question mark, not a traceback
-    group = get_command(app)
+    group = _group()
     _complete(group)
     expanded_arguments = [_with_home(argument) for argument in arguments]
     with group.make_context("advss", expanded_arguments) as context, warnings.catch_warnings():
-        warnings.showwarning = partial(_show_warning, warnings.showwarning)
+        warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
         warnings.simplefilter("default", ModelWarning)
         group.invoke(context)
     out.flush()

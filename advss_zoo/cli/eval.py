@@ -129,10 +129,10 @@ def command(
     mean accuracy on 75 corrupted versions of each image. Repeat the command to continue a stopped evaluation. Each
     protocol gets a result.json and the verdict on each image, in runs/eval/ unless --out says otherwise.
 
-    Protocols: clean, pgdN, pgdN-any, pgdN-margin; autoattack, autoattack-sampled, or one attack: apgd-ce, apgd-margin,
-    apgd-dlr, apgd-t, fab-t, square; corruptions, or corruptions-archive for CIFAR-10-C or CIFAR-100-C; unforeseen,
-    unforeseen-NAME, unforeseen-NAME-epsK, each also with -untargeted at the end; for an ensemble transfer and
-    ensemble-worst.
+    Protocols: clean, pgdN, pgdN-any, pgdN-margin; autoattack, autoattack-sampled, quick-malt, or one attack: apgd-ce,
+    apgd-margin, apgd-dlr, apgd-t, fab-t, square; corruptions, or corruptions-archive for CIFAR-10-C or CIFAR-100-C;
+    unforeseen, unforeseen-NAME, unforeseen-NAME-epsK, each also with -untargeted at the end; for an ensemble transfer
+    and ensemble-worst.
     """
     out.json = json
     reference = the_model(model, output)
@@ -179,7 +179,7 @@ def command(
             say=steps.say,
         )
         if reference.kind == "onnx":
-            steps.say(f"onnxruntime computes on the {'GPU' if evaluation.device == 'cuda' else 'CPU'}.")
+            steps.say(f"onnxruntime computes on the {'CPU' if evaluation.device == 'cpu' else 'GPU'}.")
         pick = "-".join(filter(None, (pick_of(part.path) for part in reference.parts if part.path))) or None
         name = folder_name(evaluation.name, evaluation.images.name, pick=pick, limit=limit)
         base = folder or RUNS / "eval" / name

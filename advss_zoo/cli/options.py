@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.output import out
 
 if TYPE_CHECKING:
@@ -16,12 +15,12 @@ if TYPE_CHECKING:
     from advss_zoo.data.folder.parts import Part
     from advss_zoo.zoo.reference import Reference
 
-Device = Literal["auto", "cpu", "cuda"]
-
 MODEL = "NAME, A+B, run, folder, hf://ORG/REPO, FILE.onnx, package.module:factory; else the default."
 ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Device; auto uses a GPU if available.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto (a GPU if available), cpu, cuda or cuda:N.")
+]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N images.")]
 EotOption = Annotated[
     int | None, typer.Option("--eot", metavar="N", min=1, help="Draws to average over, for a random model.")
@@ -71,14 +70,3 @@ def warn_if_shadowed(reference: Reference) -> None:
     for part in reference.parts:
         if part.shadowed:
             out.hint(f"{part} is taken from the zoo; for the run or folder of that name write ./{part.shadowed}.")
-
-
-def pick_device(device: Device) -> str:
-    """Return the device for an option; "auto" is a GPU if torch sees one.
-    Raises:
-        UsageError: a GPU was asked for and torch sees none.
-    """
-    import_torch()
-    from advss_zoo.models import model
-
-    return model.pick_device(device)

@@ -94,7 +94,7 @@ def _show(predictions: Predictions) -> None:
         out.hint(hidden)
     if not predictions:
         raise AdvssError("All of these files are unreadable.")
-    out.hint(f"Model: {classifier.name}, on the {'GPU' if classifier.device == 'cuda' else 'CPU'}.")
+    out.hint(f"Model: {classifier.name}, on the {'CPU' if classifier.device == 'cpu' else 'GPU'}.")
 
 
 def _labels(prediction: Prediction) -> list[dict[str, Any]]:

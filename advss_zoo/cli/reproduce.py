@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from advss_zoo.cli.interrupts import import_torch
-from advss_zoo.cli.options import JsonOption, examples, pick_device
+from advss_zoo.cli.options import JsonOption, examples
 from advss_zoo.cli.output import out
 from advss_zoo.files import write_atomically
 from advss_zoo.texts import duration
@@ -57,6 +57,7 @@ def command(
     """
     out.json = json
     import_torch()
+    from advss_zoo.models.devices import pick_device
     from advss_zoo.reproduction import pages, paper
     from advss_zoo.workflows.reproduce import reproduce
 

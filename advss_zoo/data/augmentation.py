@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn.functional import pad
 
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.noise import per_image_uniform
 
 GREY = 0.5
@@ -48,7 +49,7 @@ class Augmentation(BaseModel):
             columns = torch.where(draws[:, 2:3] < 0.5, columns.flip(1), columns)
         padded = pad(images, [self.crop_padding] * 4).permute(0, 2, 3, 1)
         picked = padded[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
-        found = picked.permute(0, 3, 1, 2).float() / 255
+        found = in_unit_range(picked.permute(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
         if self.cutout:
             tall, wide = (
                 (torch.arange(side, device=device) - draws[:, place : place + 1] * side).abs() < self.cutout * side / 2

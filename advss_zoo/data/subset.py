@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ def load_subset() -> ImageSet:
         subset = ImageSet(
             name=SUBSET,
             split="test",
-            images=_cut(mosaic),
+            images=_read(mosaic),
             labels=np.array(read_json(mosaic.with_suffix(".json")), dtype=np.int64),
             index=np.arange(1000),
             classes=CIFAR10.classes,
@@ -44,11 +46,17 @@ def load_subset() -> ImageSet:
     return subset
 
 
-def _cut(mosaic: Path) -> np.ndarray:
-    """(rows * 32, columns * 32) RGB pixels -> uint8 (rows * columns, 3, 32, 32), row by row."""
+def _read(mosaic: Path) -> np.ndarray:
+    with explained("read", mosaic):
+        return _cut(mosaic.read_bytes()).copy()
+
+
+@lru_cache(maxsize=1)  # decoded once in a process: a command may ask for them several times
+def _cut(mosaic: bytes) -> np.ndarray:
+    """An image of (rows * 32, columns * 32) RGB pixels -> uint8 (rows * columns, 3, 32, 32), row by row."""
     from PIL import Image
 
-    with explained("read", mosaic), Image.open(mosaic) as image:
+    with Image.open(io.BytesIO(mosaic)) as image:
         pixels = np.asarray(image)
     rows, columns = pixels.shape[0] // 32, pixels.shape[1] // 32
     tiles = pixels.reshape(rows, 32, columns, 32, 3).transpose(0, 2, 4, 1, 3)

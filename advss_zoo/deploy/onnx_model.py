@@ -11,7 +11,7 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ ELEMENTS = {FLOATS: "float32", "tensor(float16)": "float16", "tensor(double)": "
 # TF32 has a precision of three digits, and a search for the fastest kernels finds others in every process.
 CUDA = ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
 CPU = "CPUExecutionProvider"
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class OnnxModel:
     sha256: str
     metadata: Metadata | None
     image_size: int | None
-    device: Literal["cpu", "cuda"]
+    device: str
     session: Any
     intake: Intake
     names: tuple[str, ...]
@@ -87,7 +88,7 @@ class OnnxModel:
 
         Raises:
             CheckpointError: it is no ONNX file, takes no images, or says what cannot be true of itself.
-            UsageError: a GPU was asked for, and onnxruntime cannot use one; or there is no such output.
+            UsageError: there is no such device, or onnxruntime cannot use it; or there is no such output.
             AdvssError: it cannot be read, or onnxruntime is not installed.
         """
         if not path.exists():
@@ -116,7 +117,7 @@ class OnnxModel:
             sha256=hashlib.sha256(content).hexdigest(),
             metadata=metadata,
             image_size=metadata.image_size if metadata else size,
-            device="cuda" if session.get_providers()[0] == CUDA[0] else "cpu",
+            device=(device if ":" in device else "cuda") if session.get_providers()[0] == CUDA[0] else "cpu",
             session=session,
             intake=intake,
             names=names if output is None else (output,),
@@ -174,6 +175,8 @@ def require(package: str) -> Any:
 
 def _session(content: bytes, path: str, device: str) -> Any:
     """On the GPU if that is wanted and works, else on the CPU."""
+    if not DEVICE.fullmatch(device):
+        raise UsageError(f"unknown device {device!r}; choose from auto, cpu, cuda and cuda:N.")
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what fails is raised, and then said once
@@ -187,7 +190,7 @@ def _session(content: bytes, path: str, device: str) -> Any:
         with redirect_stdout(sys.stderr):
             runtime.preload_dlls()  # CUDA's libraries, which torch has brought
         try:
-            session = start(CUDA, CPU)
+            session = start((CUDA[0], CUDA[1] | {"device_id": device.partition(":")[2] or "0"}), CPU)
         except Exception:  # what is wrong with the file itself shows below
             session = None
         if session and session.get_providers()[0] == CUDA[0]:

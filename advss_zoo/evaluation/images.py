@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advss_zoo.data.imageset import ImageSet, content_sha256
+from advss_zoo.data import digests
+from advss_zoo.data.imageset import ImageSet
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.errors import DataError
 from advss_zoo.evaluation.schema import EvaluatedData
 from advss_zoo.files import plain
@@ -63,7 +65,7 @@ class Images:
         """Return x float32 (B,C,H,W) in [0,1], y (B,) and index (B,) of the images that passes take at `rows`."""
         chosen = list(rows) if self.order is None else self.order[rows.start : rows.stop]
         x = torch.from_numpy(self.pixels[chosen]).to(device)
-        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        x = in_unit_range(x) if x.dtype == torch.uint8 else x
         y, index = (torch.from_numpy(array[chosen]).to(device) for array in (self.labels, self.index))
         return x, y, index
 
@@ -84,7 +86,7 @@ def as_images(data: ImageSet | Images | Arrays) -> Images:
         if len(pixels) != len(labels):
             raise DataError(f"Got {len(pixels):,} images but {len(labels):,} labels.")
         index = np.arange(len(pixels), dtype=np.int64)
-        images = Images("arrays", None, pixels, labels, index, None, content_sha256(pixels, labels))
+        images = Images("arrays", None, pixels, labels, index, None, digests.of_images(pixels, labels))
     if not len(images):
         raise DataError(f"{images.name} contains no images.", "At least one is needed.")
     return images

@@ -7,31 +7,16 @@ dies. So verdicts do not depend on how many processes there are, and neither doe
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import held, ignore_missing, read_json, write_json
 
 PAUSE = 0.2  # seconds between two looks at what others have finished
-
-
-def processes() -> int:
-    """Return how many a launcher has started, this one among them."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def own_device(device: torch.device) -> torch.device:
-    """Choose the GPU of this process among several processes on one machine."""
-    if device.type != "cuda" or device.index is not None or processes() == 1:
-        return device
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 @dataclass(frozen=True)
@@ -49,6 +34,10 @@ class Finished:
             return Verdicts.read(self._path(first, "npz")), Effort.model_validate(read_json(self._path(first, "json")))
         return None
 
+    def firsts(self) -> set[int]:
+        """Return the first image of each pass that has given something, by the names of the files alone."""
+        return {int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal()}
+
     def _path(self, first: int, suffix: str) -> Path:
         return self.folder / f"{first:08d}.{suffix}"
 
@@ -58,12 +47,17 @@ def take(folder: Path, numbers: Collection[int], is_done: Callable[[int], bool],
 
     Args:
         folder: where the processes meet, with a lock for each number.
+        is_done: asked of a number once this process holds its lock: once of each, whoever does it.
     """
-    while open_ones := [number for number in numbers if not is_done(number)]:
+    open_ones = dict.fromkeys(numbers)
+    while open_ones:
         for number in open_ones:
             with held(folder / f"{number:08d}.lock") as mine:
-                if mine and not is_done(number):
-                    do(number)
+                if mine:
+                    if not is_done(number):
+                        do(number)
                     break
         else:
             time.sleep(PAUSE)
+            continue
+        del open_ones[number]

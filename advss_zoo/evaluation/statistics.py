@@ -41,9 +41,15 @@ def most_hits(hits: int, sample: int, population: int) -> int:
         hits: in the sample, at most `sample`, which is at most `population`.
     """
 
+    from scipy.special import gammaln, logsumexp
+
+    def log_choose(n: Any, k: Any) -> Any:
+        return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+
     def is_plausible(total: int) -> bool:
-        ways = sum(math.comb(total, few) * math.comb(population - total, sample - few) for few in range(hits + 1))
-        return 20 * ways > math.comb(population, sample)
+        few = np.arange(max(0, sample - (population - total)), hits + 1)
+        ways = logsumexp(log_choose(total, few) + log_choose(population - total, sample - few))
+        return bool(ways - log_choose(population, sample) > math.log(0.05))
 
     low, high = hits, population - sample + hits
     while low < high:

@@ -90,10 +90,10 @@ class Local:
         self._near, self._rest = blocks[:place], nn.Sequential(*blocks[place:])
         self._patches: list[Patch] = []
 
-    def __call__(self, x: Tensor, window: Window) -> Tensor:
-        """Logits of x, which is what is remembered but for `window`."""
+    def __call__(self, values: Tensor, window: Window) -> Tensor:
+        """Logits of the images that are remembered, with these values (B,3,h,w) in `window`."""
         memory, trunk = iter(self._memory), self._model.trunk
-        patch = Patch(self._model.normalize(window.of(x)), window)
+        patch = Patch(self._model.normalize(values), window)
         self._patches = [patch]
         patch = _convolved(trunk.conv1, next(memory), patch)
         patch = Patch(self._stem(patch.values), patch.window)
@@ -127,8 +127,8 @@ class LocalEnsemble:
         self.size = size
         self._members = [remember(member, x, size) for member in ensemble.members]
 
-    def __call__(self, x: Tensor, window: Window) -> Tensor:
-        return log_mean_probability(torch.stack([member(x, window) for member in self._members], dim=1))
+    def __call__(self, values: Tensor, window: Window) -> Tensor:
+        return log_mean_probability(torch.stack([member(values, window) for member in self._members], dim=1))
 
     def keep(self, rows: Tensor) -> None:
         for member in self._members:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from advss_zoo.errors import UsageError
 from advss_zoo.models.modes import to_eval
 
 if TYPE_CHECKING:
@@ -92,15 +91,3 @@ def unwrapped(model: nn.Module) -> nn.Module:
         return unwrapped(model.module)
     compiled = getattr(model, "_orig_mod", None)
     return model if compiled is None else unwrapped(compiled)
-
-
-def pick_device(device: str | torch.device) -> str:
-    """Return where to compute; "auto" is a GPU if torch sees one.
-
-    Raises:
-        UsageError: a GPU was asked for and torch sees none.
-    """
-    wanted = str(device)
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("torch cannot use a GPU.", "Leave out --device, or run `advss doctor`.")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

@@ -33,8 +33,8 @@ class Rotation(ClassObjective):
 
 def rotated(images: Tensor, turns: Tensor) -> Tensor:
     """Rotate image b of (B,C,H,H) by 90*turns[b] degrees counter-clockwise."""
-    result = images.clone()
-    for turn in range(1, ANGLES):
-        chosen = turns % ANGLES == turn
-        result[chosen] = torch.rot90(images[chosen], turn, dims=(2, 3))
-    return result
+    found = images
+    for turn in range(1, ANGLES):  # a mask as an index would wait for a GPU
+        chosen = (turns % ANGLES == turn)[:, None, None, None]
+        found = torch.where(chosen, torch.rot90(images, turn, dims=(2, 3)), found)
+    return torch.empty_like(images).copy_(found)  # in the memory order of the images

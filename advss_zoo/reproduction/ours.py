@@ -285,14 +285,16 @@ class OurResults:
     def _all(self, full_name: str, protocol: str) -> list[Measurement]:
         return [*self._from_card(full_name, protocol), *self._from_runs(full_name, protocol)]
 
+    @cached_property
+    def _carded(self) -> list[tuple[str, Result, Path]]:
+        """The results on the cards, each with the name of its checkpoint and where its verdicts lie."""
+        read = ((entry, Result.from_dict(document)) for entry in index.entries() for document in entry.results)
+        return [(entry.full_name, result, _folder(entry, result)) for entry, result in read]
+
     def _from_card(self, full_name: str, protocol: str) -> Iterator[Measurement]:
-        entry = zoo_entry(full_name)
-        if entry is None:
-            return
-        for document in entry.results:
-            result = Result.from_dict(document)
-            if _is_asked_for(result, protocol):
-                yield self._measurement(full_name, result, _folder(entry, result))
+        for name, result, folder in self._carded:
+            if name == full_name and _is_asked_for(result, protocol):
+                yield self._measurement(full_name, result, folder)
 
     def _from_runs(self, full_name: str, protocol: str) -> Iterator[Measurement]:
         parts, ships = set(members(full_name)), self.weights(full_name)
@@ -305,8 +307,7 @@ class OurResults:
     @cached_property
     def _transfers(self) -> list[Measurement]:
         """Who fools whom, on the cards and then in the folder of runs; not of weights that members had before."""
-        carded = ((entry, Result.from_dict(document)) for entry in index.entries() for document in entry.results)
-        found = [*((result, _folder(entry, result)) for entry, result in carded), *self._evaluated]
+        found = [*((result, folder) for _, result, folder in self._carded), *self._evaluated]
         measured = [
             self._transfer(result, folder)
             for result, folder in found

@@ -14,9 +14,10 @@ from advss_zoo.training.log import Record
 
 def draw(records: list[Record], path: Path) -> None:
     """Write the curves of a log as a PNG file."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.6))
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.07, right=0.99, bottom=0.14, top=0.97, wspace=0.17)  # a layout engine draws twice
     losses = [record for record in records if "loss" in record]
     left.plot([r["epoch"] for r in losses], [r["loss"] for r in losses], linewidth=0.8, color="0.3")
     left.set(xlabel="epoch", ylabel="training loss")

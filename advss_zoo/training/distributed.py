@@ -19,6 +19,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from advss_zoo.errors import UsageError
+from advss_zoo.models.devices import pick_device
 
 Item = TypeVar("Item")
 
@@ -38,22 +39,24 @@ class DistributedContext:
     def __init__(self, device: str | torch.device = "cpu", accumulation: int = 1) -> None:
         """
         Args:
-            device: "cpu" or "cuda"; which GPU is a launcher's choice.
+            device: as for `pick_device`.
             accumulation: shares that each process goes through in a step.
 
         Raises:
-            UsageError: this process works on a device of another kind already.
+            UsageError: there is no such device, or this process works on another already.
         """
+        self.device = torch.device(pick_device(device))
         # Precision is the recipe's choice; statistics of batch norm are averaged here, not copied from one process.
         self._accelerator = Accelerator(
-            cpu=torch.device(device).type == "cpu",
+            device_placement=False,  # Accelerate knows no GPU but the first, where there is one process
+            cpu=self.device.type == "cpu",
             mixed_precision="no",
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
-        self.device: torch.device = self._accelerator.device
         self.is_first: bool = self._accelerator.is_main_process
-        if self.device.type != torch.device(device).type:
-            raise UsageError(f"Device {device} is not available: this process already uses {self.device}.")
+        found, several = self._accelerator.device, self._accelerator.num_processes > 1
+        if found.type != self.device.type or (several and self.device.type == "cuda" and found != self.device):
+            raise UsageError(f"Device {device} is not available: this process already uses {found}.")
         self._size, self._rank = self._accelerator.num_processes, self._accelerator.process_index
         self.total = self._size * accumulation  # shares of a batch
         atexit.register(_leave)
@@ -83,9 +86,12 @@ class DistributedContext:
                 yield self._share(number, index)
             for change, tensor, start in zip(moved, statistics, before, strict=bool(before)):
                 change += tensor - start
-        # The mean of the changes, because a mean of equal numbers may differ from them in its last bit.
-        for tensor, start, change in zip(statistics, before, moved, strict=bool(before)):
-            tensor.copy_(start + self.sum(change) / self.total)
+        if before:
+            # In one exchange. The mean is that of the changes: one of equal numbers may differ from them in a last bit.
+            changes = self.sum(torch.cat([change.flatten() for change in moved])) / self.total
+            parts = changes.split([change.numel() for change in moved])
+            for tensor, start, change in zip(statistics, before, parts, strict=True):
+                tensor.copy_(start + change.view_as(tensor))
 
     def _share(self, number: int, index: Tensor) -> Share:
         part = index[number :: self.total]

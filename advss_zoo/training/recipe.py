@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 import os
@@ -177,7 +178,7 @@ class EnsembleRecipe(_Named):
 
 
 class Recipe(_Named):
-    """Everything that determines a checkpoint. Two runs of one recipe on one machine give the same weights."""
+    """Everything that determines a checkpoint. Two runs of one recipe on one CPU give the same weights."""
 
     task: str | None = Field(None, description="pretext task of the trunk; none for P1")
     scenario: str = Field(description="how trunk and head are trained: p3, p3f4")
@@ -418,12 +419,17 @@ def _keys(schema: object) -> set[str]:
 def _read(path: Path) -> dict[str, Any]:
     content = read_bytes(path, plain_yaml.MOST_BYTES)
     try:
-        values = plain_yaml.read(content)
+        values = copy.deepcopy(_parsed(content))
     except ValueError as error:
         raise UsageError(f"{path} is not valid YAML: {error}.") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path} is not a recipe: it must be a map of keys.")
     return values
+
+
+@functools.lru_cache(maxsize=512)  # many recipes share a base, and a page of results asks for most of them many times
+def _parsed(content: bytes) -> Any:
+    return plain_yaml.read(content)
 
 
 def _with_bases(path: Path, profile: object, offered: set[str], met: list[Path]) -> dict[str, Any]:

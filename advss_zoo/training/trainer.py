@@ -4,7 +4,8 @@ gradients -> step -> average -> record, validate, save. Which objective, which a
 recipe (eq. 1 and Table 1 of Chen et al. 2020).
 
 Everything random is a function of the recipe's seed and of the step, epoch or image it belongs to; no generator has
-a state to lose. So a run killed at any moment and resumed from its last saved state ends with the same weights.
+a state to lose. So a run killed at any moment and resumed from its last saved state ends with the same weights;
+on a GPU up to rounding, for kernels there add in varying order.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.network import Network
 from advss_zoo.seeds import derived_seed
@@ -34,7 +35,7 @@ def accuracies(recipe: Recipe, model: Network, examples: Examples, context: Dist
     with frozen(model):
         batch_size = max(8, min(BATCH, BATCH * 32 * 32 // recipe.side**2))
         for index in context.mine(torch.arange(len(examples), device=context.device).split(batch_size)):
-            images = examples.images(index).float().div(255).contiguous(memory_format=torch.channels_last)
+            images = in_unit_range(examples.images(index)).contiguous(memory_format=torch.channels_last)
             batch = objective.transform(images, examples.labels[index], index, transform_seed)
             loss = precision.attack_loss(objective, model, batch)
             with attacking():

@@ -30,7 +30,8 @@ from advss_zoo.evaluation.protocols import Protocol, parse, parse_all
 from advss_zoo.evaluation.protocols.corruptions import find_baseline
 from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.saved import Saved
-from advss_zoo.models.model import Model, pick_device
+from advss_zoo.models.devices import pick_device
+from advss_zoo.models.model import Model
 from advss_zoo.results_page.collect import folder_of
 from advss_zoo.texts import listed
 from advss_zoo.workflows.measure import measure

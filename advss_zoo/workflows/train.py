@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from advss_zoo.models.model import pick_device
+from advss_zoo.models.devices import pick_device
 from advss_zoo.texts import expected
 from advss_zoo.training import cost, trainer
 from advss_zoo.training.assembly import assemble

@@ -231,7 +231,7 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
         "not finite": [
             name
             for name, tensor in found.items()
-            if tensor.dtype in FLOATS and not torch.isfinite(tensor.to(torch.float32)).all()
+            if tensor.dtype in FLOATS and not _is_finite(tensor.to(torch.float32))
         ],
     }
     complaints = [
@@ -239,6 +239,11 @@ def check_tensors(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
     ]
     if complaints:
         raise CheckpointError(f"The weights do not fit the model; {'; '.join(complaints)}.")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Tell whether all values are finite: if their sum is, they are, and it takes a fraction of the time to look."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def _same_kind(found: torch.dtype, expected: torch.dtype) -> bool:

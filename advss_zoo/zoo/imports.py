@@ -32,12 +32,13 @@ from torch import Tensor, nn
 from advss_zoo.data.catalogue import CIFAR10, CIFAR100
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError, all_mistakes
 from advss_zoo.files import check_not_pointer, explained, sha256_of, write_json
-from advss_zoo.models.backbones.resnetv2 import ResNetV2
-from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture as Architecture
+from advss_zoo.models.architecture import Architecture
+from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.classification import Classification
-from advss_zoo.zoo import WEIGHTS, checkpoint
+from advss_zoo.zoo import WEIGHTS, checkpoint, libraries
 from advss_zoo.zoo.checkpoint import CONFIG, Config
 from advss_zoo.zoo.names import Name
+from advss_zoo.zoo.reference import Reference
 
 RECORD = "import.json"  # beside the config.json: what was imported, from which file
 IMPORTED = "imported"  # the tag of checkpoints that are given none, and what their configurations call their scenario
@@ -123,14 +124,20 @@ class Imported:
     ignored: tuple[str, ...]  # entries of the file beside its weights
     averaged: bool  # is it the average (EMA) of weights that the file holds, too?
     untracked: int  # counters of batches that the file does not have, set to 0
-    normalised: bool  # does the file hold the constants of the normalisation? If not, they are ImageNet's
+    normalised: bool  # does the file hold the constants of the normalisation? If not, they are its architecture's
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the configuration, which is a file of its own."""
         return {key: value for key, value in asdict(self).items() if key != "config"}
 
 
-def import_file(path: Path, folder: Path, name: Name, classes: tuple[str, ...] | None = None) -> Imported:
+def import_file(
+    path: Path,
+    folder: Path,
+    name: Name,
+    classes: tuple[str, ...] | None = None,
+    architecture: Reference | None = None,
+) -> Imported:
     """Make a checkpoint folder of a file of weights.
 
     Pretraining files become trunks without a head, others classifiers. Weights keep their full precision: what the
@@ -142,16 +149,18 @@ def import_file(path: Path, folder: Path, name: Name, classes: tuple[str, ...] |
         folder: where the checkpoint goes.
         name: what the checkpoint is called.
         classes: names in the order of the logits; left out, those of CIFAR if there are 10 or 100, else numbers.
+        architecture: a model of timm or torchvision, whose weights are in the file; left out: a network of our own.
 
     Raises:
-        UsageError: there is a checkpoint in the folder, or the classes do not fit the file.
+        UsageError: there is a checkpoint in the folder, the classes do not fit the file, or there is no such model.
         CheckpointError: the file cannot be read without running code, or is damaged; or a tensor of it is missing,
             unexpected, misshapen or not finite, and named as in the file.
     """
     if any((folder / file).exists() for file in (CONFIG, WEIGHTS)):
         raise UsageError(f"{folder} already holds a checkpoint.", "Choose another folder with --out.")
     found = _find_weights(path)
-    imported, state = _take(found, _best_reading(found), name, classes)
+    reading = _best_reading(found) if architecture is None else _reading_of(architecture)
+    imported, state = _take(found, reading, name, classes)
     checkpoint.save(folder, state, imported.config, precision="full")
     write_json(folder / RECORD, {"file": path.name, "sha256": sha256_of(path), **imported.to_json()})
     return imported
@@ -342,7 +351,7 @@ class _Reading:
 def _readings() -> list[_Reading]:
     readings = []
     for naming, depth, (stem, shortcut), whole in product(NAMINGS, DEPTHS, BATCH_NORMS, (False, True)):
-        least = Architecture(depth=depth, width=1, stem_bn=stem, shortcut_bn=shortcut, num_classes=2)
+        least = ResNetV2Architecture(depth=depth, width=1, stem_bn=stem, shortcut_bn=shortcut, num_classes=2)
         ours = [name for name in _template(least) if whole or name.startswith("trunk.")]
         names = {name: theirs for name in ours if (theirs := naming.theirs(name)) is not None}
         readings.append(_Reading(naming, least, whole, names))
@@ -353,7 +362,12 @@ def _readings() -> list[_Reading]:
 def _template(architecture: Architecture) -> Mapping[str, Tensor]:
     """Names, shapes and types of a classifier's tensors."""
     with torch.device("meta"):
-        return ResNetV2(architecture).state_dict()
+        return architecture.classifier().state_dict()
+
+
+def _reading_of(reference: Reference) -> _Reading:
+    architecture, names = libraries.layout(reference)
+    return _Reading(Naming((), 1), architecture, True, names)
 
 
 def _best_reading(found: _Found) -> _Reading:
@@ -369,7 +383,8 @@ def _best_reading(found: _Found) -> _Reading:
     if len(networks[best.naming].intersection(best.names.values())) < len(best.names) / 2:
         raise CheckpointError(
             f"Unknown architecture: the file's tensors are named {', '.join([*found.tensors][:3])}, ...",
-            "To evaluate another model, use `advss eval package.module:factory`.",
+            "Of a model of timm or torchvision say which: --architecture timm:NAME. To evaluate any other, use "
+            "`advss eval package.module:factory`.",
         )
     return best
 
@@ -411,7 +426,9 @@ def _take(
 
 def _fresh_stem(architecture: Architecture) -> dict[str, Tensor]:
     """The stem's batch norm as it is made, which is what fine-tuning puts on the trunks of ensemble pretraining."""
-    made = nn.BatchNorm2d(architecture.width).state_dict() if architecture.stem_bn else {}
+    if not isinstance(architecture, ResNetV2Architecture) or not architecture.stem_bn:
+        return {}
+    made = nn.BatchNorm2d(architecture.width).state_dict()
     return {f"trunk.bn1.{key}": tensor for key, tensor in made.items()}
 
 
@@ -451,10 +468,12 @@ def _sized(reading: _Reading, names: Mapping[str, str], tensors: Mapping[str, Te
         for ours, theirs in names.items()
         if theirs in tensors and tensors[theirs].ndim and least[ours].ndim
     }
-    widths = [len(tensor) // len(least[ours]) for ours, tensor in known.items() if ours.startswith("trunk.")]
-    sizes: dict[str, Any] = {"width": statistics.mode(widths or [0])}
-    if "trunk.conv1.weight" in known and known["trunk.conv1.weight"].shape[2:] == (7, 7):
-        sizes["stem"] = "imagenet"
+    sizes: dict[str, Any] = {}
+    if isinstance(reading.architecture, ResNetV2Architecture):
+        widths = [len(tensor) // len(least[ours]) for ours, tensor in known.items() if ours.startswith("trunk.")]
+        sizes["width"] = statistics.mode(widths or [0])
+        if "trunk.conv1.weight" in known and known["trunk.conv1.weight"].shape[2:] == (7, 7):
+            sizes["stem"] = "imagenet"
     linear = {names[ours]: tensor for ours, tensor in known.items() if ours.startswith("head.linear.")}
     if linear:
         sizes["num_classes"], *others = {len(tensor) for tensor in linear.values()}
@@ -462,7 +481,7 @@ def _sized(reading: _Reading, names: Mapping[str, str], tensors: Mapping[str, Te
             shown = " or ".join(f"{key} {tuple(tensor.shape)}" for key, tensor in linear.items())
             raise CheckpointError(f"The weights do not fit the model; misshapen: {shown}.")
     try:
-        return Architecture.model_validate(reading.architecture.model_dump(exclude={"num_classes"}) | sizes)
+        return reading.architecture.model_validate(reading.architecture.model_dump(exclude={"num_classes"}) | sizes)
     except ValidationError as error:
         raise CheckpointError(f"The weights do not fit a supported architecture: {all_mistakes(error)}.") from error
 
@@ -471,7 +490,8 @@ def _config(
     found: _Found, reading: _Reading, architecture: Architecture, name: Name, classes: tuple[str, ...] | None
 ) -> Config:
     count = architecture.num_classes
-    task = _task(found, count if reading.whole and classes is None else None)
+    ours = isinstance(architecture, ResNetV2Architecture)
+    task = _task(found, count if ours and reading.whole and classes is None else None)
     trunk = task is not None or not reading.whole
     if classes is None:
         classes = () if trunk else KNOWN_CLASSES.get(count, tuple(map(str, range(count))))
@@ -488,7 +508,7 @@ def _config(
         architecture=architecture,
         objective=None if trunk else Classification(),
         classes=classes,
-        image_size=224 if architecture.stem == "imagenet" else 32,
+        image_size=architecture.image_size,
     )
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError, all_mistakes
 from advss_zoo.files import cache_folder
+from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.backbones import timm, torchvision
 from advss_zoo.models.network import Network
 from advss_zoo.models.pretrained import LibraryOptions, Pretrained
@@ -46,14 +47,35 @@ def fetch(reference: Reference) -> Path:
     return place
 
 
-def _convert(reference: Reference, place: Path) -> None:
+def layout(reference: Reference) -> tuple[Architecture, dict[str, str]]:
+    """Return the record of a model of a library, and how the library names its weights, by our names of them.
+
+    Raises:
+        UsageError: it is no model of a library, or as `fetch`.
+        AdvssError: as `fetch`.
+    """
+    if not reference.is_of_library:
+        raise UsageError(
+            f"{reference} is not a model of a library.", "For example timm:resnet18 or torchvision:vit_b_16"
+        )
+    name, options = _parsed(reference)
+    with _explained(reference):
+        loaded = LOADERS[reference.kind](name, options.model_copy(update={"pretrained": False}))
+    return loaded.architecture, dict(zip(loaded.state, loaded.model.state_dict(), strict=True))
+
+
+def _parsed(reference: Reference) -> tuple[str, LibraryOptions]:
     name, _, query = reference.name.partition("?")
     try:
-        options = LibraryOptions.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
+        return name, LibraryOptions.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
     except ValidationError as error:
         raise UsageError(
             f"{reference}: {all_mistakes(error, LibraryOptions.model_fields)}.", "For example ?pretrained=false"
         ) from error
+
+
+def _convert(reference: Reference, place: Path) -> None:
+    name, options = _parsed(reference)
     if reference.kind == "timm" and (name.startswith(timm.HUB) or options.pretrained):
         _check_reachable(reference, timm.repository(name))
     with _explained(reference):

@@ -16,9 +16,10 @@ from torch import nn
 
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.models.adapted import check_weights
+from advss_zoo.models.devices import pick_device
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
-from advss_zoo.models.model import Model, pick_device
+from advss_zoo.models.model import Model
 from advss_zoo.threat import ThreatModel
 from advss_zoo.zoo import WEIGHTS, checkpoint, ensembles, load, sources
 from advss_zoo.zoo.reference import Kind, Reference, parse_reference

@@ -31,8 +31,10 @@ def reference(folder: Path) -> str:
     """Return the model of a submission.
 
     Raises:
-        UsageError: it is not a commit of a repository on the Hub.
+        UsageError: there is none, or it is not a commit of a repository on the Hub.
     """
+    if not (folder / MODEL).is_file():
+        raise UsageError(f"{folder} has no {MODEL}.")
     text = (folder / MODEL).read_text(encoding="utf-8").strip()
     if not PINNED.fullmatch(text):
         raise UsageError(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from advss_zoo.attacks import autoattack_driver as driver
+from advss_zoo.attacks.autoattack_fab import project_linf
 from advss_zoo.errors import AdvssError
 from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 
@@ -122,7 +123,8 @@ def test_the_result_is_the_first_success_of_the_authors_and_then_an_image_leaves
     fell = (attack.perturb(x, y).detach() != x).flatten(1).any(dim=1)
     expected, when, sizes = x.clone(), torch.full((40,), -1), []
     for number, z in enumerate(spy.asked):
-        sizes.append(int((when < 0).sum()))
+        if not torch.equal(z, x):  # how often a clean image is looked at says nothing
+            sizes.append(int((when < 0).sum()))
         size = (z - x).flatten(1).norm(p=float(norm[1:]), dim=1)
         new = (size <= eps * (1 + 1e-6) + 1e-7) & (model(z).argmax(dim=1) != y) & (when < 0)
         expected[new], when[new] = z[new], number
@@ -132,8 +134,71 @@ def test_the_result_is_the_first_success_of_the_authors_and_then_an_image_leaves
     found = driver.run(name, ours, x, y, norm=norm, eps=eps, seed=3, constants=constants)
     assert torch.allclose(found, expected.clamp(0, 1), rtol=0, atol=1e-5)
     if name == "fab-t":
-        sizes[-1] = 40  # FAB looks at what came out
-    assert [len(z) for z in ours.asked] == sizes
+        sizes.pop()  # theirs looks at what came out
+    assert [len(z) for z in ours.asked if not all(any(torch.equal(one, clean) for clean in x) for one in z)] == sizes
+
+
+@pytest.mark.parametrize("name", ["apgd-t", "fab-t"])
+def test_the_targets_after_the_first_are_one_batch_that_an_image_leaves_when_any_of_them_breaks_it(name):
+    """The class with the second largest logit is out of reach, one of the two others is not for half of the images."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(768, 4)).requires_grad_(False)
+    weight = torch.randn(4, 768) * torch.tensor([0.0, 1e-4, 0.05, 1e-4])[:, None]
+    model[1].weight.copy_(weight - weight.mean(dim=1, keepdim=True))
+    model[1].bias.copy_(torch.tensor([0.0, -0.1, -1.5, -3.0]))
+    x, y, spy = torch.rand(24, 3, 16, 16), torch.zeros(24, dtype=torch.int64), Recorded(model)
+    constants = driver.constants(name, "linf", 4, iterations=6, queries=10)
+    found = driver.run(name, spy, x, y, norm="linf", eps=0.05, seed=3, constants=constants)
+    sizes = [len(z) for z in spy.asked]
+    seconds = sizes[sizes.index(48) :]
+    assert set(sizes[: -len(seconds)]) == {24}
+    assert sorted(seconds, reverse=True) == seconds
+    assert {size % 2 for size in seconds} == {0}
+    fell = (found != x).flatten(1).any(dim=1)
+    assert ((model(found).argmax(dim=1) != y) == fell).all()
+    assert 0 < fell.sum() == 24 - seconds[-1] // 2 < 24
+
+
+def test_the_batch_of_targets_takes_only_so_many_pixels(monkeypatch):
+    monkeypatch.setitem(driver.AT_ONCE, "cpu", 20 * 16 * 16)
+    spy = Recorded(network().requires_grad_(False))
+    x, y = batch(spy.model, 5)
+    constants = driver.constants("fab-t", "linf", 10, iterations=2, queries=10)
+    found = driver.run("fab-t", spy, x, y, norm="linf", eps=1e-4, seed=3, constants=constants)
+    assert torch.equal(found, x)
+    assert sorted({len(z) for z in spy.asked}) == [5, 8, 16], "two images of eight targets, and the last alone"
+
+
+def test_quick_malt_attacks_the_classes_whose_linear_boundaries_are_nearest(monkeypatch):
+    """On a linear network, whose logits say something else."""
+    torch.manual_seed(0)
+    scales = torch.logspace(-2, 2, 10)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(768, 10)).requires_grad_(False)
+    model[1].weight.mul_(scales[:, None])
+    x = torch.rand(6, 3, 16, 16)
+    y = model(x).argmax(dim=1)
+    asked = []
+    by_target = driver._by_target
+    monkeypatch.setattr(driver, "_by_target", lambda *given: asked.append(given[3]) or by_target(*given))
+    run("quick-malt", model, x, y, eps=1e-6)
+    logits, weight = model(x), model[1].weight
+    for row in range(6):
+        distance = (logits[row, y[row]] - logits[row]) / (weight[y[row]] - weight).abs().sum(dim=1).clamp_min(1e-9)
+        distance[y[row]] = torch.inf
+        assert asked[0][row].tolist() == distance.argsort()[:4].tolist()
+    assert asked[0].tolist() != logits.scatter(1, y[:, None], -torch.inf).topk(4).indices.tolist()
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.3, -0.3, 6.0, -6.0, 1e3, -1e3])
+def test_the_projection_onto_a_hyperplane_is_that_of_the_authors(offset):
+    """With entries of the normal that are 0, points at the ends of the box, and planes that the box does not reach."""
+    random = torch.Generator().manual_seed(2)
+    t, w = torch.rand(12, 300, generator=random), torch.randn(12, 300, generator=random) / 10
+    t[:, :40], w[:, 20:60] = t[:, :40].round(), 0.0
+    b = (w * t).sum(dim=1) + offset * torch.rand(12, generator=random)
+    expected = theirs("fab_projections", "projection_linf", t, w, b)
+    assert torch.allclose(project_linf(t, w, b), expected, rtol=0, atol=1e-6)
+    assert (expected.abs().max() > 1e-4) == (offset != 0)
 
 
 @pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t"])

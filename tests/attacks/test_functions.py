@@ -138,7 +138,7 @@ def agrees_with_the_authors(model, x, y, eps, iterations=100, queries=5000):
 
 
 def test_autoattack_breaks_what_the_authors_break(monkeypatch):
-    few, standard = {"iterations": 10, "queries": 50}, driver.constants
+    few, standard = {"iterations": 5, "queries": 20}, driver.constants
     monkeypatch.setattr(driver, "constants", lambda name, norm, classes, *_: standard(name, norm, classes, **few))
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10)).eval()

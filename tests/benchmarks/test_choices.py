@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from multiprocessing.pool import ThreadPool
+from types import SimpleNamespace
 
 import choices
 import pytest
 
 from advss_zoo.attacks import autoattack_driver as driver
+from advss_zoo.data.subset import load_subset
 
 
 @pytest.mark.parametrize("section", choices.SECTIONS)
@@ -15,6 +18,9 @@ def test_a_section_prints_its_table(
     section: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quick = driver.constants
+    monkeypatch.setattr(choices.multiprocessing, "get_context", lambda method: SimpleNamespace(Pool=ThreadPool))
+    monkeypatch.setattr(choices, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(choices, "load_data", lambda name, split: load_subset().first(16))
     monkeypatch.setattr(choices, "ROUNDS", 1)
     monkeypatch.setattr(choices, "MOST_IMAGES", 8)
     monkeypatch.setattr(

@@ -66,7 +66,7 @@ def made_classifier(folder: Path, name: str, seed: int) -> Path:
     return folder
 
 
-def test_from_a_folder_to_a_checkpoint_with_a_card(images: Path, trunk: Path, advss: Advss) -> None:
+def test_from_a_folder_to_a_checkpoint_with_a_card_and_a_page(images: Path, trunk: Path, advss: Advss) -> None:
     outcome = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json")
     assert outcome.status == 0, outcome.stderr
     document = outcome.json
@@ -85,6 +85,13 @@ def test_from_a_folder_to_a_checkpoint_with_a_card(images: Path, trunk: Path, ad
     card = (path / "README.md").read_text()
     for part in ("| cat |", "Confusion", "16x16", "8/255", "18 images were trained on"):
         assert part in card
+    page = Path(document["report"])
+    assert f"Report: {page}  Card: " in outcome.stderr
+    assert page == Path("runs/images-tiny-p3f4.test/report.html")
+    text, accuracy = page.read_text(), f"{100 * result['ta']:.2f}"
+    named = f"{document['name']}: clean images"
+    for part in ("Leaderboard", "Confusions", "Training", named, 'alt="clean image', accuracy):
+        assert part in text, part
     # What it printed, `eval` prints again: the same images, the same verdicts.
     again = advss("eval", str(path), "--data", "images", "--json")
     assert again.status == 0, again.stderr
@@ -123,18 +130,6 @@ def test_what_came_out_goes_by_its_name(images: Path, trunk: Path, advss: Advss)
     assert "runs/" not in (Path("published") / "README.md").read_text(), "the place on this machine"
     further = advss("finetune", "--data", "images", "--from", name, *QUICK, "--dry-run", "--json")
     assert further.json["recipes"][0]["parent"] == f"{name}.test"
-
-
-def test_the_page_shows_what_was_measured(images: Path, trunk: Path, advss: Advss) -> None:
-    outcome = advss("finetune", "--data", "images", "--from", "trunk", *QUICK, "--json")
-    page = Path(outcome.json["report"])
-    assert f"Report: {page}  Card: " in outcome.stderr
-    assert page == Path("runs/images-tiny-p3f4.test/report.html")
-    text = page.read_text()
-    for part in ("Leaderboard", "Confusions", "Training", "images-tiny-p3f4.test: clean images", 'alt="clean image'):
-        assert part in text, part
-    (result,) = outcome.json["results"]
-    assert f"{100 * result['ta']:.2f}" in text
 
 
 def test_a_run_with_the_name_of_a_checkpoint_of_the_zoo_has_to_be_named_by_its_folder(

@@ -37,7 +37,7 @@ def test_a_classifier(file: Path, advss: Advss) -> None:
         "Found: classifier, ResNet-18v2 of width 2.",
         "122 tensors copied, none dropped.",
         "Ignored, not weights: epoch.",
-        "The file has no normalisation constants; ImageNet's are used.",
+        "The file has no normalisation constants; these are used: mean 0.485 0.456 0.406, std 0.229 0.224 0.225.",
         "Classes are set to 0 to 2 (3); --classes changes them.",
         "Evaluate it: advss eval imported/my-best-1",
     ]

@@ -29,6 +29,11 @@ def test_the_bundled_images_are_the_first_1000_of_the_test_split() -> None:
     assert [bundled.classes[label] for label in bundled.labels[:4]] == ["cat", "ship", "ship", "airplane"]
 
 
+def test_bundled_images_are_the_callers_own() -> None:
+    load_data("cifar10-1k").images.fill(0)
+    assert load_data("cifar10-1k").content_sha256 == subset.CONTENT_SHA256
+
+
 @pytest.mark.parametrize("spoil", ["images", "labels", "no images", "a label"])
 def test_a_damaged_installation_is_named(spoil: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = subset.path().read_bytes(), subset.path().with_suffix(".json").read_text()

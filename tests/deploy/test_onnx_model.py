@@ -160,6 +160,8 @@ def test_a_gpu_that_is_not_there_is_said(path: Path, monkeypatch: pytest.MonkeyP
     assert OnnxModel.read(onnx_files.write(path)).device == "cpu"
     with pytest.raises(UsageError, match="onnxruntime cannot use a GPU"):
         OnnxModel.read(path, "cuda")
+    with pytest.raises(UsageError, match="unknown device 'mps'; choose from auto, cpu, cuda and cuda:N"):
+        OnnxModel.read(path, "mps")
 
 
 @pytest.mark.parametrize("works", [True, False])
@@ -167,11 +169,12 @@ def test_the_device_is_what_the_session_has_and_not_what_was_asked_for(
     works: bool, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A driver, and onnxruntime built for CUDA, are no GPU yet."""
-    real = onnxruntime.InferenceSession
+    real, asked = onnxruntime.InferenceSession, list[dict[str, str]]()
 
     def session(content: bytes, options: Any, providers: list[Any], **more: Any) -> Any:
         found = real(content, options, providers=["CPUExecutionProvider"], **more)
         names = [name if isinstance(name, str) else name[0] for name in providers]
+        asked.extend(settings for _, settings in providers[:-1])
         shown = names if works else ["CPUExecutionProvider"]
         return SimpleNamespace(
             get_providers=lambda: shown,
@@ -185,6 +188,9 @@ def test_the_device_is_what_the_session_has_and_not_what_was_asked_for(
     onnx_files.write(path)
     assert OnnxModel.read(path, "cpu").device == "cpu"
     assert OnnxModel.read(path, "auto").device == ("cuda" if works else "cpu")
+    if works:
+        assert OnnxModel.read(path, "cuda:1").device == "cuda:1"
+        assert asked[-1] == {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC", "device_id": "1"}
     if not works:
         with pytest.raises(UsageError, match="onnxruntime cannot use a GPU"):
             OnnxModel.read(path, "cuda")

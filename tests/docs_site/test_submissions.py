@@ -55,6 +55,12 @@ def test_a_model_that_is_not_a_commit_on_the_hub(text: str, submission: Path) ->
         submissions.check(submission)
 
 
+def test_one_without_a_model(submission: Path) -> None:
+    (submission / "model.txt").unlink()
+    with pytest.raises(AdvssError, match=r"mine has no model\.txt"):
+        submissions.check(submission)
+
+
 def test_a_result_that_is_missing(submission: Path) -> None:
     shutil.rmtree(submission / "results" / "cifar10-1k-autoattack")
     with pytest.raises(AdvssError, match="missing for autoattack"):

@@ -8,11 +8,14 @@ from typing import Any
 
 from advss_zoo.evaluation.protocols import Protocol, parse
 from advss_zoo.evaluation.protocols.autoattack import AutoAttack
+from advss_zoo.evaluation.protocols.unforeseen import UnforeseenAttack
 
 
 def quick(name: str, **settings: Any) -> Protocol:
-    """A protocol by name; AutoAttack and its attacks with so few iterations that they take no second."""
+    """A protocol by name, with so few iterations that it takes no second."""
     protocol = parse(name, **settings)
+    if isinstance(protocol, UnforeseenAttack):
+        return replace(protocol, steps=2)
     return replace(protocol, iterations=2, queries=6) if isinstance(protocol, AutoAttack) else protocol
 
 

@@ -15,12 +15,11 @@ import torch
 from torch import nn
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.evaluation import sharing
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.protocols import Settings
 from advss_zoo.evaluation.protocols.pgd import PgdProtocol
 from advss_zoo.evaluation.runner import evaluate
-from advss_zoo.evaluation.sharing import Finished, own_device, take
+from advss_zoo.evaluation.sharing import Finished, take
 from advss_zoo.evaluation.store import Store
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import held
@@ -205,18 +204,6 @@ def test_folders_without_locks_are_a_sentence(tmp_path, monkeypatch):
     assert caught.value.hint == "Choose a folder on a disk of this machine."
 
 
-def test_each_process_has_its_own_gpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    assert own_device(cuda) == cuda, "of a single process"
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    assert own_device(cuda) == torch.device("cuda", 1)
-    assert own_device(torch.device("cuda", 0)) == torch.device("cuda", 0)
-    assert own_device(cpu) == cpu
-    assert sharing.processes() == 4
-
-
 def test_what_a_pass_has_given_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
     finished, part = Finished(tmp_path), torch.arange(4).int().numpy()
     verdicts = Verdicts(part, part, part, part, {})
@@ -271,3 +258,24 @@ def test_the_model_is_checked_by_every_process(pictures, tmp_path, shared):
     noisy[1].register_forward_hook(lambda _, __, output: nn.functional.dropout(output, 0.1))
     with pytest.raises(AdvssError, match="random"):
         evaluate(noisy, pictures, "clean", out=tmp_path)
+
+
+def test_each_pass_is_asked_about_once_however_many_there_are(tmp_path):
+    done, asked = set(range(0, 300, 3)), []
+
+    def is_done(number):
+        asked.append(number)
+        return number in done
+
+    take(tmp_path, range(300), is_done, done.add)
+    assert asked == list(range(300))
+    assert done == set(range(300))
+
+
+@pytest.mark.parametrize("images", [80, 150])
+def test_what_passes_have_given_is_read_twice_at_most(images, patches, pictures, tmp_path, shared, monkeypatch):
+    """Before a pass is done, for another process may have done it, and when all are joined."""
+    read, finished = [], Finished.read
+    monkeypatch.setattr(Finished, "read", lambda self, first: read.append(first) or finished(self, first))
+    evaluate(patches, pictures.first(images), "clean", out=tmp_path)
+    assert sorted(read) == sorted([*range(0, images, 64)] * 2)

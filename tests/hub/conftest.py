@@ -62,13 +62,21 @@ def environment(hub: Hub, home: Path, token: str = OWNER) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of cards as the code renders them now."""
+    place = tmp_path_factory.mktemp("rendered") / "cards"
+    shutil.copytree(resources.folder("cards"), place)
+    for values in place.glob("*.json"):
+        values.with_suffix(".md").write_text(cards.render(read_json(values)))
+    return place
+
+
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def checkout(rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A source checkout whose index may be written to, and which the zoo's index is read from."""
     place = tmp_path / "checkout"
-    shutil.copytree(resources.folder("cards"), place / "cards")
-    for values in (place / "cards").glob("*.json"):
-        values.with_suffix(".md").write_text(cards.render(read_json(values)))
+    shutil.copytree(rendered, place / "cards")
     monkeypatch.setattr(resources, "CHECKOUT", place)
     monkeypatch.setattr(sending, "ORGANISATION", "acme")
     index.entries.cache_clear()

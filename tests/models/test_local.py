@@ -60,7 +60,7 @@ def test_a_walk_in_small_windows_gives_the_logits_of_the_whole_network(
         window.of(z).copy_(torch.rand(window.of(z).shape, generator=chance))
         expected = model(z)
         assert not torch.allclose(model(x), expected, atol=1e-5), "a change should be seen"
-        assert torch.allclose(local(z, window), expected, rtol=1e-4, atol=1e-5)
+        assert torch.allclose(local(window.of(z), window), expected, rtol=1e-4, atol=1e-5)
         rows = torch.tensor([0, 2])
         local.keep(rows)
         x[rows] = z[rows]
@@ -75,7 +75,8 @@ def test_little_is_computed_for_a_small_window() -> None:
     local = remember(model, x, 3)
     assert sum(positions) == 4 * SIDE**2
     positions.clear()
-    local(x, Window((14, 17), (14, 17)))
+    window = Window((14, 17), (14, 17))
+    local(window.of(x), window)
     assert 0 < sum(positions) < 0.2 * 4 * SIDE**2
 
 

@@ -95,10 +95,10 @@ def train(runs: Path, name: str, picked: str, epochs: float, **changes: object) 
             epochs=epochs,
         ),
     )
-    folder = runs / name / picked
+    folder, text = runs / name / picked, made.to_yaml()
     write_json(folder / "config.json", config.model_dump(mode="json"))
     for place in (folder, folder.parent):
-        (place / "recipe.yaml").write_text(made.to_yaml())
+        (place / "recipe.yaml").write_text(text)
 
 
 def recipe_of(name: str) -> Recipe:

@@ -18,7 +18,8 @@ TASKS = ("selfie", "rotation", "jigsaw")
 
 def judge(table, about, ours, tag="mini"):
     """The one claim of a table whose text contains `about`."""
-    (found,) = [judged for claim in CLAIMS[table] if about in (judged := claim(ours(), tag)).claim]
+    known = ours()
+    (found,) = [judged for claim in CLAIMS[table] if about in (judged := claim(known, tag)).claim]
     return found
 
 
@@ -148,13 +149,15 @@ def test_what_was_made_otherwise_is_not_judged(measure, runs, ours):
 
 
 def test_observations_are_told_from_claims(ours):
-    kinds = {judged.claim: judged.kind for claim in CLAIMS["table6"] for judged in (claim(ours(), "mini"),)}
+    known = ours()
+    kinds = {judged.claim: judged.kind for claim in CLAIMS["table6"] for judged in (claim(known, "mini"),)}
     assert kinds["Rotation+Selfie has the most TA of all ensembles"] == "observation"
     assert kinds["The ensemble of three beats every pair in RA"] == "claim"
 
 
 def test_the_suspect_cell_of_table_8_is_not_judged(ours):
-    found = [claim(ours(), "r50").claim for claim in CLAIMS["table8"]]
+    known = ours()
+    found = [claim(known, "r50").claim for claim in CLAIMS["table8"]]
     assert "Selfie: noise in place of an adversary, F2: -7.08 RA in the paper" in found
     assert (len(found), any("Jigsaw" in claim and "F4" in claim for claim in found)) == (5, False)
 

@@ -6,6 +6,7 @@ import math
 import random
 from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -166,7 +167,7 @@ def test_no_label_of_a_scatter_plot_covers_another_or_a_mark() -> None:
         for text in found_labels
     ]
     for one, other in combinations(boxes, 2):
-        assert labels.overlap(one, other) == 0
+        assert labels.overlaps(np.array([one]), [other]) == 0
     assert is_inside(scene)
 
 

@@ -40,6 +40,7 @@ def test_overrides_reach_into_lists_and_change_the_hash(recipe_file):
     changed = recipe.load(recipe_file, ["epochs=7", "adversary.1.steps=3", "optimizer.weight_decay=0"])
     assert (changed.epochs, changed.adversary[1].steps, changed.optimizer.weight_decay) == (7, 3, 0)
     assert changed.sha256 != plain.sha256
+    assert recipe.load(recipe_file) == plain
 
 
 def test_all_mistakes_are_named_at_once(recipe_file):

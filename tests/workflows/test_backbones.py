@@ -101,6 +101,12 @@ def test_the_head_alone_of_random_weights_is_refused(photos: Path) -> None:
         az.plan_finetuning("photos", start=VIT, mode="f1")
 
 
+def test_the_folder_that_pull_names_can_be_taken_elsewhere(photos: Path) -> None:
+    shutil.copytree(az.pull(VIT).path, "copied")
+    (recipe,) = az.plan_finetuning("photos", start="copied").plan.recipes
+    assert (recipe.parent, recipe.adversary[0].eps_start) == ("copied", 0)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", NETS)
 def test_every_kind_of_net_at_its_size(

@@ -78,7 +78,8 @@ def test_verdicts_that_are_not_those_of_the_result(copy, change, monkeypatch):
 def test_a_number_that_was_touched_up(copy):
     path = result_folder(copy) / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"ra": 0.99}))
-    assert "its verdicts give" in failures()[0].detail
+    first = next(check for check in verify(NAME, limit=8, device="cpu") if check.passed is False)
+    assert "its verdicts give" in first.detail
 
 
 def test_a_card_that_was_touched_up(copy, monkeypatch):

@@ -177,6 +177,11 @@ def test_numbers_that_are_too_large_for_single_precision_are_refused(folder):
         checkpoint.load(folder)
 
 
+def test_numbers_whose_sum_is_too_large_are_taken(folder):
+    rewrite(folder, lambda tensors: tensors.update({KEY: torch.full(tensors[KEY].shape, 3e38)}))
+    assert checkpoint.load(folder)
+
+
 def test_a_header_that_would_take_minutes_is_not_read(folder):
     path = folder / "model.safetensors"
     path.write_bytes(struct.pack("<Q", 50_000_000) + b" " * 50_000_000)

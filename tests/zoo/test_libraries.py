@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torchvision
 
 import advss_zoo as az
 from advss_zoo import attacks
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import in_order
-from advss_zoo.errors import UsageError
+from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.models.backbones.timm import TimmArchitecture
-from advss_zoo.zoo import cache, checkpoint, sources
+from advss_zoo.zoo import cache, checkpoint, imports, names, sources
 from advss_zoo.zoo.reference import parse_reference
 
 # A convolutional net, one with layer norm, tokens, inverted residuals, group norm, one without any; and with dropout.
@@ -150,3 +151,39 @@ def test_folders_are_matched_by_wordnet_id_number_or_name(folders: tuple[str, ..
     strange = ImageSet("mine", "test", images.images, images.labels, images.index, (*folders[:-1], "n99999999"))
     with pytest.raises(UsageError, match="The model has no classes"):
         in_order(strange, classes)
+
+
+def theirs(architecture: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    if architecture.startswith("timm"):
+        return timm.create_model("test_vit", num_classes=4, img_size=32).eval()
+    return torchvision.models.shufflenet_v2_x0_5(num_classes=4).eval()
+
+
+@pytest.mark.parametrize("architecture", ["timm:test_vit?img_size=32", "torchvision:shufflenet_v2_x0_5?img_size=32"])
+def test_weights_that_were_trained_elsewhere_become_a_checkpoint(architecture: str) -> None:
+    model = theirs(architecture)
+    torch.save({"epoch": 3, "state_dict": {f"module.{key}": each for key, each in model.state_dict().items()}}, "a.pt")
+    found = imports.import_file(
+        Path("a.pt"), Path("mine"), names.parse("mine"), tuple("abcd"), parse_reference(architecture)
+    )
+    assert (found.copied, found.dropped, found.normalised) == (len(model.state_dict()), {}, False)
+    network, config = checkpoint.load(Path("mine"))
+    assert (config.kind, config.classes, config.image_size) == ("classifier", tuple("abcd"), 32)
+    torch.testing.assert_close(network(X), model(network.normalize(X)))
+
+
+def test_weights_of_another_net_and_another_notation_are_refused() -> None:
+    model = theirs("timm:test_vit")
+    torch.save(model.state_dict(), "a.pt")
+    arguments = Path("a.pt"), Path("mine"), names.parse("mine"), None
+    for architecture, says in (
+        ("timm:test_vit2?img_size=32", r"do not fit the model; missing: .*unexpected: "),
+        ("timm:test_vit?img_size=64", r"do not fit the model; misshapen: pos_embed \(1, 5, 64\)"),
+    ):
+        with pytest.raises(CheckpointError, match=says):
+            imports.import_file(*arguments, parse_reference(architecture))
+    with pytest.raises(UsageError, match="p1f4 is not a model of a library"):
+        imports.import_file(*arguments, parse_reference("p1f4"))
+    with pytest.raises(CheckpointError, match="Of a model of timm or torchvision say which: --architecture timm:NAME"):
+        imports.import_file(*arguments)

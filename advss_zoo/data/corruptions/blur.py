@@ -48,9 +48,10 @@ def glass_blur(images: Pixels, randoms: Randoms, *, sigma: float, reach: int, it
     The published generator means to swap them. What it swaps are views of one array, so the second half of the swap
     does nothing.
     """
+    height, width = images.shape[1:3]
     pixels = (gaussian(images / 255, sigma) * 255).astype(np.uint8)
     for image, random in zip(pixels, randoms, strict=True):
-        image[:] = image.reshape(-1, 3)[_copied(random, *image.shape[:2], reach, iterations)].reshape(image.shape)
+        image[:] = image.reshape(-1, 3)[_copied(random, height, width, reach, iterations)].reshape(image.shape)
     return 255 * gaussian(pixels / 255, sigma)
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any, get_args
 
 from advss_zoo.attacks.checks import check_counts, check_seed
@@ -88,6 +89,7 @@ def _check_taken(settings: Settings, families: Iterable[type[Protocol]], names: 
         )
 
 
+@cache
 def _families() -> list[type[Protocol]]:
     return subclasses(sys.modules[__name__], Protocol)  # type: ignore[type-abstract]
 

@@ -36,12 +36,14 @@ from advss_zoo.seeds import derived_seed
 class AutoAttack(Protocol):
     """The worst case over the attacks of AutoAttack's standard version.
 
+    In version 1 the targets of an attack ran one after the other, with other random numbers.
     `classes` stands for any number of them from 10 on; `iterations` are lower in tests alone.
     """
 
     pattern: ClassVar[str] = "autoattack"
     examples: ClassVar[tuple[str, ...]] = ("autoattack",)
     gradient: ClassVar[Gradient] = "used"
+    version: ClassVar[int] = 2
     takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "search"})
     sampled: ClassVar[tuple[str, ...]] = ()  # attacks that do not run on every image
 
@@ -72,6 +74,7 @@ class AutoAttack(Protocol):
         """A query of Square is a forward pass, a third of one with gradient; FAB takes a gradient for two logits."""
         each = {
             "apgd-t": self.iterations * 9,
+            "quick-malt": self.iterations * driver.ATTACKED + 9,
             "fab-t": 2 * self.iterations * 9,
             "square": self.queries / 3,
         }
@@ -156,6 +159,14 @@ class WhiteBox(AutoAttack):
     @property
     def attacks(self) -> tuple[str, ...]:
         return (self.name,)
+
+
+@dataclass(frozen=True)
+class QuickMalt(WhiteBox):
+    """An upper bound that takes a tenth of AutoAttack's time: APGD towards the classes that MALT ranks first."""
+
+    pattern: ClassVar[str] = "quick-malt"
+    examples: ClassVar[tuple[str, ...]] = ("quick-malt",)
 
 
 @dataclass(frozen=True)

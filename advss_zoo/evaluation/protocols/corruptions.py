@@ -28,6 +28,7 @@ from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, archive, corrupt
 from advss_zoo.data.corruptions.archive import ARCHIVES
 from advss_zoo.data.corruptions.base import SEVERITIES, are_large
 from advss_zoo.data.imageset import ImageSet
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation.images import Images, as_images
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
@@ -83,7 +84,7 @@ class Corrupted(Protocol):
         bits = torch.zeros_like(y)
         for place, severity in enumerate(SEVERITIES):
             pixels = torch.from_numpy(self._corrupted(x, y, index, name, severity)).to(x.device)
-            bits |= (predict(model, pixels.float() / 255) == y).long() << place
+            bits |= (predict(model, in_unit_range(pixels)) == y).long() << place
         return bits
 
 

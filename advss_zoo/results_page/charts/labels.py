@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
+
 from advss_zoo.results_page.scene import TEXT, Anchor, Point
 
 REACHES = (3.0, 9.0, 16.0, 26.0, 38.0, 52.0)  # how far from its mark a label may go
@@ -67,36 +69,48 @@ def place(marks: Sequence[Labelled], taken: Sequence[Box], inside: Box) -> list[
 
     Each goes to the best place that those before it have left; of several orders the best is taken.
     """
+    choices = [_Choices(mark, [*taken, *(other.box for other in marks if other is not mark)], inside) for mark in marks]
     chance, order = random.Random(0), list(range(len(marks)))
-    best, least = [], math.inf
+    best: list[Place] = []
+    least = math.inf
     for _ in range(TRIES):
-        found, cost = _in_order(order, marks, taken, inside)
+        found, cost = _in_order(order, choices)
         if cost < least:
             best, least = found, cost
         chance.shuffle(order)
     return best
 
 
-def _in_order(
-    order: Sequence[int], marks: Sequence[Labelled], taken: Sequence[Box], inside: Box
-) -> tuple[list[Place], float]:
+class _Choices:
+    """The places that a label may go to, and what each costs where no other label is yet."""
+
+    def __init__(self, mark: Labelled, others: Sequence[Box], inside: Box) -> None:
+        self.places = list(_places(mark))
+        self.boxes = np.array([place.box for place in self.places])
+        lines = [place.line for place in self.places]
+        self.pieces = np.array([piece for line in lines for piece in line])
+        self.owners = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+        left, top, right, bottom = self.boxes.T
+        outside = (right - left) * (bottom - top) - overlaps(self.boxes, [inside])
+        reach = np.array([place.reach for place in self.places])
+        self.cost = OUTSIDE * outside + DISTANCE * reach + self.covering(others)
+
+    def covering(self, others: Sequence[Box]) -> np.ndarray:
+        """Return what each place costs for what it and the line to it cover."""
+        crossed = np.bincount(self.owners, overlaps(self.pieces, others), len(self.places))
+        return overlaps(self.boxes, others) + CROSSING * crossed
+
+
+def _in_order(order: Sequence[int], choices: Sequence[_Choices]) -> tuple[list[Place], float]:
     found: dict[int, Place] = {}
-    total, boxes = 0.0, list(taken)
+    total, boxes = 0.0, list[Box]()
     for position in order:
-        others = [*boxes, *(mark.box for other, mark in enumerate(marks) if other != position)]
-        costs = {candidate: _cost(candidate, others, inside) for candidate in _places(marks[position])}
-        found[position] = min(costs, key=costs.__getitem__)  # the first of the best
-        total += costs[found[position]]
+        costs = choices[position].cost + choices[position].covering(boxes)
+        best = int(costs.argmin())  # the first of the best
+        found[position] = choices[position].places[best]
+        total += float(costs[best])
         boxes += [found[position].box, *found[position].line]
-    return [found[position] for position in range(len(marks))], total
-
-
-def _cost(place: Place, others: Sequence[Box], inside: Box) -> float:
-    left, top, right, bottom = place.box
-    outside = (right - left) * (bottom - top) - overlap(place.box, inside)
-    covered = sum(overlap(place.box, other) for other in others)
-    crossed = sum(overlap(piece, other) for piece in place.line for other in others)
-    return OUTSIDE * outside + covered + CROSSING * crossed + DISTANCE * place.reach
+    return [found[position] for position in range(len(choices))], total
 
 
 def _places(mark: Labelled) -> Iterator[Place]:
@@ -117,8 +131,10 @@ def _leader(mark: Point, radius: float, box: Box) -> tuple[Point, Point]:
     return (x + away * (end[0] - x), y + away * (end[1] - y)), end
 
 
-def overlap(one: Box, other: Box) -> float:
-    """Return the area that two boxes share."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, width) * max(0.0, height)
+def overlaps(ones: np.ndarray, others: Sequence[Box]) -> np.ndarray:
+    """Return the area that each of (N, 4) boxes shares with all others together."""
+    left, top, right, bottom = ones[:, :, None].transpose(1, 0, 2)
+    x, y, u, v = np.array(others).reshape(-1, 4).T
+    width = np.minimum(right, u) - np.maximum(left, x)
+    height = np.minimum(bottom, v) - np.maximum(top, y)
+    return (width.clip(0) * height.clip(0)).sum(axis=1)

@@ -24,6 +24,7 @@ from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import read_json, write_json
+from advss_zoo.models.architecture import LibraryArchitecture
 from advss_zoo.training import cost, parents, recipe, teacher
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
@@ -127,14 +128,15 @@ class FinetuneOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Start:
-    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, None from scratch, and what it is.
-
-    `ordinary` weights are those of other libraries, which withstand no attack.
-    """
+    """A checkpoint whose trunk is fine-tuned: its name in the zoo or its folder, None from scratch, and what it is."""
 
     reference: str | None
     config: Config
-    ordinary: bool = False
+
+    @property
+    def ordinary(self) -> bool:
+        """Tell whether the weights were not trained here, in a net of another library: they withstand no attack."""
+        return self.config.provenance is None and isinstance(self.config.architecture, LibraryArchitecture)
 
     @property
     def random(self) -> bool:
@@ -197,7 +199,7 @@ def starts(name: str, beside: Path) -> list[Start]:
     for folder in members:
         part = of_libraries.get(folder)
         called = part.text if part else _reference(folder, beside if alone else folder)
-        starts.append(Start(called, checkpoint.read_config(folder), part is not None))
+        starts.append(Start(called, checkpoint.read_config(folder)))
     names = [start.config.full_name for start in starts]
     if len(set(names)) < len(names):
         raise UsageError(f"Members of an ensemble need different names, got {', '.join(names)}.")

@@ -19,7 +19,8 @@ from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import DEFAULT_EPS
 from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.results import Result, result_slug
-from advss_zoo.models.model import Model, pick_device
+from advss_zoo.models.devices import pick_device
+from advss_zoo.models.model import Model
 from advss_zoo.texts import expected, parse_duration
 from advss_zoo.training import cost, trainer
 from advss_zoo.training.assembly import assemble

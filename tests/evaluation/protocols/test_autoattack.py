@@ -145,6 +145,13 @@ def test_a_single_attack_is_a_protocol_of_its_own(runs, model):
     assert [name for name, _ in runs] == list(driver.FEWEST_CLASSES)
 
 
+def test_quick_malt_attacks_few_targets_in_an_eighth_of_the_work():
+    protocol = parse("quick-malt")
+    assert protocol.passes < parse("autoattack").passes / 8
+    assert [attack["n_target_classes"] for attack in protocol.constants()["attacks"]] == [driver.ATTACKED]
+    assert protocol.label() == "quick-malt"
+
+
 # Class counts.
 
 
