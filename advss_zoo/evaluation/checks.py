@@ -99,7 +99,8 @@ def warn_of_other_inputs(model: nn.Module, logits: Tensor, x: Tensor, y: Tensor)
         return
     found = {form: _accuracy(model, given(x), y) for form, given in FORMS.items()}
     form = max(found, key=lambda each: found[each])
-    if found[form] >= right + GAIN and (found[form] - right) * len(x) >= FEWEST:
+    blind = float(y.bincount().max()) / len(y)  # what always saying the same class would get
+    if found[form] >= max(right, blind) + GAIN and (found[form] - right) * len(x) >= FEWEST:
         warnings.warn(
             f"The model classifies {right:.0%} of the first {len(x)} images correctly, but {found[form]:.0%} if it is "
             f"given {form}. Models must take RGB values in [0,1]: put the conversion into the model.",

@@ -234,6 +234,18 @@ class TestOtherInputs:
         assert (result.ta < 0.5) == (name == "permuted")
         assert not recwarn.list
 
+    def test_a_model_that_sees_nothing_is_told_nothing(self, recwarn):
+        """In another form it says the other class, which most images are of."""
+
+        class Blind(nn.Module):
+            def forward(self, x):
+                bright = x.amax(dim=(1, 2, 3)) - 2
+                return torch.stack([-bright, bright], dim=1)
+
+        labels = torch.tensor([0] * 16 + [1] * 24)
+        assert evaluate(Blind(), (torch.rand(40, 3, 8, 8), labels), parse("clean")).ta == 0.4
+        assert not recwarn.list
+
     def test_what_fails_on_another_form_is_measured_all_the_same(self, right, recwarn):
         class Strict(nn.Module):
             def forward(self, x):
