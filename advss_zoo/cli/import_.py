@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "advss import adv_rotation/ata_best_model.pt",
     "advss import finetuned.pt --out mine --name p3f4",
-    "advss import animals.pt --architecture torchvision:resnet18 --classes cat,dog,emu",
+    "advss import own.pt --architecture torchvision:resnet18",
 )
 FOLDER = Path("imported")
 LONGEST = 60  # characters of a name that is made of a file's
