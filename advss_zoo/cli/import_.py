@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "advss import adv_rotation/ata_best_model.pt",
     "advss import finetuned.pt --out mine --name p3f4",
-    "advss import own.pt --architecture torchvision:resnet18",
+    "advss import animals.pt --classes cat,dog,emu",
+    "advss import a.pt --architecture timm:resnet18",
 )
 FOLDER = Path("imported")
 LONGEST = 60  # characters of a name that is made of a file's
@@ -110,12 +111,12 @@ def _account(imported: Imported, *, guessed: bool) -> Iterator[str]:
 
 def _overrides(architecture: Architecture) -> list[str]:
     """What a recipe for the paper's network has to be told about this one."""
-    usual = type(architecture)().model_dump(mode="json")
-    found = architecture.model_dump(mode="json", exclude={"num_classes"})  # they are the head's
+    found = architecture.model_dump(
+        mode="json", exclude={"num_classes"}, exclude_defaults=True
+    )  # classes are the head's
     return [
         f"architecture.{key}={value if isinstance(value, str) else dumps(value, separators=(',', ':'))}"
         for key, value in found.items()
-        if value != usual[key]
     ]
 
 

@@ -7,12 +7,14 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from advss_zoo.data import digests
 from advss_zoo.data.catalogue import Dataset, digest
 from advss_zoo.data.imageset import Split
 from advss_zoo.errors import AdvssError, DataError
@@ -52,7 +54,8 @@ def read(dataset: Dataset, split: Split, names: Sequence[str] = ("images", "labe
                 arrays = {key: _mapped(path, key, shape) for key, shape in shapes.items()}
             else:
                 arrays = {key: file.get_tensor(key) for key in wanted}
-        verify(arrays, {key: expected.get(key, "missing") for key in wanted})
+        sums = {key: digests.remembered(path, key, partial(digest, array)) for key, array in arrays.items()}
+        compare(sums, {key: expected.get(key, "missing") for key in wanted})
     except SafetensorError as error:
         raise DataError(f"{path} is damaged: {error}.", hint) from error
     except DataError as error:
@@ -62,6 +65,7 @@ def read(dataset: Dataset, split: Split, names: Sequence[str] = ("images", "labe
 
 def intact(dataset: Dataset) -> bool:
     """Tell whether the cache holds the data set, with every byte as it was written."""
+    digests.forget(cache_file(dataset))
     try:
         for split in dataset.splits:
             read(dataset, split)
@@ -76,10 +80,18 @@ def verify(arrays: Mapping[str, Pixels], expected: Mapping[str, str]) -> None:
     Raises:
         DataError: an array has another sha256 than expected.
     """
+    compare({key: digest(arrays[key]) for key in expected}, expected)
+
+
+def compare(found: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Compare the sha256 of arrays with what they are expected to be.
+
+    Raises:
+        DataError: one is another.
+    """
     for key, sha256 in expected.items():
-        found = digest(arrays[key])
-        if found != sha256:
-            raise DataError(f"the sha256 of {key} is {found}, expected {sha256}")
+        if found[key] != sha256:
+            raise DataError(f"the sha256 of {key} is {found[key]}, expected {sha256}")
 
 
 def write(dataset: Dataset, arrays: Mapping[str, Iterable[Pixels]]) -> None:

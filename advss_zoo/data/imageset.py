@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from advss_zoo.data import digests
 from advss_zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class ImageSet:
 
     @cached_property
     def content_sha256(self) -> str:
-        return content_sha256(self.images, self.labels)
+        return digests.of_images(self.images, self.labels)
 
     def first(self, n: int) -> ImageSet:
         """Return the first `n` images, or all where there are fewer.
@@ -128,10 +128,3 @@ class _Samples:
 
 def _described(array: np.ndarray) -> str:
     return f"{array.dtype} {array.shape}"
-
-
-def content_sha256(images: NDArray[Any], labels: NDArray[np.int64]) -> str:
-    """Hash the raw bytes of the images (C order), then of the labels (int64, little-endian), by sha256."""
-    content = hashlib.sha256(np.ascontiguousarray(images).data)
-    content.update(np.ascontiguousarray(labels, dtype="<i8").data)
-    return content.hexdigest()

@@ -41,8 +41,8 @@ def count_classes(model: nn.Module, x: Tensor) -> int:
     return _logits(model, x).shape[1]
 
 
-def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: bool) -> None:
-    """Try the model on x (B,C,H,W).
+def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: bool) -> Tensor:
+    """Try the model on x (B,C,H,W); returns its logits (B,K).
 
     Args:
         differentiable: an attack needs the gradient of its output with respect to x.
@@ -57,7 +57,7 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
     if images.classes is not None and classes != images.classes:
         raise UsageError(
             f"The model has {classes} classes, but {images.name} has {images.classes}.",
-            "Name its outputs in their order: --classes FILE.",
+            "Give images of its classes, or name its outputs in their order: `advss eval --classes FILE`.",
         )
     low, high = int(images.labels.min()), int(images.labels.max())
     if low < 0 or high >= classes:
@@ -85,11 +85,16 @@ def check_model(model: nn.Module, x: Tensor, images: Images, differentiable: boo
         )
     if differentiable:
         check_differentiable(logits)
+    return logits
 
 
-def warn_of_other_inputs(model: nn.Module, x: Tensor, y: Tensor) -> None:
-    """Warn if a model that gets most of x (B,C,H,W) wrong does far better on images in another form."""
-    right = _accuracy(model, x, y)
+def warn_of_other_inputs(model: nn.Module, logits: Tensor, x: Tensor, y: Tensor) -> None:
+    """Warn if a model that gets most of x (B,C,H,W) wrong does far better on images in another form.
+
+    Args:
+        logits: of x (B,K).
+    """
+    right = float((logits.argmax(dim=1) == y).float().mean())
     if right >= POOR:
         return
     found = {form: _accuracy(model, given(x), y) for form, given in FORMS.items()}

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advss_zoo.data.imageset import ImageSet, content_sha256
+from advss_zoo.data import digests
+from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.errors import DataError
 from advss_zoo.evaluation.schema import EvaluatedData
@@ -85,7 +86,7 @@ def as_images(data: ImageSet | Images | Arrays) -> Images:
         if len(pixels) != len(labels):
             raise DataError(f"Got {len(pixels):,} images but {len(labels):,} labels.")
         index = np.arange(len(pixels), dtype=np.int64)
-        images = Images("arrays", None, pixels, labels, index, None, content_sha256(pixels, labels))
+        images = Images("arrays", None, pixels, labels, index, None, digests.of_images(pixels, labels))
     if not len(images):
         raise DataError(f"{images.name} contains no images.", "At least one is needed.")
     return images

@@ -6,6 +6,7 @@ images or passes), how many of them share the work (see `sharing`) or interrupti
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -52,6 +53,7 @@ from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
 
+LOOK_EVERY = 1.0  # seconds between looks at how far other processes are
 SAVE_EVERY = 30.0  # seconds between writing the verdicts so far: what a kill can cost, beside parts of long passes
 
 # Called with the images done, their total, and which part of a pass is begun ("" between passes).
@@ -111,7 +113,7 @@ def evaluate(
         told = progress or (lambda done, total, part: None)
         work = _Work(Padded(measured), images, protocol, device, told, quantize, eot).fitted(x)
         experiment = work.experiment(model, weights_sha256(network))
-        store = None if out is None else Store(Path(out), experiment, save_adversarial)
+        store = None if out is None else Store(Path(out), experiment, work.images if save_adversarial else None)
         if store and (result := work.known(store)):
             return result
         with ExitStack() as until_the_end:
@@ -133,7 +135,7 @@ def evaluate(
                 **dict(experiment),
             )
             if store:
-                store.finish(result, verdicts, order)
+                store.finish(result, verdicts)
     return result
 
 
@@ -185,24 +187,29 @@ class _Work:
 
     def share(self, store: Store) -> None:
         """Go through passes that no other process is at; return when all are finished, by whomever."""
-        verdicts, _ = store.resume(self.images, self._step)
+        verdicts, _ = store.resume(self.images)
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
-        passes = {rows.start: rows for rows in self._passes(done)}
-
-        finished: set[int] = set()
+        passes, looked = {rows.start: rows for rows in self._passes(done)}, -math.inf
+        seen: set[int] = set()
+        joined = False
 
         def is_finished(first: int) -> bool:
-            if first not in finished and store.finished(first):
-                finished.add(first)
-            elif first not in finished and store.result():  # what the passes have given is joined and deleted
-                finished.update(passes)
-            return first in finished
+            nonlocal joined
+            if joined or store.finished(first):
+                return True
+            joined = store.result() is not None  # then what the passes have given is deleted
+            return joined
 
         def report(part: str = "") -> None:
-            self.progress(done + sum(len(rows) for first, rows in passes.items() if is_finished(first)), total, part)
+            nonlocal looked
+            if time.monotonic() - looked >= LOOK_EVERY:
+                seen.update(store.finished_passes() & passes.keys())
+                looked = time.monotonic()
+            self.progress(done + sum(len(passes[first]) for first in seen), total, part)
 
         def do(first: int) -> None:
             store.finish_pass(first, *self._pass(passes[first], store, report))
+            seen.add(first)
             report()
 
         report()
@@ -212,8 +219,9 @@ class _Work:
 
     def measure(self, store: Store | None) -> tuple[Verdicts, Effort]:
         """Return the verdicts on all images, and what they took: those in the store, and after them the missing."""
-        verdicts, effort = store.resume(self.images, self._step) if store else (None, Effort())
-        done, total = 0 if verdicts is None else len(verdicts), len(self.images)
+        verdicts, effort = store.resume(self.images) if store else (None, Effort())
+        parts = [] if verdicts is None else [verdicts]
+        done, total = sum(map(len, parts)), len(self.images)
         passes, saved = self._passes(done), time.monotonic()
         self.progress(done, total, "")
         if passes:
@@ -221,13 +229,14 @@ class _Work:
         for rows in passes:
             announce = partial(self.progress, rows.start, total)
             more, took = (store and store.finished(rows.start)) or self._pass(rows, store, announce)
-            verdicts, effort = more if verdicts is None else verdicts + more, effort + took
+            parts.append(more)
+            effort += took
             if store and (rows.stop == total or time.monotonic() - saved >= SAVE_EVERY):
-                store.save(verdicts, effort)
+                parts = [Verdicts.joined(parts)]
+                store.save(parts[0], effort)
                 saved = time.monotonic()
             self.progress(rows.stop, total, "")
-        assert verdicts is not None
-        return verdicts, effort + Effort.here(0.0, self.device)  # which all may have been done before
+        return Verdicts.joined(parts), effort + Effort.here(0.0, self.device)  # which all may have been done before
 
     @property
     def _step(self) -> int:
@@ -240,9 +249,9 @@ class _Work:
 
     def _check(self, rows: range) -> None:
         x, y, _ = self.images.batch(rows, self.device)
-        check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
+        logits = check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
         if rows.start == 0:  # later passes may be of a few images only
-            warn_of_other_inputs(self.model, x, y)
+            warn_of_other_inputs(self.model, logits, x, y)
             if self.protocol.gradient == "needed":
                 check_gradient(self.model, x, y)
 
@@ -262,7 +271,7 @@ class _Work:
                 rounded = in_unit_range((adversarial * 255).round().byte())
                 record.evidence[RIGHT_8BIT] = predict(self.model, rounded) == y
             if store:
-                store.keep(rows.start, adversarial)
+                store.keep(rows.start, adversarial, attacked)
         verdicts = Verdicts(
             _integers(index),
             _integers(y),

@@ -34,6 +34,10 @@ class Finished:
             return Verdicts.read(self._path(first, "npz")), Effort.model_validate(read_json(self._path(first, "json")))
         return None
 
+    def firsts(self) -> set[int]:
+        """Return the first image of each pass that has given something, by the names of the files alone."""
+        return {int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal()}
+
     def _path(self, first: int, suffix: str) -> Path:
         return self.folder / f"{first:08d}.{suffix}"
 
@@ -43,12 +47,17 @@ def take(folder: Path, numbers: Collection[int], is_done: Callable[[int], bool],
 
     Args:
         folder: where the processes meet, with a lock for each number.
+        is_done: asked of a number once this process holds its lock: once of each, whoever does it.
     """
-    while open_ones := [number for number in numbers if not is_done(number)]:
+    open_ones = dict.fromkeys(numbers)
+    while open_ones:
         for number in open_ones:
             with held(folder / f"{number:08d}.lock") as mine:
-                if mine and not is_done(number):
-                    do(number)
+                if mine:
+                    if not is_done(number):
+                        do(number)
                     break
         else:
             time.sleep(PAUSE)
+            continue
+        del open_ones[number]

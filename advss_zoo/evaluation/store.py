@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.evaluation import adversarial
+from advss_zoo.evaluation.adversarial import ROBUSTBENCH_FILE, TENSORS_FILE, AdversarialFile
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.evaluation.images import Images
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, check
@@ -32,19 +32,19 @@ from advss_zoo.files import explained, held, ignore_missing, read_json, remove_l
 
 PROGRESS_FILE = "progress.json"
 LOCK_FILE = ".lock"
-OWN_FILES = RESULT_FILE, VERDICTS_FILE, PROGRESS_FILE, adversarial.TENSORS_FILE, adversarial.ROBUSTBENCH_FILE
+OWN_FILES = RESULT_FILE, VERDICTS_FILE, PROGRESS_FILE, TENSORS_FILE, ROBUSTBENCH_FILE
 
 
 @dataclass(frozen=True)
 class Store:
     """The folder at `path`, of the evaluation that makes `experiment`.
 
-    `keeps_adversarial`: at the end it is to hold the adversarial images, too.
+    `attacked`: the images whose adversarial versions it is to hold at the end, too; None: of none.
     """
 
     path: Path
     experiment: Experiment
-    keeps_adversarial: bool = False
+    attacked: Images | None = None
 
     def result(self) -> Result | None:
         """Return the result, if the work is done already.
@@ -58,14 +58,14 @@ class Store:
             return None
         self._check_owner(Result.read(path).experiment)
         result = check(path)
-        kept = result.ra is None or (self.path / adversarial.TENSORS_FILE).exists()
-        if self.keeps_adversarial and not kept:
+        kept = result.ra is None or (self.path / TENSORS_FILE).exists()
+        if self.attacked and not kept:
             raise UsageError(f"{self.path} holds a finished evaluation without adversarial images.", self._way_out)
         self._tidy()
         return result
 
-    def resume(self, images: Images, step: int) -> tuple[Verdicts | None, Effort]:
-        """Return the verdicts so far, if there are any, and what they took; passes begin at every `step`-th image.
+    def resume(self, images: Images) -> tuple[Verdicts | None, Effort]:
+        """Return the verdicts so far, if there are any, and what they took.
 
         Raises:
             UsageError: the folder holds another evaluation's, or adversarial images of it were not kept.
@@ -86,8 +86,7 @@ class Store:
             found = found.at(images.places)  # a kill in `finish`
         if not _are_on(found, images, images.places):
             raise AdvssError(f"{path} holds verdicts on other images.", self._way_out)
-        firsts = range(0, 0 if found.attacked_prediction is None else len(found), step)
-        if self.keeps_adversarial and not all(self._passes.path(first).exists() for first in firsts):
+        if self._adversarial and not self._adversarial.holds(found):
             raise UsageError(f"{self.path} holds an unfinished evaluation without adversarial images.", self._way_out)
         return found, Effort.model_validate(progress)
 
@@ -98,11 +97,16 @@ class Store:
     def finished(self, first: int) -> tuple[Verdicts, Effort] | None:
         """Return what the pass from image `first` on has given in a process that shared the work, and what it took."""
         found = Finished(self.shared).read(first)
-        kept = found is None or found[0].attacked_prediction is None or self._passes.path(first).exists()
-        return found if kept or not self.keeps_adversarial else None
+        kept = found is None or not self._adversarial or self._adversarial.holds(found[0], first)
+        return found if kept else None
+
+    def finished_passes(self) -> set[int]:
+        """Return the first images of the passes that `finished` is likely to find, by one look at the folder."""
+        return Finished(self.shared).firsts()
 
     def finish_pass(self, first: int, verdicts: Verdicts, effort: Effort) -> None:
         """Keep, for whoever joins them, what the pass from image `first` on has given."""
+        self._flush()
         Finished(self.shared).write(first, verdicts, effort)
 
     @contextmanager
@@ -132,24 +136,24 @@ class Store:
         """Where processes that share the work meet."""
         return self._unfinished / "shared"
 
-    def keep(self, first: int, images: Tensor) -> None:
+    def keep(self, first: int, adversarial: Tensor, predictions: Tensor) -> None:
         """Take the adversarial images of the pass from image `first` on, if they are to be kept."""
-        if self.keeps_adversarial:
-            self._passes.write(first, images)
+        if self._adversarial:
+            self._adversarial.write(first, adversarial, predictions)
 
     def save(self, verdicts: Verdicts, effort: Effort) -> None:
         """Write the verdicts of all passes so far, whose parts are then no longer needed."""
-        # In this order: verdicts on disk always have an owner and have been paid for.
+        # In this order: verdicts on disk always have an owner, and their images lie there.
+        self._flush()
         write_json(self.path / PROGRESS_FILE, self.experiment.to_dict() | effort.model_dump())
         verdicts.write(self.path / VERDICTS_FILE)
         _remove(self._unfinished / "parts")
 
-    def finish(self, result: Result, verdicts: Verdicts, order: NDArray[np.int64] | None = None) -> None:
-        """Write the result of these verdicts, which are in the order of the data; `order` is that of the passes."""
-        if self.keeps_adversarial and verdicts.attacked_prediction is not None:
-            self._passes.publish(self.path, verdicts, order)
-        if order is not None:
-            verdicts.write(self.path / VERDICTS_FILE)
+    def finish(self, result: Result, verdicts: Verdicts) -> None:
+        """Write the result of these verdicts, which are in the order of the data."""
+        if self._adversarial and verdicts.attacked_prediction is not None:
+            self._adversarial.publish(self.path, verdicts)
+        verdicts.write(self.path / VERDICTS_FILE)
         result.write(self.path / RESULT_FILE)
         self._tidy()
 
@@ -167,8 +171,12 @@ class Store:
         return self.path / f"unfinished-{self.experiment.fingerprint[:16]}"
 
     @property
-    def _passes(self) -> adversarial.Passes:
-        return adversarial.Passes(self._unfinished / "adversarial")
+    def _adversarial(self) -> AdversarialFile | None:
+        return AdversarialFile(self._unfinished / "adversarial.safetensors", self.attacked) if self.attacked else None
+
+    def _flush(self) -> None:
+        if self._adversarial:
+            self._adversarial.flush()
 
     def _check_owner(self, found: Experiment | None) -> None:
         if found and found.fingerprint == self.experiment.fingerprint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -56,24 +57,26 @@ class Verdicts:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Verdicts) and self.to_bytes() == other.to_bytes()
 
-    def __add__(self, more: Verdicts) -> Verdicts:
-        """These, then `more` of the same evaluation.
+    @classmethod
+    def joined(cls, parts: Sequence[Verdicts]) -> Verdicts:
+        """Return those of all parts of an evaluation, in their order.
 
         Raises:
-            UsageError: the evidence of one has other names than that of the other, as members of an ensemble may.
+            UsageError: the evidence of one has other names than that of the first, as members of an ensemble may.
         """
-        if self.evidence.keys() != more.evidence.keys():
-            names = " and ".join(", ".join(verdicts.evidence) or "nothing" for verdicts in (self, more))
-            raise UsageError(
-                f"Verdicts with different evidence cannot be joined: {names}.",
-                "Use the same names for the members of the ensemble, or choose another folder.",
-            )
-        joined: list[Any] = [
-            None if mine is None or theirs is None else np.concatenate([mine, theirs])
-            for mine, theirs in zip(self._all, more._all, strict=True)
+        first = parts[0]
+        for part in parts:
+            if part.evidence.keys() != first.evidence.keys():
+                names = " and ".join(", ".join(verdicts.evidence) or "nothing" for verdicts in (first, part))
+                raise UsageError(
+                    f"Verdicts with different evidence cannot be joined: {names}.",
+                    "Use the same names for the members of the ensemble, or choose another folder.",
+                )
+        arrays: list[Any] = [
+            None if any(array is None for array in of_parts) else np.concatenate(of_parts)
+            for of_parts in zip(*(part._all for part in parts), strict=True)
         ]
-        joined.append({name: np.concatenate([mine, more.evidence[name]]) for name, mine in self.evidence.items()})
-        return Verdicts(*joined)
+        return cls(*arrays, {name: np.concatenate([part.evidence[name] for part in parts]) for name in first.evidence})
 
     def first(self, n: int) -> Verdicts:
         """Return those on the first `n` images, or all where there are fewer."""

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -188,21 +188,21 @@ def suite(
     parts = list(_parts(SuiteFile.read(path), base, opened))
     failures: dict[int, str] = {}
 
+    def result(part: SuitePart, **told: Any) -> Result:
+        planned = replace(opened(part.model, part.evaluation), protocols=[part.protocol])
+        (found,) = planned.run(part.place.parent, command=command, **told)
+        return found
+
     def run(number: int) -> None:
         part = parts[number]
-        planned = replace(opened(part.model, part.evaluation), protocols=[part.protocol])
         try:
-            told = partial(_told, progress, part.model)
-            planned.run(part.place.parent, progress=told, say=say, command=command)
+            result(part, progress=lambda label, *more: progress(f"{part.model}, {label}", *more), say=say)
         except AdvssError as error:
             failures[number] = str(error)
 
     take(base / LOCKS, range(len(parts)), lambda number: number in failures or parts[number].is_done, run)
-    results = []
-    for number, part in enumerate(parts):
-        if number not in failures:  # which also compares whose results they are
-            planned = replace(opened(part.model, part.evaluation), protocols=[part.protocol])
-            results += planned.run(part.place.parent, command=command)
+    # Reading a result also compares whose it is.
+    results = [result(part) for number, part in enumerate(parts) if number not in failures]
     return SuiteResult(base, results, {_name(parts[number]): why for number, why in failures.items()})
 
 
@@ -255,10 +255,6 @@ def _parts(file: SuiteFile, base: Path, opened: Opened) -> Iterator[SuitePart]:
             for protocol in planned.protocols:
                 place = base / name / planned.slug(protocol)
                 yield SuitePart(model, evaluation, protocol, place, len(planned.images))
-
-
-def _told(progress: Progress, model: str, label: str, *more: Any) -> None:
-    progress(f"{model}, {label}", *more)
 
 
 def _name(part: SuitePart) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -76,3 +78,24 @@ def test_clean_images_are_not_kept(patches, pictures, tmp_path):
 def test_they_need_a_folder(patches, pictures):
     with pytest.raises(UsageError, match="needs a folder"):
         evaluate(patches, pictures, "pgd2", save_adversarial=True)
+
+
+def test_they_are_in_one_file_from_the_first_pass_on(patches, pictures, tmp_path):
+    interrupted(patches, pictures, tmp_path, 64, save_adversarial=True)
+    (file,) = tmp_path.glob("unfinished-*/adversarial.safetensors")
+    assert load_file(file)["y_adv"][64:].tolist() == [-1] * 86
+    assert file.stat().st_size > pictures.images.size * 4
+
+
+def test_memory_does_not_grow_with_what_is_kept(patches, tmp_path):
+    def peak(images):
+        data = np.random.default_rng(0).random((images, 3, 32, 32), np.float32), np.zeros(images, np.int64)
+        tracemalloc.start()
+        evaluate(patches, data, "pgd1", out=tmp_path / str(images), save_adversarial=True)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found - data[0].nbytes  # which an evaluation of arrays copies
+
+    evaluate(patches, (torch.rand(8, 3, 32, 32), [0] * 8), "pgd1", out=tmp_path, save_adversarial=True)  # imports
+    few, many = peak(64), peak(640)
+    assert many - few < 640 * 3 * 32 * 32 * 4 / 4, "a quarter of the images"

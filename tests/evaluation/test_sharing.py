@@ -258,3 +258,24 @@ def test_the_model_is_checked_by_every_process(pictures, tmp_path, shared):
     noisy[1].register_forward_hook(lambda _, __, output: nn.functional.dropout(output, 0.1))
     with pytest.raises(AdvssError, match="random"):
         evaluate(noisy, pictures, "clean", out=tmp_path)
+
+
+def test_each_pass_is_asked_about_once_however_many_there_are(tmp_path):
+    done, asked = set(range(0, 300, 3)), []
+
+    def is_done(number):
+        asked.append(number)
+        return number in done
+
+    take(tmp_path, range(300), is_done, done.add)
+    assert asked == list(range(300))
+    assert done == set(range(300))
+
+
+@pytest.mark.parametrize("images", [80, 150])
+def test_what_passes_have_given_is_read_twice_at_most(images, patches, pictures, tmp_path, shared, monkeypatch):
+    """Before a pass is done, for another process may have done it, and when all are joined."""
+    read, finished = [], Finished.read
+    monkeypatch.setattr(Finished, "read", lambda self, first: read.append(first) or finished(self, first))
+    evaluate(patches, pictures.first(images), "clean", out=tmp_path)
+    assert sorted(read) == sorted([*range(0, images, 64)] * 2)

@@ -55,7 +55,7 @@ def test_the_file_is_what_the_documentation_says(tmp_path):
 @pytest.mark.parametrize("attacked", [(0, 1, 5, 3), None])
 def test_read_back_and_joined(attacked, evidence, tmp_path):
     whole = verdicts(attacked, **evidence)
-    (cut(whole, slice(1)) + cut(whole, slice(1, None))).write(tmp_path / "verdicts.npz")
+    Verdicts.joined([cut(whole, slice(1)), cut(whole, slice(1, None))]).write(tmp_path / "verdicts.npz")
     assert Verdicts.read(tmp_path / "verdicts.npz").sha256 == whole.sha256
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from evaluation.helpers import quick
+from safetensors.torch import load_file, save_file
 from workflows import masked
 
 import advss_zoo as az
@@ -190,6 +191,10 @@ def test_saved_images_and_their_result_are_a_claim(tmp_path):
     assert found.claim.ra == made.ra
     assert found.steps[0].attack.startswith("saved pgd3")
     assert found.ra <= made.ra
+    saved = load_file(file)
+    save_file(saved | {"x_adv": (saved["x_adv"] + 0.3).clamp(0, 1)}, file)
+    with pytest.raises(AdvssError, match=r"but linf eps is 0\.02"):
+        az.claim(masked.network(), file, images, limit=16)
 
 
 def test_a_model_info_of_robustbench(tmp_path):

@@ -164,7 +164,7 @@ class TestOrderOfClasses:
     @pytest.mark.parametrize(
         ("settings", "says"),
         [
-            ({}, "The model has 12 classes, but shades-.* has 3. Name its outputs in their order: --classes FILE"),
+            ({}, "The model has 12 classes, but shades-.* has 3. Give images of its classes, or .*--classes FILE"),
             ({"classes": "a,b"}, "The model has no classes zero, which are in shades"),
             ({"classes": ["zero", "one", "two", "one"]}, "The classes name 'one' twice"),
             ({"classes": []}, "The classes contain no names"),

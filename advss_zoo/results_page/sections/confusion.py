@@ -64,10 +64,11 @@ def _figures(report_data: ReportData, evaluation: Evaluation, label: str, place:
             continue
         what_images = "clean images" if what == "clean" else f"images under {evaluation.protocol.label}"
         confusion = Confusion.of(classes, verdicts.label, predictions)
-        totals = confusion.counts.sum(axis=1)
+        counts = confusion.matrix
+        totals = counts.sum(axis=1)
         rows = [
             [int(count) / int(total) if total else None for count in row]
-            for row, total in zip(confusion.counts, totals, strict=True)
+            for row, total in zip(counts, totals, strict=True)
         ]
         title = f"{label}: {what_images}"
         yield Figure(
@@ -78,7 +79,7 @@ def _figures(report_data: ReportData, evaluation: Evaluation, label: str, place:
             DataTable(
                 f"{title}, number of images: true class in rows, predicted class in columns",
                 (Column("is"), *(Column(label, "number") for label in classes)),
-                tuple((label, *map(int, row)) for label, row in zip(classes, confusion.counts, strict=True)),
+                tuple((label, *map(int, row)) for label, row in zip(classes, counts, strict=True)),
             ),
             note=f"n = {evaluation.n:,}.",
             origins=report_data.origins([evaluation]),

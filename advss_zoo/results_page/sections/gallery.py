@@ -113,10 +113,11 @@ def _drawing(name: str, room: Room) -> Figure:
 
 
 def _rooms(report_data: ReportData) -> Iterator[Room]:
+    found: dict[tuple[object, ...], ImageSet | None] = {}
     for evaluation in report_data.evaluations:
         if evaluation.ra is not None and (evaluation.folder / TENSORS_FILE).is_file():
             try:
-                room = _room(report_data, evaluation)
+                room = _room(report_data, evaluation, found)
             except AdvssError as error:
                 report_data.leave_out(error)
                 continue
@@ -124,16 +125,23 @@ def _rooms(report_data: ReportData) -> Iterator[Room]:
                 yield room
 
 
-def _room(report_data: ReportData, evaluation: Evaluation) -> Room:
+def _room(report_data: ReportData, evaluation: Evaluation, found: dict[tuple[object, ...], ImageSet | None]) -> Room:
     """
+    Args:
+        found: the clean images of other rooms, by what they are; those of this one are added.
+
     Raises:
         AdvssError: the images are damaged, or not those of the verdicts.
     """
     verdicts = evaluation.verdicts
     chosen, broken = _chosen(verdicts)
     adversarial = _adversarial(evaluation.folder / TENSORS_FILE, verdicts, chosen)
-    images = _clean(report_data, evaluation, verdicts)
-    classes = images.classes if images else report_data.found.classes(evaluation)
+    known = report_data.found.classes(evaluation)
+    key = evaluation.data.name, evaluation.data.content_sha256, known
+    if key not in found:
+        found[key] = _clean(report_data, evaluation, verdicts)
+    images = found[key]
+    classes = images.classes if images else known
     clean, factor = None, None
     if images and images.images.shape[1:] == adversarial.shape[1:]:
         clean = images.images[chosen].astype(np.float32) / np.float32(255)
@@ -197,11 +205,12 @@ def _clean(report_data: ReportData, evaluation: Evaluation, verdicts: Verdicts) 
 
     A name may also be the path of a folder. That is not followed: a result must not choose what is read.
     """
-    name, classes = evaluation.data.name, report_data.found.classes(evaluation)
+    name, classes, rows = evaluation.data.name, report_data.found.classes(evaluation), verdicts.index.astype(np.int64)
+    first = np.array_equal(rows, np.arange(len(rows)))  # these are not copied
     given = (images for images in report_data.found.images if images.name == name)
     for images in chain(given, _known(name)):
         with suppress(AdvssError):
-            found = images.take(verdicts.index.astype(np.int64))
+            found = images.first(len(rows)) if first else images.take(rows)
             if found.content_sha256 == evaluation.data.content_sha256:
                 return found
             found = in_order(found, classes or found.classes)

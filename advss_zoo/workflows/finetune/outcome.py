@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from advss_zoo.data.folder.summary import Summary
 from advss_zoo.data.imageset import ImageSet
 from advss_zoo.evaluation.confusion import Confusion
@@ -113,14 +115,12 @@ def _values(
 
 def by_class(classes: Sequence[str], verdicts: Verdicts) -> list[dict[str, Any]]:
     """Count the images of each class, and measure TA and RA on them; None where there are none."""
-    rows = []
-    for number, label in enumerate(classes):
-        own = verdicts.label == number
-        images = int(own.sum())
-        hits = {"ta": int((own & verdicts.right).sum()), "ra": int((own & verdicts.standing).sum())}
-        shares = {key: count / images if images else None for key, count in hits.items()}
-        rows.append({"label": label, "images": images, **shares})
-    return rows
+    chosen = {"images": slice(None), "ta": verdicts.right, "ra": verdicts.standing}
+    counts = {key: np.bincount(verdicts.label[rows], minlength=len(classes)).tolist() for key, rows in chosen.items()}
+    return [
+        {"label": label, "images": images, "ta": ta / images if images else None, "ra": ra / images if images else None}
+        for label, images, ta, ra in zip(classes, *counts.values(), strict=True)
+    ]
 
 
 def _member(recipe: Recipe, run: Path) -> dict[str, Any]:

@@ -20,12 +20,19 @@ def test_confusions_are_counted(rows: list[tuple[int, int, int]]) -> None:
     labels, clean, _ = (np.array(column) for column in zip(*rows, strict=True))
     confusion = Confusion.of(CLASSES, labels, clean)
     counts = Counter(zip(labels.tolist(), clean.tolist(), strict=True))
-    assert {(i, j): n for (i, j), n in np.ndenumerate(confusion.counts) if n} == counts
+    assert confusion.pairs == counts
+    assert {pair: n for pair, n in np.ndenumerate(confusion.matrix) if n} == counts
     most = confusion.most(100)
     wrong = {(CLASSES[i], CLASSES[j]): n for (i, j), n in counts.items() if i != j}
     assert {(label, taken_for): n for label, taken_for, n in most} == wrong
     assert [n for _, _, n in most] == sorted((n for _, _, n in most), reverse=True)
     assert confusion.most(1) == most[:1]
+
+
+def test_of_many_classes_no_matrix_is_made() -> None:
+    """One of 100,000 classes would have 80 GB."""
+    classes, numbers = [str(number) for number in range(100_000)], np.arange(100)
+    assert Confusion.of(classes, numbers, numbers + 1).most(2) == [("0", "1", 1), ("1", "2", 1)]
 
 
 @settings(max_examples=50, deadline=None)
