@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,20 @@ if TYPE_CHECKING:
 MODEL = "NAME, A+B, run, folder, hf://ORG/REPO, FILE.onnx, package.module:factory; else the default."
 ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def _known_device(device: str) -> str:
+    """Refuse what is no device before torch is imported, which then says whether there is this one."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise typer.BadParameter(f"unknown device {device!r}; choose from auto, cpu, cuda and cuda:N.")
+    return device
+
+
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="auto (a GPU if available), cpu, cuda or cuda:N.")
+    str,
+    typer.Option(
+        "--device", metavar="DEVICE", callback=_known_device, help="auto (a GPU if available), cpu, cuda or cuda:N."
+    ),
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N images.")]
 EotOption = Annotated[

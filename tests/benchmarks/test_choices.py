@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import choices
 import pytest
+from pyautoattack import fab_pt
 
 from advss_zoo.attacks import autoattack_driver as driver
 from advss_zoo.data.subset import load_subset
@@ -17,7 +18,7 @@ from advss_zoo.data.subset import load_subset
 def test_a_section_prints_its_table(
     section: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quick = driver.constants
+    quick, fab = driver.constants, fab_pt.FABAttack_PT
     monkeypatch.setattr(choices.multiprocessing, "get_context", lambda method: SimpleNamespace(Pool=ThreadPool))
     monkeypatch.setattr(choices, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(choices, "load_data", lambda name, split: load_subset().first(16))
@@ -26,6 +27,8 @@ def test_a_section_prints_its_table(
     monkeypatch.setattr(
         driver, "constants", lambda *constants, iterations, queries: quick(*constants, iterations=2, queries=4)
     )
+    if section == "distances":
+        monkeypatch.setattr(fab_pt, "FABAttack_PT", lambda *what, **options: fab(*what, **options | {"n_iter": 2}))
     monkeypatch.setattr(sys, "argv", ["choices.py", "p1f4.mini", "--only", section, "--images", "4"])
     choices.main()
     printed = capsys.readouterr().out

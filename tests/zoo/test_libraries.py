@@ -97,20 +97,22 @@ def test_what_cannot_be_opened_is_refused_in_a_sentence(name: str, message: str)
         az.load_model(name)
 
 
-@pytest.mark.parametrize("name", ["timm:resnet18.a1_in1k", "torchvision:resnet18"])
-def test_without_network_a_sentence_says_what_is_missing_and_how_to_get_it(name: str) -> None:
+def test_without_network_a_sentence_says_what_is_missing_and_how_to_get_it() -> None:
     """In a process of its own: the clients read their environment when they are imported."""
+    names = "timm:resnet18.a1_in1k", "torchvision:resnet18"
     code = (
-        "import advss_zoo\nfrom advss_zoo.errors import CheckpointError\n"
-        f"try: advss_zoo.load_model({name!r})\nexcept CheckpointError as error: print(error)"
+        f"import advss_zoo\nfrom advss_zoo.errors import CheckpointError\nfor name in {names}:\n"
+        "    try: advss_zoo.load_model(name)\n    except CheckpointError as error: print(*str(error).splitlines())"
     )
     unreachable = {"HF_ENDPOINT": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "PATH": ""}
     environment = {key: str(Path(key).absolute()) for key in ("ADVSS_CACHE", "HF_HOME", "TORCH_HOME")}
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, capture_output=True, text=True, env=environment | unreachable, check=False)
-    assert f"The weights of {name} are not on this machine" in found.stdout, found.stderr
-    assert f"run `advss pull {name}`, copy the folder" in found.stdout
-    assert "?pretrained=false" in found.stdout
+    sentences = [line for line in found.stdout.splitlines() if line.startswith("The weights of")]
+    for name, said in zip(names, sentences, strict=True):
+        assert f"The weights of {name} are not on this machine" in said, found.stderr
+        assert f"run `advss pull {name}`, copy the folder" in said
+        assert "?pretrained=false" in said
 
 
 def test_a_record_of_strangers_names_no_address_and_no_path() -> None:
