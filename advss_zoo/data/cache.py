@@ -1,4 +1,4 @@
-"""One safetensors file a data set, written piece by piece and verified whenever it is read."""
+"""One safetensors file a data set, written piece by piece and verified when it is read, once for each state of it."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from results_page.parsed import Element, parse, skeleton
 from torch import nn
 
 from advss_zoo.data.folder.prepared import prepare
+from advss_zoo.data.imageset import ImageSet
 from advss_zoo.data.load import in_order, load_data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.runner import evaluate
@@ -415,6 +416,19 @@ def test_adversarial_images_of_other_images_are_left_out(tmp_path: Path) -> None
     report = Report(collect([tmp_path]))
     assert "gallery" not in {section.name for section in report.sections}
     assert "adversarial.safetensors does not hold adversarial images" in report.left_out[0]
+
+
+def test_clean_images_are_looked_for_once_and_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from advss_zoo.results_page.sections import gallery
+
+    loaded: list[str] = []
+    monkeypatch.setattr(gallery, "load_data", lambda name, split: loaded.append(name) or load_data(name, split))
+    monkeypatch.setattr(ImageSet, "take", lambda *_: pytest.fail("images were copied"))
+    for place in range(3):
+        fabricated.saved(tmp_path / str(place), name=f"model {place}")
+    (section,) = [section for section in Report(collect([tmp_path])).sections if section.name == "gallery"]
+    assert all(room.exhibits[0].clean for room in section.context)
+    assert (len(section.context), loaded) == (3, ["cifar10-1k"])
 
 
 def test_a_result_does_not_choose_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
