@@ -76,7 +76,8 @@ class AdversarialFile:
         Raises:
             AdvssError: images of `verdicts` are missing.
         """
-        if not np.array_equal(self._predictions(0, len(self.images)), verdicts.attacked_prediction):
+        found = verdicts.attacked_prediction
+        if found is None or not np.array_equal(self._predictions(0, len(self.images)), found):
             raise AdvssError(f"{self.path} does not hold the adversarial images of all {len(verdicts):,} verdicts.")
         shape = (len(self.images), *self.images.pixels.shape[1:])
         x_adv = torch.from_numpy(np.memmap(self.path, "<f4", "c", self._begin("x_adv"), shape))

@@ -72,11 +72,9 @@ class Verdicts:
                     f"Verdicts with different evidence cannot be joined: {names}.",
                     "Use the same names for the members of the ensemble, or choose another folder.",
                 )
-        arrays: list[Any] = [
-            None if any(array is None for array in of_parts) else np.concatenate(of_parts)
-            for of_parts in zip(*(part._all for part in parts), strict=True)
-        ]
-        return cls(*arrays, {name: np.concatenate([part.evidence[name] for part in parts]) for name in first.evidence})
+        index, label, clean, attacked = map(_joined, zip(*(part._all for part in parts), strict=True))
+        evidence = {name: np.concatenate([part.evidence[name] for part in parts]) for name in first.evidence}
+        return cls(index, label, clean, attacked, evidence)
 
     def first(self, n: int) -> Verdicts:
         """Return those on the first `n` images, or all where there are fewer."""
@@ -213,3 +211,7 @@ def _whole(array: NDArray[Any], kind: type[AnyInteger]) -> NDArray[AnyInteger]:
     if array.size == 0 or whole is None or not np.array_equal(whole, array):
         raise ValueError(f"expected integers, got {array.dtype} {array.shape}")
     return whole
+
+
+def _joined(parts: Sequence[Integers | None]) -> Any:
+    return None if any(part is None for part in parts) else np.concatenate(parts)  # type: ignore[arg-type]

@@ -115,11 +115,12 @@ def _values(
 
 def by_class(classes: Sequence[str], verdicts: Verdicts) -> list[dict[str, Any]]:
     """Count the images of each class, and measure TA and RA on them; None where there are none."""
-    chosen = {"images": slice(None), "ta": verdicts.right, "ra": verdicts.standing}
-    counts = {key: np.bincount(verdicts.label[rows], minlength=len(classes)).tolist() for key, rows in chosen.items()}
+    everything = np.ones(len(verdicts), bool)
+    chosen = (np.flatnonzero(rows) for rows in (everything, verdicts.right, verdicts.standing))
+    counts = [np.bincount(verdicts.label[rows], minlength=len(classes)).tolist() for rows in chosen]
     return [
         {"label": label, "images": images, "ta": ta / images if images else None, "ra": ra / images if images else None}
-        for label, images, ta, ra in zip(classes, *counts.values(), strict=True)
+        for label, images, ta, ra in zip(classes, *counts, strict=True)
     ]
 
 
