@@ -105,10 +105,12 @@ def _complete(group: Any) -> None:  # typer's own click has no public name
         sys.exit(shell_complete(group, {}, "advss", COMPLETE, asked))
 
 
-def _show_warning(usual: Callable[..., None], message: Warning | str, *where: Any, **more: Any) -> None:
-    """What this package has to say of a model is a line for a person; where in the code it says so is of no use."""
+def _show_warning(usual: Callable[..., None], said: set[str], message: Warning | str, *where: Any, **more: Any) -> None:
+    """What this package has to say of a model is a line for a person, once; where in the code it says so is no use."""
     if isinstance(message, ModelWarning):
-        out.hint(str(message))
+        if str(message) not in said:
+            said.add(str(message))
+            out.hint(str(message))
     else:
         usual(message, *where, **more)
 
@@ -128,8 +130,8 @@ def run(arguments: Sequence[str]) -> None:
     _complete(group)
     expanded_arguments = [_with_home(argument) for argument in arguments]
     with group.make_context("advss", expanded_arguments) as context, warnings.catch_warnings():
-        warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
-        warnings.simplefilter("default", ModelWarning)
+        warnings.showwarning = functools.partial(_show_warning, warnings.showwarning, set())
+        warnings.simplefilter("always", ModelWarning)
         group.invoke(context)
     out.flush()
 

@@ -41,7 +41,8 @@ def remembered(path: Path, part: str, compute: Callable[[], str]) -> str:
 
 def forget(path: Path) -> None:
     """Have all parts of the file hashed anew."""
-    path.with_name(path.name + SUFFIX).unlink(missing_ok=True)
+    with suppress(OSError):  # none is there
+        path.with_name(path.name + SUFFIX).unlink()
 
 
 def of_images(images: NDArray[np.generic], labels: NDArray[np.int64]) -> str:

@@ -117,7 +117,7 @@ class OnnxModel:
             sha256=hashlib.sha256(content).hexdigest(),
             metadata=metadata,
             image_size=metadata.image_size if metadata else size,
-            device=(device if ":" in device else "cuda") if session.get_providers()[0] == CUDA[0] else "cpu",
+            device=("cuda" if device == "auto" else device) if session.get_providers()[0] == CUDA[0] else "cpu",
             session=session,
             intake=intake,
             names=names if output is None else (output,),

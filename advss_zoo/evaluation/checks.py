@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,13 +19,19 @@ from advss_zoo.evaluation.passes import Padded
 from advss_zoo.models.adapted import Adapted
 from advss_zoo.models.architecture import IMAGENET_MEAN, IMAGENET_STD
 from advss_zoo.models.draws import MeanOfDraws
-from advss_zoo.models.network import Normalize
 from advss_zoo.models.outputs import check_finite, check_logits
+
+
+def _by_channel(x: Tensor, values: Sequence[float]) -> Tensor:
+    return x.new_tensor(values).view(1, -1, 1, 1)
+
 
 FORMS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "values from 0 to 255": lambda x: 255 * x,
     "values from -1 to 1": lambda x: 2 * x - 1,
-    "ImageNet's mean subtracted, divided by its deviation": lambda x: Normalize(IMAGENET_MEAN, IMAGENET_STD).to(x)(x),
+    "ImageNet's mean subtracted, divided by its deviation": lambda x: (
+        (x - _by_channel(x, IMAGENET_MEAN)) / _by_channel(x, IMAGENET_STD)
+    ),
     "channels in the order blue, green, red": lambda x: x.flip(1),
 }
 """How models of others are given images. None that is trained on [0,1] does better by this much in another form:"""

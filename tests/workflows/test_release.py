@@ -43,6 +43,7 @@ def run(cache, recipe_file, tmp_path):
 
 def test_weights_results_and_card_come_to_their_place(checkout, run):
     folder, result = run
+    (folder.parent / "curves.png").write_bytes(b"a drawing")
     release(folder, **WORDS, result=[result])
     released = checkout / "weights" / "tiny.test"
     assert checkpoint.load(released)[1] == checkpoint.load(folder)[1]
