@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, compared by sha256, kept in one cache folder."""
+"""Files: written whole or not at all, compared by sha256, kept in one cache folder; how those of tensors begin."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import errno
 import glob
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from advss_zoo import documents
 from advss_zoo.errors import AdvssError
+
+ITEM_BYTES = {"U8": 1, "F32": 4, "I64": 8}  # by safetensors' names of types
 
 
 def cache_folder() -> Path:
@@ -231,3 +234,23 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def tensors_header(
+    tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[str, str] | None = None, size: int | None = None
+) -> bytes:
+    """Return how a safetensors file begins that then holds these tensors, one after the other.
+
+    Args:
+        tensors: by name, the type (a key of `ITEM_BYTES`) and the shape.
+        size: of the header, in bytes; None: as it needs.
+    """
+    entries: dict[str, object] = {} if metadata is None else {"__metadata__": dict(metadata)}
+    begin = 0
+    for name, (kind, shape) in tensors.items():
+        end = begin + ITEM_BYTES[kind] * math.prod(shape)
+        entries[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [begin, end]}
+        begin = end
+    text = json.dumps(entries).encode()
+    length = -(-len(text) // 8) * 8 if size is None else size - 8
+    return length.to_bytes(8, "little") + text.ljust(length)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from advss_zoo.cli.output import out
+from advss_zoo.errors import UsageError
+from advss_zoo.models.devices import check_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +23,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def _known_device(device: str) -> str:
-    """Refuse what is no device before torch is imported, which then says whether there is this one."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise typer.BadParameter(f"unknown device {device!r}; choose from auto, cpu, cuda and cuda:N.")
+    try:
+        check_device(device)
+    except UsageError as error:
+        raise typer.BadParameter(error.message) from error
     return device
 
 

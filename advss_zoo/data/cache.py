@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -18,7 +17,7 @@ from advss_zoo.data import digests
 from advss_zoo.data.catalogue import Dataset, digest
 from advss_zoo.data.imageset import Split
 from advss_zoo.errors import AdvssError, DataError
-from advss_zoo.files import cache_folder, explained, write_atomically
+from advss_zoo.files import cache_folder, explained, tensors_header, write_atomically
 
 HEADER_BYTES = 4096  # room for the header, which can only be written when all else is
 
@@ -121,14 +120,8 @@ def header(dataset: Dataset, shapes: Mapping[str, tuple[int, ...]], sha256: Mapp
     """Return the first HEADER_BYTES bytes of a file that then holds uint8 arrays of these shapes, one after the
     other.
     """
-    entries: dict[str, object] = {"__metadata__": {"dataset": dataset.name, **sha256}}
-    begin = 0
-    for name, shape in shapes.items():
-        end = begin + math.prod(shape)
-        entries[name] = {"dtype": "U8", "shape": shape, "data_offsets": [begin, end]}
-        begin = end
-    length = HEADER_BYTES - 8
-    return length.to_bytes(8, "little") + json.dumps(entries).encode().ljust(length)
+    arrays = {name: ("U8", shape) for name, shape in shapes.items()}
+    return tensors_header(arrays, {"dataset": dataset.name, **sha256}, HEADER_BYTES)
 
 
 def check_space(path: Path, needed: int) -> None:

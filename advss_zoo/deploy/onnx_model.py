@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from advss_zoo.deploy.metadata import MARK, MOST_PIXELS, Metadata
 from advss_zoo.errors import AdvssError, CheckpointError, UsageError
 from advss_zoo.files import read_bytes
+from advss_zoo.models.devices import check_device
 from advss_zoo.models.outputs import check_logits
 
 MOST_BYTES = 2**30  # ten times the largest network here
@@ -30,7 +31,6 @@ ELEMENTS = {FLOATS: "float32", "tensor(float16)": "float16", "tensor(double)": "
 # TF32 has a precision of three digits, and a search for the fastest kernels finds others in every process.
 CUDA = ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
 CPU = "CPUExecutionProvider"
-DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,7 @@ def require(package: str) -> Any:
 
 def _session(content: bytes, path: str, device: str) -> Any:
     """On the GPU if that is wanted and works, else on the CPU."""
-    if not DEVICE.fullmatch(device):
-        raise UsageError(f"unknown device {device!r}; choose from auto, cpu, cuda and cuda:N.")
+    check_device(device)
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what fails is raised, and then said once

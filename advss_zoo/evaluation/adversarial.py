@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.files import explained, held, write_atomically
+from advss_zoo.files import explained, held, tensors_header, write_atomically
 
 if TYPE_CHECKING:
     from advss_zoo.evaluation.images import Images
@@ -47,8 +46,9 @@ class AdversarialFile:
                     self._create()
         with explained("write", self.path), self.path.open("r+b") as file:
             for name, tensor in (("x_adv", adversarial.float()), ("y_adv", predictions.long())):
+                begin = self._begin(name)
                 for place, value in zip(self._places(first, len(tensor)), tensor.cpu().numpy(), strict=True):
-                    file.seek(self._begin(name) + value.nbytes * int(place))
+                    file.seek(begin + value.nbytes * int(place))
                     file.write(value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes())
 
     def holds(self, verdicts: Verdicts, first: int = 0) -> bool:
@@ -111,15 +111,8 @@ class AdversarialFile:
 
     @property
     def _header(self) -> bytes:
-        n, entries, end = len(self.images), dict[str, object](), 0
-        for name in INTEGERS:
-            entries[name] = {"dtype": "I64", "shape": [n], "data_offsets": [end, end + 8 * n]}
-            end += 8 * n
-        size = 4 * self.images.pixels.size
-        entries["x_adv"] = {"dtype": "F32", "shape": self.images.pixels.shape, "data_offsets": [end, end + size]}
-        text = json.dumps(entries, separators=(",", ":")).encode()
-        text = text.ljust(-(-len(text) // 8) * 8)
-        return len(text).to_bytes(8, "little") + text
+        n, shape = len(self.images), self.images.pixels.shape
+        return tensors_header({**dict.fromkeys(INTEGERS, ("I64", (n,))), "x_adv": ("F32", shape)})
 
     def _begin(self, name: str) -> int:
         """Where a tensor begins in the file."""

@@ -40,7 +40,6 @@ def most_hits(hits: int, sample: int, population: int) -> int:
     Args:
         hits: in the sample, at most `sample`, which is at most `population`.
     """
-
     from scipy.special import gammaln, logsumexp
 
     def log_choose(n: Any, k: Any) -> Any:

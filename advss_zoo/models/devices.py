@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import AbstractContextManager, nullcontext
-
-import torch
+from typing import TYPE_CHECKING
 
 from advss_zoo.errors import UsageError
 
-CHOICES = "choose from auto, cpu, cuda and cuda:N."
+if TYPE_CHECKING:
+    import torch
 
 
 def processes() -> int:
     """Return how many a launcher has started, this one among them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def check_device(device: str) -> None:
+    """Refuse what is the name of no supported device, without importing torch, which says whether there is this one.
+
+    Raises:
+        UsageError: it is none, or of a kind that is not supported, such as mps.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(f"unknown device {device!r}; choose from auto, cpu, cuda and cuda:N.")
 
 
 def pick_device(device: str | torch.device) -> str:
@@ -23,19 +34,17 @@ def pick_device(device: str | torch.device) -> str:
     "auto" is a GPU if torch sees one; of several processes each has a GPU of its own, if there are enough.
 
     Raises:
-        UsageError: torch sees no such device, or it is of a kind that is not supported, such as mps.
+        UsageError: as `check_device`, or torch sees no such device.
     """
+    import torch
+
     wanted = str(device)
+    check_device(wanted)
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(wanted)
-    except RuntimeError:
-        raise UsageError(f"unknown device {wanted!r}; {CHOICES}") from None
-    if found.type not in ("cpu", "cuda"):
-        raise UsageError(f"unsupported device {wanted!r}; {CHOICES}")
-    if found.type == "cpu":
-        return "cpu"
+    if wanted == "cpu":
+        return wanted
+    found = torch.device(wanted)
     if not torch.cuda.is_available():
         raise UsageError("torch cannot use a GPU.", "Leave out --device, or run `advss doctor`.")
     count = torch.cuda.device_count()
@@ -48,4 +57,6 @@ def pick_device(device: str | torch.device) -> str:
 
 def current(device: torch.device) -> AbstractContextManager[object]:
     """Make a GPU the one that code means which says "cuda" alone, as a user's model may; undone on leaving."""
+    import torch
+
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

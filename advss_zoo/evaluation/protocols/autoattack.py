@@ -163,7 +163,7 @@ class WhiteBox(AutoAttack):
 
 @dataclass(frozen=True)
 class QuickMalt(WhiteBox):
-    """An upper bound that takes a tenth of AutoAttack's time: APGD towards the classes that MALT ranks first."""
+    """An upper bound that takes a tenth of AutoAttack's passes: APGD towards the classes that MALT ranks first."""
 
     pattern: ClassVar[str] = "quick-malt"
     examples: ClassVar[tuple[str, ...]] = ("quick-malt",)
