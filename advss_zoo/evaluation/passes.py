@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.attacks.search import DTYPES, Precision, Search
+from advss_zoo.models import fused
+
 # 64 images of CIFAR's size keep two cores as busy as 256 do; larger images come in fewer, for the same memory.
 MOST_IMAGES = 64
 MOST_PIXELS = MOST_IMAGES * 32 * 32
@@ -36,6 +39,7 @@ class Padded(nn.Module):
     its own images from the start, and what the model says of those is left out.
 
     Args:
+        model: its weights do not change as long as this is used.
         up_to: larger batches are left as they are; None: none is.
     """
 
@@ -43,6 +47,15 @@ class Padded(nn.Module):
         super().__init__()
         self.model = model
         self.up_to = up_to
+        self._fused: dict[torch.dtype, Padded | None] = {}
+
+    def fused(self, x: Tensor, precision: Precision) -> Padded | None:
+        """Return what searches on images like x may follow, filled up likewise; None: the model itself."""
+        dtype = DTYPES[precision]
+        if dtype not in self._fused:
+            found = fused.find(self.model, x, dtype)
+            self._fused[dtype] = None if found is None else Padded(found, self.up_to)
+        return self._fused[dtype]
 
     def forward(self, x: Tensor) -> Any:
         missing = -len(x) % MULTIPLE
@@ -51,6 +64,11 @@ class Padded(nn.Module):
         again = torch.arange(missing, device=x.device) % len(x)
         output = self.model(torch.cat([x, x.detach()[again]]))
         return output[: len(x)] if isinstance(output, Tensor) else output
+
+
+def search(model: nn.Module, x: Tensor, precision: Precision) -> Search:
+    """Return how an attack is to search on images like x."""
+    return Search(model, precision, model.fused(x, precision) if isinstance(model, Padded) else None)
 
 
 def pad_small_batches(model: nn.Module) -> nn.Module:

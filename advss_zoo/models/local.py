@@ -7,7 +7,9 @@ be most of the image everything is. Each number is the same sum as in the whole 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -82,7 +84,7 @@ class Local:
         self._memory, place = [z, h], 0
         while place < len(blocks) and reach**2 <= MOST * h.shape[2] * h.shape[3]:
             block, first = blocks[place], h
-            for bn, conv in _layers(block):
+            for bn, conv in layers(block):
                 h, reach = conv(torch.relu(bn(h))), _reach(reach, conv)
                 self._memory.append(h)
             h = self._memory[-1] = _shortcut(block, first) + h
@@ -98,8 +100,8 @@ class Local:
         patch = _convolved(trunk.conv1, next(memory), patch)
         patch = Patch(self._stem(patch.values), patch.window)
         for block in self._near:
-            inputs, changes = [next(memory) for _ in _layers(block)], [patch]
-            for (bn, conv), before in zip(_layers(block), inputs, strict=True):
+            inputs, changes = [next(memory) for _ in layers(block)], [patch]
+            for (bn, conv), before in zip(layers(block), inputs, strict=True):
                 changes.append(_convolved(conv, before, changes[-1], bn))
             *inner, last = changes
             self._patches += inner
@@ -136,18 +138,25 @@ class LocalEnsemble:
 
 
 def suits(model: nn.Module) -> bool:
-    """Tell whether parts of the network can be computed, or of each member of an ensemble.
-
-    It must be ours in every part: a class of one's own, another layer or a hook may compute something else.
-    """
-    if any(part._forward_pre_hooks or part._forward_hooks or "forward" in vars(part) for part in model.modules()):
-        return False
+    """Tell whether parts of the network can be computed, or of each member of an ensemble."""
     if type(model) is Ensemble:
-        return all(map(suits, model.members))
+        return not hooked(model) and all(map(suits, model.members))
     if type(model) is not ResNetV2 or model.architecture.stem == "imagenet":
         return False
+    return as_built(model, partial(ResNetV2, model.architecture))
+
+
+def as_built(module: nn.Module, build: Callable[[], nn.Module]) -> bool:
+    """Tell whether a module is in every part what `build` makes: a class of one's own, another layer or a hook may
+    compute something else.
+    """
     with torch.device("meta"):  # without any weights
-        return _layout(model) == _layout(ResNetV2(model.architecture))
+        return not hooked(module) and _layout(module) == _layout(build())
+
+
+def hooked(module: nn.Module) -> bool:
+    """Tell whether a part of it has a hook, or a forward of its own."""
+    return any(part._forward_pre_hooks or part._forward_hooks or "forward" in vars(part) for part in module.modules())
 
 
 def remember(model: nn.Module, x: Tensor, size: int) -> Local | LocalEnsemble:
@@ -163,7 +172,7 @@ def _layout(model: nn.Module) -> list[tuple[str, type[nn.Module], str]]:
     return [(name, type(module), module.extra_repr()) for name, module in model.named_modules()]
 
 
-def _layers(block: PreactivationBlock) -> list[tuple[nn.BatchNorm2d, nn.Conv2d]]:
+def layers(block: PreactivationBlock) -> list[tuple[nn.BatchNorm2d, nn.Conv2d]]:
     numbers = (1, 2, 3) if isinstance(block, Bottleneck) else (1, 2)
     return [(getattr(block, f"bn{number}"), getattr(block, f"conv{number}")) for number in numbers]
 
