@@ -41,21 +41,22 @@ class Padded(nn.Module):
     Args:
         model: its weights do not change as long as this is used.
         up_to: larger batches are left as they are; None: none is.
+        first: images (B,C,H,W) that decide whether searches may follow something faster; None: they may not. Those of
+            a pass would not do, for then it could be another in another pass.
     """
 
-    def __init__(self, model: nn.Module, up_to: int | None = None) -> None:
+    def __init__(self, model: nn.Module, up_to: int | None = None, first: Tensor | None = None) -> None:
         super().__init__()
-        self.model = model
-        self.up_to = up_to
+        self.model, self.up_to, self.first = model, up_to, first
         self._fused: dict[torch.dtype, Padded | None] = {}
 
-    def fused(self, x: Tensor, precision: Precision) -> Padded | None:
-        """Return what searches on images like x may follow, filled up likewise; None: the model itself."""
+    def fused(self, precision: Precision) -> Padded | None:
+        """Return what searches may follow, filled up likewise; None: the model itself."""
         dtype = DTYPES[precision]
-        if dtype not in self._fused:
-            found = fused.find(self.model, x, dtype)
+        if self.first is not None and dtype not in self._fused:
+            found = fused.find(self.model, self.first, dtype)
             self._fused[dtype] = None if found is None else Padded(found, self.up_to)
-        return self._fused[dtype]
+        return self._fused.get(dtype)
 
     def forward(self, x: Tensor) -> Any:
         missing = -len(x) % MULTIPLE
@@ -66,9 +67,9 @@ class Padded(nn.Module):
         return output[: len(x)] if isinstance(output, Tensor) else output
 
 
-def search(model: nn.Module, x: Tensor, precision: Precision) -> Search:
-    """Return how an attack is to search on images like x."""
-    return Search(model, precision, model.fused(x, precision) if isinstance(model, Padded) else None)
+def search(model: nn.Module, precision: Precision) -> Search:
+    """Return how an attack on a model is to search."""
+    return Search(model, precision, model.fused(precision) if isinstance(model, Padded) else None)
 
 
 def pad_small_batches(model: nn.Module) -> nn.Module:
@@ -77,4 +78,4 @@ def pad_small_batches(model: nn.Module) -> nn.Module:
     From 17 images on gradients are those of batches of 64 to the last bit on one and two threads. With 25 images left
     of a pass, which is usual for a robust model, the filling would be a fifth of the work.
     """
-    return Padded(model.model, up_to=LARGEST_FILLED) if isinstance(model, Padded) else model
+    return Padded(model.model, LARGEST_FILLED, model.first) if isinstance(model, Padded) else model

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from advss_zoo.models.as_built import as_built, hooked
 from advss_zoo.models.backbones.resnetv2 import Head, PreactivationBlock, ResNetV2Architecture, ResNetV2Trunk
 from advss_zoo.models.ensemble import Ensemble
-from advss_zoo.models.local import as_built, hooked, layers
 from advss_zoo.models.network import Network, Normalize, pooled
 
 # Of gradients, relative to their lengths. Most images have to be within it: where what a ReLU reads is 0 but for
@@ -148,38 +148,27 @@ class _Path:
         trunk, before = network.trunk, (1 / network.normalize.std).flatten()
         assert isinstance(trunk, ResNetV2Trunk)
         self._dtype, self._mean = dtype, network.normalize.mean
-        nothing = _nothing(trunk.conv1)
+        sums = _Sums(_nothing(trunk.conv1))
         if trunk.bn1 is None:
-            reads = _Sums.wanted(blocks[0], nothing)
-            self._stem = _Convolution(trunk.conv1, dtype, shape, before=before, bias=reads.carried)
-            self._relu = reads.rectified
+            sums = _Sums.wanted(blocks[0], sums.carried)
+            self._stem = _Convolution(trunk.conv1, dtype, shape, before=before, bias=sums.carried)
         else:
-            norm, reads = _Affine.of(trunk.bn1), _Sums(nothing)
+            norm = _Affine.of(trunk.bn1)
             self._stem = _Convolution(trunk.conv1, dtype, shape, before=before, after=norm.scale, bias=norm.shift)
-            self._relu = True
-        self._blocks, shape = list[_Block](), self._stem.shape
-        for block, following in zip_longest(blocks, blocks[1:]):
-            nothing = _nothing(layers(block)[-1][1])
-            beside = reads.carried if block.shortcut is None else nothing
-            gives = _Sums(nothing) if following is None else _Sums.wanted(following, beside)
-            self._blocks.append(_Block(block, dtype, shape, reads, gives, bias=gives.carried - beside))
-            reads, shape = gives, self._blocks[-1].shape
+        self._relu = trunk.bn1 is not None or sums.rectified
+        self._chain = Chain(blocks, dtype, self._stem.shape, sums)
 
     def run(self, x: Tensor) -> tuple[Tensor, _Seen]:
         """Return the sums (B,C,h,w), and what `back` has to know."""
         centred = (x - self._mean).to(self._dtype).contiguous(memory_format=torch.channels_last)
-        first = sums = self._stem(centred, relu=self._relu)
-        inputs = []
-        for block in self._blocks:
-            sums, of_block = block(sums)
-            inputs.append(of_block)
+        first = self._stem(centred, relu=self._relu)
+        sums, inputs = self._chain.run(first)
         return sums, _Seen(first, inputs)
 
     def back(self, slope: Tensor, seen: _Seen) -> Tensor:
         """The gradient for images (B,3,H,W) of one for the sums."""
-        found = slope.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        for block, inputs in zip(reversed(self._blocks), reversed(seen.inputs), strict=True):
-            found = block.back(found, inputs)
+        slope = slope.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        found = self._chain.back(slope, seen.inputs)
         if self._relu:
             found = _through_relu(found, seen.first)
         return self._stem.back(found, seen.first).float().contiguous()
@@ -189,6 +178,48 @@ class _Path:
 class _Seen:
     first: Tensor  # what the stem gave
     inputs: list[list[Tensor]]  # of the convolutions of each block
+
+
+class Chain:
+    """Blocks of a network that `suits`, one after the other; calling it gives what the last one gives, (B,C,h,w).
+
+    Args:
+        shape: of the sums that the first one reads, (B,C,H,W); of others it is only slower.
+        reads: what these are; None: those of the network.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[PreactivationBlock],
+        dtype: torch.dtype,
+        shape: Sequence[int],
+        reads: _Sums | None = None,
+    ) -> None:
+        reads = reads or _Sums(torch.zeros_like(blocks[0].bn1.bias))
+        self._blocks = list[_Block]()
+        for block, following in zip_longest(blocks, blocks[1:]):
+            nothing = _nothing(block.layers[-1][1])
+            beside = reads.carried if block.shortcut is None else nothing
+            gives = _Sums(nothing) if following is None else _Sums.wanted(following, beside)
+            self._blocks.append(_Block(block, dtype, shape, reads, gives, bias=gives.carried - beside))
+            reads, shape = gives, self._blocks[-1].shape
+
+    def __call__(self, sums: Tensor) -> Tensor:
+        return self.run(sums.contiguous(memory_format=torch.channels_last))[0]
+
+    def run(self, sums: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
+        """Return what the last block gives, and what `back` has to know."""
+        inputs = []
+        for block in self._blocks:
+            sums, of_block = block(sums)
+            inputs.append(of_block)
+        return sums, inputs
+
+    def back(self, slope: Tensor, inputs: list[list[Tensor]]) -> Tensor:
+        """Return the gradient for what the first block read, of that for what the last one gave."""
+        for block, of_block in zip(reversed(self._blocks), reversed(inputs), strict=True):
+            slope = block.back(slope, of_block)
+        return slope
 
 
 @dataclass(frozen=True)
@@ -309,7 +340,7 @@ class _Block:
         gives: _Sums,
         bias: Tensor,
     ) -> None:
-        norm, pairs = _Affine.of(block.bn1), layers(block)
+        norm, pairs = _Affine.of(block.bn1), block.layers
         self._rectified, self._relu = reads.rectified, gives.rectified
         self._scale = None if reads.ready else norm.scale.to(dtype).view(1, -1, 1, 1)
         self._shift = (norm.shift - norm.scale * reads.carried).to(dtype).view(1, -1, 1, 1)

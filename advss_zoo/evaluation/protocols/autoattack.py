@@ -146,7 +146,7 @@ class AutoAttack(Protocol):
             constants=driver.constants(attack, self.norm, self.classes, self.iterations, self.queries),
             precision=precision,
             bare=model.model if isinstance(model, Padded) else model,
-            fused=network.fused(x, precision) if isinstance(network, Padded) else None,
+            fused=network.fused(precision) if isinstance(network, Padded) else None,
         )
 
 

@@ -129,7 +129,7 @@ class PgdProtocol(Protocol):
         return with_restarts(attempt, model, y, self.restarts)
 
     def _search(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Found:
-        network, losses = search(model, x, self.search), torch.empty(0)
+        network, losses = search(model, self.search), torch.empty(0)
 
         def loss(z: Tensor) -> Tensor:
             nonlocal losses
@@ -156,7 +156,7 @@ class PgdAny(PgdProtocol):
     iterate: ClassVar[Literal["last", "any"]] = "any"
 
     def _search(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Found:
-        network, losses = search(model, x, self.search), torch.empty(0)
+        network, losses = search(model, self.search), torch.empty(0)
         right = torch.ones_like(y, dtype=torch.bool)
 
         def loss(z: Tensor, y: Tensor) -> Tensor:
