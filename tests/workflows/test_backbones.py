@@ -111,9 +111,9 @@ def test_the_folder_that_pull_names_can_be_taken_elsewhere(photos: Path) -> None
 def settled(name: str, side: int) -> str:
     """A checkpoint of a net with random weights whose running statistics are those of images, as after training.
 
-    Without that, some fifty batch norms in a row that normalise by nothing leave EfficientNet without a gradient.
+    Without that, batch norms that do not normalise leave a net as deep as EfficientNet without a gradient.
     """
-    folder = shutil.copytree(az.pull(name).path, "settled")
+    folder = shutil.copytree(az.pull(name).path, Path("settled"))
     model = az.load_model("settled")
     x = torch.from_numpy(load_subset().images[:32]).float() / 255
     network = model.network.train()
