@@ -8,7 +8,7 @@ NETS = {  # by name: what they are, and pixels a side
     "timm:vit_tiny_patch16_224?pretrained=false&img_size=32": ("vision transformer", 32),
     "timm:vit_tiny_patch16_224?pretrained=false": ("vision transformer", 224),
     "timm:mobilenetv3_small_100?pretrained=false": ("MobileNetV3", 224),
-    "timm:efficientnet_b0?pretrained=false": ("EfficientNet", 32),
+    "timm:efficientnet_b0?pretrained=false": ("EfficientNet", 224),
     "timm:resnet50_gn?pretrained=false": ("ResNet with group norm", 32),
     "timm:resnet18?pretrained=false&drop_rate=0.5": ("ResNet with dropout", 32),
     "torchvision:resnet18?pretrained=false": ("ResNet", 224),
