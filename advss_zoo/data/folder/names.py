@@ -32,6 +32,7 @@ SYSTEM = frozenset(
         ),  # Windows
         *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin"),  # Synology
         *("@recycle", "@recently-snapshot", "@__thumb", "@transcode"),  # QNAP
+        *("lost.dir", "found.000"),  # Android, and what a check of the disk finds
         *("lost+found", "~snapshot", "__pycache__"),  # Linux, NetApp, Python
     )
 )

@@ -379,6 +379,16 @@ class TestRepair:
         assert not found[1].animated
         assert np.array_equal(found[0], pixels_of(path, encoded(first, "JPEG")))
 
+    def test_what_phones_put_behind_a_picture_is_not_looked_at(self, path: Path) -> None:
+        """A second and third picture, a film, or bytes of their own."""
+        first, others = picture(1, (16, 16)), [picture(2, (16, 16)), picture(3, (8, 8))]
+        alone = encoded(first, "JPEG")
+        film = alone + struct.pack(">I", 24) + b"ftypmp42\0\0\0\0isommp42" + bytes(4000)
+        for content in (encoded(first, "MPO", save_all=True, append_images=others), film, alone + b"SEFT" * 9):
+            facts = facts_of(path, content)
+            assert not facts.animated
+            assert facts.sha256 == facts_of(path, alone).sha256
+
     def test_a_pointer_instead_of_a_file(self, path: Path) -> None:
         content = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
         assert "git lfs pull" in str(read(path, content))
