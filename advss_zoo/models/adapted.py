@@ -250,6 +250,13 @@ def _to_logits(output: Any, images: int, dtype: torch.dtype, classes: int | None
     check_logits(output, images, Tensor)
     if _are_probabilities(output):
         steps.append(Conversion("returns probabilities; their logarithm is taken", _logarithm))
+    elif _between_0_and_1(output) and output.min() < output.max():
+        warnings.warn(
+            f"{name} returns numbers between 0 and 1 that do not sum to 1. If they are sigmoids, "
+            "RA may be overestimated: return the logits before them.",
+            ModelWarning,
+            stacklevel=1,
+        )
     return steps
 
 
