@@ -15,7 +15,7 @@ from advss_zoo.files import read_bytes
 Order = Literal["number", "name"]
 
 # HEIC among them, so that it is named as something that cannot be read instead of being passed over.
-KINDS = "jpg|jpeg|jpe|jfif|png|gif|bmp|tif|tiff|webp|avif|ppm|pgm|pbm|pnm|jp2|tga|heic|heif"
+KINDS = "jpg|jpeg|jpe|jfif|png|gif|bmp|tif|tiff|webp|avif|ppm|pgm|pbm|pnm|jp2|j2k|tga|mpo|apng|heic|heif|hif"
 _IMAGE = re.compile(rf".+\.({KINDS})\s*", re.IGNORECASE | re.DOTALL)
 
 # What systems, NAS and archives leave in folders, in lower case. Names with a dot in front are hidden anyway.

@@ -362,6 +362,24 @@ class TestRepair:
         content = encoded(picture(5, (64, 64)), "JPEG", **options)
         assert np.array_equal(pixels_of(path, content[:-lost]), pixels_of(path, content))
 
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda content: content[:-100],  # within XMP
+            lambda content: content[:-1],  # without the byte that makes a length even
+            lambda content: content[:4] + bytes(4) + content[8:],
+            lambda content: content[:4] + b"\xff\xff\xff\x7f" + content[8:],
+        ],
+    )
+    @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}])
+    def test_webp_with_sound_pixels(self, damage: Any, options: Any, path: Path) -> None:
+        exif = Image.Exif()
+        exif[decoding.ORIENTATION] = 3
+        content = encoded(picture(5, (16, 16)), "WEBP", xmp=b"<x>" * 301, icc_profile=b"none", exif=exif, **options)
+        assert np.array_equal(pixels_of(path, damage(content)), pixels_of(path, content))
+        cut = encoded(picture(5, (16, 16)), "WEBP", **options)[:-30]
+        assert str(read(path, cut)).startswith("damaged")
+
     @pytest.mark.parametrize("progressive", [False, True])
     def test_jpegs_that_lack_more_only_on_request(self, progressive: bool, path: Path) -> None:
         content = encoded(picture(5, (64, 64)), "JPEG", progressive=progressive)

@@ -30,8 +30,10 @@ def found(listing: Listing) -> set[tuple[str, str, str | None]]:
 
 class TestLayouts:
     def test_class_folders(self, tmp_path: Path) -> None:
-        touch(tmp_path, "cat/1.png", "cat/2.JPG", "dog/1.jpeg", "dog/readme.txt")
+        """The last two are what some cameras write."""
+        touch(tmp_path, "cat/1.png", "cat/2.JPG", "dog/1.jpeg", "dog/readme.txt", "cat/3.HIF", "dog/2.MPO")
         assert found(list_images(tmp_path)) == {
+            ("cat/3.HIF", "cat", None), ("dog/2.MPO", "dog", None),
             ("cat/1.png", "cat", None), ("cat/2.JPG", "cat", None), ("dog/1.jpeg", "dog", None),
         }  # fmt: skip
 
