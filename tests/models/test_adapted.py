@@ -141,7 +141,7 @@ def test_what_is_not_certain_is_a_sentence(change: Any, says: str) -> None:
 
 @pytest.mark.parametrize("change", [torch.sigmoid, lambda z: {"p": z.sigmoid().double()}, lambda z: z.clamp(0, 1)])
 def test_numbers_of_each_class_between_0_and_1_are_a_doubt_that_is_said(change: Any) -> None:
-    with pytest.warns(ModelWarning, match=r"between 0 and 1 that do not sum to 1\. If they are sigmoids, RA may"):
+    with pytest.warns(ModelWarning, match="between 0 and 1 that do not sum to 1; if they are sigmoids, RA may"):
         found = adapt(Changed(net(), change), X)(X)
     values = change(net()(X))
     assert torch.equal(found, (values["p"].float() if isinstance(values, dict) else values))
