@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.errors import AdvssError
+from advss_zoo.models import fused
 from advss_zoo.models.modes import frozen
 from advss_zoo.objectives.base import Batch
 from advss_zoo.training import recipe
@@ -36,11 +37,13 @@ def ours(made_by: Recipe, batch: Batch, device: str) -> tuple[Step, Step]:
     model = objective.build(made_by.architecture).to(device).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     batch = Batch(batch.inputs.contiguous(memory_format=torch.channels_last), batch.targets, batch.index)
+    dtype = torch.bfloat16 if made_by.precision == "bf16" else torch.float32
     precision = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=made_by.precision == "bf16")
 
     def attack() -> None:
         with frozen(model), precision:
-            input_gradient(objective.attack_loss(model, batch), batch.inputs)
+            network = fused.FusedNetwork(model, dtype) if fused.suits(model, dtype) else model
+            input_gradient(objective.attack_loss(network, batch), batch.inputs)
 
     def update() -> None:
         optimizer.zero_grad()

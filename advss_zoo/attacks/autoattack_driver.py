@@ -132,6 +132,7 @@ def run(
     constants: dict[str, Any],
     precision: Precision = "fp32",
     bare: nn.Module | None = None,
+    fused: Network | None = None,
 ) -> Tensor:
     """Run one attack; returns images (B,C,H,W), those of x where it failed.
 
@@ -145,18 +146,20 @@ def run(
         constants: what `constants` returns.
         precision: in what the attack searches, see `IN_HALF_PRECISION`; what it claims was seen in float32.
         bare: what computes in `model`, where that is wrapped.
+        fused: what the attack may follow in place of `model`, in its precision (see `models.fused`).
 
     Raises:
         AdvssError: a gradient is NaN or infinite.
     """
     network = partial(_Shielded.apply, model)
+    followed = None if fused is None else partial(_Shielded.apply, fused)
     if name == "fab-t":
-        perturb = partial(_fab, network, norm=norm, eps=eps, constants=constants)
+        perturb = partial(_fab, followed or network, network, norm=norm, eps=eps, constants=constants)
     else:
         attack = _attack_class(name)(
             network, norm=NORMS[norm], eps=eps, seed=seed, device=x.device, verbose=False, **constants
         )
-        attack.search = Search(network, precision)
+        attack.search = Search(network, precision, followed)
         attack.bare = bare if bare is not None and x.device.type == "cpu" and suits(bare) else None
         perturb = attack.perturb
     # The attacks seed torch's own generators, those of all GPUs, and warn of gradients that are 0, which an evaluation
@@ -408,11 +411,14 @@ def _by_target(
     return found
 
 
-def _fab(network: Network, x: Tensor, y: Tensor, *, norm: str, eps: float, constants: dict[str, Any]) -> Tensor:
+def _fab(
+    network: Network, judge: Network, x: Tensor, y: Tensor, *, norm: str, eps: float, constants: dict[str, Any]
+) -> Tensor:
     """FAB towards the wrong classes with the largest logits; the others of its constants are built in."""
     search = partial(
         towards,
         network,
+        judge,
         sizes=partial(_sizes, norm=NORMS[norm]),
         eps=eps,
         project=projection(norm, _package()),

@@ -25,6 +25,7 @@ Projection = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def towards(
     network: Network,
+    judge: Network,
     x: Tensor,
     y: Tensor,
     targets: Tensor,
@@ -38,12 +39,20 @@ def towards(
     """Run FAB from x (N,C,H,W) towards the class `targets` (N,); returns images, those of x where it failed.
 
     Args:
+        network: what is followed.
+        judge: the same network, which says whether an image is broken.
         y: labels (N,), what x is classified as.
         group: (N,) which rows are of one image; when one of them is broken, all of them leave.
         sizes: norms (N,) of changes.
         eps: how large a change may be.
     """
     found, rows, z = x.clone(), torch.arange(len(x), device=x.device), x.clone()
+
+    def broken(wrong: Tensor) -> Tensor:
+        near = wrong & (sizes(z - x[rows]) <= eps)
+        if network is not judge and near.any():
+            near[near.clone()] = judge(z[near]).argmax(dim=1) != y[rows[near]]
+        return near
 
     def drop(broken: Tensor) -> Tensor:
         """Note the rows that are broken at z; returns which others go on."""
@@ -52,7 +61,7 @@ def towards(
 
     for _ in range(iterations):
         gap, slope, wrong = _linearised(network, z, y[rows], targets[rows])
-        near = wrong & (sizes(z - x[rows]) <= eps)
+        near = broken(wrong)
         if near.any():
             stay = drop(near)
             rows, z, gap, slope = rows[stay], z[stay], gap[stay], slope[stay]
@@ -60,7 +69,7 @@ def towards(
             break
         z = _step(z, x[rows], gap, slope, sizes, project)
         wrong = network(z).argmax(dim=1) != y[rows]
-        near = wrong & (sizes(z - x[rows]) <= eps)
+        near = broken(wrong)
         if near.any():
             stay = drop(near)
             rows, z, wrong = rows[stay], z[stay], wrong[stay]

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from advss_zoo.models.precision import at_least_float32
 
 Precision = Literal["fp32", "bf16"]
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Network = Callable[[Tensor], Tensor]
 
 
@@ -33,19 +34,23 @@ class Search:
 
     Args:
         network: images (B,C,H,W) to logits (B,K).
+        fused: what a search may follow in place of it, in its precision (see `models.fused`).
     """
 
     network: Network
     precision: Precision = "fp32"
+    fused: Network | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
+        if self.fused is not None:
+            return self.fused(x)
         if self.precision == "fp32":
             return at_least_float32(self.network(x))
         with torch.autocast(x.device.type, torch.bfloat16), _HeadsInFloat32():
             return at_least_float32(self.network(x))
 
     def verified_logits(self, x: Tensor, y: Tensor, among: Tensor | None = None) -> Tensor:
-        """Return logits that are those of float32 where x is misclassified.
+        """Return logits that are those of the network in float32 where x is misclassified.
 
         Args:
             y: labels (B,).
@@ -55,7 +60,7 @@ class Search:
             Logits (B,K), whose gradient is that of the search.
         """
         logits = self(x)
-        if self.precision == "fp32":
+        if self.precision == "fp32" and self.fused is None:
             return logits
         wrong = logits.argmax(dim=1) != y
         rows = (wrong if among is None else wrong & among).nonzero().squeeze(1)

@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.attacks.search import DTYPES, Precision, Search
+from advss_zoo.models import fused
+
 # 64 images of CIFAR's size keep two cores as busy as 256 do; larger images come in fewer, for the same memory.
 MOST_IMAGES = 64
 MOST_PIXELS = MOST_IMAGES * 32 * 32
@@ -36,13 +39,24 @@ class Padded(nn.Module):
     its own images from the start, and what the model says of those is left out.
 
     Args:
+        model: its weights do not change as long as this is used.
         up_to: larger batches are left as they are; None: none is.
+        first: images (B,C,H,W) that decide whether searches may follow something faster; None: they may not. Those of
+            a pass would not do, for then it could be another in another pass.
     """
 
-    def __init__(self, model: nn.Module, up_to: int | None = None) -> None:
+    def __init__(self, model: nn.Module, up_to: int | None = None, first: Tensor | None = None) -> None:
         super().__init__()
-        self.model = model
-        self.up_to = up_to
+        self.model, self.up_to, self.first = model, up_to, first
+        self._fused: dict[torch.dtype, Padded | None] = {}
+
+    def fused(self, precision: Precision) -> Padded | None:
+        """Return what searches may follow, filled up likewise; None: the model itself."""
+        dtype = DTYPES[precision]
+        if self.first is not None and dtype not in self._fused:
+            found = fused.find(self.model, self.first, dtype)
+            self._fused[dtype] = None if found is None else Padded(found, self.up_to)
+        return self._fused.get(dtype)
 
     def forward(self, x: Tensor) -> Any:
         missing = -len(x) % MULTIPLE
@@ -53,10 +67,15 @@ class Padded(nn.Module):
         return output[: len(x)] if isinstance(output, Tensor) else output
 
 
+def search(model: nn.Module, precision: Precision) -> Search:
+    """Return how an attack on a model is to search."""
+    return Search(model, precision, model.fused(precision) if isinstance(model, Padded) else None)
+
+
 def pad_small_batches(model: nn.Module) -> nn.Module:
     """Wrap `model` for a search within a pass: small batches are filled up to a multiple of 8.
 
     From 17 images on gradients are those of batches of 64 to the last bit on one and two threads. With 25 images left
     of a pass, which is usual for a robust model, the filling would be a fifth of the work.
     """
-    return Padded(model.model, up_to=LARGEST_FILLED) if isinstance(model, Padded) else model
+    return Padded(model.model, LARGEST_FILLED, model.first) if isinstance(model, Padded) else model

@@ -111,7 +111,7 @@ def evaluate(
         measured = adapted if eot is None else MeanOfDraws(adapted, eot)
         protocol.check_model(measured)
         told = progress or (lambda done, total, part: None)
-        work = _Work(Padded(measured), images, protocol, device, told, quantize, eot).fitted(x)
+        work = _Work(Padded(measured, first=x), images, protocol, device, told, quantize, eot).fitted(x)
         experiment = work.experiment(model, weights_sha256(network))
         store = None if out is None else Store(Path(out), experiment, work.images if save_adversarial else None)
         if store and (result := work.known(store)):

@@ -8,12 +8,15 @@ be most of the image everything is. Each number is the same sum as in the whole 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advss_zoo.models.backbones.resnetv2 import Bottleneck, Head, PreactivationBlock, ResNetV2
+from advss_zoo.models import fused
+from advss_zoo.models.as_built import as_built, hooked
+from advss_zoo.models.backbones.resnetv2 import Head, PreactivationBlock, ResNetV2
 from advss_zoo.models.ensemble import Ensemble, log_mean_probability
 
 # The share of positions up to which a block is computed in part; there a position costs more.
@@ -82,12 +85,14 @@ class Local:
         self._memory, place = [z, h], 0
         while place < len(blocks) and reach**2 <= MOST * h.shape[2] * h.shape[3]:
             block, first = blocks[place], h
-            for bn, conv in _layers(block):
+            for bn, conv in block.layers:
                 h, reach = conv(torch.relu(bn(h))), _reach(reach, conv)
                 self._memory.append(h)
             h = self._memory[-1] = _shortcut(block, first) + h
             place += 1
-        self._near, self._rest = blocks[:place], nn.Sequential(*blocks[place:])
+        self._near, rest = blocks[:place], blocks[place:]
+        whole = rest and fused.suits(model, h.dtype)
+        self._rest = fused.Chain(rest, h.dtype, h.shape) if whole else nn.Sequential(*rest)
         self._patches: list[Patch] = []
 
     def __call__(self, values: Tensor, window: Window) -> Tensor:
@@ -98,8 +103,8 @@ class Local:
         patch = _convolved(trunk.conv1, next(memory), patch)
         patch = Patch(self._stem(patch.values), patch.window)
         for block in self._near:
-            inputs, changes = [next(memory) for _ in _layers(block)], [patch]
-            for (bn, conv), before in zip(_layers(block), inputs, strict=True):
+            inputs, changes = [next(memory) for _ in block.layers], [patch]
+            for (bn, conv), before in zip(block.layers, inputs, strict=True):
                 changes.append(_convolved(conv, before, changes[-1], bn))
             *inner, last = changes
             self._patches += inner
@@ -136,18 +141,12 @@ class LocalEnsemble:
 
 
 def suits(model: nn.Module) -> bool:
-    """Tell whether parts of the network can be computed, or of each member of an ensemble.
-
-    It must be ours in every part: a class of one's own, another layer or a hook may compute something else.
-    """
-    if any(part._forward_pre_hooks or part._forward_hooks or "forward" in vars(part) for part in model.modules()):
-        return False
+    """Tell whether parts of the network can be computed, or of each member of an ensemble."""
     if type(model) is Ensemble:
-        return all(map(suits, model.members))
+        return not hooked(model) and all(map(suits, model.members))
     if type(model) is not ResNetV2 or model.architecture.stem == "imagenet":
         return False
-    with torch.device("meta"):  # without any weights
-        return _layout(model) == _layout(ResNetV2(model.architecture))
+    return as_built(model, partial(ResNetV2, model.architecture))
 
 
 def remember(model: nn.Module, x: Tensor, size: int) -> Local | LocalEnsemble:
@@ -156,16 +155,6 @@ def remember(model: nn.Module, x: Tensor, size: int) -> Local | LocalEnsemble:
         return LocalEnsemble(model, x, size)
     assert isinstance(model, ResNetV2)
     return Local(model, x, size)
-
-
-def _layout(model: nn.Module) -> list[tuple[str, type[nn.Module], str]]:
-    """Every module by its name, with its type and its constants."""
-    return [(name, type(module), module.extra_repr()) for name, module in model.named_modules()]
-
-
-def _layers(block: PreactivationBlock) -> list[tuple[nn.BatchNorm2d, nn.Conv2d]]:
-    numbers = (1, 2, 3) if isinstance(block, Bottleneck) else (1, 2)
-    return [(getattr(block, f"bn{number}"), getattr(block, f"conv{number}")) for number in numbers]
 
 
 def _reach(length: int, conv: nn.Conv2d) -> int:

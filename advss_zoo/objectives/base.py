@@ -77,6 +77,11 @@ class Objective(BaseModel, ABC):
             return attacked
         return (1 - clean_weight) * attacked + clean_weight * self.loss(model, batch.inputs, batch)
 
+    @property
+    def attacks_by_second_derivatives(self) -> bool:
+        """Tell whether the attack takes gradients of gradients."""
+        return False
+
     @abstractmethod
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:
         """Return what the adversary maximises: perturbed inputs to a scalar, the sum over the batch."""

@@ -109,6 +109,10 @@ class Joint(Objective):
         loss = self.mixed(attacked, model, batch, clean_weight)
         return loss + self.diversity.outer_sign * self.diversity.outer * regulariser
 
+    @property
+    def attacks_by_second_derivatives(self) -> bool:
+        return self.diversity is not None and self.diversity.inner != 0
+
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:
         options = self.diversity
         if options is None or options.inner == 0:

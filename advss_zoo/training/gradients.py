@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from advss_zoo.models import fused
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.network import Network
 from advss_zoo.objectives.base import Batch
@@ -50,6 +51,8 @@ class Gradients:
         self._ordered = (-1, torch.empty(0, dtype=torch.long))  # an epoch, and the order of its images
         self._head_alone: bool | None = None
         self._loss: nn.Module
+        first_order = not recipe.objective.attacks_by_second_derivatives
+        self._fused = recipe.attack_mode == "eval" and first_order and fused.suits(model, self._precision.dtype)
 
     def compute(self, step: int) -> Tensor:
         """Add the gradients of a step to those of the weights; returns the loss over the whole batch.
@@ -124,7 +127,8 @@ class Gradients:
         with frozen(self._model):
             if self._recipe.attack_mode == "train":  # as the paper's authors have it
                 self._set_modes()
-            loss = self._precision.attack_loss(self._recipe.objective, self._model, batch)
+            network = fused.FusedNetwork(self._model, self._precision.dtype) if self._fused else self._model
+            loss = self._precision.attack_loss(self._recipe.objective, network, batch)
             with attacking():
                 return adversary.perturb(loss, batch.inputs, index=batch.index, seed=seed, progress=progress)
 

@@ -8,8 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from advss_zoo.models.network import Network
-from advss_zoo.objectives.base import Batch, Objective
+from advss_zoo.objectives.base import Batch, Objective, Predictor
 from advss_zoo.threat import Loss
 
 
@@ -23,7 +22,11 @@ class Precision:
     def __call__(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.name == "bf16")
 
-    def attack_loss(self, objective: Objective, model: Network, batch: Batch) -> Loss:
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.name == "bf16" else torch.float32
+
+    def attack_loss(self, objective: Objective, model: Predictor, batch: Batch) -> Loss:
         """Compute the objective's attack loss in this precision."""
         with self():  # for what is computed once and for all steps
             maximised = objective.attack_loss(model, batch)

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from advss_zoo.evaluation.passes import MOST_PIXELS, Padded, images_per_pass, pad_small_batches
+from advss_zoo import load_model
+from advss_zoo.evaluation.passes import MOST_PIXELS, Padded, images_per_pass, pad_small_batches, search
+from advss_zoo.models.model import unwrapped
 
 
 @pytest.mark.parametrize(("side", "images"), [(4, 64), (28, 64), (32, 64), (33, 56), (64, 16), (96, 8), (224, 8)])
@@ -61,6 +63,20 @@ def test_a_search_fills_up_small_batches_alone(n):
     (seen,) = double.batches
     assert len(seen) == (n if n > 16 else -(-n // 8) * 8)
     assert pad_small_batches(double) is double
+
+
+def test_searches_follow_a_fused_network_where_the_first_images_say_so():
+    x, network = torch.rand(5, 3, 32, 32), unwrapped(load_model("p1f4.mini"))
+    padded = pad_small_batches(Padded(network, first=x))
+    assert isinstance(padded, Padded)
+    followed = search(padded, "fp32").fused
+    assert isinstance(followed, Padded)
+    assert followed.up_to == padded.up_to
+    torch.testing.assert_close(followed(x), network(x))
+    assert search(padded, "fp32").fused is followed
+    assert search(Padded(network), "fp32").fused is None
+    assert search(Padded(Double(), first=x), "fp32").fused is None
+    assert search(network, "fp32").fused is None
 
 
 def test_output_that_is_no_tensor_is_handed_on():

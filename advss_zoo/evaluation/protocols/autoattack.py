@@ -134,17 +134,19 @@ class AutoAttack(Protocol):
 
     def _run(self, attack: str, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
         """One attack on the standing images of the pass whose images are at `index`."""
+        network, precision = pad_small_batches(model), self._search(attack)
         return driver.run(
             attack,
-            pad_small_batches(model),
+            network,
             x,
             y,
             norm=self.norm,
             eps=self.eps,
             seed=derived_seed(self.seed, attack, int(index[0])),
             constants=driver.constants(attack, self.norm, self.classes, self.iterations, self.queries),
-            precision=self._search(attack),
+            precision=precision,
             bare=model.model if isinstance(model, Padded) else model,
+            fused=network.fused(precision) if isinstance(network, Padded) else None,
         )
 
 

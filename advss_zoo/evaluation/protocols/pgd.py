@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 from advss_zoo.attacks.ascent import ascend, checked, default_step, step, with_restarts
 from advss_zoo.attacks.losses import LOSSES
-from advss_zoo.attacks.search import Precision, Search, describe
+from advss_zoo.attacks.search import Precision, describe
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball
 from advss_zoo.evaluation.details import NO_RISE, ZERO_GRADIENT
+from advss_zoo.evaluation.passes import search
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.texts import format_eps
@@ -116,19 +117,19 @@ class PgdProtocol(Protocol):
 
         def attempt(rows: Tensor, offset: int) -> Tensor:
             start = self.threat.random_start(x[rows], index[rows], self.seed + offset)
-            search = self._search(model, x[rows], y[rows], start)
+            led = self._search(model, x[rows], y[rows], start)
             if not offset:
                 first_step_from = self.threat.project(start, x)
                 record.evidence |= {
-                    ZERO_GRADIENT: (search.after_first == first_step_from).flatten(1).all(dim=1),
-                    NO_RISE: (search.loss_at_last <= search.loss_at_first) & (self.steps > 1),
+                    ZERO_GRADIENT: (led.after_first == first_step_from).flatten(1).all(dim=1),
+                    NO_RISE: (led.loss_at_last <= led.loss_at_first) & (self.steps > 1),
                 }
-            return search.images
+            return led.images
 
         return with_restarts(attempt, model, y, self.restarts)
 
     def _search(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Found:
-        network, losses = Search(model, self.search), torch.empty(0)
+        network, losses = search(model, self.search), torch.empty(0)
 
         def loss(z: Tensor) -> Tensor:
             nonlocal losses
@@ -155,7 +156,7 @@ class PgdAny(PgdProtocol):
     iterate: ClassVar[Literal["last", "any"]] = "any"
 
     def _search(self, model: nn.Module, x: Tensor, y: Tensor, start: Tensor) -> Found:
-        network, losses = Search(model, self.search), torch.empty(0)
+        network, losses = search(model, self.search), torch.empty(0)
         right = torch.ones_like(y, dtype=torch.bool)
 
         def loss(z: Tensor, y: Tensor) -> Tensor:

@@ -84,6 +84,12 @@ class PreactivationBlock(nn.Module):
     def _residual(self, activated: Tensor) -> Tensor:
         raise NotImplementedError
 
+    @property
+    def layers(self) -> list[tuple[nn.BatchNorm2d, nn.Conv2d]]:
+        """The convolutions beside the shortcut in their order, each with the batch norm before it."""
+        numbers = (1, 2, 3) if isinstance(self, Bottleneck) else (1, 2)
+        return [(getattr(self, f"bn{number}"), getattr(self, f"conv{number}")) for number in numbers]
+
     def forward(self, x: Tensor) -> Tensor:
         activated = torch.relu(self.bn1(x))
         shortcut = x if self.shortcut is None else self.shortcut(activated)
