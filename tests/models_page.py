@@ -51,6 +51,7 @@ class InPlace(Net):
 OUTPUTS: dict[str, Callable[[Tensor], Any]] = {
     "logits (B,K), or log-probabilities": lambda z: z,
     "probabilities": lambda z: z.softmax(1),
+    "sigmoids (B,K)": lambda z: z.sigmoid(),
     "float16 or bfloat16": lambda z: z.half(),
     "float64": lambda z: z.double(),
     "a tuple or list with one tensor (B,K)": lambda z: (z, z.mean()),

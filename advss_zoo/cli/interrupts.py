@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import NoReturn
 
+from advss_zoo.errors import AdvssError
 from advss_zoo.process import keep_freed_memory, sleep_at_barriers_if_busy
 
 INTERRUPTED = 130
@@ -17,7 +19,14 @@ def import_torch() -> None:
 
     A KeyboardInterrupt raised while torch sets up its C++ side aborts the process with a core dump, or comes out as
     some other error; and there is nothing yet that would have to be cleaned up.
+
+    Raises:
+        AdvssError: the current folder has been deleted, where torch ends the process.
     """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise AdvssError("The current folder no longer exists.", "Change to another one: cd") from error
     before = signal.signal(signal.SIGINT, _leave)
     try:
         sleep_at_barriers_if_busy()

@@ -134,8 +134,9 @@ class OnnxModel:
             AdvssError: it fails on such images.
         """
         given = self.intake.converted(images)
-        batch = self.intake.batch or len(given)
-        parts = [self._run(given[begin : begin + batch], batch) for begin in range(0, len(given), batch)]
+        count = max(1, len(given))  # attacks may ask about no image: the shape of the output is that of one
+        batch = self.intake.batch or count
+        parts = [self._run(given[begin : begin + batch], batch) for begin in range(0, count, batch)]
         shapes = {name: {part[name].shape[1:] for part in parts} for name in parts[0]}
         return {name: np.concatenate([part[name] for part in parts]) for name in shapes if len(shapes[name]) == 1}
 

@@ -24,6 +24,7 @@ TRIED = 8  # images; networks round batches of a multiple of 8 alike
 ROUNDING = 1e-2  # of a sum of probabilities; half precision is no more exact
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601), as Pillow converts to "L"
 QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
+SIGMOIDS = "if they are sigmoids, RA may be overestimated: return the logits before them"
 
 
 class Conversion(NamedTuple):
@@ -250,6 +251,8 @@ def _to_logits(output: Any, images: int, dtype: torch.dtype, classes: int | None
     check_logits(output, images, Tensor)
     if _are_probabilities(output):
         steps.append(Conversion("returns probabilities; their logarithm is taken", _logarithm))
+    elif _between_0_and_1(output) and output.min() < output.max():
+        steps.append(Conversion(f"returns numbers between 0 and 1 that do not sum to 1; {SIGMOIDS}", _as_it_is))
     return steps
 
 
@@ -307,6 +310,10 @@ def _two(z: Tensor) -> Tensor:
 def _are_probabilities(output: Tensor) -> bool:
     sums_to_one = (output.sum(dim=1) - 1).abs() < ROUNDING
     return bool((sums_to_one & (output >= 0).all(dim=1)).all())
+
+
+def _as_it_is(z: Tensor) -> Tensor:
+    return z
 
 
 def _logarithm(p: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import statistics
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
@@ -89,6 +89,7 @@ NAMINGS = (
 # perhaps a sequence of normalisation and network.
 OUTSIDE = r"(?:(?:module|_orig_mod|model|net|network|backbone|ema|ema_model|model_ema|averaged_model)\.)*"
 WRAPPERS = rf"{OUTSIDE}(?:1\.{OUTSIDE})?"
+PARTS = frozenset({"trunk", "head", "blocks"})  # of a network of ours: not around one
 # The entries under which weights are stored; the first that is there counts.
 ENTRIES = (
     "P_state",
@@ -187,7 +188,7 @@ class _Found:
     @property
     def constants(self) -> tuple[str, ...]:
         """Mean and std of the normalisation; empty if the file has neither."""
-        outside = re.sub(rf"1\.{OUTSIDE}$", "", self.wrappers)
+        outside = re.sub(r"(^|\.)1\..*", r"\1", self.wrappers)
         names = (f"{outside}0.mean", f"{outside}0.std")
         return names if any(name in self.tensors for name in names) else ()
 
@@ -328,10 +329,16 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def _wrappers(names: Iterable[str], pattern: str = WRAPPERS) -> str:
-    """What most names begin with."""
+def _wrappers(names: Collection[str], pattern: str = WRAPPERS) -> str:
+    """What most names begin with, and all of those go on with: people call a network as they like, such as `resnet`."""
     counts = Counter(wrappers for name in names for wrappers in re.findall(f"^{pattern}", name))
-    return max(counts, key=counts.__getitem__, default="")
+    around = max(counts, key=counts.__getitem__, default="")
+    inside = [name.removeprefix(around) for name in names if name.startswith(around)]
+    first, *others = {name.partition(".")[0] for name in inside} or {""}
+    if others or first in PARTS or not first.isidentifier() or len(inside) < 2 or first in inside:
+        return around
+    around = f"{around}{first}."
+    return around + _wrappers([name.removeprefix(f"{first}.") for name in inside], pattern)
 
 
 # --- its names ----------------------------------------------------------------------------------------------------

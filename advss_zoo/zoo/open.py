@@ -166,21 +166,28 @@ def _open_factory(reference: Reference, device: str | torch.device) -> Model:
 
     Raises:
         UsageError: there is no such function, or it does not return a torch module.
-        AdvssError: the function fails, or weights of its module are missing or quantised.
+        AdvssError: the module or the function fails, or weights of its module are missing or quantised.
     """
     where, (module_name, _, function_name) = pick_device(device), reference.text.partition(":")
     with _importing_from_here():
         try:
-            factory = getattr(importlib.import_module(module_name), function_name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UsageError(f"Cannot import {reference.text!r}: {error}.", "Write package.module:factory.") from error
-        try:
-            return _from_factory(factory, reference, module_name).to(where)
+            return _from_factory(_imported(module_name, function_name, reference), reference, module_name).to(where)
         except AdvssError:
             raise
+        except SystemExit as error:
+            hint = "Parse arguments in a function of it, not when the module is imported."
+            raise AdvssError(f"{reference} ended the program (exit status {error.code}).", hint) from error
         except Exception as error:  # a function of the user's own may fail in any way
             what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             raise AdvssError(f"{reference} failed: {what}") from error
+
+
+def _imported(module: str, name: str, reference: Reference) -> Callable[[], object]:
+    try:
+        factory: Callable[[], object] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"Cannot import {reference.text!r}: {error}.", "Write package.module:factory.") from error
+    return factory
 
 
 def _from_factory(factory: Callable[[], object], reference: Reference, module: str) -> Model:

@@ -131,6 +131,13 @@ def _in_shell(command: str, tmp_path: Path, **environment: str) -> Any:
         ("advss show nonsense >&-", 2, r"", r"Error: Unknown checkpoint 'nonsense'.*"),
         ("advss list >/dev/full", 1, r"", r"Error: Cannot write to stdout: No space left on device\.\n"),
         ("advss list --json >/dev/full", 1, r"", r"Error: Cannot write to stdout: No space left on device\.\n"),
+        (
+            "mkdir gone; cd gone; rmdir ../gone; advss eval p1f4",
+            1,
+            r"",
+            r"Error: The current folder no longer exists\..*",
+        ),
+        ("mkdir gone; cd gone; rmdir ../gone; advss list", 0, r"name\t.*", r""),
     ],
 )
 def test_streams_that_are_closed_or_full(command: str, status: int, stdout: str, stderr: str, tmp_path: Path) -> None:

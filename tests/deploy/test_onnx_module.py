@@ -68,6 +68,13 @@ def test_it_is_known_by_its_file(tmp_path: Path) -> None:
     assert weights_sha256(one) != weights_sha256(other)
 
 
+@pytest.mark.parametrize("batch", ["n", 1, 4])
+def test_without_images_there_are_no_rows(batch: Any, tmp_path: Path) -> None:
+    """What is left where Square has broken all, and the margins of all are exactly 0."""
+    module = onnx_module.load(onnx_files.others(tmp_path / "one.onnx", shape=(batch, 3, 8, 8)))
+    assert module(torch.zeros(0, 3, 8, 8)).shape == (0, 3)
+
+
 def test_images_of_other_types_are_taken_as_they_come(tmp_path: Path) -> None:
     module = onnx_module.load(onnx_files.write(tmp_path / "one.onnx"))
     images = torch.rand(4, 8, 8, 3, dtype=torch.float64).permute(0, 3, 1, 2)

@@ -342,6 +342,7 @@ ODD_VARIABLES = [
     ("all_proxy", "http://host:secret", r"^all_proxy is not a valid address"),
     ("SSL_CERT_FILE", "/nowhere/ca.pem", r"^Certificates cannot be read from SSL_CERT_FILE=/nowhere/ca.pem: No such"),
     ("SSL_CERT_FILE", "/", r"^Certificates cannot be read from SSL_CERT_FILE=/: Is a dir"),
+    ("SSL_CERT_FILE", __file__, r"^Certificates cannot be read from SSL_CERT_FILE=/.*: \[X509: NO_CERT"),
     ("HF_TOKEN", "hf_sécret", r"^The token for http://127.* has characters beyond ASCII"),
     ("HF_TOKEN", "secret…", r"^The token for http://127.* has characters beyond ASCII"),
 ]

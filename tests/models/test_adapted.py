@@ -139,6 +139,20 @@ def test_what_is_not_certain_is_a_sentence(change: Any, says: str) -> None:
             use()
 
 
+@pytest.mark.parametrize("change", [torch.sigmoid, lambda z: {"p": z.sigmoid().double()}, lambda z: z.clamp(0, 1)])
+def test_numbers_of_each_class_between_0_and_1_are_a_doubt_that_is_said(change: Any) -> None:
+    with pytest.warns(ModelWarning, match="between 0 and 1 that do not sum to 1; if they are sigmoids, RA may"):
+        found = adapt(Changed(net(), change), X)(X)
+    values = change(net()(X))
+    assert torch.equal(found, (values["p"].float() if isinstance(values, dict) else values))
+
+
+def test_outputs_that_are_all_alike_are_no_doubt(recwarn: pytest.WarningsRecorder) -> None:
+    """A head that begins with zeros."""
+    adapt(Changed(net(), torch.zeros_like), X)
+    assert not recwarn.list
+
+
 def test_the_number_of_classes_decides_between_several_outputs() -> None:
     model = Changed(net(), lambda z: {"features": z[:, :2], "out": z})
     with pytest.raises(AdvssError, match="expected logits"):

@@ -450,6 +450,15 @@ WRAPPED = {  # what a file holds, of the weights and of their average
         False,
     ),
     "lightning, compiled": (lambda weights, average: {"state_dict": prefixed(weights, "model._orig_mod.")}, False),
+    "called by a person": (lambda weights, average: {"state_dict": prefixed(weights, "classifier.")}, False),
+    "called by a person, in a framework": (
+        lambda weights, average: prefixed(weights, "_forward_module.student.resnet."),
+        False,
+    ),
+    "called by a person, both": (
+        lambda weights, average: {"model": prefixed(weights, "encoder."), "ema": prefixed(average, "encoder.")},
+        True,
+    ),
     "AveragedModel": (lambda weights, average: prefixed(weights, "module.") | {"n_averaged": torch.tensor(7)}, False),
     "state_dict_ema": (lambda weights, average: {"state_dict": weights, "state_dict_ema": average}, True),
     "ema, parallel": (lambda weights, average: {"model": prefixed(weights, "module."), "ema": average}, True),

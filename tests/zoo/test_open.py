@@ -255,3 +255,23 @@ def test_modules_of_every_make_are_taken(name: str) -> None:
 def test_or_refused_in_a_sentence(name: str, says: str) -> None:
     with pytest.raises(AdvssError, match=says):
         load_model(f"the_factories:{name}")
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        ("import argparse\nargparse.ArgumentParser().parse_args(['--lr'])", r"ended the program \(exit status 2\)"),
+        ("import sys\nsys.exit()", r"ended the program \(exit status None\)"),
+        ("weights = open('nowhere.pt')", "failed: FileNotFoundError: .*nowhere.pt"),
+        ("def build(:\n    pass", "failed: SyntaxError: "),
+        ("net = undefined", "failed: NameError: name .undefined. is not defined"),
+        ("import a_package_that_is_not_there", "Cannot import .*No module named .a_package"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_a_sentence(
+    module: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "the_broken.py").write_text(module)
+    monkeypatch.delitem(sys.modules, "the_broken", raising=False)
+    with pytest.raises(AdvssError, match=says):
+        load_model("the_broken:build")

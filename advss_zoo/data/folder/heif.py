@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 
 from PIL import Image
 
 MISSING = "install pillow-heif (pip install 'advss-zoo[heif]')"
 BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def is_installed() -> bool:
+    """Tell whether pillow-heif is."""
+    return importlib.util.find_spec("pillow_heif") is not None
 
 
 def is_heif(content: bytes) -> bool:

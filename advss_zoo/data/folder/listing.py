@@ -14,9 +14,20 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from advss_zoo.data.folder import tables
+from advss_zoo.data.folder import heif, tables
 from advss_zoo.data.folder.names import is_image, normal, printable
-from advss_zoo.data.folder.parts import Part, Purpose, as_said, image_folder, inner, purpose_of, recognised
+from advss_zoo.data.folder.parts import (
+    FILLERS,
+    SAY,
+    Part,
+    Purpose,
+    as_said,
+    image_folder,
+    inner,
+    purpose_of,
+    recognised,
+    says_only,
+)
 from advss_zoo.data.folder.walking import PassedOver, contents, walk
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.files import explained
@@ -89,7 +100,8 @@ class Listing:
     Every file in a folder that is an image by its name is among the `entries`, in `skipped` (why it is none), in
     `left_out` (why it is not used) or counted in `passed_over`. `origins` say where the parts come from, `used` and
     `unused` are columns of a table, `notes` what else is to be known. `classes` are all that were named, also those
-    without images, and `others` files that by their names are no images. `states` digests sizes and times of change.
+    without images, and `others` files that by their names are no images. `states` digests sizes, times of change and
+    permissions.
     """
 
     source: Path
@@ -108,9 +120,10 @@ class Listing:
 
     @property
     def key(self) -> str:
-        """Another one as soon as a file is added, removed or changed."""
+        """Another one as soon as a file is added, removed or changed, or more of them can be read."""
         found = self.states.copy()
-        for row in chain([str(self.root.resolve())], self.entries, self.skipped, self.left_out):
+        where = str(self.root.resolve()), heif.is_installed()
+        for row in chain(where, self.entries, self.skipped, self.left_out):
             found.update(f"{row!r}\n".encode())  # repr escapes what is no text
         return found.hexdigest()
 
@@ -309,7 +322,26 @@ def _from_folder(source: Path, options: FolderOptions) -> Listing:
     told = tuple(origin.name for origin in listing.origins if origin.part is None)
     if others := [path for path in map(printable, loose) if not path.startswith(told)]:
         listing.notes.append(f"{counted(len(others))} outside class folders, such as {others[0]}: left out.")
+    if not named and (alike := _alike_inside(listing, top)):
+        listing.notes.append(
+            f"All classes contain folders of the same names, such as {listed(alike, SHOWN)}, which are not used. "
+            f"If these are the classes, {SAY}, or give one of the folders. "
+            "If they are splits, move CLASS/train to train/CLASS."
+        )
     return listing
+
+
+def _alike_inside(listing: Listing, top: str) -> list[str]:
+    """The folders that are in every class folder, if they are most: of PlantVillage, where color/ and grayscale/ hold
+    the classes, or of cat/train/ and dog/train/.
+    """
+    begin = len(f"{top}/") if top else 0
+    inside: dict[str, set[str]] = defaultdict(set)
+    for label, *folders in {(entry.label, *entry.path[begin:].split("/")[1:-1]) for entry in listing.entries}:
+        inside[label].update([name for name in folders if not says_only(name, FILLERS)][:1])
+    shared = set.intersection(*inside.values()) if len(inside) > 1 else set()
+    most = 2 * len(shared) > len(set().union(*inside.values()))
+    return sorted(map(printable, shared)) if most and len(shared) > 1 else []
 
 
 def _unwrapped(root: Path) -> Path:
@@ -428,7 +460,7 @@ def _add(listing: Listing, path: str, label: str, part: Part | None, group: str 
         return
     if stat.S_ISREG(status.st_mode):
         listing.entries.append(ListedImage(path, label, part, group))
-        listing.states.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+        listing.states.update(f"{status.st_size} {status.st_mtime_ns} {status.st_mode}\n".encode())
     else:
         listing.skipped[printable(path)] = "not a regular file"
 

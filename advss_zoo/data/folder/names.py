@@ -15,7 +15,7 @@ from advss_zoo.files import read_bytes
 Order = Literal["number", "name"]
 
 # HEIC among them, so that it is named as something that cannot be read instead of being passed over.
-KINDS = "jpg|jpeg|jpe|jfif|png|gif|bmp|tif|tiff|webp|avif|ppm|pgm|pbm|pnm|jp2|tga|heic|heif"
+KINDS = "jpg|jpeg|jpe|jfif|png|gif|bmp|tif|tiff|webp|avif|ppm|pgm|pbm|pnm|jp2|j2k|tga|mpo|apng|heic|heif|hif"
 _IMAGE = re.compile(rf".+\.({KINDS})\s*", re.IGNORECASE | re.DOTALL)
 
 # What systems, NAS and archives leave in folders, in lower case. Names with a dot in front are hidden anyway.
@@ -32,6 +32,7 @@ SYSTEM = frozenset(
         ),  # Windows
         *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin"),  # Synology
         *("@recycle", "@recently-snapshot", "@__thumb", "@transcode"),  # QNAP
+        *("lost.dir", "found.000"),  # Android, and what a check of the disk finds
         *("lost+found", "~snapshot", "__pycache__"),  # Linux, NetApp, Python
     )
 )

@@ -51,6 +51,7 @@ ASIDE = frozenset(
 )
 """Words for what lies next to a folder of images and is about them."""
 DEEPEST = 8  # folders of the same name in each other, which a link may make endless
+SHOWN = 5  # names that a sentence lists before it says how many more there are
 SAY = "say which is which: --parts train=FOLDER,test=FOLDER"
 
 
@@ -90,32 +91,46 @@ def _unglued(word: str) -> str:
 def recognised(root: Path, folders: Sequence[str]) -> dict[str, Purpose]:
     """Tell which folders are parts: train with others whose names differ from its own in that word alone.
 
-    Nothing where they are classes: "train" beside "car" and "bus", or "bullet_train" beside "test_tube".
+    Nothing where they are classes: "train" beside "car" and "bus", or "bullet_train" beside "test_tube". Numbers count
+    for nothing where no others fit: train2017 and val2017 are parts, and so are 01_train and 02_test.
 
     Raises:
         DataError: two folders are the same part, or there are several sets of parts.
     """
-    alike: dict[tuple[str, ...], dict[str, Purpose]] = defaultdict(dict)
-    for name in folders:
-        if found := purpose_of(name):
-            alike[found.rest][name] = found.purpose
-    sets = [named for rest, named in alike.items() if _are_parts(root, len(folders), rest, named)]
+    sets = _sets(root, folders, numbered=True) or _sets(root, folders, numbered=False)
     if not sets:
         return {}
-    divided = [name for named in sets for name, purpose in named.items() if purpose != "unlabelled"]
-    divided = [name for name in divided if contents(root / name).folders]
+    named = [name for each in sets for name, purpose in each.items() if purpose != "unlabelled"]
+    divided = [name for name in named if contents(root / name).folders]
+    if len(sets) > 1 and not divided:
+        raise DataError(
+            f"The folders {listed(named, SHOWN)} in {root} name both classes and splits.",
+            "Put their images into train/CLASS and test/CLASS, or write a CSV of path,label,split.",
+        )
     if len(sets) > 1 or len({sets[0][name] for name in divided}) < len(divided):
         names = ", ".join(divided)
         raise DataError(f"Two of the folders {names} in {root} are the same split.", f"Keep one of them, or {SAY}.")
     return sets[0]
 
 
-def _are_parts(root: Path, folders: int, rest: tuple[str, ...], named: Mapping[str, Purpose]) -> bool:
-    """Are folders whose names have the same `rest` parts? Where there is one, these must be several."""
+def _sets(root: Path, folders: Sequence[str], *, numbered: bool) -> list[dict[str, Purpose]]:
+    """Parts whose names differ in the word for it alone, or else, if not `numbered`, in numbers too."""
+    alike: dict[tuple[str, ...], dict[str, Purpose]] = defaultdict(dict)
+    for name in folders:
+        if found := purpose_of(name):
+            alike[tuple(word for word in found.rest if numbered or not word.isdigit())][name] = found.purpose
+    return [
+        named
+        for rest, named in alike.items()
+        if _are_parts(root, len(folders), named, several=bool(rest) or not numbered)
+    ]
+
+
+def _are_parts(root: Path, folders: int, named: Mapping[str, Purpose], *, several: bool) -> bool:
     purposes = set(named.values())
+    if several:
+        return "train" in purposes and len(purposes) > 1
     divided = any(contents(root / name).folders for name in named)
-    if rest:
-        return "train" in purposes and len(purposes) > 1 and divided
     return purposes != {"unlabelled"} and (len(named) == folders or ("train" in purposes and divided))
 
 

@@ -13,6 +13,9 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 OF_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")  # chunks without which there is no image
 USED = (b"tRNS", b"eXIf")  # others that say what is seen
 LONGEST = 2**16  # bytes of these
+RIFF, WEBP = b"RIFF", b"WEBP"
+IMAGES_OF_WEBP = (b"VP8 ", b"VP8L", b"ANMF")
+OF_WEBP = (*IMAGES_OF_WEBP, b"VP8X", b"ALPH", b"ANIM", b"EXIF")
 END = b"\xff\xd9"
 FILLING = b"\x5a\x33\x99\x0f" * 64  # any bits of an image that is not at its end yet
 MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd9\xff])")  # none that stands alone, nor an escaped byte
@@ -21,7 +24,8 @@ MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd9\xff])")  # none that stands alone, 
 def repaired(content: bytes, decoded: Callable[[bytes], Image.Image], *, truncated: bool) -> bytes | None:
     """Return the same image as a file that Pillow reads, if there is more to it than to a damaged one.
 
-    PNG: without chunks that say nothing of pixels. JPEG: with its end marker, if nothing else is missing.
+    PNG and WebP: without chunks that say nothing of pixels; of WebP with the right sizes, too. JPEG: with its end
+    marker, if nothing else is missing.
 
     Args:
         decoded: opens such a file.
@@ -30,6 +34,11 @@ def repaired(content: bytes, decoded: Callable[[bytes], Image.Image], *, truncat
     if content.startswith(PNG):
         sound = PNG + b"".join(_needed_chunks(content))
         return sound if sound != content else None
+    if content.startswith(RIFF) and content[8:12] == WEBP:
+        chunks = list(_whole_chunks(content))
+        body = WEBP + b"".join(chunks)
+        sound = RIFF + struct.pack("<I", len(body)) + body
+        return sound if sound != content and any(chunk[:4] in IMAGES_OF_WEBP for chunk in chunks) else None
     if not content.startswith(JPEG):
         return None
     content = content.rstrip(b"\xff")
@@ -44,6 +53,17 @@ def _needed_chunks(content: bytes) -> Iterator[bytes]:
         if kind in OF_PIXELS or (kind in USED and length <= LONGEST and chunk[-4:] == _checksum(chunk)):
             yield chunk
         begin += len(chunk)
+
+
+def _whole_chunks(content: bytes) -> Iterator[bytes]:
+    """Those of pixels in a WebP file, without one that is cut off; with the byte that makes lengths even."""
+    begin = 12
+    while begin + 8 <= len(content):
+        kind, length = struct.unpack_from("<4sI", content, begin)
+        chunk = content[begin : begin + 8 + length]
+        if kind in OF_WEBP and len(chunk) == 8 + length:
+            yield chunk + bytes(length % 2)
+        begin += 8 + length + length % 2
 
 
 def _checksum(chunk: bytes) -> bytes:

@@ -176,7 +176,7 @@ def _json_records(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(line, parse_constant=lambda name: None)  # NaN is how pandas writes nothing
         except (ValueError, RecursionError):
             record = None
         yield number, record if isinstance(record, dict) else "not a JSON object"

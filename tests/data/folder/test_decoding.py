@@ -362,6 +362,24 @@ class TestRepair:
         content = encoded(picture(5, (64, 64)), "JPEG", **options)
         assert np.array_equal(pixels_of(path, content[:-lost]), pixels_of(path, content))
 
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda content: content[:-100],  # within XMP
+            lambda content: content[:-1],  # without the byte that makes a length even
+            lambda content: content[:4] + bytes(4) + content[8:],
+            lambda content: content[:4] + b"\xff\xff\xff\x7f" + content[8:],
+        ],
+    )
+    @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}])
+    def test_webp_with_sound_pixels(self, damage: Any, options: Any, path: Path) -> None:
+        exif = Image.Exif()
+        exif[decoding.ORIENTATION] = 3
+        content = encoded(picture(5, (16, 16)), "WEBP", xmp=b"<x>" * 301, icc_profile=b"none", exif=exif, **options)
+        assert np.array_equal(pixels_of(path, damage(content)), pixels_of(path, content))
+        cut = encoded(picture(5, (16, 16)), "WEBP", **options)[:-30]
+        assert str(read(path, cut)).startswith("damaged")
+
     @pytest.mark.parametrize("progressive", [False, True])
     def test_jpegs_that_lack_more_only_on_request(self, progressive: bool, path: Path) -> None:
         content = encoded(picture(5, (64, 64)), "JPEG", progressive=progressive)
@@ -378,6 +396,16 @@ class TestRepair:
         assert not isinstance(found, str)
         assert not found[1].animated
         assert np.array_equal(found[0], pixels_of(path, encoded(first, "JPEG")))
+
+    def test_what_phones_put_behind_a_picture_is_not_looked_at(self, path: Path) -> None:
+        """A second and third picture, a film, or bytes of their own."""
+        first, others = picture(1, (16, 16)), [picture(2, (16, 16)), picture(3, (8, 8))]
+        alone = encoded(first, "JPEG")
+        film = alone + struct.pack(">I", 24) + b"ftypmp42\0\0\0\0isommp42" + bytes(4000)
+        for content in (encoded(first, "MPO", save_all=True, append_images=others), film, alone + b"SEFT" * 9):
+            facts = facts_of(path, content)
+            assert not facts.animated
+            assert facts.sha256 == facts_of(path, alone).sha256
 
     def test_a_pointer_instead_of_a_file(self, path: Path) -> None:
         content = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"

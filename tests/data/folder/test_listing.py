@@ -30,8 +30,10 @@ def found(listing: Listing) -> set[tuple[str, str, str | None]]:
 
 class TestLayouts:
     def test_class_folders(self, tmp_path: Path) -> None:
-        touch(tmp_path, "cat/1.png", "cat/2.JPG", "dog/1.jpeg", "dog/readme.txt")
+        """The last two are what some cameras write."""
+        touch(tmp_path, "cat/1.png", "cat/2.JPG", "dog/1.jpeg", "dog/readme.txt", "cat/3.HIF", "dog/2.MPO")
         assert found(list_images(tmp_path)) == {
+            ("cat/3.HIF", "cat", None), ("dog/2.MPO", "dog", None),
             ("cat/1.png", "cat", None), ("cat/2.JPG", "cat", None), ("dog/1.jpeg", "dog", None),
         }  # fmt: skip
 
@@ -151,6 +153,7 @@ class TestLayouts:
             *("@eaDir/1.jpg/SYNOFILE_THUMB_M.jpg", "#recycle/cat/1.jpg", "#snapshot/d/1.jpg", "@Recycle/1.jpg"),
             *(".thumbnails/1.png", ".Trashes/501/1.png", ".ipynb_checkpoints/1-checkpoint.png", ".AppleDouble/1.png"),
             *("$RECYCLE.BIN/S-1/1.png", "System Volume Information/1.png", "lost+found/1.png", "__pycache__/1.png"),
+            *("LOST.DIR/1.jpg", "cat/FOUND.000/1.jpg"),
             *("cat/@eaDir/1.jpg", "cat/deep/.@__thumb/1.jpg", "dog/~snapshot/1.png", "train/.cache/1.png"),
         ],
     )
@@ -177,6 +180,8 @@ class TestParts:
             ("trainset", "testset"),
             ("archive/data/Training Data", "archive/data/Testing Data"),
             ("dataset/dataset/train_data/train", "dataset/dataset/test_data/test"),
+            ("01_train", "02_test"),
+            ("train_80/images", "test_20"),
         ],
     )
     def test_names_that_say_it(self, train: str, test: str, tmp_path: Path) -> None:
@@ -214,6 +219,19 @@ class TestParts:
         made = list_images(touch(tmp_path, *(f"{name}/1.png" for name in classes)))
         assert {entry.label for entry in made.entries} == {name.split("/")[0] for name in classes}
         assert {entry.part for entry in made.entries} == {None}
+
+    def test_images_of_parts_that_are_not_in_class_folders(self, tmp_path: Path) -> None:
+        """Not two classes: the labels are elsewhere."""
+        touch(tmp_path, "seg_train/1.png", "seg_test/2.png")
+        with pytest.raises(DataError, match=r"such as seg_t\w+/\d\.png, are not in class folders"):
+            list_images(tmp_path)
+
+    @pytest.mark.parametrize("name", ["{label}_{part}", "{part} {label}", "{label}{part}"])
+    def test_names_of_classes_and_parts_in_one_are_refused(self, name: str, tmp_path: Path) -> None:
+        places = [name.format(label=label, part=part) for label in ("Cat", "Dog") for part in ("Train", "Valid")]
+        touch(tmp_path, *(f"{place}/1.png" for place in places))
+        with pytest.raises(DataError, match=r"name both classes and splits\. Put their images into train/CLASS"):
+            list_images(tmp_path)
 
     def test_two_sets_of_parts_are_a_question(self, tmp_path: Path) -> None:
         touch(tmp_path, *(f"{side}_{part}/cat/1.png" for side in ("left", "right") for part in ("train", "test")))
@@ -276,6 +294,26 @@ class TestFoldersOfImages:
         touch(tmp_path, "images/Beagle_1.jpg", "annotations/trimaps/Beagle_1.png")
         with pytest.raises(DataError, match=r"such as images/Beagle_1\.jpg, are not in class folders"):
             list_images(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("places", "inside"),
+        [
+            (("color/{}", "grayscale/{}", "segmented/{}"), "apple, corn"),  # PlantVillage
+            (("amazon/images/{}", "webcam/images/{}"), "apple, corn"),  # Office-31
+            (("{}/train", "{}/test"), "test, train"),
+        ],
+    )
+    def test_in_which_all_classes_hold_the_same_folders_are_said(
+        self, places: tuple[str, ...], inside: str, tmp_path: Path
+    ) -> None:
+        made = list_images(
+            touch(tmp_path, *(f"{place.format(name)}/1.jpg" for place in places for name in ("apple", "corn")))
+        )
+        assert [note for note in made.notes if f"folders of the same names, such as {inside}, which are not" in note]
+
+    @pytest.mark.parametrize("places", [("cat/x", "cat/y", "dog/z"), ("cat/x", "dog/x"), ("cat/x/y", "cat/y", "dog")])
+    def test_other_folders_in_classes_are_not_worth_a_word(self, places: tuple[str, ...], tmp_path: Path) -> None:
+        assert list_images(touch(tmp_path, *(f"{place}/1.jpg" for place in places))).notes == []
 
 
 class TestLinks:
@@ -478,12 +516,13 @@ class TestKey:
             lambda: touch(tmp_path, "cat/2.png"),
             lambda: (tmp_path / "cat/2.png").write_bytes(b"longer than it was"),
             lambda: os.utime(tmp_path / "cat/2.png", (1, 1)),
+            lambda: (tmp_path / "cat/2.png").chmod(0o600),
             lambda: (tmp_path / "cat/2.png").rename(tmp_path / "dog/2.png"),
         ]
         for change in changes:
             change()
             keys.append(list_images(tmp_path).key)
-        assert len(set(keys)) == 5
+        assert len(set(keys)) == 6
         assert list_images(tmp_path).key == keys[-1]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,25 @@ class TestCache:
             draw(f"cat/{seed}.png", seed)
         prepared = prepare(pets, 8)
         assert len(prepared.load("train")) + len(prepared.load("test")) == 30
+
+    def test_what_can_be_read_since_a_package_was_installed_is_read(
+        self, pets: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where nothing could be, and the reading stopped with an error."""
+        heif = pytest.importorskip("pillow_heif")
+        photographs = pets.parent / "photographs"
+        for number in range(8):
+            path = photographs / "ab"[number % 2] / f"{number}.heic"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            heif.from_pillow(picture(number, (64, 64))).save(path)
+        shutil.copy(photographs / "a/0.heic", pets / "cat/photograph.jpg")
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "pillow_heif", None)
+            assert list(prepare(pets, 8).summary.skipped) == ["cat/photograph.jpg"]
+            with pytest.raises(DataError, match="install pillow-heif"):
+                prepare(photographs, 8)
+        assert not prepare(pets, 8).summary.skipped
+        assert sum(prepare(photographs, 8).summary.parts.values()) == 8
 
     def test_another_size_is_another_file(self, pets: Path) -> None:
         assert prepare(pets, 8).file != prepare(pets, 16).file

@@ -221,6 +221,13 @@ class TestColumns:
         text = "\n".join(map(json.dumps, [{"path": "b.png", "label": "cat"}, record]))
         assert whole(tmp_path, text, "t.jsonl").skipped == {"t.jsonl:2": why}
 
+    @pytest.mark.parametrize("nothing", ["null", "NaN", '""'])
+    def test_a_label_that_is_missing_is_no_class(self, nothing: str, tmp_path: Path) -> None:
+        """NaN is what Python writes where a data frame has nothing."""
+        text = f'{{"path": "a.png", "label": {nothing}}}\n{{"path": "b.png", "label": "nan"}}\n'
+        found = whole(tmp_path, text, "t.jsonl")
+        assert (found.skipped, [row.label for row in found.rows]) == ({"t.jsonl:1": "the label is missing"}, ["nan"])
+
     def test_groups(self, tmp_path: Path) -> None:
         text = "path,label,Patient\na.png,cat,7\nb.png,dog,\n"
         found = whole(tmp_path, text, group_by="patient")
