@@ -106,7 +106,7 @@ class FusedNetwork(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Map images (B,3,H,W) in [0,1] to the trunk's features, in float32."""
-        self._trunk = self._trunk or _Path(self._network, _blocks(self._network.trunk), self._dtype, x.shape)
+        self._trunk = self._trunk or _Path(self._network, blocks_of(self._network.trunk), self._dtype, x.shape)
         features: Tensor = _Apply.apply(self._trunk, x)
         return features
 
@@ -116,12 +116,12 @@ class FusedNetwork(nn.Module):
             outputs: Tensor = head(self.features(x))
             return outputs
         if self._all is None:
-            blocks = [*_blocks(self._network.trunk), *_blocks(head)]
-            self._all = _Path(self._network, blocks, self._dtype, x.shape)
+            self._all = _Path(self._network, blocks_of(self._network), self._dtype, x.shape)
         return head.linear(pooled(_Apply.apply(self._all, x)))
 
 
-def _blocks(module: nn.Module) -> list[PreactivationBlock]:
+def blocks_of(module: nn.Module) -> list[PreactivationBlock]:
+    """Return the blocks of a network or of its trunk or head, in their order."""
     return [part for part in module.modules() if isinstance(part, PreactivationBlock)]
 
 

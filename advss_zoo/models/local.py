@@ -73,12 +73,7 @@ class Local:
     def __init__(self, model: ResNetV2, x: Tensor, size: int) -> None:
         assert isinstance(model.head, Head)
         self._model, self._linear, self.size = model, model.head.linear, size
-        blocks: list[PreactivationBlock] = [
-            *model.trunk.layer1,
-            *model.trunk.layer2,
-            *model.trunk.layer3,
-            *model.head.layer4,
-        ]
+        blocks = fused.blocks_of(model)
         z = model.normalize(x)
         h, reach = self._stem(model.trunk.conv1(z)), _reach(size, model.trunk.conv1)
         # What is remembered: the input of every convolution that is computed in part, and at last that of the rest.

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from advss_zoo.attacks.search import DTYPES
 from advss_zoo.objectives.base import Batch, Objective, Predictor
 from advss_zoo.threat import Loss
 
@@ -24,7 +25,7 @@ class Precision:
 
     @property
     def dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self.name == "bf16" else torch.float32
+        return DTYPES[self.name]
 
     def attack_loss(self, objective: Objective, model: Predictor, batch: Batch) -> Loss:
         """Compute the objective's attack loss in this precision."""
