@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from advss_zoo.deploy.metadata import Metadata, is_name
 from advss_zoo.deploy.onnx_model import OnnxModel
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model
 from advss_zoo.version import __version__
 
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"
-TOLERANCE = 1e-4  # how far logits may be from PyTorch's
+TOLERANCE = 1e-4  # how far logits may be from PyTorch's; of larger ones than 1, the part of the largest
 
 
 def describe(model: Model) -> Metadata:
@@ -39,7 +40,7 @@ def describe(model: Model) -> Metadata:
         )
     return Metadata(
         model.name,
-        str(model.sha256),
+        model.sha256 or weights_sha256(model.network),
         model.classes,
         model.image_size,
         __version__,
@@ -87,8 +88,10 @@ def check_difference(network: nn.Module, exported: OnnxModel, images: Tensor) ->
     with torch.no_grad():
         expected = network(images)
     found = float((torch.from_numpy(exported.logits(images.numpy())) - expected).abs().max())
-    if not found <= TOLERANCE:  # written so that NaN fails
+    largest = max(1.0, float(expected.abs().max()))
+    if not found / largest <= TOLERANCE:  # written so that NaN and infinity fail
         raise AdvssError(
-            f"The ONNX model's logits differ from PyTorch's by {found:.2g} (limit {TOLERANCE:g}); nothing was written."
+            f"The ONNX model's logits differ from PyTorch's by {found:.2g} (limit {TOLERANCE * largest:.2g}); "
+            "nothing was written."
         )
     return found

@@ -27,7 +27,7 @@ TURNING = frozenset(map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *r
 
 @dataclass(frozen=True)
 class Metadata:
-    """`classes` are in the order of the logits, `sha256` is of the checkpoint's weights.
+    """`classes` are in the order of the logits, `sha256` is of the weights: of a checkpoint's file, else of the values.
 
     `norm` and `eps` say which perturbations it was trained to withstand; None where that is not known. Probabilities
     are softmax(logits / temperature). `value_range` are the values that are 0 and 1, of images with more than 8 bits.

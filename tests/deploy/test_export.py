@@ -125,6 +125,20 @@ def test_logits_that_differ_are_not_written(single: Twins) -> None:
         check_difference(advss_zoo.load_model("p1f3.mini"), exported, torch.rand(2, 3, 32, 32))
 
 
+def test_rounding_grows_with_logits(tmp_path: Path) -> None:
+    """A step of 32-bit numbers is 0.06 at a million, so the limit is a part of the largest logit."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4))
+    net[1].weight.data *= 1e6
+    model = Model(net, "large", classes=tuple("abcd"), image_size=8)
+    exported = advss_zoo.export(model, tmp_path / "large.onnx")
+    assert 1e-4 < exported.difference < 10
+    file, images = OnnxModel.read(exported.path), torch.rand(8, 3, 8, 8)
+    net[1].bias.data += 1e-3 * net(images).abs().max()
+    with pytest.raises(AdvssError, match=r"differ from PyTorch's by .* \(limit"):
+        check_difference(net, file, images)
+
+
 @pytest.mark.parametrize(
     ("name", "threat"), [("p1f4", ("linf", 8 / 255)), ("p1f3", (None, None)), ("p1f4+p1f3", (None, None))]
 )

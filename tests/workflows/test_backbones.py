@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import torch
 from nets import NETS
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.optim.swa_utils import update_bn
 
 import advss_zoo as az
 from advss_zoo.data.subset import load_subset
@@ -32,6 +35,11 @@ def finetuned(name: str, side: int, mode: Any = "f4", **options: Any) -> az.Fine
     )
 
 
+def real(count: int, side: int) -> Tensor:
+    """Photographs (count,3,side,side) in [0,1]."""
+    return interpolate(torch.from_numpy(load_subset().images[:count]).float() / 255, side, mode="bilinear")
+
+
 def check_use(run: az.FinetunedRun, onnx: Path) -> None:
     """A checkpoint needs nothing of where it came from: it predicts, is measured, and exported."""
     assert run.model.classes == ("cat", "ship")
@@ -44,7 +52,7 @@ def check_use(run: az.FinetunedRun, onnx: Path) -> None:
     assert corrupted.protocol.to_dict().get("constants") == ("ImageNet-C" if side == 224 else None)
     exported = az.export(run.model, onnx)
     assert exported.difference < 1e-4
-    x = torch.rand(3, 3, side, side)
+    x = real(3, side)
     torch.testing.assert_close(az.load_model(onnx)(x), run.model(x), rtol=1e-3, atol=1e-3)
 
 
@@ -114,12 +122,8 @@ def settled(name: str, side: int) -> str:
     Without that, batch norms that do not normalise leave a net as deep as EfficientNet without a gradient.
     """
     folder = shutil.copytree(az.pull(name).path, Path("settled"))
-    model = az.load_model("settled")
-    x = torch.from_numpy(load_subset().images[:32]).float() / 255
-    network = model.network.train()
-    with torch.no_grad():
-        for _ in range(100):
-            network(torch.nn.functional.interpolate(x, side))
+    network = az.load_model("settled").network
+    update_bn([real(32, side)], network)
     checkpoint.save(folder, network.state_dict(), checkpoint.read_config(folder), precision="full")
     return str(folder)
 

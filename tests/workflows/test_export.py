@@ -6,14 +6,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from deploy import onnx_files
 from torch import Tensor
 
+from advss_zoo.deploy.export import check_difference
 from advss_zoo.deploy.metadata import Metadata
+from advss_zoo.deploy.onnx_model import OnnxModel
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model
 from advss_zoo.workflows import export as exporting
 from advss_zoo.workflows.export import export
+from advss_zoo.zoo.open import open_model
 
 
 def test_only_what_was_exported_before_is_overwritten(tmp_path: Path) -> None:
@@ -44,6 +49,29 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(AdvssError):
         export("p1f4.mini", target)
     assert target.read_bytes() == before
+
+
+class Ragged(torch.nn.Module):
+    """Of images whose neighbouring pixels differ much a logit is rounding, as of noise in a deep net."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3))
+        return torch.stack([(1e8 * (steps - 0.2).relu()).sin(), -10 * steps], dim=1)
+
+
+def test_rounding_on_noise_is_no_difference(tmp_path: Path) -> None:
+    net, target = Ragged(), tmp_path / "ragged.onnx"
+    assert export(Model(net, "ragged", classes=("a", "b"), image_size=64), target).difference < 1e-6
+    with pytest.raises(AdvssError, match="differ"):
+        check_difference(net, OnnxModel.read(target), torch.rand(2, 3, 64, 64))
+
+
+def test_a_module_of_ones_own_is_known_by_its_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+    exported = export(Model(net, "mine", classes=("a", "b"), image_size=8), tmp_path / "mine.onnx")
+    assert exported.metadata.sha256 == weights_sha256(net)
+    assert open_model(tmp_path / "mine.onnx").classes == ("a", "b")
 
 
 MISSING = r"needs the package {}, which is not installed\. Run `pip install 'advss-zoo\[onnx\]'`"
