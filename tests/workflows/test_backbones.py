@@ -120,8 +120,8 @@ def settled(name: str, side: int) -> str:
     """A checkpoint of a net with random weights whose running statistics are those of photographs and noise.
 
     Without statistics of images, batch norms that do not normalise leave a net as deep as EfficientNet without a
-    gradient. With those of photographs alone, two steps of PGD make its features 30 to 100 times larger, and a
-    head on them (F2) diverges; those of the zoo's trained nets do not grow.
+    gradient. With those of photographs alone, two steps of PGD make its features many times larger, and a head on
+    them (F2) diverges; those of the zoo's trained nets do not grow.
     """
     folder = shutil.copytree(az.pull(name).path, Path("settled"))
     network = az.load_model("settled").network
