@@ -155,7 +155,7 @@ class Trainer:
                 began = time.monotonic()
                 note = self.validate()
                 if self.pace:
-                    self.pace.look = time.monotonic() - began
+                    self.pace.validated(time.monotonic() - began)
             if time.monotonic() - saved > SAVE_EVERY or self._is_over:
                 check_loss(worst)
                 self._save()
@@ -181,8 +181,8 @@ class Trainer:
 
     @property
     def _validation_is_due(self) -> bool:
-        epoch, rest = divmod(self.state.step, self.timeline.steps_per_epoch)
-        return rest == 0 and (epoch % self.recipe.validation.every == 0 or self.state.step == self.timeline.steps)
+        step, between = self.state.step, self.recipe.validation.every * self.timeline.steps_per_epoch
+        return step % between == 0 or step == self.timeline.steps
 
     def train_step(self) -> Tensor:
         """Take one step of the optimiser; returns the loss over the whole batch."""

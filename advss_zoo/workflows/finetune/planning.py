@@ -57,6 +57,7 @@ TEST_IMAGES = 1_000  # test images that the result is measured on, at most
 SPARE = 0.9  # of a budget is for what is measured beforehand: loading, writing and drawing take time, too
 ROOM = 0.9  # of the time for training is planned for: if the machine is a little slower, nothing has to be shortened
 PROTOCOL = "pgd20"  # that the result is measured with
+TRIED = 3  # passes more, with which an evaluation tries what it was given
 EXAMPLES = 32  # test images whose adversarial versions are kept for the page
 TEST_SHARE = 0.25  # of a budget at most
 FEWEST_TEST_IMAGES = 100
@@ -259,13 +260,16 @@ def plan(
         recipes = [_recipe(options, start, prepared, epochs, USUAL_STEPS) for start in starts]
         return Plan(options, prepared.key, tuple(recipes), tested)
     one, began = _recipe(options, starts[0], prepared, 1, 1), time.monotonic()
-    an_image = protocols.parse(PROTOCOL).passes * cost.evaluation_pass(one, device).now * len(starts)
-    tested = min(tested, max(FEWEST_TEST_IMAGES, int(TEST_SHARE * options.budget / an_image) - EXAMPLES))
-    after = an_image * _evaluated(tested)
-    cost.estimate(one, device=device, images=prepared.summary.parts["train"])  # whose timed passes take time, too
+    found = cost.estimate(one, device=device, images=prepared.summary.parts["train"])
+    a_pass = cost.evaluation_pass(one, device)
+    slowdown = max(found.seconds_now / found.seconds, a_pass.now / a_pass.free)  # seconds may have been lucky ones
+    an_image = (protocols.parse(PROTOCOL).passes + TRIED) * a_pass.free
+    share = TEST_SHARE * options.budget / (len(starts) * an_image * slowdown)
+    tested = min(tested, max(FEWEST_TEST_IMAGES, int(share) - EXAMPLES))
     spent += time.monotonic() - began
-    budget = Budget((SPARE * options.budget - spent) / len(starts), after / len(starts))
-    recipes = [_within(options, start, prepared, budget.seconds - budget.after, device) for start in starts]
+    budget = Budget((SPARE * options.budget - spent) / len(starts), an_image * _evaluated(tested))
+    seconds = budget.seconds - slowdown * budget.after
+    recipes = [_within(options, start, prepared, seconds, slowdown, device) for start in starts]
     return Plan(options, prepared.key, tuple(recipes), tested, budget)
 
 
@@ -318,7 +322,9 @@ def usual_epochs(images: int) -> int:
     return min(120, max(6, round(3_000 / math.sqrt(images))))
 
 
-def _within(options: FinetuneOptions, start: Start, prepared: Prepared, seconds: float, device: str) -> Recipe:
+def _within(
+    options: FinetuneOptions, start: Start, prepared: Prepared, seconds: float, slowdown: float, device: str
+) -> Recipe:
     """The strongest adversary that leaves time for the usual epochs; with more time than that, up to twice as many."""
     images = prepared.summary.parts["train"]
     usual = usual_epochs(images)
@@ -326,7 +332,7 @@ def _within(options: FinetuneOptions, start: Start, prepared: Prepared, seconds:
 
         def takes(epochs: int, steps: int = steps) -> float:
             made = _recipe(options, start, prepared, epochs, steps)
-            return cost.estimate(made, device=device, images=images).seconds_now
+            return slowdown * cost.estimate(made, device=device, images=images).seconds
 
         epochs = bisect_right(range(1, 2 * usual + 1), ROOM * seconds, key=takes)
         if epochs >= usual or (steps == STEPS[-1] and epochs):

@@ -295,14 +295,15 @@ class _Request:
 
     def _tell(self, made: Recipe, run: Path) -> None:
         """Say where training was shorter than planned, and why."""
+        length = f"{round(made.length, 1):g}"
         if made.shortened:
             self.say(
-                f"{made.full_name}: shortened from {made.epochs} to {made.length:.3g} epochs to keep to the budget, as "
-                "they took longer than planned; the learning rate still fell to its end."
+                f"{made.full_name}: shortened from {made.epochs} to {length} epochs to keep to the budget, as "
+                "they took longer than planned."
             )
         if epochs := outcome.stopped(made, run):
             self.say(
-                f"{made.full_name}: stopped after {epochs:g} of {made.length:.3g} epochs, as validation accuracy "
+                f"{made.full_name}: stopped after {epochs:g} of {length} epochs, as validation accuracy "
                 f"did not improve in {made.validation.patience} validations; the best weights are kept."
             )
 
