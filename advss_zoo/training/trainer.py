@@ -148,8 +148,7 @@ class Trainer:
                 check_loss(worst)
                 self._record(loss=float(loss), lr=self._learning_rate(state.step - 1))
             if self.pace:
-                self.pace.stepped(time.monotonic() - began, self.timeline.progress(state.step - 1))
-                self._keep_to_budget(self.pace)
+                self._keep_to_budget(self.pace, time.monotonic() - began)
             if self._validation_is_due:
                 check_loss(worst)
                 began = time.monotonic()
@@ -162,10 +161,10 @@ class Trainer:
                 saved = time.monotonic()
             progress(state.step, self.timeline.steps, note)
 
-    def _keep_to_budget(self, pace: Pace) -> None:
-        """Shorten what is left of the schedule, if it would take more time than is left."""
+    def _keep_to_budget(self, pace: Pace, seconds: float) -> None:
+        """Shorten what is left of the schedule, if it would take more time than is left, by a step of `seconds` too."""
         step, timeline = self.state.step, self.timeline
-        fitting = pace.fitting(self.state.seconds, step, timeline)
+        fitting = pace.stepped(seconds, self.state.seconds, step, timeline)
         if fitting is None:
             return
         before, per_epoch = timeline.steps, timeline.steps_per_epoch

@@ -145,9 +145,9 @@ def test_what_comes_after_training_ends_in_time_whenever_it_becomes_slower(
     machine.factor = lambda now: slower if now > since * seconds else 1.0
     while step < timeline.steps:
         progress = timeline.progress(step)
-        pace.stepped(machine.work(STEPS[progress >= 0.5]), progress)
+        seconds_of_step = machine.work(STEPS[progress >= 0.5])
         step += 1
-        fitting = pace.fitting(machine.now, step, timeline)
+        fitting = pace.stepped(seconds_of_step, machine.now, step, timeline)
         if fitting is not None:
             shortened.append(Shortened(at=step / 40, epochs=(step + fitting) / 40))
         if step % 80 == 0 or step == timeline.steps:
@@ -163,8 +163,7 @@ def test_what_comes_after_training_ends_in_time_whenever_it_becomes_slower(
 def test_nothing_fits_any_more(recipe_file: Path) -> None:
     """A machine that stands still for longer than there was time."""
     pace = Pace(Budget(100.0, after=5), recipe.load(recipe_file, OPTIONS), torch.device("cpu"))
-    pace.stepped(120.0, 0.0)
-    assert pace.fitting(120.0, 1, Timeline(EPOCHS, 3)) == 0
+    assert pace.stepped(120.0, 120.0, 1, Timeline(EPOCHS, 3)) == 0
 
 
 @pytest.mark.parametrize(

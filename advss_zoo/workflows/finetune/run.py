@@ -87,6 +87,7 @@ class FinetunedRun:
         result: TA and RA on test images that had no part in training.
         card, report: a page of Markdown, and one of HTML.
         seconds: that it took, planning included.
+        plan: with the recipes as they were run.
         data: the images, and how they were divided.
     """
 
@@ -144,7 +145,8 @@ def finetune(
         objective: the loss that is minimised.
         teacher: a model whose soft labels are learned, as for `load_model`, or "self"; "rslad" needs one.
         epochs: passes over the training images; None: the fewer images, the more.
-        budget: seconds, or a text such as "10m" or "1h", to choose epochs and attack steps by.
+        budget: seconds, or a text such as "10m" or "1h", for everything up to the page: epochs and attack steps are
+            chosen by it, and training is shortened on the way where it takes longer than planned.
         image_size: pixels a side; None: what `start` was made for.
         parts: which folders, or entries of the table's column, are "train", "val" and "test", by name, where their
             names do not say it: {"batch_7": "test"}.
