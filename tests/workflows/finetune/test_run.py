@@ -84,7 +84,7 @@ def test_a_plan_has_estimates_and_trains_nothing() -> None:
 
 
 def test_a_budget_holds_where_everything_is_slower_than_planned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the clock that is looked at, a step of 4 images takes a second, and 7 ms in the plan; the evaluation likewise."""
+    """On the clock a step of 4 images takes a second, and 7 ms in the plan; the evaluation likewise."""
     clock = SimpleNamespace(now=0.0)
     step = trainer.Trainer.train_step
 
