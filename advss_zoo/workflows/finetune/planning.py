@@ -58,6 +58,7 @@ SPARE = 0.9  # of a budget is for what is measured beforehand: loading, writing 
 ROOM = 0.9  # of the time for training is planned for: if the machine is a little slower, nothing has to be shortened
 PROTOCOL = "pgd20"  # that the result is measured with
 TRIED = 3  # passes more, with which an evaluation tries what it was given
+AMPLE = 1.25  # times what the evaluation takes is kept for it, for after training nothing can be shortened any more
 EXAMPLES = 32  # test images whose adversarial versions are kept for the page
 TEST_SHARE = 0.25  # of a budget at most
 FEWEST_TEST_IMAGES = 100
@@ -263,7 +264,7 @@ def plan(
     found = cost.estimate(one, device=device, images=prepared.summary.parts["train"])
     a_pass = cost.evaluation_pass(one, device)
     slowdown = max(found.seconds_now / found.seconds, a_pass.now / a_pass.free)  # seconds may have been lucky ones
-    an_image = (protocols.parse(PROTOCOL).passes + TRIED) * a_pass.free
+    an_image = AMPLE * (protocols.parse(PROTOCOL).passes + TRIED) * a_pass.free
     share = TEST_SHARE * options.budget / (len(starts) * an_image * slowdown)
     tested = min(tested, max(FEWEST_TEST_IMAGES, int(share) - EXAMPLES))
     spent += time.monotonic() - began

@@ -203,7 +203,7 @@ class TestBudget:
         """PGD-20 is 20 passes and the predictions one, and an evaluation begins with tries that take about three."""
         plan = planned(made_of([700, 700], 200, tested), budget=600)
         assert plan.budget is not None
-        assert plan.budget.after == pytest.approx(24 * passed * 0.001)
+        assert plan.budget.after == pytest.approx(planning.AMPLE * 24 * passed * 0.001)
         assert plan.test_images == tested
 
     def test_one_lucky_pass_does_not_make_a_busy_machine_a_free_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
