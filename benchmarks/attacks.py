@@ -194,7 +194,9 @@ def standing(model: nn.Module, images: ImageSet, adversarial: Tensor) -> Tensor:
     model, adversarial = Padded(model), adversarial.to(x.device)
     verdicts = []
     with frozen(model):
-        for part, labels, made in zip(*(tensor.split(MOST_IMAGES) for tensor in (x, y, adversarial)), strict=True):
+        for part, labels, made in zip(
+            *(tensor.split(MOST_IMAGES["cpu"]) for tensor in (x, y, adversarial)), strict=True
+        ):
             wrong = Ball(eps=EPS).contains(made, part) & (model(made).argmax(dim=1) != labels)
             verdicts.append((model(part).argmax(dim=1) == labels) & ~wrong)
     return torch.cat(verdicts).cpu()
@@ -205,7 +207,7 @@ def child(options: argparse.Namespace) -> None:
     side = SIDES[options.attack][options.child]
     model = unwrapped(load_model(options.name, options.device))
     images = load_data(options.data, "test").take(range(*options.part))
-    model(tensors(model, images)[0][:MOST_IMAGES])  # the first forward pass takes longer
+    model(tensors(model, images)[0][: MOST_IMAGES["cpu"]])  # the first forward pass takes longer
     importlib.import_module(side.needs)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -359,7 +361,7 @@ def main() -> None:
     runs: dict[str, list[Run]] = {name: [] for name in chosen}
     of = f"{options.attack} {options.name} {options.data} {options.device} {options.threads} threads"
     for number in range(options.rounds):
-        for part in parts(options.images, MOST_IMAGES * options.threads if options.keep else options.images):
+        for part in parts(options.images, MOST_IMAGES["cpu"] * options.threads if options.keep else options.images):
             for name, side in chosen.items():
                 measure = partial(run, name, side.shared, options.threads, part)
                 file = f"{slug(f'{of} {number} {part.start}-{part.stop} {name}')}.json"

@@ -40,12 +40,12 @@ from advss_zoo.attacks import autoattack_driver as driver
 from advss_zoo.attacks.ascent import input_gradient
 from advss_zoo.attacks.search import Precision, Search
 from advss_zoo.data.load import load_data
-from advss_zoo.evaluation.passes import MOST_IMAGES
 from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
 from advss_zoo.process import keep_freed_memory
 
-EPS, ROUNDS = 8 / 255, 30
+EPS, ROUNDS, BATCH = 8 / 255, 30, 64
+SIZES = (*range(1, 73), 100, 128, 200, 256, 333, 512)  # of batches
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 SQUARES = range(4, 28, 8)  # where the 3x3 pixels begin, in both directions
 
@@ -56,7 +56,7 @@ def right_images(model: nn.Module, count: int) -> tuple[Tensor, Tensor]:
     device = next(model.parameters()).device
     x, y = (tensor.to(device) for tensor in images)
     with torch.no_grad():
-        right = torch.cat([model(part).argmax(dim=1) for part in x.split(MOST_IMAGES)]) == y
+        right = torch.cat([model(part).argmax(dim=1) for part in x.split(BATCH)]) == y
     return x[right][:count], y[right][:count]
 
 
@@ -87,7 +87,7 @@ def milliseconds_an_image(name: str, threads: int, keep: bool) -> list[float]:
         keep_freed_memory()
     torch.set_num_threads(threads)
     model = unwrapped(load_model(name))
-    x, y = right_images(model, MOST_IMAGES)
+    x, y = right_images(model, BATCH)
     with frozen(model), torch.no_grad():
         return [median_time(step) * 1000 / len(x) for step in (lambda: model(x), lambda: slopes(model, x, y))]
 
@@ -104,10 +104,10 @@ def median_time(step: Callable[[], object]) -> float:
 
 def batches(name: str, device: str, threads: int, images: int) -> None:
     model = unwrapped(load_model(name, device))
-    x, y = right_images(model, MOST_IMAGES)
+    x, y = right_images(model, max(SIZES))
     with frozen(model):
-        expected = slopes(model, x, y)
-        others = [n for n in range(1, len(x)) if not torch.equal(slopes(model, x[:n], y[:n]), expected[:n])]
+        expected = torch.cat([slopes(model, *part) for part in zip(x.split(BATCH), y.split(BATCH), strict=True)])
+        others = [n for n in SIZES if not torch.equal(slopes(model, x[:n], y[:n]), expected[:n])]
     print_header("threads", "batches with other bits")
     print_row(threads, ", ".join(map(str, others)) or "none")
 
@@ -181,22 +181,18 @@ def distances(name: str, device: str, threads: int, images: int) -> None:
 def broken(attack: str, model: nn.Module, x: Tensor, y: Tensor, search: Precision, whole: bool) -> Tensor:
     """Which images an attack breaks, bool (B,)."""
     constants = driver.constants(attack, "linf", 10, iterations=100, queries=5000)
-    found = torch.cat(
-        [
-            driver.run(
-                attack,
-                model,
-                part,
-                labels,
-                norm="linf",
-                eps=EPS,
-                seed=0,
-                constants=constants,
-                precision=search,
-                bare=None if whole else model,
-            )
-            for part, labels in zip(x.split(MOST_IMAGES), y.split(MOST_IMAGES), strict=True)
-        ]
+    found = driver.run(
+        attack,
+        model,
+        x,
+        y,
+        torch.arange(len(x), device=x.device),
+        norm="linf",
+        eps=EPS,
+        seed=0,
+        constants=constants,
+        precision=search,
+        bare=None if whole else model,
     )
     with torch.no_grad():
         return model(found).argmax(dim=1) != y

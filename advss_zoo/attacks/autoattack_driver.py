@@ -6,7 +6,8 @@ repository. This is what a caller would have to know about them: which run on ho
 
 Their code is driven, not copied; FAB alone is written anew (`autoattack_fab`). Theirs moves all images of a run to the
 end of it; the network it is given here leaves out those that are broken already (`_Standing`), and a run in which none
-is left ends there. That changes no random number, and what falls to their code falls here, rounding aside. But any
+is left ends there. Theirs draws random numbers for a batch; here they are an image's own, or the same for all, so that
+an image meets the same in any batch. What falls to their code falls here, rounding aside. But any
 point that the network is asked at counts, so that more may fall: in l1 points inside the ball on the way through larger
 ones, which are for starts alone in their APGD, and points that FAB steps back to, which are for gradients alone in
 theirs. What is returned is the first adversarial image found instead of the last. For Square the network computes what
@@ -45,6 +46,8 @@ from advss_zoo.attacks.search import Precision, Search
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.models.local import suits
 from advss_zoo.models.precision import at_least_float32
+from advss_zoo.noise import per_image_normal, per_image_uniform
+from advss_zoo.seeds import derived_seed
 
 PACKAGES = ("pyautoattack", "autoattack")
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
@@ -67,6 +70,8 @@ IN_HALF_PRECISION = ("apgd-ce", "apgd-margin", "apgd-dlr", "apgd-t", "quick-malt
 # Pixels that the targets of several images take at once at most. On a CPU batches of two dozen images of CIFAR's size
 # are the fastest, a GPU waits less often for larger ones.
 AT_ONCE = {"cpu": 32 * 32 * 32, "cuda": 512 * 32 * 32}
+# Random numbers of a run towards a class belong to index * this + class.
+MOST_CLASSES = 1 << 20
 # Of quick-malt: how many of the classes with the largest logits are ranked (as in the paper), and how many attacked.
 RANKED, ATTACKED = 100, 4
 
@@ -125,6 +130,7 @@ def run(
     model: Network,
     x: Tensor,
     y: Tensor,
+    index: Tensor,
     *,
     norm: str,
     eps: float,
@@ -136,13 +142,14 @@ def run(
 ) -> Tensor:
     """Run one attack; returns images (B,C,H,W), those of x where it failed.
 
-    What comes out depends on the whole batch: the attacks draw from one stream of random numbers, and Square moves the
-    same window over all images.
+    What becomes of an image does not depend on the others of the batch, rounding aside: its starts are a function of
+    the seed, of `index` and of the target, and Square draws the same windows and signs for all images.
 
     Args:
         model: in evaluation mode.
         x: correctly classified images (B,C,H,W) in [0,1].
         y: their labels (B,).
+        index: (B,) integers, which images of the data they are.
         constants: what `constants` returns.
         precision: in what the attack searches, see `IN_HALF_PRECISION`; what it claims was seen in float32.
         bare: what computes in `model`, where that is wrapped.
@@ -159,7 +166,7 @@ def run(
         attack = _attack_class(name)(
             network, norm=NORMS[norm], eps=eps, seed=seed, device=x.device, verbose=False, **constants
         )
-        attack.search = Search(network, precision, followed)
+        attack.search, attack.index = Search(network, precision, followed), index
         attack.bare = bare if bare is not None and x.device.type == "cpu" and suits(bare) else None
         perturb = attack.perturb
     # The attacks seed torch's own generators, those of all GPUs, and warn of gradients that are 0, which an evaluation
@@ -211,7 +218,7 @@ def worst_case(
             break
         claimed = x.clone()
         claimed[standing] = search(attack, standing)
-        claims = (claimed != x).flatten(1).any(dim=1)
+        claims = _differ(claimed, x)
         sizes = _sizes(claimed.double() - x.double(), NORMS[norm])
         inside = claims & (sizes <= _limit(eps))
         candidates = torch.where(inside.view(-1, 1, 1, 1), claimed, found)
@@ -292,6 +299,11 @@ def _limit(eps: float) -> float:
     return eps + ROUNDING * max(1.0, eps)
 
 
+def _differ(one: Tensor, other: Tensor) -> Tensor:
+    """Which images (B,C,H,W) are not the same, bool (B,)."""
+    return (one != other).flatten(1).any(dim=1)
+
+
 def _sizes(delta: Tensor, norm: str) -> Tensor:
     """Norms of perturbations (B,C,H,W), (B,), rounded as FAB rounds them when it decides what is close enough."""
     flat = delta.flatten(1)
@@ -301,29 +313,50 @@ def _sizes(delta: Tensor, norm: str) -> Tensor:
 
 
 class _Apgd:
-    """Goes before the authors' APGD in the order of inheritance."""
+    """Goes before the authors' APGD in the order of inheritance; starts are random numbers of an image's own."""
 
     search: Search
-    group: Tensor | None = None
+    index: Tensor
 
-    def attack_single_run(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Any:
-        run = super().attack_single_run  # type: ignore[misc]
-        return self._watched(run, x, y, *more, **settings)
+    def perturb(self: Any, x: Tensor, y: Tensor) -> Tensor:
+        self.init_hyperparam(x)
+        found, standing = x.clone(), torch.arange(len(x), device=x.device)
+        for restart in range(self.n_restarts):
+            if len(standing):
+                found[standing] = self._run(x[standing], y[standing], self.index[standing], restart)
+                standing = standing[~_differ(found[standing], x[standing])]
+        return found
 
-    def decr_eps_pgd(self: Any, x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Any:
-        """Run three times in l1, with balls that shrink to that of the threat model."""
-        run = super().decr_eps_pgd  # type: ignore[misc]
-        return self._watched(run, x, y, *more, **settings)
-
-    def _watched(self: Any, run: Callable[..., Any], x: Tensor, y: Tensor, *more: Any, **settings: Any) -> Any:
-        if isinstance(self.model, _Standing):  # a run that is part of another
-            return run(x, y, *more, **settings)
-        network, limit = self.model, _limit(self.eps_orig)
-        self.model = monitor = _Standing(self.search, x, y, self.norm, limit, self.group)
+    def _run(self: Any, x: Tensor, y: Tensor, keys: Tensor, restart: int, group: Tensor | None = None) -> Tensor:
+        """Images (N,C,H,W), those of x where it failed; `keys` (N,) and the restart say what random numbers it gets."""
+        draw = per_image_uniform if self.norm == "Linf" else per_image_normal
+        noise = draw(x.shape, keys, derived_seed(self.seed, "start", restart), x.device)
+        network, monitor = self.model, _Standing(self.search, x, y, self.norm, _limit(self.eps_orig), group)
+        self.model = monitor
         with suppress(_NoneStandingError):
-            run(x, y, *more, **settings)
+            self._climb(x, y, noise)
         self.model = network
-        return None, monitor.standing, None, monitor.found  # in place of best images and losses, which are not used
+        return monitor.found
+
+    def _climb(self: Any, x: Tensor, y: Tensor, noise: Tensor) -> None:
+        """From a random start to the end; in l1 by way of two larger balls (Croce and Hein 2021)."""
+        if self.norm == "L1":
+            few, balls = math.ceil(0.3 * self.n_iter_orig), [factor * self.eps_orig for factor in (3, 2, 1)]
+            # The authors project a start twice, too; rounding decides which pixels count as changed, and so the steps.
+            z = _into_l1(x + noise, x, balls[0])
+            for eps, iterations in zip(balls, (few, few, self.n_iter_orig - 2 * few), strict=True):
+                self.eps, self.n_iter = eps, iterations
+                z = self.attack_single_run(x, y, x_init=_into_l1(z, x, eps))[0]
+            return
+        if self.norm == "Linf":
+            noise = 2 * noise - 1
+        self.attack_single_run(x, y, x_init=x + self.eps * self.normalize(noise))
+
+
+def _into_l1(z: Tensor, x: Tensor, eps: float) -> Tensor:
+    """z (B,C,H,W), projected into the l1 ball around x and the box."""
+    moved: Tensor = z + _authors("autopgd_base", "L1_projection")(x, z - x, eps)
+    return moved
 
 
 class _MarginApgd(_Apgd):
@@ -341,11 +374,10 @@ class _TargetedApgd(_Apgd):
 
     def perturb(self: Any, x: Tensor, y: Tensor) -> Tensor:
         self.init_hyperparam(x)
-        torch.random.manual_seed(self.seed)
 
         def search(x: Tensor, y: Tensor, targets: Tensor, group: Tensor) -> Tensor:
-            self.y_target, self.group = targets, group
-            found: Tensor = self._run(x, y)[3]
+            self.y_target = targets
+            found: Tensor = self._run(x, y, self.index[group] * MOST_CLASSES + targets, 0, group)
             return found
 
         return _by_target(search, x, y, self.targets(x, y))
@@ -353,13 +385,6 @@ class _TargetedApgd(_Apgd):
     def targets(self: Any, x: Tensor, y: Tensor) -> Tensor:
         """Return the classes (B,T) to attack, in their order."""
         return _likeliest(self.model(x), y, self.n_target_classes)
-
-    def _run(self: Any, x: Tensor, y: Tensor) -> Any:
-        if not self.use_largereps:
-            return self.attack_single_run(x, y)
-        few = math.ceil(0.3 * self.n_iter_orig)
-        balls = [3 * self.eps_orig, 2 * self.eps_orig, self.eps_orig]
-        return self.decr_eps_pgd(x, y, balls, [few, few, self.n_iter_orig - 2 * few])
 
 
 class _Malt(_TargetedApgd):
@@ -404,10 +429,10 @@ def _by_target(
         for part in standing.split(max(1, most // count)):
             rows = part.repeat_interleave(count)
             made = search(x[rows], y[rows], classes[part].flatten(), rows)
-            moved = (made != x[rows]).flatten(1).any(dim=1).view(-1, count)
+            moved = _differ(made, x[rows]).view(-1, count)
             first = torch.arange(len(part), device=x.device), moved.int().argmax(dim=1)
             found[part] = made.view(-1, count, *x.shape[1:])[first]
-        standing = standing[(found[standing] == x[standing]).flatten(1).all(dim=1)]
+        standing = standing[~_differ(found[standing], x[standing])]
     return found
 
 
@@ -435,8 +460,11 @@ def _attack_class(name: str) -> Any:
         "apgd-margin": ("autopgd_base", "APGDAttack", _MarginApgd),
         "square": ("square", "SquareAttack", LocalSquare),
     }.get(name, ("autopgd_base", "APGDAttack", _Apgd))
-    authors = getattr(importlib.import_module(f"{_package()}.{module}"), attribute)
-    return type(attribute, (before, authors), {})
+    return type(attribute, (before, _authors(module, attribute)), {})
+
+
+def _authors(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"{_package()}.{module}"), name)
 
 
 def _package() -> str:

@@ -116,7 +116,8 @@ def project_linf(t: Tensor, w: Tensor, b: Tensor) -> Tensor:
         moved = torch.minimum(room, amount[:, None])
         rate = (weight * (room > amount[:, None])).sum(dim=1)
         more = ((missing - (weight * moved).sum(dim=1)) / rate).clamp_min(0).nan_to_num(0.0, 0.0)
-        if not (more > 1e-7 * amount).any():
+        more = more * (more > 1e-7 * amount)  # a row that is at its end stays there, whatever others need
+        if not more.any():
             break
         amount = (amount + more).clamp_max(1.0)
     return torch.minimum(room, amount[:, None]) * towards.sign()

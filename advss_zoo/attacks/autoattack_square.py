@@ -7,6 +7,7 @@ schedule of sizes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -71,6 +72,12 @@ class LocalSquare:
     """Goes before the authors' Square; in the other norms a query changes two windows, which may lie far apart."""
 
     bare: nn.Module | None
+
+    def random_choice(self: Any, shape: Sequence[int]) -> Tensor:
+        """Draw signs; for several images (B,C,H,W) the same, as windows are, so that they depend on no batch."""
+        several = len(shape) == 4
+        signs: Tensor = super().random_choice([1, *shape[1:]] if several else shape)  # type: ignore[misc]
+        return signs.expand(shape)
 
     def attack_single_run(self: Any, x: Tensor, y: Tensor) -> Any:
         if self.norm != "Linf" or self.bare is None:

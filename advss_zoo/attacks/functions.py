@@ -240,6 +240,7 @@ def _authors(
                 lambda z: network(z).float(),  # the authors' code mixes float32 in
                 x[rows].float(),
                 y[rows],
+                rows.nonzero().squeeze(1),
                 norm=norm,
                 eps=size,
                 seed=derived_seed(seed, attack, 0),

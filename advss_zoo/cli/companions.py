@@ -10,7 +10,7 @@ import threading
 
 from advss_zoo.process import cores
 
-PASS = 64  # images of the size of CIFAR's, `evaluation.passes.MOST_IMAGES`, which would import torch
+PASS = 64  # images of the size of CIFAR's, on a CPU, `evaluation.passes.MOST_IMAGES`, which would import torch
 MOST = 8  # processes that nobody asked for: each holds torch and the model
 FOLLOWS = "ADVSS_FOLLOWS"  # set in a companion, whose standard input ends with the process that it follows
 _companions: list[subprocess.Popen[bytes]] = []  # kept, or their standard input would end

@@ -114,6 +114,10 @@ def command(
             help="Reference for mCE: a checkpoint, or folder of its result.",
         ),
     ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Images attacked at once; changes no verdict."),
+    ] = None,
     processes: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Processes that share the work; default: one a core."),
@@ -183,7 +187,7 @@ def command(
         pick = "-".join(filter(None, (pick_of(part.path) for part in reference.parts if part.path))) or None
         name = folder_name(evaluation.name, evaluation.images.name, pick=pick, limit=limit)
         base = folder or RUNS / "eval" / name
-        results = evaluation.run(base, progress=steps, say=steps.say)
+        results = evaluation.run(base, batch_size=batch_size, progress=steps, say=steps.say)
     show(results, base)
     if robustbench:
         ours = all(part.kind == "zoo" for part in reference.parts)

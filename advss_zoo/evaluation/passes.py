@@ -1,11 +1,11 @@
-"""How many images go through the network at once, so that no verdict depends on how the work was cut.
+"""How many images go through the network at once, which changes no verdict.
 
-Convolutions round differently for different batch sizes. With oneDNN (torch 2.15, AVX-512) the gradients of p1f4.mini
-differ in their last bits from those in a batch of 64 for batches of 1 to 3 on one thread, for most up to 11 on two, 27
-on sixteen and 51 on thirty-two (`benchmarks/choices.py p1f4.mini --only batches --threads 2`). Through the sign of a
-gradient near 0 such a bit can turn a verdict. So the cut is fixed: pass k always holds images k*s to (k+1)*s, where s
-depends on the size of the images alone. Only the last pass is shorter: an evaluation of more images may round the last
-few of a shorter one differently.
+Random numbers belong to images, so passes of any size attack an image alike, and what is left of a large pass still
+makes full batches. Rounding remains: convolutions round differently for different batch sizes, and through the sign of
+a gradient near 0 such a bit can turn a verdict. With oneDNN (torch 2.15, AVX-512) logits and gradients of p1f4.mini in
+batches of 8 to 512 images are those in batches of 64 to the last bit, on one thread and on two, but not in smaller ones
+(`benchmarks/choices.py p1f4.mini --only batches`). So fewer are filled up to a multiple of 8. On a GPU, and on many
+threads, another size can turn a verdict now and then, as another machine can.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from torch import Tensor, nn
 from advss_zoo.attacks.search import DTYPES, Precision, Search
 from advss_zoo.models import fused
 
-# 64 images of CIFAR's size keep two cores as busy as 256 do; larger images come in fewer, for the same memory.
-MOST_IMAGES = 64
-MOST_PIXELS = MOST_IMAGES * 32 * 32
+# 64 images of CIFAR's size keep two cores as busy as 256 do, and larger images come in fewer, for the same memory. A
+# GPU has more of it, and waits less often. `cpu` stands for every other kind of device.
+MOST_IMAGES = {"cpu": 64, "cuda": 512}
+MOST_PIXELS = {"cpu": 64 * 32 * 32, "cuda": 64 * 224 * 224}
 # Batches that are no multiple of this can take other kernels.
 MULTIPLE = 8
 LARGEST_FILLED = 2 * MULTIPLE
 
 
-def images_per_pass(height: int, width: int) -> int:
-    """Return a multiple of 8 from 8 to 64."""
-    fitting = MOST_PIXELS // (height * width) // MULTIPLE * MULTIPLE
-    return min(MOST_IMAGES, max(MULTIPLE, fitting))
+def images_per_pass(height: int, width: int, device: str = "cpu") -> int:
+    """Return a multiple of 8, at least 8, for a type of device."""
+    kind = device if device in MOST_IMAGES else "cpu"
+    fitting = MOST_PIXELS[kind] // (height * width) // MULTIPLE * MULTIPLE
+    return min(MOST_IMAGES[kind], max(MULTIPLE, fitting))
 
 
 class Padded(nn.Module):

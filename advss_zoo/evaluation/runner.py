@@ -1,7 +1,8 @@
 """Evaluation: a model, images, a protocol; out come verdicts and a result.
 
-The verdicts depend on these three alone: not on how often they are written, the process (random numbers belong to
-images or passes), how many of them share the work (see `sharing`) or interruptions (see `store`).
+The verdicts depend on these three alone: not on how many images are attacked at once (random numbers belong to images;
+see `passes`), how often verdicts are written, how many processes share the work (see `sharing`) or interruptions (see
+`store`).
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def evaluate(
     save_adversarial: bool = False,
     quantize: bool = False,
     eot: int | None = None,
+    batch_size: int | None = None,
 ) -> Result:
     """Measure one protocol on one model: what `advss_zoo.evaluate` runs for each of its protocols.
 
@@ -111,7 +113,8 @@ def evaluate(
         measured = adapted if eot is None else MeanOfDraws(adapted, eot)
         protocol.check_model(measured)
         told = progress or (lambda done, total, part: None)
-        work = _Work(Padded(measured, first=x), images, protocol, device, told, quantize, eot).fitted(x)
+        step = batch_size or images_per_pass(x.shape[2], x.shape[3], device.type)
+        work = _Work(Padded(measured, first=x), images, protocol, device, told, quantize, eot, step).fitted(x)
         experiment = work.experiment(model, weights_sha256(network))
         store = None if out is None else Store(Path(out), experiment, work.images if save_adversarial else None)
         if store and (result := work.known(store)):
@@ -156,6 +159,7 @@ class _Work:
     progress: Progress
     quantize: bool
     eot: int | None
+    step: int  # images of a pass
 
     def fitted(self, x: Tensor) -> _Work:
         """Fit the protocol to the images x and the classes of the data; where these are not known, to the logits."""
@@ -190,12 +194,12 @@ class _Work:
         verdicts, _ = store.resume(self.images)
         done, total = 0 if verdicts is None else len(verdicts), len(self.images)
         passes, looked = {rows.start: rows for rows in self._passes(done)}, -math.inf
-        seen: set[int] = set()
+        seen: set[range] = set()
         joined = False
 
         def is_finished(first: int) -> bool:
             nonlocal joined
-            if joined or store.finished(first):
+            if joined or store.finished(passes[first]):
                 return True
             joined = store.result() is not None  # then what the passes have given is deleted
             return joined
@@ -203,18 +207,17 @@ class _Work:
         def report(part: str = "") -> None:
             nonlocal looked
             if time.monotonic() - looked >= LOOK_EVERY:
-                seen.update(store.finished_passes() & passes.keys())
+                seen.update(store.finished_among(passes.values()))
                 looked = time.monotonic()
-            self.progress(done + sum(len(passes[first]) for first in seen), total, part)
+            self.progress(done + sum(map(len, seen)), total, part)
 
         def do(first: int) -> None:
-            store.finish_pass(first, *self._pass(passes[first], store, report))
-            seen.add(first)
+            store.finish_pass(passes[first], *self._pass(passes[first], store, report))
+            seen.add(passes[first])
             report()
 
         report()
-        if passes:
-            self._check(passes[done])
+        self._check(done)
         take(store.shared, passes, is_finished, do)
 
     def measure(self, store: Store | None) -> tuple[Verdicts, Effort]:
@@ -223,39 +226,55 @@ class _Work:
         parts = [] if verdicts is None else [verdicts]
         done, total = sum(map(len, parts)), len(self.images)
         passes, saved = self._passes(done), time.monotonic()
-        self.progress(done, total, "")
-        if passes:
-            self._check(passes[0])
+        shared = store.finished_among(passes) if store else set()
+        if len(shared) < len(passes):
+            self.progress(done, total, "")
+        self._check(done)
         for rows in passes:
             announce = partial(self.progress, rows.start, total)
-            more, took = (store and store.finished(rows.start)) or self._pass(rows, store, announce)
+            more, took = (store and store.finished(rows)) or self._pass(rows, store, announce)
             parts.append(more)
             effort += took
             if store and (rows.stop == total or time.monotonic() - saved >= SAVE_EVERY):
                 parts = [Verdicts.joined(parts)]
                 store.save(parts[0], effort)
                 saved = time.monotonic()
-            self.progress(rows.stop, total, "")
+            if rows not in shared:
+                self.progress(rows.stop, total, "")
         return Verdicts.joined(parts), effort + Effort.here(0.0, self.device)  # which all may have been done before
-
-    @property
-    def _step(self) -> int:
-        return images_per_pass(*self.images.pixels.shape[2:])
 
     def _passes(self, done: int) -> list[range]:
         """The rows of each pass after the first `done` images."""
         total = len(self.images)
-        return [range(first, min(first + self._step, total)) for first in range(done, total, self._step)]
+        return [range(first, min(first + self.step, total)) for first in range(done, total, self.step)]
 
-    def _check(self, rows: range) -> None:
+    def _check(self, done: int) -> None:
+        """Look at a few images, the same for every size of passes, of those that are left."""
+        rows = range(done, len(self.images))[: images_per_pass(*self.images.pixels.shape[2:])]
+        if not rows:
+            return
         x, y, _ = self.images.batch(rows, self.device)
         logits = check_model(self.model, x, self.images, differentiable=self.protocol.gradient != "unused")
-        if rows.start == 0:  # later passes may be of a few images only
+        if rows.start == 0:  # later there may be a few images only
             warn_of_other_inputs(self.model, logits, x, y)
             if self.protocol.gradient == "needed":
                 check_gradient(self.model, x, y)
 
     def _pass(self, rows: range, store: Store | None, announce: Callable[[str], None]) -> tuple[Verdicts, Effort]:
+        """`_judged`, by halves where memory does not suffice for all at once."""
+        try:
+            return self._judged(rows, store, announce)
+        except RuntimeError as error:
+            from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size  # slow to import
+
+            if len(rows) <= MULTIPLE or not should_reduce_batch_size(error):
+                raise
+        clear_device_cache(garbage_collection=True)
+        half = math.ceil(len(rows) / 2 / MULTIPLE) * MULTIPLE
+        parts, efforts = zip(*(self._pass(part, store, announce) for part in (rows[:half], rows[half:])), strict=True)
+        return Verdicts.joined(list(parts)), sum(efforts, Effort())
+
+    def _judged(self, rows: range, store: Store | None, announce: Callable[[str], None]) -> tuple[Verdicts, Effort]:
         """The verdicts on the images at `rows`, and what they took."""
         started = time.perf_counter()
         x, y, index = self.images.batch(rows, self.device)

@@ -8,7 +8,7 @@ dies. So verdicts do not depend on how many processes there are, and neither doe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,25 +21,26 @@ PAUSE = 0.2  # seconds between two looks at what others have finished
 
 @dataclass(frozen=True)
 class Finished:
-    """What passes have given, in `folder`: two files for each, named after its first image."""
+    """What passes have given, in `folder`: two files for each, named after the places of its images."""
 
     folder: Path
 
-    def write(self, first: int, verdicts: Verdicts, effort: Effort) -> None:
-        write_json(self._path(first, "json"), effort.model_dump())
-        verdicts.write(self._path(first, "npz"))  # the last, and the sign that all is there
+    def write(self, rows: range, verdicts: Verdicts, effort: Effort) -> None:
+        write_json(self._path(rows, "json"), effort.model_dump())
+        verdicts.write(self._path(rows, "npz"))  # the last, and the sign that all is there
 
-    def read(self, first: int) -> tuple[Verdicts, Effort] | None:
+    def read(self, rows: range) -> tuple[Verdicts, Effort] | None:
         with ignore_missing():  # whoever joins the passes deletes them in the end
-            return Verdicts.read(self._path(first, "npz")), Effort.model_validate(read_json(self._path(first, "json")))
+            return Verdicts.read(self._path(rows, "npz")), Effort.model_validate(read_json(self._path(rows, "json")))
         return None
 
-    def firsts(self) -> set[int]:
-        """Return the first image of each pass that has given something, by the names of the files alone."""
-        return {int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal()}
+    def among(self, passes: Iterable[range]) -> set[range]:
+        """Return those of the passes that have given something, by the names of the files alone."""
+        found = {path.name for path in self.folder.glob("*.npz")}
+        return {rows for rows in passes if self._path(rows, "npz").name in found}
 
-    def _path(self, first: int, suffix: str) -> Path:
-        return self.folder / f"{first:08d}.{suffix}"
+    def _path(self, rows: range, suffix: str) -> Path:
+        return self.folder / f"{rows.start:08d}-{rows.stop:08d}.{suffix}"
 
 
 def take(folder: Path, numbers: Collection[int], is_done: Callable[[int], bool], do: Callable[[int], None]) -> None:

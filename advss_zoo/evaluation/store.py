@@ -9,7 +9,7 @@ images that are to be kept. That folder is named after the evaluation, so nothin
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,20 +94,20 @@ class Store:
         """Return how the files begin that keep the finished parts of the pass from image `first` on."""
         return self._unfinished / "parts" / f"{first:08d}"
 
-    def finished(self, first: int) -> tuple[Verdicts, Effort] | None:
-        """Return what the pass from image `first` on has given in a process that shared the work, and what it took."""
-        found = Finished(self.shared).read(first)
-        kept = found is None or not self._adversarial or self._adversarial.holds(found[0], first)
+    def finished(self, rows: range) -> tuple[Verdicts, Effort] | None:
+        """Return what a pass has given in a process that shared the work, and what it took."""
+        found = Finished(self.shared).read(rows)
+        kept = found is None or not self._adversarial or self._adversarial.holds(found[0], rows.start)
         return found if kept else None
 
-    def finished_passes(self) -> set[int]:
-        """Return the first images of the passes that `finished` is likely to find, by one look at the folder."""
-        return Finished(self.shared).firsts()
+    def finished_among(self, passes: Iterable[range]) -> set[range]:
+        """Return the passes that `finished` is likely to find, by one look at the folder."""
+        return Finished(self.shared).among(passes)
 
-    def finish_pass(self, first: int, verdicts: Verdicts, effort: Effort) -> None:
-        """Keep, for whoever joins them, what the pass from image `first` on has given."""
+    def finish_pass(self, rows: range, verdicts: Verdicts, effort: Effort) -> None:
+        """Keep, for whoever joins them, what a pass has given."""
         self._flush()
-        Finished(self.shared).write(first, verdicts, effort)
+        Finished(self.shared).write(rows, verdicts, effort)
 
     @contextmanager
     def alone(self, *, wait: bool) -> Iterator[None]:

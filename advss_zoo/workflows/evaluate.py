@@ -83,6 +83,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
     classes: Sequence[str] | str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
+    batch_size: int | None = None,
     progress: Progress = ignore,
     say: Say = ignore,
     command: str | None = None,
@@ -117,6 +118,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
         out: a folder for results, one folder in it for each protocol; None: nothing is written. The same call again
             goes on where it was stopped. A look at test images is noted in runs/test-evaluations.jsonl, too.
         device: "auto": a model that is opened here goes to a GPU if there is one, any other stays where it is.
+        batch_size: images that are attacked at once; None: what suits the device. It changes no verdict.
         progress: called with the protocol, "images", images done, images in all, and what is being done.
         say: called with lines of text: what was found in a folder, which images are used.
         command: how results say they were made; None: the command line of this process.
@@ -147,7 +149,7 @@ def evaluate(  # type: ignore[misc]  # the overloads leave its settings unchecke
         progress=progress,
         say=say,
     )
-    results = evaluation.run(out, progress=progress, say=say, command=command)
+    results = evaluation.run(out, batch_size=batch_size, progress=progress, say=say, command=command)
     several = isinstance(protocols, Sequence) and not isinstance(protocols, str)
     return results if several else results[0]
 
@@ -254,6 +256,7 @@ class PlannedEvaluation:
         self,
         out: str | Path | None = None,
         *,
+        batch_size: int | None = None,
         progress: Progress = ignore,
         say: Say = ignore,
         command: str | None = None,
@@ -271,6 +274,7 @@ class PlannedEvaluation:
                 quantize=self.quantize,
                 save_adversarial=self.save_adversarial,
                 eot=self.eot,
+                batch_size=batch_size,
                 progress=progress,
                 say=say,
                 command=command,

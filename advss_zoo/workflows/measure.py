@@ -35,6 +35,7 @@ def measure(
     quantize: bool = False,
     save_adversarial: bool = False,
     eot: int | None = None,
+    batch_size: int | None = None,
     progress: Progress = ignore,
     say: Say = ignore,
     command: str | None = None,
@@ -58,6 +59,7 @@ def measure(
             quantize=quantize,
             save_adversarial=save_adversarial,
             eot=eot,
+            batch_size=batch_size,
         )
     if place and isinstance(network := unwrapped(model), Network):
         side = as_images(images).pixels.shape[-1]

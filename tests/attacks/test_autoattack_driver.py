@@ -30,9 +30,30 @@ def batch(model, n=8):
     return x, model(x).argmax(dim=1)
 
 
-def run(name, model, x, y, *, norm="linf", eps=None, seed=3, classes=10):
+def run(name, model, x, y, index=None, *, norm="linf", eps=None, seed=3, classes=10):
     constants = driver.constants(name, norm, classes, iterations=4, queries=10)
-    return driver.run(name, model, x, y, norm=norm, eps=eps or EPS[norm], seed=seed, constants=constants)
+    index = torch.arange(len(x)) if index is None else index
+    return driver.run(name, model, x, y, index, norm=norm, eps=eps or EPS[norm], seed=seed, constants=constants)
+
+
+@pytest.fixture
+def starts_of_the_authors(monkeypatch):
+    """A start for a whole batch, from torch's generator, with seed 3."""
+    for name, draw in (("per_image_uniform", torch.rand), ("per_image_normal", torch.randn)):
+        start = torch.Generator().manual_seed(3)
+        monkeypatch.setattr(driver, name, lambda shape, *given, draw=draw, start=start: draw(shape, generator=start))
+
+
+@pytest.fixture
+def the_same_signs_for_all(monkeypatch):
+    """In the authors' Square."""
+    square = importlib.import_module(f"{next(filter(find_spec, driver.PACKAGES))}.square").SquareAttack
+    draw = square.random_choice
+
+    def signs(self, shape):
+        return draw(self, shape) if len(shape) < 4 else draw(self, shape[1:])[None].repeat(shape[0], 1, 1, 1)
+
+    monkeypatch.setattr(square, "random_choice", signs)
 
 
 def theirs(module, name, *arguments, **constants):
@@ -108,6 +129,7 @@ MODULES = {
 }
 
 
+@pytest.mark.usefixtures("starts_of_the_authors")
 @pytest.mark.filterwarnings("ignore:there are")
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.01), ("l2", 0.15), ("l1", 2.0)])
 @pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "fab-t"])
@@ -131,7 +153,7 @@ def test_the_result_is_the_first_success_of_the_authors_and_then_an_image_leaves
     assert torch.equal(when >= 0, fell)
     assert len(set(when[fell].tolist())) > 1, "images should break at different steps"
     assert not fell.all(), "some should stand"
-    found = driver.run(name, ours, x, y, norm=norm, eps=eps, seed=3, constants=constants)
+    found = driver.run(name, ours, x, y, torch.arange(len(x)), norm=norm, eps=eps, seed=3, constants=constants)
     assert torch.allclose(found, expected.clamp(0, 1), rtol=0, atol=1e-5)
     if name == "fab-t":
         sizes.pop()  # theirs looks at what came out
@@ -148,7 +170,7 @@ def test_the_targets_after_the_first_are_one_batch_that_an_image_leaves_when_any
     model[1].bias.copy_(torch.tensor([0.0, -0.1, -1.5, -3.0]))
     x, y, spy = torch.rand(24, 3, 16, 16), torch.zeros(24, dtype=torch.int64), Recorded(model)
     constants = driver.constants(name, "linf", 4, iterations=6, queries=10)
-    found = driver.run(name, spy, x, y, norm="linf", eps=0.05, seed=3, constants=constants)
+    found = driver.run(name, spy, x, y, torch.arange(len(x)), norm="linf", eps=0.05, seed=3, constants=constants)
     sizes = [len(z) for z in spy.asked]
     seconds = sizes[sizes.index(48) :]
     assert set(sizes[: -len(seconds)]) == {24}
@@ -164,7 +186,7 @@ def test_the_batch_of_targets_takes_only_so_many_pixels(monkeypatch):
     spy = Recorded(network().requires_grad_(False))
     x, y = batch(spy.model, 5)
     constants = driver.constants("fab-t", "linf", 10, iterations=2, queries=10)
-    found = driver.run("fab-t", spy, x, y, norm="linf", eps=1e-4, seed=3, constants=constants)
+    found = driver.run("fab-t", spy, x, y, torch.arange(len(x)), norm="linf", eps=1e-4, seed=3, constants=constants)
     assert torch.equal(found, x)
     assert sorted({len(z) for z in spy.asked}) == [5, 8, 16], "two images of eight targets, and the last alone"
 
@@ -206,11 +228,12 @@ def test_a_run_ends_with_the_last_image(name):
     spy = Recorded(network().requires_grad_(False))
     x, y = batch(spy.model)
     constants = driver.constants(name, "linf", 10, iterations=50, queries=10)
-    found = driver.run(name, spy, x, y, norm="linf", eps=EPS["linf"], seed=3, constants=constants)
+    found = driver.run(name, spy, x, y, torch.arange(len(x)), norm="linf", eps=EPS["linf"], seed=3, constants=constants)
     assert (found != x).flatten(1).any(dim=1).all()
     assert len(spy.asked) - 1 < 20
 
 
+@pytest.mark.usefixtures("the_same_signs_for_all")
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_square_is_the_authors(norm):
     model = network().requires_grad_(False)
@@ -223,6 +246,7 @@ def test_square_is_the_authors(norm):
     assert torch.equal(run("square", model, x, y, norm=norm), expected.detach().clamp(0, 1))
 
 
+@pytest.mark.usefixtures("the_same_signs_for_all")
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_square_on_a_network_of_which_parts_are_computed_is_the_authors(norm):
     """Some images fall on the way, and the squares get smaller."""
@@ -239,7 +263,9 @@ def test_square_on_a_network_of_which_parts_are_computed_is_the_authors(norm):
     assert 0 < fell.sum() < 6, "some fall, some stand"
     assert len(set(map(len, spy.asked))) > 1, "and not all at once"
     ours = Recorded(model)
-    found = driver.run("square", ours, x, y, norm=norm, eps=eps, seed=3, constants=constants, bare=model)
+    found = driver.run(
+        "square", ours, x, y, torch.arange(len(x)), norm=norm, eps=eps, seed=3, constants=constants, bare=model
+    )
     assert torch.allclose(found, expected.clamp(0, 1), rtol=0, atol=1e-6)
     assert (len(ours.asked) < 20) == (norm == "linf"), "the whole network is asked where something seems to fall"
 
@@ -269,6 +295,21 @@ def test_random_numbers_follow_the_seed_and_leave_those_of_the_process_alone(nam
     assert torch.equal(first, again)
     if name != "fab-t":  # starts at the image itself
         assert not torch.equal(first, run(name, model, x, y, seed=4))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_what_becomes_of_an_image_depends_on_no_other(name, norm):
+    """In another batch, with other neighbours, and several of them broken on the way."""
+    model, eps = network().requires_grad_(False), {"linf": 0.02, "l2": 0.3, "l1": 4.0}[norm]
+    x, y = batch(model, 40)
+    index, found = torch.arange(40) + 100, run(name, model, x, y, torch.arange(40) + 100, norm=norm, eps=eps)
+    rows = torch.arange(39, -1, -3)
+    assert torch.equal(found[rows], run(name, model, x[rows], y[rows], index[rows], norm=norm, eps=eps))
+    fell = (found[rows] != x[rows]).flatten(1).any(dim=1)
+    assert 0 < fell.sum() < len(rows)
+    if name not in ("fab-t", "square"):  # a start at the image itself, or one for all
+        assert not torch.equal(found, run(name, model, x, y, index + 1, norm=norm, eps=eps))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -334,7 +375,7 @@ def test_a_gradient_that_is_not_finite_is_a_sentence(name):
 
     constants = driver.constants(name, "linf", 10, iterations=4, queries=10)
     with pytest.raises(AdvssError, match="NaN or infinite for 1 of 8 images, which makes none of them robust"):
-        driver.run(name, broken, x, y, norm="linf", eps=1e-4, seed=3, constants=constants)
+        driver.run(name, broken, x, y, torch.arange(len(x)), norm="linf", eps=1e-4, seed=3, constants=constants)
 
 
 # Half precision.
@@ -363,7 +404,7 @@ def test_what_is_wrong_in_half_precision_alone_is_no_success(name, norm):
     liar, y = Liar(model, x), model(x).argmax(dim=1)
     constants = driver.constants(name, norm, 10, iterations=4, queries=10)
     shared = {"norm": norm, "eps": EPS[norm], "seed": 3, "constants": constants}
-    assert torch.equal(driver.run(name, liar, x, y, precision="bf16", **shared), x)
+    assert torch.equal(driver.run(name, liar, x, y, torch.arange(1), precision="bf16", **shared), x)
     assert liar.lies > 4
 
 
@@ -373,7 +414,9 @@ def test_successes_of_a_search_in_half_precision_are_some_in_single(name, norm):
     model = network().requires_grad_(False)
     x, y = batch(model, 16)
     constants = driver.constants(name, norm, 10, iterations=4, queries=10)
-    found = driver.run(name, model, x, y, norm=norm, eps=EPS[norm], seed=3, constants=constants, precision="bf16")
+    found = driver.run(
+        name, model, x, y, torch.arange(len(x)), norm=norm, eps=EPS[norm], seed=3, constants=constants, precision="bf16"
+    )
     claimed = (found != x).flatten(1).any(dim=1)
     assert ((model(found).argmax(dim=1) != y) == claimed).all()
     assert claimed.any()

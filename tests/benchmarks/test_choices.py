@@ -23,7 +23,7 @@ def test_a_section_prints_its_table(
     monkeypatch.setattr(choices, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(choices, "load_data", lambda name, split: load_subset().first(16))
     monkeypatch.setattr(choices, "ROUNDS", 1)
-    monkeypatch.setattr(choices, "MOST_IMAGES", 8)
+    monkeypatch.setattr(choices, "SIZES", (1, 3, 8))
     monkeypatch.setattr(
         driver, "constants", lambda *constants, iterations, queries: quick(*constants, iterations=2, queries=4)
     )

@@ -268,8 +268,8 @@ def test_a_flag_is_a_warning(model: str, advss: Advss, monkeypatch: pytest.Monke
 
     run = driver.run
 
-    def only_square(name: str, net: Any, x: Any, y: Any, **more: Any) -> Any:
-        return run(name, net, x, y, **more) if name == "square" else x
+    def only_square(name: str, net: Any, x: Any, y: Any, index: Any, **more: Any) -> Any:
+        return run(name, net, x, y, index, **more) if name == "square" else x
 
     monkeypatch.setattr(driver, "run", only_square)
     _, _, stderr = advss("eval", model, *EASY)

@@ -9,21 +9,26 @@ from hypothesis import strategies as st
 from torch import nn
 
 from advss_zoo import load_model
-from advss_zoo.evaluation.passes import MOST_PIXELS, Padded, images_per_pass, pad_small_batches, search
+from advss_zoo.evaluation.passes import MOST_IMAGES, MOST_PIXELS, Padded, images_per_pass, pad_small_batches, search
 from advss_zoo.models.model import unwrapped
 
 
 @pytest.mark.parametrize(("side", "images"), [(4, 64), (28, 64), (32, 64), (33, 56), (64, 16), (96, 8), (224, 8)])
 def test_larger_images_come_in_fewer(side, images):
-    assert images_per_pass(side, side) == images
+    assert images_per_pass(side, side) == images_per_pass(side, side, "mps") == images
 
 
-@given(st.integers(1, 600), st.integers(1, 600))
-def test_passes_are_whole_multiples_of_eight_and_bounded(height, width):
-    images = images_per_pass(height, width)
+@pytest.mark.parametrize(("side", "images"), [(32, 512), (64, 512), (224, 64), (384, 16), (2000, 8)])
+def test_on_a_gpu_in_more(side, images):
+    assert images_per_pass(side, side, "cuda") == images
+
+
+@given(st.integers(1, 600), st.integers(1, 600), st.sampled_from(sorted(MOST_IMAGES)))
+def test_passes_are_whole_multiples_of_eight_and_bounded(height, width, device):
+    images = images_per_pass(height, width, device)
     assert images % 8 == 0
-    assert 8 <= images <= 64
-    assert images == 8 or images * height * width <= MOST_PIXELS
+    assert 8 <= images <= MOST_IMAGES[device]
+    assert images == 8 or images * height * width <= MOST_PIXELS[device]
 
 
 class Double(nn.Module):

@@ -7,12 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from evaluation.conftest import patches
 from evaluation.helpers import quick, stop_at
 from safetensors.torch import load_file
 from torch import nn
 
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.evaluation.protocols import Settings, parse
+from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.protocols import Protocol, Settings, parse
+from advss_zoo.evaluation.protocols.corruptions import Published
 from advss_zoo.evaluation.protocols.pgd import PgdProtocol
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
@@ -20,6 +23,7 @@ from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.backbones.resnetv2 import ResNetV2, ResNetV2Architecture
 from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
+from advss_zoo.registry import subclasses
 
 
 class Spy(nn.Module):
@@ -110,6 +114,42 @@ def test_a_part_of_the_data_keeps_its_starts(patches, pictures, tmp_path):
     every, part = (Verdicts.read(tmp_path / name / "verdicts.npz") for name in ("all", "part"))
     assert part.index.tolist() == chosen.tolist()
     assert part.attacked_prediction.tolist() == every.attacked_prediction[chosen].tolist()
+
+
+@pytest.mark.parametrize("family", subclasses(protocols, Protocol))
+def test_verdicts_do_not_depend_on_how_many_images_are_attacked_at_once(family, pictures, publish):
+    pictures = pictures.first(40)
+    if family is Published:
+        publish(pictures)
+    model = Ensemble([patches(0), patches(1)], names=["a", "b"])  # which every family takes
+    protocol = quick(family.examples[0].replace("20", "2"))
+    once = evaluate(model, pictures, protocol).verdicts
+    for size in (8, 24, 3):
+        assert evaluate(model, pictures, protocol, batch_size=size).verdicts == once
+
+
+def test_a_pass_that_does_not_fit_into_memory_is_made_in_halves(patches, pictures, tmp_path):
+    class Large(Spy):
+        def forward(self, x):
+            if len(x) > 64:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return super().forward(x)
+
+    spy = Large(patches)
+    found = evaluate(spy, pictures, "pgd2", out=tmp_path, save_adversarial=True, batch_size=140)
+    assert found.verdicts == evaluate(patches, pictures, "pgd2").verdicts
+    assert max(shape[0] for shape in spy.shapes) > 32
+
+
+def test_a_model_for_which_memory_does_not_suffice_at_all(pictures):
+    class TooLarge(nn.Module):
+        def forward(self, x):
+            if len(x) > 8 or x.requires_grad:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return x.mean(dim=(2, 3))
+
+    with pytest.raises(AdvssError, match="out of memory"):
+        evaluate(TooLarge(), pictures, "pgd2")
 
 
 def test_arrays_give_what_the_image_set_gives(patches, pictures):

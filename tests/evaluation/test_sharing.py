@@ -141,7 +141,7 @@ def test_a_process_whose_fellows_do_not_come_does_it_all(patches, pictures, tmp_
     calls = []
     result = evaluate(patches, pictures, "pgd2", out=tmp_path, progress=lambda *call: calls.append(call))
     assert result.verdicts == evaluate(patches, pictures, "pgd2").verdicts
-    assert [call for call in calls if call[0]][:3] == [(64, 150, ""), (128, 150, ""), (150, 150, "")]
+    assert [call for call in calls if call[0]] == [(64, 150, ""), (128, 150, ""), (150, 150, "")]
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", "verdicts.npz"}
     assert evaluate(patches, pictures, "pgd2", out=tmp_path) == result
 
@@ -153,7 +153,7 @@ def test_without_a_folder_nothing_is_shared(patches, pictures, shared):
 def test_seconds_are_those_of_all_processes(patches, pictures, tmp_path, shared, monkeypatch):
     write = Finished.write
     monkeypatch.setattr(
-        Finished, "write", lambda self, first, verdicts, _: write(self, first, verdicts, Effort(seconds=100.0))
+        Finished, "write", lambda self, rows, verdicts, _: write(self, rows, verdicts, Effort(seconds=100.0))
     )
     assert evaluate(patches, pictures, "clean", out=tmp_path).seconds == 300
 
@@ -172,6 +172,20 @@ def test_passes_without_adversarial_images_are_made_again_where_these_are_wanted
     result = evaluate(patches, pictures, "pgd2", out=tmp_path, save_adversarial=True)
     assert (tmp_path / "adversarial.safetensors").exists()
     assert result.verdicts == evaluate(patches, pictures, "pgd2").verdicts
+
+
+def test_passes_of_another_size_are_made_again(patches, pictures, tmp_path, shared):
+    """They are those of a process on another kind of device."""
+
+    def stop(done, total, part):
+        if done == 128:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(patches, pictures, "pgd2", out=tmp_path, progress=stop)
+    result = evaluate(patches, pictures, "pgd2", out=tmp_path, batch_size=40)
+    assert result.verdicts == evaluate(patches, pictures, "pgd2").verdicts
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json", "verdicts.npz"}
 
 
 def test_a_lock_is_held_by_one_process_at_a_time(tmp_path):
@@ -205,19 +219,21 @@ def test_folders_without_locks_are_a_sentence(tmp_path, monkeypatch):
 
 
 def test_what_a_pass_has_given_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
-    finished, part = Finished(tmp_path), torch.arange(4).int().numpy()
+    finished, rows, part = Finished(tmp_path), range(64, 68), torch.arange(4).int().numpy()
     verdicts = Verdicts(part, part, part, part, {})
-    assert finished.read(64) is None
+    assert finished.read(rows) is None
     with monkeypatch.context() as patch:
         patch.setattr(Verdicts, "write", lambda *_: None)  # killed between the two files
-        finished.write(64, verdicts, Effort(seconds=1.5))
-    assert finished.read(64) is None
+        finished.write(rows, verdicts, Effort(seconds=1.5))
+    assert finished.read(rows) is None
     effort = Effort(seconds=2.5, device="cpu", versions={"torch": "1, 2"})
-    finished.write(64, verdicts, effort)
-    found, read = finished.read(64)
+    finished.write(rows, verdicts, effort)
+    found, read = finished.read(rows)
     assert (found.sha256, read) == (verdicts.sha256, effort)
-    (tmp_path / "00000064.json").unlink()  # by whoever has joined all passes, between two reads
-    assert finished.read(64) is None
+    assert finished.read(range(64, 72)) is None, "it is another pass"
+    assert finished.among([rows, range(64, 72), range(72, 80)]) == {rows}
+    (tmp_path / "00000064-00000068.json").unlink()  # by whoever has joined all passes, between two reads
+    assert finished.read(rows) is None
 
 
 def test_what_another_process_has_finished_in_the_meantime_is_not_done_again(
@@ -276,6 +292,6 @@ def test_each_pass_is_asked_about_once_however_many_there_are(tmp_path):
 def test_what_passes_have_given_is_read_twice_at_most(images, patches, pictures, tmp_path, shared, monkeypatch):
     """Before a pass is done, for another process may have done it, and when all are joined."""
     read, finished = [], Finished.read
-    monkeypatch.setattr(Finished, "read", lambda self, first: read.append(first) or finished(self, first))
+    monkeypatch.setattr(Finished, "read", lambda self, rows: read.append(rows.start) or finished(self, rows))
     evaluate(patches, pictures.first(images), "clean", out=tmp_path)
     assert sorted(read) == sorted([*range(0, images, 64)] * 2)

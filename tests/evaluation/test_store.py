@@ -18,7 +18,7 @@ from evaluation.helpers import quick, stop_at
 from filelock import FileLock
 
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.evaluation import passes, protocols, runner
+from advss_zoo.evaluation import protocols, runner
 from advss_zoo.evaluation.effort import versions
 from advss_zoo.evaluation.protocols import Protocol, Settings, parse
 from advss_zoo.evaluation.protocols.corruptions import Published
@@ -320,14 +320,14 @@ def test_a_file_where_the_folder_should_be_is_a_sentence(patches, pictures, tmp_
 
 
 @pytest.mark.parametrize("family", subclasses(protocols, Protocol))
-def test_every_family_resumes(family, pictures, publish, tmp_path, monkeypatch):
-    monkeypatch.setattr(passes, "MOST_IMAGES", 8)
+def test_every_family_resumes(family, pictures, publish, tmp_path):
+    """With larger passes than before, and to the verdicts of a single one."""
     protocol, pictures, out = quick(family.examples[0].replace("20", "2")), pictures.first(12), tmp_path / "out"
     if family is Published:
         publish(pictures)
     model = Ensemble([patches(0), patches(1)], names=["a", "b"])  # which every family takes
     with pytest.raises(KeyboardInterrupt):
-        evaluate(model, pictures, protocol, out=out, progress=stop_at(8))
+        evaluate(model, pictures, protocol, out=out, progress=stop_at(8), batch_size=8)
     assert (out / "verdicts.npz").exists()
     resumed = evaluate(model, pictures, protocol, out=out)
     assert resumed.verdicts == evaluate(model, pictures, protocol).verdicts

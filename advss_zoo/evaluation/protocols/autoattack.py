@@ -6,9 +6,9 @@ break is enough, and both save work. An attack's word is not taken for it: an im
 returned lies in the ball and is misclassified when it goes through the network among its whole pass, as the runner puts
 it there again in the end.
 
-Random numbers belong to a pass (see `passes`) and an attack, so neither the batch size nor an interruption changes
-them. Small batches of standing images reach the network in multiples of 8, for the same reason (see
-`passes.pad_small_batches`).
+Random numbers belong to an image and an attack, or are the same for all images, so neither the size of passes nor an
+interruption changes them. Small batches of standing images reach the network in multiples of 8, for the same reason
+(see `passes.pad_small_batches`).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from advss_zoo.seeds import derived_seed
 class AutoAttack(Protocol):
     """The worst case over the attacks of AutoAttack's standard version.
 
-    In version 1 the targets of an attack ran one after the other, with other random numbers.
+    In version 1 the targets of an attack ran one after the other; until version 2 random numbers belonged to a pass.
     `classes` stands for any number of them from 10 on; `iterations` are lower in tests alone.
     """
 
     pattern: ClassVar[str] = "autoattack"
     examples: ClassVar[tuple[str, ...]] = ("autoattack",)
     gradient: ClassVar[Gradient] = "used"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     takes: ClassVar[frozenset[str]] = frozenset({"norm", "eps", "search"})
     sampled: ClassVar[tuple[str, ...]] = ()  # attacks that do not run on every image
 
@@ -115,7 +115,7 @@ class AutoAttack(Protocol):
         def search(attack: str, rows: Tensor) -> Tensor:
             found, chosen = x.clone(), rows & self._attacked(attack, index)
             if chosen.any():
-                compute = partial(self._run, attack, model, x[chosen], y[chosen], index)
+                compute = partial(self._run, attack, model, x[chosen], y[chosen], index[chosen])
                 found[chosen] = record.part(attack, of=index[chosen], compute=compute)
             return found[rows]
 
@@ -133,16 +133,17 @@ class AutoAttack(Protocol):
         return torch.ones_like(index, dtype=torch.bool)
 
     def _run(self, attack: str, model: nn.Module, x: Tensor, y: Tensor, index: Tensor) -> Tensor:
-        """One attack on the standing images of the pass whose images are at `index`."""
+        """One attack on standing images, which are at `index` of the data."""
         network, precision = pad_small_batches(model), self._search(attack)
         return driver.run(
             attack,
             network,
             x,
             y,
+            index,
             norm=self.norm,
             eps=self.eps,
-            seed=derived_seed(self.seed, attack, int(index[0])),
+            seed=derived_seed(self.seed, attack, 0),
             constants=driver.constants(attack, self.norm, self.classes, self.iterations, self.queries),
             precision=precision,
             bare=model.model if isinstance(model, Padded) else model,

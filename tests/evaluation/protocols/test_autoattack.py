@@ -68,9 +68,9 @@ def runs(monkeypatch):
 
     runs, run = Runs(), driver.run
 
-    def noted(name, model, x, y, **constants):
+    def noted(name, model, x, y, index, **constants):
         runs.append((name, len(x)))
-        return runs.change(name, x, run(name, model, x, y, **constants))
+        return runs.change(name, x, run(name, model, x, y, index, **constants))
 
     monkeypatch.setattr(driver, "run", noted)
     return runs

@@ -43,9 +43,9 @@ def runs(monkeypatch):
     """The calls of attacks, as (name, images, seed); what FAB finds is forgotten, so that some are left for Square."""
     runs, run = [], driver.run
 
-    def noted(name, model, x, y, *, seed, **constants):
+    def noted(name, model, x, y, index, *, seed, **constants):
         runs.append((name, len(x), seed))
-        return x if name == "fab-t" else run(name, model, x, y, seed=seed, **constants)
+        return x if name == "fab-t" else run(name, model, x, y, index, seed=seed, **constants)
 
     monkeypatch.setattr(driver, "run", noted)
     return runs

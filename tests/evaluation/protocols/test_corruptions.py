@@ -12,7 +12,6 @@ from torch import nn
 from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, corrupt, generated
 from advss_zoo.errors import AdvssError, DataError, UsageError
-from advss_zoo.evaluation import passes
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.protocols.corruptions import find_baseline, mean_corruption_error, mean_error_ratio
 from advss_zoo.evaluation.results import check
@@ -68,7 +67,6 @@ def test_the_evidence_is_a_bit_a_severity(patches, few, tmp_path):
 
 
 def test_interruptions_change_no_verdict(patches, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(passes, "MOST_IMAGES", 8)
     images = pictures.first(10)  # two passes
     whole = evaluate(patches, images, "corruptions")
 
@@ -77,7 +75,7 @@ def test_interruptions_change_no_verdict(patches, pictures, tmp_path, monkeypatc
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(patches, images, "corruptions", out=tmp_path, progress=stop_at_fog)
+        evaluate(patches, images, "corruptions", out=tmp_path, progress=stop_at_fog, batch_size=8)
     made = []
 
     def counted(pixels, name, *more):
@@ -85,7 +83,7 @@ def test_interruptions_change_no_verdict(patches, pictures, tmp_path, monkeypatc
         return corrupt(pixels, name, *more)
 
     monkeypatch.setattr("advss_zoo.evaluation.protocols.corruptions.corrupt", counted)
-    resumed = evaluate(patches, images, "corruptions", out=tmp_path)
+    resumed = evaluate(patches, images, "corruptions", out=tmp_path, batch_size=8)
     assert resumed.verdicts == whole.verdicts
     assert made.count("gaussian_noise") == 5, "the first pass had it already"
     assert made.count("fog") == 10
