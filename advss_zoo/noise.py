@@ -18,10 +18,10 @@ _GOLDEN, _MIX_1, _MIX_2 = (c - (1 << 64) for c in (0x9E3779B97F4A7C15, 0xBF58476
 
 
 def _mix(z: Tensor) -> Tensor:
-    # torch shifts signed integers arithmetically; the masks make the shifts logical.
-    z = (z ^ ((z >> 30) & ((1 << 34) - 1))) * _MIX_1
-    z = (z ^ ((z >> 27) & ((1 << 37) - 1))) * _MIX_2
-    return z ^ ((z >> 31) & ((1 << 33) - 1))
+    for shift, factor in ((30, _MIX_1), (27, _MIX_2), (31, 1)):
+        # torch shifts signed integers arithmetically; the mask makes the shift logical.
+        z = (z >> shift).bitwise_and_((1 << (64 - shift)) - 1).bitwise_xor_(z).mul_(factor)
+    return z
 
 
 def per_image_uniform(shape: Sequence[int], index: Tensor, seed: int, device: torch.device | str = "cpu") -> Tensor:
@@ -36,8 +36,8 @@ def per_image_uniform(shape: Sequence[int], index: Tensor, seed: int, device: to
     index = index.to(device=device, dtype=torch.int64)
     keys = _mix(index * _GOLDEN + _mix(torch.full((), seed, dtype=torch.int64, device=device) + _GOLDEN))
     counters = torch.arange(1, positions + 1, dtype=torch.int64, device=device) * _GOLDEN
-    bits = _mix(keys[:, None] + counters[None, :]) >> 40  # the 24 highest bits: as many as a float32 can hold
-    return ((bits & ((1 << 24) - 1)).float() * 2.0**-24).view(*shape)
+    bits = _mix(keys[:, None] + counters[None, :]).bitwise_right_shift_(40)  # the 24 highest: all that a float32 holds
+    return bits.bitwise_and_((1 << 24) - 1).float().mul_(2.0**-24).view(*shape)
 
 
 def per_image_normal(shape: Sequence[int], index: Tensor, seed: int, device: torch.device | str = "cpu") -> Tensor:

@@ -33,7 +33,7 @@ class ThreatModel:
     def project(self, perturbed: Tensor, x: Tensor) -> Tensor:
         """Project onto the ball around `x`, then clip to the box (B,3,H,W)."""
         if self.norm == "linf":
-            return torch.clamp(torch.minimum(torch.maximum(perturbed, x - self.eps), x + self.eps), 0, 1)
+            return torch.clamp(perturbed, x - self.eps, x + self.eps).clamp_(0, 1)
         delta = perturbed - x
         scale = (self.eps / _norms(delta).clamp_min(1e-12)).clamp_max(1)
         return torch.clamp(x + delta * scale, 0, 1)

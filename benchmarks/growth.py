@@ -4,7 +4,8 @@
     OMP_NUM_THREADS=1 python benchmarks/growth.py report --count 300,1200
 
 images
-    Evaluates a convolution and a linear layer by pgd3 on made-up images in a mapped file, in a process for each count.
+    Evaluates a convolution and a linear layer by pgd3 on made-up images in a mapped file, in a process for each count;
+    labels are what the network says, so that all images are attacked.
     Prints CPU seconds an image, their share outside forward and backward passes, and the most memory that the process
     had, less what it had before. The file is read in turn, so its pages in memory count as long as there is room.
 report
@@ -32,6 +33,7 @@ from advss_zoo.data.imageset import ImageSet
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.files import read_json, write_json
+from advss_zoo.process import keep_freed_memory
 from advss_zoo.workflows.report import report
 
 SIDE, CLASSES, PIECE, PROTOCOLS = 224, 10, 100, 30
@@ -60,23 +62,26 @@ class Network(nn.Module):
         return found
 
 
-def made_up(folder: Path, count: int) -> ImageSet:
-    path, random = folder / "images", np.random.default_rng(0)
+def made_up(folder: Path, count: int, network: nn.Module) -> ImageSet:
+    path = folder / "images"
+    piece = np.random.default_rng(0).integers(0, 256, (PIECE, 3, SIDE, SIDE), dtype=np.uint8)
     with path.open("wb") as file:
-        piece = random.integers(0, 256, (PIECE, 3, SIDE, SIDE), dtype=np.uint8)
         for first in range(0, count, PIECE):
-            file.write(np.roll(piece, first // PIECE)[: count - first].tobytes())
+            file.write(piece[: count - first].tobytes())
+    with torch.no_grad():
+        labels = network(torch.from_numpy(piece).float() / 255).argmax(dim=1).numpy()
     images = np.memmap(path, np.uint8, "r", shape=(count, 3, SIDE, SIDE))
     names = tuple(map(str, range(CLASSES)))
-    return ImageSet("made-up", "test", images, random.integers(0, CLASSES, count), np.arange(count), names)
+    return ImageSet("made-up", "test", images, np.resize(labels, count), np.arange(count), names)
 
 
 def images(folder: Path, count: int) -> None:
-    network, found = Network(), made_up(folder, count)
+    keep_freed_memory()  # as the command does
+    found, network = made_up(folder, count, Network()), Network()
     evaluate(Network(), found.first(16), "pgd1")  # what is imported and chosen once
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with patch.object(torch.autograd, "grad", network.timed(torch.autograd.grad)):
-        evaluate(network, found, "pgd3", out=folder / "out", save_adversarial=True)
+        evaluate(network, found, "pgd3", out=folder / "out")
     seconds = time.process_time() - began
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     outside = 1 - network.seconds / seconds

@@ -34,8 +34,8 @@ def step(loss: Loss, z: Tensor, x: Tensor, threat: ThreatModel, step_size: float
     """
     gradient = input_gradient(loss, z)
     # The sign of NaN is 0, with which the image would stay where it is and pass for robust; 0 times NaN is NaN.
-    direction = threat.direction(gradient) + 0 * gradient
-    return threat.project(z + step_size * direction, x).detach()
+    direction = threat.direction(gradient).add_(0 * gradient)
+    return threat.project(direction.mul_(step_size).add_(z), x).detach()
 
 
 def ascend(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int, step_size: float) -> Tensor:

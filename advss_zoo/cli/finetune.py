@@ -53,7 +53,7 @@ def command(
     ] = "f4",
     epochs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of epochs.")] = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Time, such as 10m or 1h, to fit epochs to.")
+        str | None, typer.Option(metavar="TIME", help="Time for the whole run, such as 10m or 1h.")
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(metavar="N", min=16, max=1024, help="Pixels per side; default: the checkpoint's.")

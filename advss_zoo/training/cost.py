@@ -19,7 +19,7 @@ from advss_zoo.evaluation.protocols import Protocol
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.training import log, speeds, teacher, timing
 from advss_zoo.training.recipe import Recipe
-from advss_zoo.training.schedules import phase_at
+from advss_zoo.training.schedules import Timeline, phase_at
 from advss_zoo.training.speeds import Stopwatch
 from advss_zoo.training.timing import Seconds, Work
 from advss_zoo.zoo.runs import RUNS
@@ -62,22 +62,30 @@ def estimate(recipe: Recipe, *, device: str | torch.device = "cpu", images: int 
         images: how many are trained on, where that is known better than from the name of the data.
     """
     images, device = images or count_for_training(recipe.data, recipe.folder_options), torch.device(device)
-    work = _work(recipe, recipe.side)
-    taught = _attacked(work, device) * teacher.passes_per_image(recipe, RUNS)
-    steps = (_step(piece, device, taught) * (piece.share * recipe.epochs * images) for piece in pieces(recipe))
+    steps = (seconds * (piece.share * recipe.length * images) for piece, seconds in course(recipe, device))
     training = sum(steps, Seconds())
-    settings = recipe.validation
-    looks = recipe.epochs / settings.every * settings.images
-    seen = _attacked(replace(work, objective=recipe.objective.validation_objective), device)
-    validation = seen * (looks * (settings.attack.steps + 1))
+    validation = look(recipe, device) * (recipe.length / recipe.validation.every)
     total = training + validation
     return Cost(
-        steps=recipe.epochs * -(-images // recipe.batch_size),
+        steps=round(recipe.length * -(-images // recipe.batch_size)),
         passes_per_image=attack_passes(recipe) + recipe.objective.passes + (recipe.clean_weight > 0),
         seconds=total.free,
         seconds_now=total.now,
         parts={"training": training.free, "validation": validation.free},
     )
+
+
+def course(recipe: Recipe, device: str | torch.device) -> list[tuple[Piece, Seconds]]:
+    """Estimate the seconds that an image takes in a step of each piece of a training."""
+    device = torch.device(device)
+    taught = _attacked(_work(recipe, recipe.side), device) * teacher.passes_per_image(recipe, RUNS)
+    return [(piece, _step(piece, device, taught)) for piece in pieces(recipe)]
+
+
+def look(recipe: Recipe, device: str | torch.device) -> Seconds:
+    """Estimate the seconds of one validation."""
+    work = replace(_work(recipe, recipe.side), objective=recipe.objective.validation_objective)
+    return _attacked(work, torch.device(device)) * (recipe.validation.images * (recipe.validation.attack.steps + 1))
 
 
 def attack_passes(recipe: Recipe) -> float:
@@ -110,16 +118,15 @@ def evaluation_pass(recipe: Recipe, device: str | torch.device = "cpu") -> Secon
     return _attacked(work, torch.device(device))
 
 
-def remember_run(recipe: Recipe, records: Sequence[log.Record], steps: int, watch: Stopwatch) -> None:
+def remember_run(recipe: Recipe, records: Sequence[log.Record], timeline: Timeline, watch: Stopwatch) -> None:
     """Keep what the steps of a run took, for the next estimate.
 
     Args:
         records: what was logged while the watch ran.
-        steps: all those of the run.
     """
     found, taken = list(pieces(recipe)), defaultdict(list)
     for one, after in pairwise(records):
-        first, last = (phase_at(found, step / steps)[0] for step in (one["step"], after["step"] - 1))
+        first, last = (phase_at(found, timeline.progress(step))[0] for step in (one["step"], after["step"] - 1))
         # Validation comes between its record and the next one.
         if "validation" not in one and after["step"] > one["step"] and first == last:
             images = (after["step"] - one["step"]) * recipe.batch_size

@@ -26,7 +26,8 @@ def check_claim(out: Path, recipe: Recipe, resume: bool) -> None:
     kept = out / RECIPE
     if not kept.exists():
         return
-    if load(kept).model_copy(update={"accumulation": recipe.accumulation}) != recipe:
+    free = {"accumulation": recipe.accumulation, "shortened": recipe.shortened}  # what the run itself may have changed
+    if load(kept).model_copy(update=free) != recipe:
         raise UsageError(f"{out} already holds a run of another recipe.", "Choose another --out, or delete it.")
     if not resume:
         raise UsageError(f"{out} already holds this run.", "Add --resume to continue it, or choose another --out.")

@@ -70,11 +70,11 @@ def _layer(model: nn.Module, parameter: str) -> str:
 
 def make_average(recipe: Recipe, model: Network) -> AveragedModel:
     """Make the moving average of the model's weights and buffers, which begins as the model itself."""
-    return AveragedModel(model, multi_avg_fn=_moving_average(recipe.averaging.decay), use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=moving_average(recipe.averaging.decay), use_buffers=True)
 
 
-def _moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
-    """An exponential moving average that leaves integers (counters, permutations) as they are in the model."""
+def moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
+    """Make an exponential moving average that leaves integers (counters, permutations) as they are in the model."""
 
     @torch.no_grad()
     def update(averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:

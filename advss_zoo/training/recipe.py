@@ -32,7 +32,7 @@ from advss_zoo.objectives.classification import Weighted
 from advss_zoo.objectives.rslad import Rslad
 from advss_zoo.objectives.selfie import Selfie
 from advss_zoo.registry import any_of
-from advss_zoo.training.schedules import AnyPhase, AnySchedule, Resolution, cosine, phase_at
+from advss_zoo.training.schedules import AnyPhase, AnySchedule, Resolution, Shortened, cosine, phase_at
 from advss_zoo.zoo import index
 from advss_zoo.zoo.names import LONGEST_NAME, MAX_LENGTH, NAME, TAG
 from advss_zoo.zoo.reference import names_in
@@ -204,6 +204,7 @@ class Recipe(_Named):
     )
     normalize_by: Literal["batch", "running"] = Field("batch", description="running: batch norm never moves at all")
     epochs: int = Field(ge=1)
+    shortened: list[Shortened] = Field([], description="how a run went through its schedule faster to keep to a budget")
     batch_size: int = Field(128, ge=2)
     accumulation: int = Field(1, ge=1, description="parts that a process goes through one after the other in a step")
     optimizer: Annotated[Sgd | AdamW, Field(discriminator="name"), BeforeValidator(_with_optimizer)] = Sgd()
@@ -234,6 +235,10 @@ class Recipe(_Named):
             yield "`trains: head` needs a `parent` whose trunk it keeps"
         if self.head_first and (self.trains == "head" or self.parent is None):
             yield "`head_first` needs a `parent` whose trunk is trained later"
+        turns = [0.0, *(each.at for each in self.shortened)]
+        ends = [self.epochs, *(each.epochs for each in self.shortened)]
+        if turns != sorted(turns) or ends != sorted(ends, reverse=True) or turns[-1] > ends[-1]:
+            yield "`shortened` must name later and later epochs `at`, and ever fewer `epochs`, none of them before `at`"
         if self.validation.patience and not self.deployed.startswith("best-"):
             yield f"`validation.patience` waits for better weights, but `deployed` is {self.deployed}"
         weights = getattr(objective, "class_weights", ())
@@ -268,6 +273,11 @@ class Recipe(_Named):
     def side_at(self, progress: float) -> int:
         """Return pixels a side of the images at this moment of training, progress in [0,1)."""
         return phase_at(self.resolution, progress)[0].side if self.resolution else self.side
+
+    @property
+    def length(self) -> float:
+        """The epochs that the run takes, or took where it was shortened."""
+        return self.shortened[-1].epochs if self.shortened else self.epochs
 
     @property
     def threat(self) -> Pgd | None:

@@ -39,21 +39,59 @@ def cosine(start: float, end: float, progress: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
+class Shortened(BaseModel):
+    """After the epoch `at`, what was left of the schedule went by faster, so that it ended with the epoch `epochs`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at: float = Field(ge=0)
+    epochs: float = Field(gt=0)
+
+
 @dataclass(frozen=True)
 class Timeline:
-    """The steps of a run, counted from 0."""
+    """The steps of a run, counted from 0, and the steps of its schedule that they stand for.
+
+    The schedule has `epochs`; the run has fewer where it was `shortened` on the way.
+    """
 
     epochs: int
     steps_per_epoch: int
+    shortened: Sequence[Shortened] = ()
+
+    @property
+    def planned(self) -> int:
+        """The steps of the schedule."""
+        return self.epochs * self.steps_per_epoch
 
     @property
     def steps(self) -> int:
         """Of the whole run."""
-        return self.epochs * self.steps_per_epoch
+        return round(self.shortened[-1].epochs * self.steps_per_epoch) if self.shortened else self.planned
+
+    def scheduled(self, step: int) -> float:
+        """Return the step of the schedule that a step of the run stands for: itself, unless it was shortened before."""
+        begin, there, speed = self._stretch(step)
+        return there + (step - begin) * speed
+
+    def speed(self, step: int) -> float:
+        """Return how many steps of the schedule a step of the run stands for."""
+        return self._stretch(step)[2]
 
     def progress(self, step: int) -> float:
-        """Return the fraction of the run that lies before a step."""
-        return step / self.steps
+        """Return the fraction of the schedule that lies before a step."""
+        return self.scheduled(step) / self.planned
+
+    def _stretch(self, step: int) -> tuple[int, float, float]:
+        """Where the speed of a step began, in steps of the run and of the schedule, and that speed."""
+        begin, there, speed = 0, 0.0, 1.0
+        for each in self.shortened:
+            at, end = round(each.at * self.steps_per_epoch), round(each.epochs * self.steps_per_epoch)
+            if step <= at:
+                break
+            there += (at - begin) * speed
+            begin, speed = at, (self.planned - there) / (end - at)
+        return begin, there, speed
 
 
 class Resolution(BaseModel):
@@ -69,7 +107,7 @@ class Resolution(BaseModel):
 class Moment:
     """Where a schedule is: a step, counted from 0, of `steps`, of which each epoch has `steps_per_epoch`."""
 
-    step: int
+    step: float
     steps: int
     steps_per_epoch: int
 
@@ -151,7 +189,7 @@ AnySchedule = Annotated[
 ]
 
 
-def learning_rate(schedules: Sequence[AnySchedule], step: int, total_steps: int, steps_per_epoch: int) -> float:
+def learning_rate(schedules: Sequence[AnySchedule], step: float, total_steps: int, steps_per_epoch: int) -> float:
     """Return the rate of a step, counted from 0."""
     schedule, begin, end = phase_at(schedules, step / total_steps)
     first, last = round(begin * total_steps), round(end * total_steps)

@@ -18,6 +18,7 @@ from advss_zoo.files import write_atomically
 from advss_zoo.models.network import Network
 from advss_zoo.training.optimization import make_average, make_optimizer
 from advss_zoo.training.recipe import Recipe
+from advss_zoo.training.schedules import Shortened
 
 # What optimisers keep of a parameter, and the groups of tensors that have it in the file.
 OPTIMIZER = {"momentum_buffer": "momentum", "exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "step": "step"}
@@ -36,7 +37,8 @@ class Origin:
 class RunState:
     """Weights, their average and the optimiser, and how far the run is.
 
-    `best` are the best accuracies on validation so far, `waited` the validations since the best of what ships.
+    `best` are the best accuracies on validation so far, `waited` the validations since the best of what ships,
+    `shortened` how the run went on faster than its recipe had it.
     """
 
     def __init__(self, recipe: Recipe, model: Network) -> None:
@@ -47,6 +49,7 @@ class RunState:
         self.seconds = 0.0
         self.best = {"ta": -1.0, "ra": -1.0}
         self.waited = 0
+        self.shortened = list(recipe.shortened)
 
     @property
     def averaged(self) -> Network:
@@ -61,6 +64,7 @@ class RunState:
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 groups.setdefault(OPTIMIZER[key], {})[name] = value
         facts = {"step": self.step, "seconds": self.seconds, "best": self.best, "waited": self.waited}
+        facts["shortened"] = [each.model_dump() for each in self.shortened]
         save(path, groups, facts | asdict(origin))
 
     def restore(self, path: Path, origin: Origin) -> None:
@@ -97,6 +101,7 @@ class RunState:
                 self.optimizer.state[parameters[name]][key] = torch.empty_like(like).copy_(value)
         self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
         self.waited = facts.get("waited", 0)
+        self.shortened[:] = map(Shortened.model_validate, facts.get("shortened", []))
 
 
 def save(path: Path, groups: Groups, facts: Mapping[str, Any]) -> None:

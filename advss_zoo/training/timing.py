@@ -76,7 +76,7 @@ def seconds_per_image(work: Work, part: Part, device: torch.device) -> Seconds:
     """
     cpu = time.process_time if runs_alone(device) else None
     found = time_passes(_passes(work, part, device), work.batch_size, cpu=cpu)
-    return Seconds(min(found.free, found.now / present_slowdown(device)), found.now)
+    return found if cpu else Seconds(min(found.free, found.now / present_slowdown(device)), found.now)
 
 
 def time_passes(

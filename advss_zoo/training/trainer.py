@@ -25,13 +25,15 @@ from advss_zoo.models.arithmetic import ieee_float32
 from advss_zoo.models.network import Network
 from advss_zoo.training import cost, curves, folder, log, parents, teacher
 from advss_zoo.training.board import Board
+from advss_zoo.training.budget import Budget, Pace
 from advss_zoo.training.distributed import DistributedContext
 from advss_zoo.training.divergence import DivergenceError, check_loss, check_weights
 from advss_zoo.training.examples import load_training_data
 from advss_zoo.training.export import export
 from advss_zoo.training.gradients import Gradients
+from advss_zoo.training.optimization import moving_average
 from advss_zoo.training.recipe import Recipe
-from advss_zoo.training.schedules import Timeline, learning_rate
+from advss_zoo.training.schedules import Shortened, Timeline, learning_rate
 from advss_zoo.training.speeds import Stopwatch
 from advss_zoo.training.state import Origin, RunState
 from advss_zoo.training.validation import accuracies, has_collapsed, improve
@@ -54,10 +56,13 @@ def train(
     resume: bool = False,
     device: str | torch.device = "cpu",
     progress: Progress = _silent,
+    budget: Budget | None = None,
 ) -> Path:
     """Run a recipe in the folder `out`; returns the checkpoint folder that the recipe ships.
 
-    With `validation.patience` training stops where it leads no further; the epochs of `last` say when that was.
+    With `validation.patience` training stops where it leads no further; the epochs of `last` say when that was. With a
+    budget a single process shortens what is left of the schedule where it would take too long; `shortened` in the
+    folder's recipe says how, and that recipe gives the same weights again.
     The folder holds the resolved recipe, log.jsonl, TensorBoard's events, curves.png, the full state, and a checkpoint
     folder each for the weights `best-ta`, `best-ra` (both picked on validation), `average` and `last`.
 
@@ -69,25 +74,25 @@ def train(
     context = DistributedContext(device, recipe.accumulation)
     folder.check_claim(out, recipe, resume)
     context.wait()
-    trainer = Trainer(recipe, out, context)  # before the folder is claimed: data or parent may be missing
+    trainer = Trainer(recipe, out, context, budget)  # before the folder is claimed: data or parent may be missing
     context.wait()
     with folder.alone(out) if context.is_first else nullcontext(), ieee_float32():
         if context.is_first:
             folder.sweep(out)
-            write_atomically(out / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
+            trainer.write_recipe()
         first = trainer.state.step
         with Stopwatch(context.device) as watch:
             trainer.run(progress)
         if context.total == recipe.accumulation:  # one process
             records = [record for record in log.read(trainer.log_file) if record["step"] > first]
-            cost.remember_run(recipe, records, trainer.timeline.steps, watch)
+            cost.remember_run(recipe, records, trainer.timeline, watch)
     return out / recipe.deployed
 
 
 class Trainer:
     """A recipe, the data it trains on and the state of its run."""
 
-    def __init__(self, recipe: Recipe, out: Path, context: DistributedContext) -> None:
+    def __init__(self, recipe: Recipe, out: Path, context: DistributedContext, budget: Budget | None = None) -> None:
         self.recipe, self.out, self.context = recipe, out, context
         self.log_file, self.state_file = out / folder.LOG, out / folder.STATE
         self.data = load_training_data(recipe, context.device)
@@ -99,7 +104,11 @@ class Trainer:
         self.teacher = teacher.for_run(recipe, self.state.averaged, self.data.classes, out.parent, context.device)
         if resumed:
             self.state.restore(self.state_file, self._origin)
-        self.timeline = Timeline(recipe.epochs, -(-len(self.data.training) // recipe.batch_size))
+        steps_per_epoch = -(-len(self.data.training) // recipe.batch_size)
+        self.timeline = Timeline(recipe.epochs, steps_per_epoch, self.state.shortened)
+        # Clocks of several processes would have to agree.
+        alone = context.total == recipe.accumulation
+        self.pace = Pace(budget, recipe, context.device) if budget and alone else None
         self.gradients = Gradients(recipe, model, self.teacher, self.data.training, self.timeline, context)
 
     def run(self, progress: Progress) -> None:
@@ -126,25 +135,43 @@ class Trainer:
         self._export(LAST, self.state.model)  # the last to be written: a run that has it is finished
 
     def _loop(self, progress: Progress) -> None:
-        state, steps = self.state, self.timeline.steps
+        state = self.state
         started, saved, note = time.monotonic() - state.seconds, time.monotonic(), ""
-        progress(state.step, steps, note)
+        progress(state.step, self.timeline.steps, note)
         worst = torch.zeros((), device=self.context.device)
         while not self._is_over:
+            began = time.monotonic()
             loss = self.train_step()
             worst = torch.maximum(worst, loss.abs())  # of all, for a net that is lost may be back at chance soon
             state.seconds = time.monotonic() - started
             if state.step % LOG_EVERY == 0:
                 check_loss(worst)
                 self._record(loss=float(loss), lr=self._learning_rate(state.step - 1))
+            if self.pace:
+                self._keep_to_budget(self.pace, time.monotonic() - began)
             if self._validation_is_due:
                 check_loss(worst)
+                began = time.monotonic()
                 note = self.validate()
+                if self.pace:
+                    self.pace.validated(time.monotonic() - began)
             if time.monotonic() - saved > SAVE_EVERY or self._is_over:
                 check_loss(worst)
                 self._save()
                 saved = time.monotonic()
-            progress(state.step, steps, note)
+            progress(state.step, self.timeline.steps, note)
+
+    def _keep_to_budget(self, pace: Pace, seconds: float) -> None:
+        """Shorten what is left of the schedule, if it would take more time than is left, by a step of `seconds` too."""
+        step, timeline = self.state.step, self.timeline
+        fitting = pace.stepped(seconds, self.state.seconds, step, timeline)
+        if fitting is None:
+            return
+        before, per_epoch = timeline.steps, timeline.steps_per_epoch
+        self.state.shortened.append(Shortened(at=step / per_epoch, epochs=(step + fitting) / per_epoch))
+        self._record(shortened={"from": before / per_epoch, "to": timeline.steps / per_epoch})
+        self._save()  # from here on the run depends on what the clock showed
+        self.write_recipe()
 
     @property
     def _is_over(self) -> bool:
@@ -153,8 +180,8 @@ class Trainer:
 
     @property
     def _validation_is_due(self) -> bool:
-        epoch, rest = divmod(self.state.step, self.timeline.steps_per_epoch)
-        return rest == 0 and (epoch % self.recipe.validation.every == 0 or self.state.step == self.timeline.steps)
+        step, between = self.state.step, self.recipe.validation.every * self.timeline.steps_per_epoch
+        return step % between == 0 or step == self.timeline.steps
 
     def train_step(self) -> Tensor:
         """Take one step of the optimiser; returns the loss over the whole batch."""
@@ -166,13 +193,16 @@ class Trainer:
         state.optimizer.step()
         state.step += 1
         # Until averaging starts, the average is the model itself.
-        if state.step <= self.recipe.averaging.start * self.timeline.steps:
+        if self.timeline.scheduled(state.step) <= self.recipe.averaging.start * self.timeline.planned:
             state.average.n_averaged.zero_()
+        state.average.multi_avg_fn = moving_average(self.recipe.averaging.decay ** self.timeline.speed(state.step))
         state.average.update_parameters(state.model)
         return loss
 
     def _learning_rate(self, step: int) -> float:
-        return learning_rate(self.recipe.schedule, step, self.timeline.steps, self.timeline.steps_per_epoch)
+        timeline = self.timeline
+        now = timeline.scheduled(step)
+        return learning_rate(self.recipe.schedule, now, timeline.planned, timeline.steps_per_epoch)
 
     @property
     def _epochs(self) -> float:
@@ -224,12 +254,21 @@ class Trainer:
                 self.out,
                 picked,
                 model,
-                self.recipe,
+                self._resolved,
                 self.data,
                 epochs=self._epochs,
                 inherited=self.inherited,
                 teacher_sha256=self.teacher.sha256 if self.teacher else None,
             )
+
+    @property
+    def _resolved(self) -> Recipe:
+        """The recipe as it is run."""
+        return self.recipe.model_copy(update={"shortened": list(self.state.shortened)})
+
+    def write_recipe(self) -> None:
+        """Write the recipe as it is run to the folder."""
+        write_atomically(self.out / RECIPE, lambda file: file.write(self._resolved.to_yaml().encode()))
 
     def _save(self) -> None:
         """

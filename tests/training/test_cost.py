@@ -8,6 +8,7 @@ import torch
 from advss_zoo.data.load import count_for_training
 from advss_zoo.evaluation import protocols
 from advss_zoo.training import cost, recipe, speeds, timing
+from advss_zoo.training.schedules import Timeline
 from advss_zoo.training.timing import Seconds
 
 CPU = torch.device("cpu")
@@ -113,7 +114,7 @@ def test_what_a_run_took_is_the_next_estimate(asked, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     made = recipe.load("p1f4.mini")  # N-FGSM until 0.3, PGD-2 after it
     logged = records(lambda step: 1.28 if step < 3_000 else 2.56, 10_000, {2_000, 8_000})
-    cost.remember_run(made, list(logged), 10_000, watch(share=0.5))
+    cost.remember_run(made, list(logged), Timeline(100, 100), watch(share=0.5))
     asked.clear()
     found = cost.estimate(made, images=1_000)
     # Half of the time others ran: 0.01 s an image are 0.005.
@@ -124,7 +125,7 @@ def test_what_a_run_took_is_the_next_estimate(asked, monkeypatch):
 
 
 def test_a_run_without_a_whole_stretch_in_its_log_says_nothing(tmp_path):
-    cost.remember_run(recipe.load("p1f4.mini"), [{"step": 50, "seconds": 9.0}], 100, watch())
+    cost.remember_run(recipe.load("p1f4.mini"), [{"step": 50, "seconds": 9.0}], Timeline(1, 100), watch())
     assert not (tmp_path / speeds.FILE).exists()
 
 

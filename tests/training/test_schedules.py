@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from advss_zoo.training.schedules import Cosine, Milestones, OneCycle, learning_rate
+from advss_zoo.training.schedules import Cosine, Milestones, OneCycle, Shortened, Timeline, learning_rate
 
 
 def test_one_cycle_end_points_and_peak():
@@ -47,3 +47,22 @@ def test_milestones_have_their_peak_back_after_the_first_epoch(steps_per_epoch):
     assert [rate(epoch) for epoch in (30, 49, 50, 99)] == pytest.approx([0.01, 0.01, 0.001, 0.001])
     last_of_warmup = learning_rate([schedule], min(200, steps_per_epoch) - 1, total, steps_per_epoch)
     assert last_of_warmup == pytest.approx(0.01 + (min(200, steps_per_epoch) - 1) * 0.09 / 200)
+
+
+def test_a_shortened_run_goes_through_the_rest_of_its_schedule_evenly():
+    """Of 10 epochs of 4 steps the last 8 are done in 4, of which 2 are left when they become 1."""
+    whole = Timeline(10, 4)
+    assert [whole.scheduled(step) for step in range(41)] == list(range(41))
+    once = Timeline(10, 4, [Shortened(at=2, epochs=6)])
+    assert (once.steps, once.planned) == (24, 40)
+    assert [once.scheduled(step) for step in (0, 8, 9, 16, 24)] == [0, 8, 10, 24, 40]
+    assert [once.speed(step) for step in (0, 8, 9, 23)] == [1, 1, 2, 2]
+    twice = Timeline(10, 4, [*once.shortened, Shortened(at=4, epochs=5)])
+    assert twice.steps == 20
+    assert [twice.scheduled(step) for step in (8, 16, 17, 20)] == [8, 24, 28, 40]
+    assert twice.progress(20) == 1
+
+
+def test_a_run_may_end_where_it_was_shortened():
+    ended = Timeline(10, 4, [Shortened(at=2.25, epochs=2.25)])
+    assert (ended.steps, ended.scheduled(9)) == (9, 9)

@@ -148,6 +148,12 @@ def test_every_kind_of_net_at_its_size(
 
 @pytest.mark.nightly
 def test_a_budget_holds_at_224_pixels(photos: Path) -> None:
-    run = az.finetune("photos", start="torchvision:resnet18?pretrained=false", budget="2m", device="cpu")
+    run = az.finetune(
+        "photos",
+        start="torchvision:resnet18?pretrained=false",
+        budget="2m",
+        device="cpu",
+        overrides=("schedule.0.peak=0.001",),  # slow steps, as above: on a busy machine there is time for few of them
+    )
     assert run.plan.options.image_size == 224
     assert run.seconds < 120

@@ -105,7 +105,7 @@ def finetuned(classes, **values):
         "licence": "other", "members": [], "called": "photos-rotation-p3f4.mini", "temperature": 1.0, "mode": "F4",
         "classes": classes, "whole": True, "adversarial": True, "norm": "linf", "eps": "8/255", "side": 32,
         "recipe": {
-            "epochs": 1, "batch_size": 8, "head_first": 0, "validation": {"patience": 4},
+            "epochs": 1, "length": 1, "shortened": [], "batch_size": 8, "head_first": 0, "validation": {"patience": 4},
             "objective": {"name": "classification", "class_weights": ()}, "adversary": [{"name": "pgd", "passes": 2}],
         },
         "training": TRAINING, "data": DATA,

@@ -26,7 +26,6 @@ from advss_zoo.zoo import runs as run_folders
 
 TEMPLATE, PAGE = "finetuned.md.j2", "report.html"
 MOST_CLASSES = 15  # of which a card shows the whole confusion matrix
-EXAMPLES = 32  # test images whose adversarial versions are kept for the page
 SHOWN = 15  # confusions that it lists of more
 
 
@@ -70,7 +69,7 @@ def stopped(recipe: Recipe, run: Path) -> float | None:
     """Return the epochs after which training stopped early, or None if it went on to the end."""
     made = checkpoint.read_config(run / run_folders.LAST).provenance
     assert made is not None
-    return made.epochs if made.epochs < recipe.epochs else None
+    return made.epochs if made.epochs < recipe.length else None
 
 
 def _values(

@@ -12,7 +12,7 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +23,12 @@ from advss_zoo.data.folder.listing import FolderOptions
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.evaluation import protocols
+from advss_zoo.evaluation.passes import MULTIPLE
 from advss_zoo.files import read_json, write_json
 from advss_zoo.models.architecture import LibraryArchitecture
 from advss_zoo.training import cost, parents, recipe, teacher
+from advss_zoo.training.budget import Budget
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe
 from advss_zoo.zoo import checkpoint, index, sources
 from advss_zoo.zoo.checkpoint import Config
@@ -51,8 +54,12 @@ VALIDATION_IMAGES = 500  # validation images, at most
 VALIDATIONS = 8  # validations in a run
 PATIENCE = 4  # of them without a better RA (F1, F3: TA) end it
 TEST_IMAGES = 1_000  # test images that the result is measured on, at most
-SPARE = 0.95  # of a budget is planned for: what is not forward and backward passes takes time, too
-TEST_PASSES = 14  # PGD-20 and two predictions, whose passes give no gradients of weights
+SPARE = 0.9  # of a budget is for what is measured beforehand: loading, writing and drawing take time, too
+ROOM = 0.9  # of the time for training is planned for: if the machine is a little slower, nothing has to be shortened
+PROTOCOL = "pgd20"  # that the result is measured with
+TRIED = 3  # passes more, with which an evaluation tries what it was given
+AMPLE = 1.25  # times what the evaluation takes is kept for it, for after training nothing can be shortened any more
+EXAMPLES = 32  # test images whose adversarial versions are kept for the page
 TEST_SHARE = 0.25  # of a budget at most
 FEWEST_TEST_IMAGES = 100
 RAMP = 0.5  # of training from ordinary weights, over which eps grows from 0 (arXiv 2509.23325)
@@ -76,8 +83,7 @@ OPTIONS = {
 class FinetuneOptions(BaseModel):
     """What a person asks of fine-tuning; None is left to the plan.
 
-    `eps` is in units of pixel values in [0,1], `budget` in seconds at the machine's present load, some of which go into
-    reading the images.
+    `eps` is in units of pixel values in [0,1], `budget` in seconds from reading the images to the page about the run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -146,12 +152,13 @@ class Start:
 
 @dataclass(frozen=True)
 class Plan:
-    """One recipe for each trunk, and on how many of the test images the result is measured."""
+    """One recipe for each trunk, on how many test images the result is measured, and what time each recipe has."""
 
     options: FinetuneOptions
     data_key: str
     recipes: tuple[Recipe, ...]
     test_images: int
+    budget: Budget | None = None
 
     def ensemble(self, members: Sequence[Path]) -> EnsembleRecipe:
         """Describe the ensemble of the given checkpoint folders, one a recipe."""
@@ -168,6 +175,7 @@ class Plan:
             "data_key": self.data_key,
             "recipes": [recipe.model_dump(mode="json") for recipe in self.recipes],
             "test_images": self.test_images,
+            "budget": self.budget and asdict(self.budget),
         }
         write_json(folder / PLAN, values)
 
@@ -253,13 +261,25 @@ def plan(
         recipes = [_recipe(options, start, prepared, epochs, USUAL_STEPS) for start in starts]
         return Plan(options, prepared.key, tuple(recipes), tested)
     one, began = _recipe(options, starts[0], prepared, 1, 1), time.monotonic()
-    testing = TEST_PASSES * cost.evaluation_pass(one, device).now * len(starts)
-    tested = min(tested, max(FEWEST_TEST_IMAGES, int(TEST_SHARE * options.budget / testing)))
-    cost.estimate(one, device=device, images=prepared.summary.parts["train"])  # whose timed passes take time, too
+    found = cost.estimate(one, device=device, images=prepared.summary.parts["train"])
+    a_pass = cost.evaluation_pass(one, device)
+    slowdown = max(found.seconds_now / found.seconds, a_pass.now / a_pass.free)  # seconds may have been lucky ones
+    an_image = AMPLE * (protocols.parse(PROTOCOL).passes + TRIED) * a_pass.free
+    share = TEST_SHARE * options.budget / (len(starts) * an_image * slowdown)
+    tested = min(tested, max(FEWEST_TEST_IMAGES, int(share) - EXAMPLES))
     spent += time.monotonic() - began
-    seconds = (SPARE * options.budget - spent - tested * testing) / len(starts)
-    recipes = [_within(options, start, prepared, seconds, device) for start in starts]
-    return Plan(options, prepared.key, tuple(recipes), tested)
+    budget = Budget((SPARE * options.budget - spent) / len(starts), an_image * _evaluated(tested))
+    seconds = budget.seconds - slowdown * budget.after
+    recipes = [_within(options, start, prepared, seconds, slowdown, device) for start in starts]
+    return Plan(options, prepared.key, tuple(recipes), tested, budget)
+
+
+def _evaluated(tested: int) -> int:
+    """The images that go through the network for a result on `tested` images: passes are filled up, and the examples
+    of more are attacked by themselves.
+    """
+    parts = (tested, EXAMPLES) if tested > EXAMPLES else (tested,)
+    return sum(math.ceil(part / MULTIPLE) * MULTIPLE for part in parts)
 
 
 def read_plan(folder: Path) -> Plan | None:
@@ -275,7 +295,8 @@ def read_plan(folder: Path) -> Plan | None:
     try:
         options = FinetuneOptions.model_validate(values["options"])
         recipes = tuple(Recipe.model_validate(each) for each in values["recipes"])
-        return Plan(options, values["data_key"], recipes, values["test_images"])
+        budget = values["budget"] and Budget(**values["budget"])
+        return Plan(options, values["data_key"], recipes, values["test_images"], budget)
     except (KeyError, TypeError, ValueError) as error:
         raise AdvssError(f"{path} was written by another version of advss-zoo.", "Choose another --out.") from error
 
@@ -302,7 +323,9 @@ def usual_epochs(images: int) -> int:
     return min(120, max(6, round(3_000 / math.sqrt(images))))
 
 
-def _within(options: FinetuneOptions, start: Start, prepared: Prepared, seconds: float, device: str) -> Recipe:
+def _within(
+    options: FinetuneOptions, start: Start, prepared: Prepared, seconds: float, slowdown: float, device: str
+) -> Recipe:
     """The strongest adversary that leaves time for the usual epochs; with more time than that, up to twice as many."""
     images = prepared.summary.parts["train"]
     usual = usual_epochs(images)
@@ -310,9 +333,9 @@ def _within(options: FinetuneOptions, start: Start, prepared: Prepared, seconds:
 
         def takes(epochs: int, steps: int = steps) -> float:
             made = _recipe(options, start, prepared, epochs, steps)
-            return cost.estimate(made, device=device, images=images).seconds_now
+            return slowdown * cost.estimate(made, device=device, images=images).seconds
 
-        epochs = bisect_right(range(1, 2 * usual + 1), seconds, key=takes)
+        epochs = bisect_right(range(1, 2 * usual + 1), ROOM * seconds, key=takes)
         if epochs >= usual or (steps == STEPS[-1] and epochs):
             return _recipe(options, start, prepared, epochs, steps)
     raise UsageError(

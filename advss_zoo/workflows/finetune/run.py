@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -18,22 +19,35 @@ from advss_zoo.errors import DataError, UsageError, all_mistakes
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import DEFAULT_EPS
 from advss_zoo.evaluation.eps import parse_eps
-from advss_zoo.evaluation.results import Result, result_slug
+from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, result_slug
+from advss_zoo.files import explained
 from advss_zoo.models.devices import pick_device
 from advss_zoo.models.model import Model
 from advss_zoo.texts import expected, parse_duration
 from advss_zoo.training import cost, trainer
+from advss_zoo.training import recipe as recipes
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.calibration import calibrate
 from advss_zoo.training.cost import Cost
+from advss_zoo.training.recipe import Recipe
 from advss_zoo.workflows.evaluate import without_seen
 from advss_zoo.workflows.finetune import outcome, planning
-from advss_zoo.workflows.finetune.planning import SCRATCH, FinetuneOptions, Mode, Norm, Plan, Start, TrainingLoss
+from advss_zoo.workflows.finetune.planning import (
+    EXAMPLES,
+    PROTOCOL,
+    SCRATCH,
+    FinetuneOptions,
+    Mode,
+    Norm,
+    Plan,
+    Start,
+    TrainingLoss,
+)
 from advss_zoo.workflows.measure import measure
 from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
 from advss_zoo.zoo import RESULTS, index
 from advss_zoo.zoo.open import open_model
-from advss_zoo.zoo.runs import RUNS
+from advss_zoo.zoo.runs import RECIPE, RUNS
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,7 @@ class FinetunedRun:
         result: TA and RA on test images that had no part in training.
         card, report: a page of Markdown, and one of HTML.
         seconds: that it took, planning included.
+        plan: with the recipes as they were run.
         data: the images, and how they were divided.
     """
 
@@ -130,7 +145,8 @@ def finetune(
         objective: the loss that is minimised.
         teacher: a model whose soft labels are learned, as for `load_model`, or "self"; "rslad" needs one.
         epochs: passes over the training images; None: the fewer images, the more.
-        budget: seconds, or a text such as "10m" or "1h", to choose epochs and attack steps by.
+        budget: seconds, or a text such as "10m" or "1h", for everything up to the page: epochs and attack steps are
+            chosen by it, and training is shortened on the way where it takes longer than planned.
         image_size: pixels a side; None: what `start` was made for.
         parts: which folders, or entries of the table's column, are "train", "val" and "test", by name, where their
             names do not say it: {"batch_7": "test"}.
@@ -250,9 +266,10 @@ class _Request:
         plan, data = planned.plan, planned.data
         plan.write(self.folder)
         checkpoint, runs = self._train(plan, resume)
+        plan = replace(plan, recipes=tuple(recipes.load(run / RECIPE) for run in runs))  # as they were run
         validation = min(plan.recipes[0].validation.images, data.held_out)
         calibrate(checkpoint, data.load("train").first(validation), self.device)
-        result, card = self._measure(planned, checkpoint, runs)
+        result, card = self._measure(plan, data, checkpoint, runs)
         return FinetunedRun(
             name=outcome.called(checkpoint),
             folder=self.folder,
@@ -268,30 +285,48 @@ class _Request:
 
     def _train(self, plan: Plan, resume: bool) -> tuple[Path, list[Path]]:
         """Return the checkpoint, and the folder of each recipe's run."""
-        recipes = plan.recipes
-        runs = [self.folder if len(recipes) == 1 else self.folder / recipe.full_name for recipe in recipes]
-        trained = []
-        for recipe, run in zip(recipes, runs, strict=True):
+        alone, trained = len(plan.recipes) == 1, []
+        runs = [self.folder if alone else self.folder / recipe.full_name for recipe in plan.recipes]
+        for recipe, run in zip(plan.recipes, runs, strict=True):
             progress = partial(self.progress, recipe.full_name, "steps")
-            trained.append(trainer.train(recipe, run, resume=resume, device=self.device, progress=progress))
-            if epochs := outcome.stopped(recipe, run):
-                self.say(
-                    f"{recipe.full_name}: stopped after {epochs:g} of {recipe.epochs} epochs, as validation accuracy "
-                    f"did not improve in {recipe.validation.patience} validations; the best weights are kept."
-                )
-        return trained[0] if len(trained) == 1 else assemble(plan.ensemble(trained), self.folder), runs
+            trained.append(
+                trainer.train(recipe, run, resume=resume, device=self.device, progress=progress, budget=plan.budget)
+            )
+            self._tell(recipes.load(run / RECIPE), run)
+        return trained[0] if alone else assemble(plan.ensemble(trained), self.folder), runs
 
-    def _measure(self, planned: PlannedRun, checkpoint: Path, runs: list[Path]) -> tuple[Result, Path]:
+    def _tell(self, made: Recipe, run: Path) -> None:
+        """Say where training was shorter than planned, and why."""
+        length = f"{round(made.length, 1):g}"
+        if made.shortened:
+            self.say(
+                f"{made.full_name}: shortened from {made.epochs} to {length} epochs to keep to the budget, as "
+                "they took longer than planned."
+            )
+        if epochs := outcome.stopped(made, run):
+            self.say(
+                f"{made.full_name}: stopped after {epochs:g} of {length} epochs, as validation accuracy "
+                f"did not improve in {made.validation.patience} validations; the best weights are kept."
+            )
+
+    def _measure(self, plan: Plan, data: Prepared, checkpoint: Path, runs: list[Path]) -> tuple[Result, Path]:
         """Measure TA and RA on test images, keep adversarial images for the page, and write the card."""
-        plan, model = planned.plan, open_model(checkpoint, self.device)
-        images = without_seen(planned.data.load("test"), model, self.say).first(plan.test_images)
-        protocol = protocols.parse("pgd20", norm=plan.options.norm, eps=plan.options.eps)
+        model = open_model(checkpoint, self.device)
+        images = without_seen(data.load("test"), model, self.say).first(plan.test_images)
+        protocol = protocols.parse(PROTOCOL, norm=plan.options.norm, eps=plan.options.eps)
         protocol = protocol.for_classes(len(images.classes))
         place = checkpoint / RESULTS / result_slug(images.name, protocol.label())
         measured = partial(measure, model, device=self.device, progress=self.progress, say=self.say)
-        result = measured(images, protocol, place)
-        measured(images.first(outcome.EXAMPLES), protocol, self.folder / "examples", save_adversarial=True)
-        return result, outcome.finish(plan, planned.data.summary, checkpoint, runs, place, result)
+        examples = self.folder / "examples"
+        result = measured(images.first(EXAMPLES), protocol, examples, save_adversarial=True)
+        if len(images) > EXAMPLES:
+            result = measured(images, protocol, place)
+        else:  # which were all; adversarial images do not belong to the checkpoint
+            with explained("write", place):
+                place.mkdir(parents=True, exist_ok=True)
+                for name in (RESULT_FILE, VERDICTS_FILE):
+                    shutil.copyfile(examples / name, place / name)
+        return result, outcome.finish(plan, data.summary, checkpoint, runs, place, result)
 
 
 def _recipe_path(data: str | Path) -> str:

@@ -17,7 +17,7 @@ from advss_zoo.objectives.rotation import Rotation
 from advss_zoo.training import cost, parents, timing
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.recipe import EnsembleRecipe
-from advss_zoo.training.timing import Seconds
+from advss_zoo.training.timing import Seconds, Work
 from advss_zoo.workflows.finetune import planning
 from advss_zoo.workflows.finetune.planning import FinetuneOptions, Start
 from advss_zoo.zoo import checkpoint, index
@@ -188,9 +188,33 @@ class TestBudget:
     def test_what_is_planned_fits(self, budget: float, mode: str, timed: None) -> None:
         plan = planned(made_of([700, 700], 200, 400), budget=budget, mode=mode, spent=5)
         (made,) = plan.recipes
-        seconds = cost.estimate(made, images=1_400).seconds + 14 * plan.test_images * 0.001 + 5
-        assert 0.6 * min(budget, seconds / planning.SPARE) <= seconds <= planning.SPARE * budget
+        assert plan.budget is not None
+        assert plan.budget.seconds == pytest.approx(planning.SPARE * budget - 5, abs=1)
+        training = plan.budget.seconds - plan.budget.after
+        seconds = cost.estimate(made, images=1_400).seconds
+        assert seconds <= planning.ROOM * training
         assert made.epochs <= 2 * planning.usual_epochs(1_400)
+        assert seconds >= 0.7 * training or made.epochs == 2 * planning.usual_epochs(1_400)
+
+    @pytest.mark.parametrize(("tested", "passed"), [(4, 8), (32, 32), (33, 40 + 32), (400, 400 + 32)])
+    def test_the_images_of_the_result_are_counted_as_they_go_through_the_net(
+        self, tested: int, passed: int, timed: None
+    ) -> None:
+        """PGD-20 is 20 passes and the predictions one, and an evaluation begins with tries that take about three."""
+        plan = planned(made_of([700, 700], 200, tested), budget=600)
+        assert plan.budget is not None
+        assert plan.budget.after == pytest.approx(planning.AMPLE * 24 * passed * 0.001)
+        assert plan.test_images == tested
+
+    def test_one_lucky_pass_does_not_make_a_busy_machine_a_free_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def seconds_per_image(work: Work, part: str, device: torch.device) -> Seconds:
+            return Seconds(0.001, 0.001 if work.precision == "fp32" else 0.003)
+
+        monkeypatch.setattr(timing, "seconds_per_image", seconds_per_image)
+        plan = planned(made_of([700, 700], 200, 400), budget=600)
+        assert plan.budget is not None
+        seconds = cost.estimate(plan.recipes[0], images=1_400).seconds_now
+        assert seconds + 3 * plan.budget.after <= planning.SPARE * 600
 
     def test_more_time_buys_a_stronger_adversary(self, timed: None) -> None:
         prepared = made_of([700, 700], 200, 400)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import advss_zoo as az
@@ -17,7 +19,13 @@ from advss_zoo.errors import DataError, UsageError
 from advss_zoo.evaluation.images import as_images
 from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.rotation import Rotation
+from advss_zoo.training import recipe as recipes
+from advss_zoo.training import timing, trainer
+from advss_zoo.training.timing import Seconds
 from advss_zoo.workflows import evaluate
+from advss_zoo.workflows.finetune import planning
+from advss_zoo.workflows.finetune import run as finetuning
+from advss_zoo.workflows.measure import measure
 from advss_zoo.zoo import checkpoint
 
 QUICK: dict[str, Any] = {
@@ -73,6 +81,37 @@ def test_a_plan_has_estimates_and_trains_nothing() -> None:
     assert estimate.steps == 5
     assert planned.describe()[0].startswith("photos-tiny-p3f4.test: F4 from trunk, 1 epochs of 5 steps, pgd, ")
     assert not Path("runs").exists()
+
+
+def test_a_budget_holds_where_everything_is_slower_than_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the clock a step of 4 images takes a second, and 7 ms in the plan; the evaluation likewise."""
+    clock = SimpleNamespace(now=0.0)
+    step = trainer.Trainer.train_step
+
+    def slow_step(self: trainer.Trainer) -> torch.Tensor:
+        clock.now += 1.0
+        return step(self)
+
+    def slow_measure(*what: Any, **options: Any) -> az.Result:
+        clock.now += 15.0
+        return measure(*what, **options)
+
+    for module in (finetuning, planning, trainer):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(timing, "seconds_per_image", lambda work, part, device: Seconds(1e-3, 1e-3))
+    monkeypatch.setattr(trainer.Trainer, "train_step", slow_step)
+    monkeypatch.setattr(finetuning, "measure", slow_measure)
+    said: list[str] = []
+    options = QUICK | {"epochs": None, "overrides": [*QUICK["overrides"], "validation.patience=null"]}
+    run = az.finetune("photos", budget="1m", out="mine", say=said.append, **options)
+    assert 20 < run.seconds < 60
+    (recipe,) = run.plan.recipes
+    assert recipe.length < recipe.epochs
+    assert any(f"shortened from {recipe.epochs} to" in line for line in said)
+    assert f"training was shortened from {recipe.epochs} epochs" in run.card.read_text()
+    assert recipes.load("mine/recipe.yaml") == recipe
+    again = az.finetune("photos", budget="1m", out="mine", resume=True, **options)
+    assert (again.result, again.plan) == (run.result, run.plan)
 
 
 @pytest.mark.parametrize(
