@@ -20,12 +20,13 @@ from advss_zoo.cli.errors import FAILURE, TORCHVISION_FIX, TORCHVISION_MISMATCH
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import DeviceOption, JsonOption, examples, the_model
 from advss_zoo.cli.output import out, size
-from advss_zoo.errors import AdvssError
+from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.files import cache_folder
 
 if TYPE_CHECKING:
     from advss_zoo.zoo.reference import Reference
 
+FOR_A_MODEL = "data", "limit", "norm", "eps", "device"
 EXAMPLES = examples("advss doctor", "advss doctor --json", "advss doctor mypackage.models:build --limit 16")
 
 
@@ -40,6 +41,7 @@ class Check:
 
 
 def command(
+    context: typer.Context,
     model: Annotated[
         str | None, typer.Argument(metavar="MODEL", help="Model to diagnose, as in `advss eval`; else this machine.")
     ] = None,
@@ -66,6 +68,10 @@ def command(
     if model is not None:
         _diagnose(the_model(model), data, limit=limit, norm=norm, eps=eps, device=device)
         return
+    for option in FOR_A_MODEL:
+        source = context.get_parameter_source(option)
+        if source and source.name == "COMMANDLINE":
+            raise UsageError(f"--{option} is for a model, and none is given.", "Name one: `advss doctor MODEL`.")
     checks = [*_software(), *_packages(), *_stored(), _npm()]
     ok = all(check.ok for check in checks)
     rows = [

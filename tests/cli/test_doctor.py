@@ -44,6 +44,13 @@ def test_a_healthy_machine(advss: Advss, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # looking changes nothing
 
 
+@pytest.mark.parametrize("option", [("--eps", "8/255"), ("--limit", "32"), ("--device", "cpu")])
+def test_options_for_a_model_without_a_model(advss: Advss, option: tuple[str, str]) -> None:
+    outcome = advss("doctor", *option)
+    assert outcome.status == 2
+    assert f"{option[0]} is for a model, and none is given." in outcome.stderr
+
+
 def test_a_torchvision_that_does_not_fit_torch(advss: Advss, monkeypatch: pytest.MonkeyPatch) -> None:
     def import_module(name: str) -> ModuleType:
         if name == "torchvision":
