@@ -2,7 +2,7 @@
 
 Random numbers belong to images, so passes of any size attack an image alike, and what is left of a large pass still
 makes full batches. Rounding remains: convolutions round differently for different batch sizes, and through the sign of
-a gradient near 0 such a bit can turn a verdict. With oneDNN (torch 2.15, AVX-512) logits and gradients of p1f4.mini in
+a gradient near 0 such a bit can turn a verdict. With oneDNN (torch 2.14, AVX-512) logits and gradients of p1f4.mini in
 batches of 8 to 512 images are those in batches of 64 to the last bit, on one thread and on two, but not in smaller ones
 (`benchmarks/choices.py p1f4.mini --only batches`). So fewer are filled up to a multiple of 8. On a GPU, and on many
 threads, another size can turn a verdict now and then, as another machine can.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from advss_zoo.data.pixels import in_unit_range
 from advss_zoo.data.subset import load_subset
 from advss_zoo.deploy.export import check_difference, describe, to_onnx
 from advss_zoo.deploy.metadata import Metadata
@@ -64,7 +65,7 @@ def export(model: Model | Reference | str | Path, to: str | Path) -> Exported:
 
 def _photographs(side: int) -> Tensor:
     """Eight images (8,3,N,N). On noise, which no net was trained on, rounding alone may change logits by hundreds."""
-    images = torch.from_numpy(load_subset().images[:8]).float() / 255
+    images = in_unit_range(torch.from_numpy(load_subset().images[:8]))
     return interpolate(images, side, mode="bilinear", antialias=True)
 
 
