@@ -18,10 +18,17 @@ _GOLDEN, _MIX_1, _MIX_2 = (c - (1 << 64) for c in (0x9E3779B97F4A7C15, 0xBF58476
 
 
 def _mix(z: Tensor) -> Tensor:
-    for shift, factor in ((30, _MIX_1), (27, _MIX_2), (31, 1)):
-        # torch shifts signed integers arithmetically; the mask makes the shift logical.
-        z = (z >> shift).bitwise_and_((1 << (64 - shift)) - 1).bitwise_xor_(z).mul_(factor)
-    return z
+    return _folded(_mix_high(z), 31)
+
+
+def _mix_high(z: Tensor) -> Tensor:
+    """`_mix` without its last step, which leaves the 31 highest bits as they are."""
+    return _folded(_folded(z, 30).mul_(_MIX_1), 27).mul_(_MIX_2)
+
+
+def _folded(z: Tensor, shift: int) -> Tensor:
+    # torch shifts signed integers arithmetically; the mask makes the shift logical.
+    return (z >> shift).bitwise_and_((1 << (64 - shift)) - 1).bitwise_xor_(z)
 
 
 def per_image_uniform(shape: Sequence[int], index: Tensor, seed: int, device: torch.device | str = "cpu") -> Tensor:
@@ -36,7 +43,8 @@ def per_image_uniform(shape: Sequence[int], index: Tensor, seed: int, device: to
     index = index.to(device=device, dtype=torch.int64)
     keys = _mix(index * _GOLDEN + _mix(torch.full((), seed, dtype=torch.int64, device=device) + _GOLDEN))
     counters = torch.arange(1, positions + 1, dtype=torch.int64, device=device) * _GOLDEN
-    bits = _mix(keys[:, None] + counters[None, :]).bitwise_right_shift_(40)  # the 24 highest: all that a float32 holds
+    # The 24 highest, which are all that a float32 holds.
+    bits = _mix_high(keys[:, None] + counters[None, :]).bitwise_right_shift_(40)
     return bits.bitwise_and_((1 << 24) - 1).float().mul_(2.0**-24).view(*shape)
 
 

@@ -18,6 +18,7 @@ _RADIUS_STREAM = 1 << 62
 
 # What an attack maximises: adversarial images (B,3,H,W) to the sum over the batch of each image's loss.
 Loss = Callable[[Tensor], Tensor]
+Projection = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,18 @@ class ThreatModel:
     norm: Norm = "linf"
     eps: float = 8 / 255
 
-    def project(self, perturbed: Tensor, x: Tensor) -> Tensor:
-        """Project onto the ball around `x`, then clip to the box (B,3,H,W)."""
+    def projection(self, x: Tensor) -> Projection:
+        """Return what projects images (B,3,H,W) onto the ball around those of `x`, then clips them to the box."""
         if self.norm == "linf":
-            return torch.clamp(perturbed, x - self.eps, x + self.eps).clamp_(0, 1)
-        delta = perturbed - x
-        scale = (self.eps / _norms(delta).clamp_min(1e-12)).clamp_max(1)
-        return torch.clamp(x + delta * scale, 0, 1)
+            low, high = (x - self.eps).clamp_(0, 1), (x + self.eps).clamp_(0, 1)
+            return lambda z: torch.clamp(z, low, high)
+
+        def project(z: Tensor) -> Tensor:
+            delta = z - x
+            scale = (self.eps / _norms(delta).clamp_min(1e-12)).clamp_max(1)
+            return torch.clamp(x + delta * scale, 0, 1)
+
+        return project
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the steepest ascent of unit length: the sign, or the gradient over its norm. 0 where it is 0."""

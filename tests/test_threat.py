@@ -35,11 +35,11 @@ cases = given(threats, st.integers(0, 2**32), st.sampled_from([1e-4, 0.03, 0.5, 
 @settings(max_examples=60, deadline=None)
 def test_a_projection_is_inside_ball_and_box_and_stays_there(threat, seed, spread):
     x, perturbed = draw(seed, spread)
-    projected = threat.project(perturbed, x)
+    projected = threat.projection(x)(perturbed)
     assert (size(projected - x, threat.norm) <= threat.eps + TOLERANCE).all()
     assert projected.min() >= 0
     assert projected.max() <= 1
-    again = threat.project(projected, x)
+    again = threat.projection(x)(projected)
     assert torch.equal(again, projected) if threat.norm == "linf" else torch.allclose(again, projected, atol=TOLERANCE)
 
 
@@ -49,7 +49,7 @@ def test_members_are_left_where_they_are(threat, seed, spread):
     x, perturbed = draw(seed, spread)
     inside = torch.lerp(x, perturbed.clamp(0, 1), 0.5)
     members = size(inside - x, threat.norm) <= threat.eps * 0.999
-    assert torch.allclose(threat.project(inside, x)[members], inside[members], rtol=0, atol=1e-7)
+    assert torch.allclose(threat.projection(x)(inside)[members], inside[members], rtol=0, atol=1e-7)
 
 
 @given(st.integers(1, 255), st.integers(0, 2**32))
@@ -57,15 +57,15 @@ def test_members_are_left_where_they_are(threat, seed, spread):
 def test_in_linf_no_member_is_nearer_to_the_perturbed_image(level, seed):
     threat = ThreatModel("linf", level / 255)
     x, perturbed = draw(seed, 2.0)
-    projected = threat.project(perturbed, x)
-    others = threat.project(draw(seed + 1, 2.0)[1], x)
+    projected = threat.projection(x)(perturbed)
+    others = threat.projection(x)(draw(seed + 1, 2.0)[1])
     assert ((projected - perturbed).abs() <= (others - perturbed).abs() + TOLERANCE).all()
 
 
 def test_a_perturbation_that_is_too_long_keeps_its_direction_in_l2():
     x = torch.full((2, 3, 4, 4), 0.5)
     delta = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)) * 0.1
-    found = ThreatModel("l2", 0.2).project(x + delta, x) - x
+    found = ThreatModel("l2", 0.2).projection(x)(x + delta) - x
     assert torch.allclose(found, 0.2 * delta / delta.flatten(1).norm(dim=1).view(-1, 1, 1, 1), atol=1e-6)
 
 

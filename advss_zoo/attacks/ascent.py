@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from advss_zoo.attacks.checks import Network, check_finite_gradient, predict
-from advss_zoo.threat import Loss, ThreatModel
+from advss_zoo.threat import Loss, Projection, ThreatModel
 
 LINF_STEP = 2 / 255
 # Restart r draws from seed + r * this, so that restart 1 of seed 0 is not restart 0 of seed 1.
@@ -27,15 +27,15 @@ def input_gradient(loss: Loss, x: Tensor) -> Tensor:
         return torch.autograd.grad(loss(x), x)[0]
 
 
-def step(loss: Loss, z: Tensor, x: Tensor, threat: ThreatModel, step_size: float) -> Tensor:
-    """Take one step from z along the steepest direction, back into the ball around x and into the box.
+def step(loss: Loss, z: Tensor, threat: ThreatModel, project: Projection, step_size: float) -> Tensor:
+    """Take one step from z along the steepest direction, and back into the ball and the box by `project`.
 
     To NaN for good where the gradient is not finite, see `checked`.
     """
     gradient = input_gradient(loss, z)
     # The sign of NaN is 0, with which the image would stay where it is and pass for robust; 0 times NaN is NaN.
-    direction = threat.direction(gradient).add_(0 * gradient)
-    return threat.project(direction.mul_(step_size).add_(z), x).detach()
+    direction = threat.direction(gradient).add_(gradient, alpha=0)
+    return project(direction.mul_(step_size).add_(z)).detach()
 
 
 def ascend(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int, step_size: float) -> Tensor:
@@ -50,9 +50,9 @@ def ascend(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: 
     Raises:
         AdvssError: a gradient was NaN or infinite.
     """
-    z = start
+    z, project = start, threat.projection(x)
     for _ in range(steps):
-        z = step(loss, z, x, threat, step_size)
+        z = step(loss, z, threat, project, step_size)
     return checked(z)
 
 

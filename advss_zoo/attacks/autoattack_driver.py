@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from advss_zoo.attacks.autoattack_fab import projection, towards
 from advss_zoo.attacks.autoattack_square import LocalSquare
-from advss_zoo.attacks.checks import Network, check_finite_gradient, predict
+from advss_zoo.attacks.checks import Network, check_finite_gradient, differ, predict
 from advss_zoo.attacks.losses import margin
 from advss_zoo.attacks.search import Precision, Search
 from advss_zoo.errors import AdvssError, UsageError
@@ -218,7 +218,7 @@ def worst_case(
             break
         claimed = x.clone()
         claimed[standing] = search(attack, standing)
-        claims = _differ(claimed, x)
+        claims = differ(claimed, x)
         sizes = _sizes(claimed.double() - x.double(), NORMS[norm])
         inside = claims & (sizes <= _limit(eps))
         candidates = torch.where(inside.view(-1, 1, 1, 1), claimed, found)
@@ -299,11 +299,6 @@ def _limit(eps: float) -> float:
     return eps + ROUNDING * max(1.0, eps)
 
 
-def _differ(one: Tensor, other: Tensor) -> Tensor:
-    """Which images (B,C,H,W) are not the same, bool (B,)."""
-    return (one != other).flatten(1).any(dim=1)
-
-
 def _sizes(delta: Tensor, norm: str) -> Tensor:
     """Norms of perturbations (B,C,H,W), (B,), rounded as FAB rounds them when it decides what is close enough."""
     flat = delta.flatten(1)
@@ -324,7 +319,7 @@ class _Apgd:
         for restart in range(self.n_restarts):
             if len(standing):
                 found[standing] = self._run(x[standing], y[standing], self.index[standing], restart)
-                standing = standing[~_differ(found[standing], x[standing])]
+                standing = standing[~differ(found[standing], x[standing])]
         return found
 
     def _run(self: Any, x: Tensor, y: Tensor, keys: Tensor, restart: int, group: Tensor | None = None) -> Tensor:
@@ -429,10 +424,10 @@ def _by_target(
         for part in standing.split(max(1, most // count)):
             rows = part.repeat_interleave(count)
             made = search(x[rows], y[rows], classes[part].flatten(), rows)
-            moved = _differ(made, x[rows]).view(-1, count)
+            moved = differ(made, x[rows]).view(-1, count)
             first = torch.arange(len(part), device=x.device), moved.int().argmax(dim=1)
             found[part] = made.view(-1, count, *x.shape[1:])[first]
-        standing = standing[~_differ(found[standing], x[standing])]
+        standing = standing[~differ(found[standing], x[standing])]
     return found
 
 

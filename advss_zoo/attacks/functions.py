@@ -36,7 +36,7 @@ from advss_zoo.models.modes import frozen
 from advss_zoo.models.outputs import check_finite, check_logits
 from advss_zoo.models.precision import at_least_float32
 from advss_zoo.seeds import derived_seed
-from advss_zoo.threat import Norm, ThreatModel
+from advss_zoo.threat import Norm, Projection, ThreatModel
 
 AnyNorm = Literal["linf", "l2", "l1"]
 LINF_EPS = 8 / 255
@@ -308,10 +308,10 @@ def _in_dtype_of(x: Tensor, z: Tensor) -> Tensor:
 class _TorchattacksThreat(ThreatModel):
     """In linf rounded as torchattacks rounds it, so that results can be compared to the last bit."""
 
-    def project(self, perturbed: Tensor, x: Tensor) -> Tensor:
+    def projection(self, x: Tensor) -> Projection:
         if self.norm != "linf":
-            return super().project(perturbed, x)
-        return torch.clamp(x + torch.clamp(perturbed - x, -self.eps, self.eps), 0, 1)
+            return super().projection(x)
+        return lambda z: torch.clamp(x + torch.clamp(z - x, -self.eps, self.eps), 0, 1)
 
 
 def _cross_entropy(network: Network, y: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from advss_zoo.attacks.ascent import ascend, checked, default_step, step, with_restarts
+from advss_zoo.attacks.checks import differ
 from advss_zoo.attacks.losses import LOSSES
 from advss_zoo.attacks.search import Precision, describe
 from advss_zoo.errors import UsageError
@@ -31,16 +32,16 @@ from advss_zoo.evaluation.passes import search
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.texts import format_eps
-from advss_zoo.threat import ThreatModel
+from advss_zoo.threat import Loss, ThreatModel
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the steps from one start made of images (B,C,H,W), where the first of them led, and the losses (B,) at the
-    points that the first and the last of them set out from."""
+    """What the steps from one start made of images (B,C,H,W), which of them the first step left where they were (B,),
+    and the losses (B,) at the points that the first and the last step set out from."""
 
     images: Tensor
-    after_first: Tensor
+    unmoved: Tensor
     loss_at_first: Tensor
     loss_at_last: Tensor
 
@@ -119,9 +120,8 @@ class PgdProtocol(Protocol):
             start = self.threat.random_start(x[rows], index[rows], self.seed + offset)
             led = self._search(model, x[rows], y[rows], start)
             if not offset:
-                first_step_from = self.threat.project(start, x)
                 record.evidence |= {
-                    ZERO_GRADIENT: (led.after_first == first_step_from).flatten(1).all(dim=1),
+                    ZERO_GRADIENT: led.unmoved,
                     NO_RISE: (led.loss_at_last <= led.loss_at_first) & (self.steps > 1),
                 }
             return led.images
@@ -138,10 +138,16 @@ class PgdProtocol(Protocol):
             losses = each.detach()
             return each.sum()
 
-        after_first = step(loss, start, x, self.threat, self.step_size)
+        after_first, unmoved = self._first_step(loss, x, start)
         at_first = losses
         found = ascend(loss, x, after_first, threat=self.threat, steps=self.steps - 1, step_size=self.step_size)
-        return Found(found, after_first, at_first, losses)
+        return Found(found, unmoved, at_first, losses)
+
+    def _first_step(self, loss: Loss, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """Where it leads (B,C,H,W), and which images it leaves where the start is, but for the projection, (B,)."""
+        project = self.threat.projection(x)
+        after = step(loss, start, self.threat, project, self.step_size)
+        return after, ~differ(after, project(start))
 
 
 @dataclass(frozen=True)
@@ -167,14 +173,15 @@ class PgdAny(PgdProtocol):
             right, losses = logits.argmax(dim=1) == y, each.detach()
             return each.sum()
 
-        after_first = step(partial(loss, y=y), start, x, self.threat, self.step_size)
-        found, at_first, at_last = after_first.clone(), losses, losses.clone()
+        found, unmoved = self._first_step(partial(loss, y=y), x, start)
+        at_first, at_last = losses, losses.clone()
         standing = torch.arange(len(x), device=x.device)  # a broken image stays as it is, and leaves the batch
         for _ in range(self.steps - 1):
-            after = step(partial(loss, y=y[standing]), found[standing], x[standing], self.threat, self.step_size)
+            project = self.threat.projection(x[standing])
+            after = step(partial(loss, y=y[standing]), found[standing], self.threat, project, self.step_size)
             at_last[standing] = losses
             standing, after = standing[right], after[right]
             if not len(standing):
                 break
             found[standing] = after
-        return Found(checked(found), after_first, at_first, at_last)
+        return Found(checked(found), unmoved, at_first, at_last)
