@@ -37,17 +37,21 @@ def running_elsewhere() -> int:
     return min(counts)
 
 
-def sleep_at_barriers_if_busy() -> None:
-    """Let the threads of torch sleep while they wait for each other, where others use the same cores.
+def share_cores() -> int | None:
+    """Leave the cores that others use to them: return how many threads torch is to have, None: as many as it likes.
 
-    By default they spin, which is faster on free cores; but where one thread waits for a core that another process has,
-    all others burn theirs (`benchmarks/busy.py` measures both). OpenMP reads the variable when torch is imported, so
-    this has to be called before. What the user set stays.
+    Threads wait for each other hundreds of times in a forward pass. Where one of them waits for a core that another
+    process has, all wait with it, and the first one alone would be faster: beside one busy process on two cores a step
+    of training takes 0.4 s on one thread and 1.8 on two (`benchmarks/busy.py`). So there are as many as this process
+    has a share of the cores. If they are still more than the free cores, they sleep while they wait instead of spinning
+    as they do by default; OpenMP reads that when torch is imported, so this has to be called before. What the user set
+    stays.
     """
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(chosen) if chosen.isdecimal() else cores()
-    if threads > 1 and threads + running_elsewhere() > (os.cpu_count() or 1):
+    chosen, most, others = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0], cores(), running_elsewhere()
+    threads = int(chosen) if chosen.isdecimal() else max(1, most * most // (most + others))
+    if threads > 1 and threads + others > (os.cpu_count() or 1):
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return None if chosen or not others else threads
 
 
 def keep_freed_memory() -> None:

@@ -3,6 +3,7 @@
     pip install --no-deps torchattacks
     python benchmarks/busy.py                       # `advss eval`, as it is and with threads that spin; torchattacks
     python benchmarks/busy.py --others 0,3 --images 256 --only "advss eval"
+    python benchmarks/busy.py --command "advss train p1f4.mini epochs=1"
 
 Each command starts anew, so its seconds include the import of torch. A busy process counts in a loop. Run it on a
 Linux machine that is calm apart from that.
@@ -14,6 +15,7 @@ import argparse
 import ctypes
 import os
 import resource
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -75,10 +77,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--others", default="0,1,3", help="numbers of busy processes")
     parser.add_argument("--only", default="", help="one side of the table")
+    parser.add_argument("--command", help="another one in their place, run in an empty folder")
     options = parser.parse_args()
     ctypes.CDLL(None).prctl(BECOME_SUBREAPER, 1)
     print("| | busy | wall s | CPU s |\n|---|---|---|---|")
-    for name, side in sides(options.images).items():
+    measured = {options.command: Side(shlex.split(options.command), {})} if options.command else sides(options.images)
+    for name, side in measured.items():
         if options.only not in ("", name):
             continue
         for others in map(int, options.others.split(",")):

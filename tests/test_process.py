@@ -67,21 +67,31 @@ def test_others_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("threads", "others", "policy"),
-    [(None, 0, None), (None, 1, "PASSIVE"), ("1", 9, None), ("2", 2, None), ("2", 3, "PASSIVE"), ("4,2", 1, "PASSIVE")],
+    ("chosen", "others", "threads", "policy"),
+    [
+        (None, 0, None, None),
+        (None, 1, 3, None),  # a core is left to the other
+        (None, 4, 2, "PASSIVE"),  # half of the cores are ours, and none is free
+        (None, 12, 1, None),
+        (None, 100, 1, None),
+        ("1", 9, None, None),
+        ("2", 2, None, None),
+        ("2", 3, None, "PASSIVE"),
+        ("4,2", 1, None, "PASSIVE"),
+    ],
 )
-def test_threads_sleep_where_others_want_their_cores(
-    threads: str | None, others: int, policy: str | None, monkeypatch: pytest.MonkeyPatch
+def test_cores_that_others_want_are_left_to_them(
+    chosen: str | None, others: int, threads: int | None, policy: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
         monkeypatch.setenv(name, "")  # so that it is put back
         monkeypatch.delenv(name)
-    if threads:
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    if chosen:
+        monkeypatch.setenv("OMP_NUM_THREADS", chosen)
     monkeypatch.setattr(process, "cores", lambda: 4)
     monkeypatch.setattr(process.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(process, "running_elsewhere", lambda: others)
-    process.sleep_at_barriers_if_busy()
+    assert process.share_cores() == threads
     assert os.environ.get("OMP_WAIT_POLICY") == policy
 
 
@@ -89,5 +99,5 @@ def test_a_choice_of_the_users_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(process, "running_elsewhere", lambda: 100)
-    process.sleep_at_barriers_if_busy()
+    process.share_cores()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.process import keep_freed_memory, sleep_at_barriers_if_busy
+from advss_zoo.process import keep_freed_memory, share_cores
 
 INTERRUPTED = 130
 GO_ON = "Run the same command again to continue."
@@ -29,9 +29,11 @@ def import_torch() -> None:
         raise AdvssError("The current folder no longer exists.", "Change to another one: cd") from error
     before = signal.signal(signal.SIGINT, _leave)
     try:
-        sleep_at_barriers_if_busy()
-        import torch  # noqa: F401
+        threads = share_cores()
+        import torch
 
+        if threads:
+            torch.set_num_threads(threads)
         keep_freed_memory()
     finally:
         signal.signal(signal.SIGINT, before)

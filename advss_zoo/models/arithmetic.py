@@ -39,6 +39,17 @@ def ieee_float32() -> Iterator[None]:
 
 
 @contextmanager
+def on_threads(count: int | None) -> Iterator[None]:
+    """Compute on so many threads of the CPU, on which the order of sums depends; None: on as many as there are."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count or before)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def exact_arithmetic(device: torch.device) -> Iterator[None]:
     """Forbid reduced precision (autocast included) and kernels that differ between runs; undone on leaving."""
     cudnn = _backends.cudnn

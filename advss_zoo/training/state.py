@@ -38,7 +38,8 @@ class RunState:
     """Weights, their average and the optimiser, and how far the run is.
 
     `best` are the best accuracies on validation so far, `waited` the validations since the best of what ships,
-    `shortened` how the run went on faster than its recipe had it.
+    `shortened` how the run went on faster than its recipe had it, `threads` how many torch had on the CPU when it
+    began, on which the last bits depend.
     """
 
     def __init__(self, recipe: Recipe, model: Network) -> None:
@@ -50,6 +51,7 @@ class RunState:
         self.best = {"ta": -1.0, "ra": -1.0}
         self.waited = 0
         self.shortened = list(recipe.shortened)
+        self.threads = torch.get_num_threads()
 
     @property
     def averaged(self) -> Network:
@@ -63,7 +65,7 @@ class RunState:
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 groups.setdefault(OPTIMIZER[key], {})[name] = value
-        facts = {"step": self.step, "seconds": self.seconds, "best": self.best, "waited": self.waited}
+        facts = {name: getattr(self, name) for name in ("step", "seconds", "best", "waited", "threads")}
         facts["shortened"] = [each.model_dump() for each in self.shortened]
         save(path, groups, facts | asdict(origin))
 
@@ -100,7 +102,7 @@ class RunState:
                 like = parameters[name].detach() if value.ndim else value  # a step is counted on the CPU
                 self.optimizer.state[parameters[name]][key] = torch.empty_like(like).copy_(value)
         self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
-        self.waited = facts.get("waited", 0)
+        self.waited, self.threads = facts.get("waited", 0), facts.get("threads", self.threads)
         self.shortened[:] = map(Shortened.model_validate, facts.get("shortened", []))
 
 

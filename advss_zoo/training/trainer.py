@@ -10,6 +10,7 @@ on a GPU up to rounding, for kernels there add in varying order.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from advss_zoo.errors import AdvssError
 from advss_zoo.files import write_atomically
-from advss_zoo.models.arithmetic import ieee_float32
+from advss_zoo.models.arithmetic import ieee_float32, on_threads
 from advss_zoo.models.network import Network
 from advss_zoo.training import cost, curves, folder, log, parents, teacher
 from advss_zoo.training.board import Board
@@ -60,6 +61,7 @@ def train(
 ) -> Path:
     """Run a recipe in the folder `out`; returns the checkpoint folder that the recipe ships.
 
+    A run that is resumed has the number of threads that it began with, unless OMP_NUM_THREADS says another.
     With `validation.patience` training stops where it leads no further; the epochs of `last` say when that was. With a
     budget a single process shortens what is left of the schedule where it would take too long; `shortened` in the
     folder's recipe says how, and that recipe gives the same weights again.
@@ -76,7 +78,8 @@ def train(
     context.wait()
     trainer = Trainer(recipe, out, context, budget)  # before the folder is claimed: data or parent may be missing
     context.wait()
-    with folder.alone(out) if context.is_first else nullcontext(), ieee_float32():
+    threads = None if os.environ.get("OMP_NUM_THREADS") else trainer.state.threads
+    with folder.alone(out) if context.is_first else nullcontext(), ieee_float32(), on_threads(threads):
         if context.is_first:
             folder.sweep(out)
             trainer.write_recipe()

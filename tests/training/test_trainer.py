@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.models.arithmetic import on_threads
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.training import examples, gradients, log, recipe, state, trainer
 from advss_zoo.training.distributed import DistributedContext
@@ -84,6 +85,28 @@ def test_a_run_stopped_after_any_step_ends_with_the_same_weights(
     assert weights(tmp_path / "run") == weights(unbroken)
     timeless = [{k: v for k, v in r.items() if k != "seconds"} for r in log.read(tmp_path / "run" / "log.jsonl")]
     assert timeless == [{k: v for k, v in r.items() if k != "seconds"} for r in log.read(unbroken / "log.jsonl")]
+
+
+@pytest.mark.parametrize(("said", "threads"), [(None, 2), ("1", 1)])
+def test_a_run_goes_on_with_the_threads_it_began_with_unless_another_number_is_said(
+    cache, recipe_file, tmp_path, monkeypatch, said, threads
+):
+    class StoppedError(Exception):
+        pass
+
+    def stopping(done, *_):
+        if done:
+            raise StoppedError
+
+    monkeypatch.setattr(trainer, "SAVE_EVERY", -1.0)
+    monkeypatch.setenv("OMP_NUM_THREADS", said or "")
+    loaded, seen = recipe.load(recipe_file), set()
+    with on_threads(2), pytest.raises(StoppedError):
+        trainer.train(loaded, tmp_path / "run", progress=stopping)
+    with on_threads(1):
+        trainer.train(loaded, tmp_path / "run", resume=True, progress=lambda *_: seen.add(torch.get_num_threads()))
+        assert torch.get_num_threads() == 1
+    assert seen == {threads}
 
 
 GROWING = ["resolution=[{side: 16, until: 0.3}, {side: 24, until: 0.6}, {side: 32}]", "validation.every=4"]
