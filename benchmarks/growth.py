@@ -4,8 +4,8 @@
     OMP_NUM_THREADS=1 python benchmarks/growth.py report --count 300,1200
 
 images
-    Evaluates a convolution and a linear layer by pgd3 on made-up images in a mapped file, in a process for each count;
-    labels are what the network says, so that all images are attacked.
+    Evaluates a convolution and a linear layer by --attack on made-up images in a mapped file, in a process for each
+    count; labels are what the network says, so that all images are attacked.
     Prints CPU seconds an image, their share outside forward and backward passes, and the most memory that the process
     had, less what it had before. The file is read in turn, so its pages in memory count as long as there is room.
 report
@@ -75,13 +75,13 @@ def made_up(folder: Path, count: int, network: nn.Module) -> ImageSet:
     return ImageSet("made-up", "test", images, np.resize(labels, count), np.arange(count), names)
 
 
-def images(folder: Path, count: int) -> None:
+def images(folder: Path, count: int, attack: str = "pgd3") -> None:
     keep_freed_memory()  # as the command does
     found, network = made_up(folder, count, Network()), Network()
     evaluate(Network(), found.first(16), "pgd1")  # what is imported and chosen once
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with patch.object(torch.autograd, "grad", network.timed(torch.autograd.grad)):
-        evaluate(network, found, "pgd3", out=folder / "out")
+        evaluate(network, found, attack, out=folder / "out")
     seconds = time.process_time() - began
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     outside = 1 - network.seconds / seconds
@@ -107,7 +107,7 @@ def reported(folder: Path, count: int) -> None:
     print(f"| {found:,} | {seconds:.1f} s | {page.stat().st_size / 1e6:.1f} MB |", flush=True)
 
 
-SECTIONS: dict[str, tuple[Callable[[Path, int], None], tuple[str, ...]]] = {
+SECTIONS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "images": (images, ("images", "CPU time an image", "outside the network", "memory")),
     "report": (reported, ("results", "CPU seconds", "page")),
 }
@@ -117,12 +117,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=SECTIONS)
     parser.add_argument("--count", default="300,1200", help="numbers, with commas")
+    parser.add_argument("--attack", default="pgd3", help="on images")
     options = parser.parse_args()
     measure, heads = SECTIONS[options.what]
+    more = (options.attack,) if options.what == "images" else ()
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     for count in map(int, options.count.split(",")):
         with tempfile.TemporaryDirectory() as folder:
-            process = multiprocessing.get_context("spawn").Process(target=measure, args=(Path(folder), count))
+            process = multiprocessing.get_context("spawn").Process(target=measure, args=(Path(folder), count, *more))
             process.start()  # in one of its own, whose memory was that of nothing else
             process.join()
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared, prepare
 from advss_zoo.data.load import is_own
-from advss_zoo.errors import DataError, UsageError, all_mistakes
+from advss_zoo.errors import AdvssError, DataError, UsageError, all_mistakes
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import DEFAULT_EPS
 from advss_zoo.evaluation.eps import parse_eps
@@ -269,7 +269,11 @@ class _Request:
         plan = replace(plan, recipes=tuple(recipes.load(run / RECIPE) for run in runs))  # as they were run
         validation = min(plan.recipes[0].validation.images, data.held_out)
         calibrate(checkpoint, data.load("train").first(validation), self.device)
-        result, card = self._measure(plan, data, checkpoint, runs)
+        try:
+            result, card = self._measure(plan, data, checkpoint, runs)
+        except AdvssError as error:  # such as gradients that are exactly 0
+            error.hint = f"The checkpoint is finished: {checkpoint}. {error.hint or ''}".rstrip()
+            raise
         return FinetunedRun(
             name=outcome.called(checkpoint),
             folder=self.folder,

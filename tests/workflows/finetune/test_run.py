@@ -15,7 +15,7 @@ from PIL import Image
 
 import advss_zoo as az
 from advss_zoo.data.subset import load_subset
-from advss_zoo.errors import DataError, UsageError
+from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.images import as_images
 from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.rotation import Rotation
@@ -72,6 +72,21 @@ def test_a_run_is_resumed_with_its_original_options_alone() -> None:
         az.finetune("photos", out="mine", mode="f3", resume=True, **QUICK)
     again = az.finetune("photos", out="mine", resume=True, **QUICK)
     assert again.result == first.result
+
+
+def test_a_measurement_that_fails_costs_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> az.Result:
+        raise AdvssError("The gradient of the model's loss is exactly 0.", "Use --attack square.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetuning, "measure", fails)
+        with pytest.raises(AdvssError, match=r"exactly 0\. The checkpoint is finished: (.*)\. Use --attack") as raised:
+            az.finetune("photos", out="mine", **QUICK)
+    found = re.search(r"finished: (.*)\. Use", str(raised.value))
+    assert found
+    network = az.load_model(found[1])
+    run = az.finetune("photos", out="mine", resume=True, **QUICK)
+    assert run.result.model.weights_sha256 == network.sha256
 
 
 def test_a_plan_has_estimates_and_trains_nothing() -> None:
