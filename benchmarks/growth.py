@@ -6,8 +6,8 @@
 images
     Evaluates a convolution and a linear layer by --attack on made-up images in a mapped file, in a process for each
     count; labels are what the network says, so that all images are attacked.
-    Prints CPU seconds an image, their share outside forward and backward passes, and the most memory that the process
-    had, less what it had before. The file is read in turn, so its pages in memory count as long as there is room.
+    Prints CPU seconds an image, their share outside forward and backward passes, and the memory that the process has
+    in the end, less what it had before, without pages of the mapped file.
 report
     CPU seconds of a report on so many results of made-up models.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import shutil
 import tempfile
 import time
@@ -26,6 +25,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -75,15 +75,21 @@ def made_up(folder: Path, count: int, network: nn.Module) -> ImageSet:
     return ImageSet("made-up", "test", images, np.resize(labels, count), np.arange(count), names)
 
 
+def own_memory() -> int:
+    """Bytes in memory that are of no file."""
+    found = psutil.Process().memory_info()
+    return int(found.rss - found.shared)
+
+
 def images(folder: Path, count: int, attack: str = "pgd3") -> None:
     keep_freed_memory()  # as the command does
     found, network = made_up(folder, count, Network()), Network()
     evaluate(Network(), found.first(16), "pgd1")  # what is imported and chosen once
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, began = own_memory(), time.process_time()
     with patch.object(torch.autograd, "grad", network.timed(torch.autograd.grad)):
         evaluate(network, found, attack, out=folder / "out")
     seconds = time.process_time() - began
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    memory = (own_memory() - before) / 1e6
     outside = 1 - network.seconds / seconds
     print(f"| {count:,} | {1000 * seconds / count:.2f} ms | {outside:.1%} | {memory:.0f} MB |", flush=True)
 
