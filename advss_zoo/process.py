@@ -41,9 +41,9 @@ def share_cores() -> int | None:
     """Leave the cores that others use to them: return how many threads torch is to have, None: as many as it likes.
 
     Threads wait for each other hundreds of times in a forward pass. Where one of them waits for a core that another
-    process has, all wait with it, and the first one alone would be faster: beside one busy process on two cores a step
-    of training takes 0.4 s on one thread and 1.8 on two (`benchmarks/busy.py`). So there are as many as this process
-    has a share of the cores. If they are still more than the free cores, they sleep while they wait instead of spinning
+    process has, all wait with it, and one alone would be faster: beside one busy process on two cores an epoch of
+    training took twice its CPU time on two threads (docs/speed.md). So there are as many as this process has a share
+    of the cores. If they are still more than the free cores, they sleep while they wait instead of spinning
     as they do by default; OpenMP reads that when torch is imported, so this has to be called before. What the user set
     stays.
     """
