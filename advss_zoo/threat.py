@@ -56,7 +56,8 @@ class ThreatModel:
         Not clipped to the box, as in the paper's released attack: the first projection does that.
         """
         if self.norm == "linf":
-            return x + (2 * per_image_uniform(x.shape, index, seed, x.device) - 1) * self.eps
+            drawn = per_image_uniform(x.shape, index, seed, x.device)
+            return x + drawn.mul_(2).sub_(1).mul_(self.eps)
         direction = per_image_normal(x.shape, index, seed, x.device)
         dimensions = x[0].numel()
         radius = per_image_uniform((len(x), 1, 1, 1), index, seed + _RADIUS_STREAM, x.device) ** (1 / dimensions)

@@ -27,6 +27,7 @@ def input_gradient(loss: Loss, x: Tensor) -> Tensor:
         return torch.autograd.grad(loss(x), x)[0]
 
 
+@torch.no_grad()
 def step(loss: Loss, z: Tensor, threat: ThreatModel, project: Projection, step_size: float) -> Tensor:
     """Take one step from z along the steepest direction, and back into the ball and the box by `project`.
 
@@ -35,7 +36,7 @@ def step(loss: Loss, z: Tensor, threat: ThreatModel, project: Projection, step_s
     gradient = input_gradient(loss, z)
     # The sign of NaN is 0, with which the image would stay where it is and pass for robust; 0 times NaN is NaN.
     direction = threat.direction(gradient).add_(gradient, alpha=0)
-    return project(direction.mul_(step_size).add_(z)).detach()
+    return project(torch.add(z, direction, alpha=step_size, out=direction))
 
 
 def ascend(loss: Loss, x: Tensor, start: Tensor, *, threat: ThreatModel, steps: int, step_size: float) -> Tensor:

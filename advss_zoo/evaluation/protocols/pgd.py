@@ -117,8 +117,9 @@ class PgdProtocol(Protocol):
             return x
 
         def attempt(rows: Tensor, offset: int) -> Tensor:
-            start = self.threat.random_start(x[rows], index[rows], self.seed + offset)
-            led = self._search(model, x[rows], y[rows], start)
+            here = x[rows]
+            start = self.threat.random_start(here, index[rows], self.seed + offset)
+            led = self._search(model, here, y[rows], start)
             if not offset:
                 record.evidence |= {
                     ZERO_GRADIENT: led.unmoved,
