@@ -90,10 +90,6 @@ class Output:
         if hint:
             _say(hint)
 
-    def progress(self, label: str, unit: str) -> Progress:
-        """Return a context manager to be called with (done, total) as the work goes on."""
-        return Progress(label, unit)
-
     def steps(self) -> Steps:
         """Return a context manager to be called with (label, unit, done, total, note), as workflows do."""
         return Steps(self)
@@ -176,7 +172,7 @@ class Steps:
     def __call__(self, label: str, unit: str, done: int, total: int, note: str) -> None:
         if self._progress is None or label != self._label:
             self._end()
-            self._label, self._progress = label, self._output.progress(label, unit).__enter__()
+            self._label, self._progress = label, Progress(label, unit).__enter__()
         self._progress(done, total, note)
 
     def say(self, text: str) -> None:

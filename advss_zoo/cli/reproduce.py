@@ -106,10 +106,10 @@ def _costs(missing: tuple[Step, ...], device: str, profile: Profile) -> dict[Ste
     from advss_zoo.reproduction import plan
 
     costs = {}
-    with out.progress("estimating missing steps", "steps") as progress:
+    with out.steps() as progress:
         for done, step in enumerate(missing, start=1):
             costs[step] = plan.seconds(step, device, profile=profile)
-            progress(done, len(missing))
+            progress("estimating missing steps", "steps", done, len(missing), "")
     return costs
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from advss_zoo.data import sources
 from advss_zoo.data.cache import cache_file, verify, write
 from advss_zoo.data.catalogue import Cifar
-from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.sources import Arrays
 from advss_zoo.errors import DataError
 from advss_zoo.files import expanded
+from advss_zoo.progress import Reporter
 
 
 def fetch(dataset: Cifar, source: Path | None, reporter: Reporter) -> None:

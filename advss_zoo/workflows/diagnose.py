@@ -21,8 +21,8 @@ from advss_zoo.models.adapted import adapt
 from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
+from advss_zoo.progress import Say, ignore
 from advss_zoo.workflows.evaluate import AnyData, AnyModel, PlannedEvaluation
-from advss_zoo.workflows.progress import Say, ignore
 
 
 def diagnose(

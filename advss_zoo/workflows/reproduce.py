@@ -9,6 +9,7 @@ from pathlib import Path
 from advss_zoo.data import load as data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
+from advss_zoo.progress import Progress, ignore
 from advss_zoo.reproduction import paper, plan, tables
 from advss_zoo.reproduction.ours import OurResults
 from advss_zoo.reproduction.paper import Table, Values
@@ -22,7 +23,6 @@ from advss_zoo.results_page.scene import Scene
 from advss_zoo.training import assembly, trainer
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.workflows.measure import measure
-from advss_zoo.workflows.progress import Progress, ignore
 from advss_zoo.zoo import index
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.runs import RUNS
