@@ -30,7 +30,7 @@ from advss_zoo.results_page.sections import (
     transfer,
     unforeseen,
 )
-from advss_zoo.texts import percent
+from advss_zoo.texts import counted, percent
 from advss_zoo.version import __version__
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -53,7 +53,8 @@ class Report:
 
     def __init__(self, found: Findings, baseline: str | None = None) -> None:
         self._material = ReportData(found, baseline)
-        self.sections: tuple[Section, ...] = tuple(part for module in ORDER if (part := module.section(self._material)))
+        parts = [module.section(self._material) for module in ORDER]
+        self.sections: tuple[Section, ...] = tuple(part for part in parts if part.figures or part.context)
 
     @property
     def left_out(self) -> list[str]:
@@ -81,8 +82,8 @@ class Report:
         when = "" if not days else f", measured on {days[0]}"
         if len(days) > 1:
             when = f", measured from {days[0]} to {days[-1]}"
-        results = f"{_counted(len(evaluations), 'result')} of {_counted(self._material.models, 'model')}{when}."
-        trained = f"{_counted(runs, 'training run')}."
+        results = f"{counted(len(evaluations), 'result')} of {counted(self._material.models, 'model')}{when}."
+        trained = f"{counted(runs, 'training run')}."
         return " ".join(text for text, there in ((results, evaluations), (trained, runs)) if there)
 
     def write(self, path: Path) -> None:
@@ -139,10 +140,6 @@ def write_page(path: Path, html: str) -> None:
         AdvssError: the file cannot be written.
     """
     write_atomically(path, partial(_write, html.encode(errors="replace")))
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'s' * (count != 1)}"
 
 
 def svg(figure: Figure) -> str:

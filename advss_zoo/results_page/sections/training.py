@@ -17,7 +17,7 @@ LARGEST = 1e6  # a loss beyond it, or none at all: the run has diverged, and wou
 MOST_POINTS = 200  # of the curve of a loss; more are averaged
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     figures: list[Figure] = []
     for place, run in enumerate(report_data.runs, 1):
         measured = [record for record in run.records if record.validation]
@@ -27,8 +27,6 @@ def section(report_data: ReportData) -> Section | None:
             figures.append(_accuracies(f"training-{place}-accuracy", run, measured))
         if losses:
             figures.append(_losses(f"training-{place}-loss", run, losses))
-    if not figures:
-        return None
     return Section(
         "training",
         "Training",
