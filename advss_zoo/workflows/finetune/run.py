@@ -12,13 +12,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from advss_zoo.attacks.eps import parse_eps
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared, prepare
 from advss_zoo.data.load import is_own
 from advss_zoo.errors import AdvssError, DataError, UsageError, all_mistakes
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import DEFAULT_EPS
-from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, result_slug
 from advss_zoo.files import explained
 from advss_zoo.models.devices import pick_device
