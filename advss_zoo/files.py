@@ -170,8 +170,12 @@ def ignore_missing() -> Iterator[None]:
             raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda file: file.write(content))
+
+
 def write_json(path: Path, value: Any) -> None:
-    write_atomically(path, lambda file: file.write(_json(value)))
+    write_bytes(path, _json(value))
 
 
 def plain(value: Any) -> Any:

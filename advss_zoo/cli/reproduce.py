@@ -11,7 +11,7 @@ import typer
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples
 from advss_zoo.cli.output import out
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.texts import duration
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def command(
             for name in names
         ]
     if markdown:
-        page = pages.render(found).encode()
-        write_atomically(markdown, lambda file: file.write(page))
+        write_bytes(markdown, pages.render(found).encode())
     if json:
         documents = [_document(each, folder, device, profile) for each in found]
         out.line("", document=documents if table == ALL else documents[0])
@@ -96,8 +95,8 @@ def _figure(found: Comparison, folder: Path) -> str | None:
     from advss_zoo.results_page import scene
     from advss_zoo.workflows.reproduce import figure1
 
-    path, picture = folder / f"fig1.{found.tag}.png", scene.to_png(figure1(found))
-    write_atomically(path, lambda file: file.write(picture))
+    path = folder / f"fig1.{found.tag}.png"
+    write_bytes(path, scene.to_png(figure1(found)))
     return str(path)
 
 

@@ -12,7 +12,7 @@ import safetensors.torch
 from torch import Tensor
 
 from advss_zoo.evaluation.effort import Effort
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 
 
 class Record:
@@ -54,5 +54,5 @@ class Record:
         effort = Effort.here(time.perf_counter() - started, of.device)
         part = {"part": result.cpu().contiguous()}
         content = safetensors.torch.save(part, metadata={"effort": effort.model_dump_json()})
-        write_atomically(path, lambda file: file.write(content))
+        write_bytes(path, content)
         return result

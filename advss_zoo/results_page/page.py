@@ -7,11 +7,10 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import BinaryIO
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.results_page import palette
 from advss_zoo.results_page.collect import Findings
 from advss_zoo.results_page.figure import Figure, Section
@@ -105,7 +104,7 @@ class Report:
             contents = {".svg": svg(figure).encode(), ".png": to_png(figure.scene)}
             for suffix, content in contents.items():
                 paths.append(folder / f"{figure.name}{suffix}")
-                write_atomically(paths[-1], partial(_write, content))
+                write_bytes(paths[-1], content)
         return paths
 
 
@@ -139,16 +138,12 @@ def write_page(path: Path, html: str) -> None:
     Raises:
         AdvssError: the file cannot be written.
     """
-    write_atomically(path, partial(_write, html.encode(errors="replace")))
+    write_bytes(path, html.encode(errors="replace"))
 
 
 def svg(figure: Figure) -> str:
     """Return the figure as a file of its own."""
     return _environment().get_template("figure.svg.j2").render(figure=figure, colours=palette.LIGHT)
-
-
-def _write(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
 
 
 def _sum(text: str) -> str:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.models.arithmetic import ieee_float32, on_threads
 from advss_zoo.models.network import Network
 from advss_zoo.training import cost, curves, folder, log, parents, teacher
@@ -271,7 +271,7 @@ class Trainer:
 
     def write_recipe(self) -> None:
         """Write the recipe as it is run to the folder."""
-        write_atomically(self.out / RECIPE, lambda file: file.write(self._resolved.to_yaml().encode()))
+        write_bytes(self.out / RECIPE, self._resolved.to_yaml().encode())
 
     def _save(self) -> None:
         """
