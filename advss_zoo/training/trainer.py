@@ -38,7 +38,7 @@ from advss_zoo.training.schedules import Shortened, Timeline, learning_rate
 from advss_zoo.training.speeds import Stopwatch
 from advss_zoo.training.state import Origin, RunState
 from advss_zoo.training.validation import accuracies, has_collapsed, improve
-from advss_zoo.zoo.runs import CURVES, LAST, RECIPE
+from advss_zoo.zoo.runs import CURVES, LAST, LOG, RECIPE
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
 LOG_EVERY = 50  # steps between records of the training loss
@@ -97,7 +97,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, out: Path, context: DistributedContext, budget: Budget | None = None) -> None:
         self.recipe, self.out, self.context = recipe, out, context
-        self.log_file, self.state_file = out / folder.LOG, out / folder.STATE
+        self.log_file, self.state_file = out / LOG, out / folder.STATE
         self.data = load_training_data(recipe, context.device)
         torch.manual_seed(recipe.seed)
         model = recipe.objective.build(recipe.architecture).to(context.device).to(memory_format=torch.channels_last)

@@ -28,8 +28,7 @@ from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
 from advss_zoo.texts import listed
-from advss_zoo.zoo import CONFIG as CONFIG
-from advss_zoo.zoo import SEEN, WEIGHTS
+from advss_zoo.zoo import CONFIG, SEEN, WEIGHTS
 from advss_zoo.zoo.names import MAX_LENGTH, NAME, TAG
 
 if TYPE_CHECKING:

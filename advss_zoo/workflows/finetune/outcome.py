@@ -132,7 +132,7 @@ def _member(recipe: Recipe, run: Path) -> dict[str, Any]:
 
 def _training(plan: Plan, runs: Sequence[Path]) -> dict[str, Any]:
     """What the logs say."""
-    records = [log.read(run / "log.jsonl") for run in runs]
+    records = [log.read(run / run_folders.LOG) for run in runs]
     config = checkpoint.read_config(runs[0] / plan.recipes[0].deployed)
     assert config.provenance is not None
     measured = [record["validation"] for record in records[0] if "validation" in record]
