@@ -86,7 +86,8 @@ class Output:
 
     @written_to_stderr()
     def error(self, text: str, hint: str | None = None) -> None:
-        print(_coloured("Error:", RED), visible(text, LAYOUT), file=sys.stderr, flush=True)
+        plain = "NO_COLOR" in os.environ or not sys.stderr.isatty()
+        print("Error:" if plain else f"{RED}Error:{PLAIN}", visible(text, LAYOUT), file=sys.stderr, flush=True)
         if hint:
             _say(hint)
 
@@ -243,11 +244,6 @@ def _print_aligned(pairs: Mapping[str, str]) -> None:
 @written_to_stderr()
 def _say(text: str) -> None:
     print(visible(text, LAYOUT), file=sys.stderr, flush=True)
-
-
-def _coloured(text: str, colour: str) -> str:
-    plain = "NO_COLOR" in os.environ or not sys.stderr.isatty()
-    return text if plain else f"{colour}{text}{PLAIN}"
 
 
 out = Output()

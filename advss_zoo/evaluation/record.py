@@ -13,6 +13,7 @@ from torch import Tensor
 
 from advss_zoo.evaluation.effort import Effort
 from advss_zoo.files import write_bytes
+from advss_zoo.progress import ignore
 
 
 class Record:
@@ -27,7 +28,7 @@ class Record:
         effort: what the parts that were found on disk had taken.
     """
 
-    def __init__(self, prefix: Path | None = None, announce: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(self, prefix: Path | None = None, announce: Callable[[str], None] = ignore) -> None:
         self.evidence: dict[str, Tensor] = {}
         self.effort = Effort()
         self._prefix = prefix

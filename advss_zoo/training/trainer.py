@@ -24,6 +24,7 @@ from advss_zoo.errors import AdvssError
 from advss_zoo.files import write_bytes
 from advss_zoo.models.arithmetic import ieee_float32, on_threads
 from advss_zoo.models.network import Network
+from advss_zoo.progress import ignore
 from advss_zoo.training import cost, curves, folder, log, parents, teacher
 from advss_zoo.training.board import Board
 from advss_zoo.training.budget import Budget, Pace
@@ -46,17 +47,13 @@ LOG_EVERY = 50  # steps between records of the training loss
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was last seen
 
 
-def _silent(done: int, total: int, note: str) -> None:
-    pass
-
-
 def train(
     recipe: Recipe,
     out: Path,
     *,
     resume: bool = False,
     device: str | torch.device = "cpu",
-    progress: Progress = _silent,
+    progress: Progress = ignore,
     budget: Budget | None = None,
 ) -> Path:
     """Run a recipe in the folder `out`; returns the checkpoint folder that the recipe ships.
@@ -124,7 +121,7 @@ class Trainer:
             log.rewind(self.log_file, self.state.step)
             self.board = Board(self.out, self.state.step)
         else:
-            progress = _silent
+            progress = ignore
         try:
             self._loop(progress)
         except DivergenceError as error:
