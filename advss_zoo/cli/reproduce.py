@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -125,43 +124,23 @@ def _show(found: Comparison, folder: Path, device: str, profile: Profile) -> Non
 
 
 def _rows(found: Comparison) -> list[dict[str, str]]:
-    """For each model a row with the paper's numbers and below it one with ours, or more where there are more picks."""
     from advss_zoo.reproduction import pages
 
     show_n, show_strengths = pages.particulars(found)
     rows = []
-    for row in found.rows:
-        printed = {"paper": row.paper} if row.paper else {}
-        theirs = printed | {f"paper, {where}": values for where, values in row.elsewhere.items()}
-        for model, values in theirs.items():
-            rows.append(_row(row.label, model, found.metrics, values, {}))
-        for ours in row.measured or (None,):
-            numbers = (ours.values, ours.ci95) if ours else ({}, {})
-            cells = _row(row.label, pages.our_name(row, ours), found.metrics, *numbers)
-            rows.append(cells)
-            if ours:
-                cells |= {"n": f"{ours.n:,}", "strengths": " ".join(map(str, ours.strengths))}
-    extra = ["n"] * show_n + ["strengths"] * show_strengths
-    headings = [*(heading for heading in rows[0] if heading not in ("n", "strengths")), *extra]
-    return [{heading: cells.get(heading, "") for heading in headings} for cells in rows]
-
-
-def _row(
-    what: str,
-    model: str,
-    metrics: Sequence[str],
-    values: Mapping[str, float | None],
-    bounds: Mapping[str, tuple[float, float]],
-) -> dict[str, str]:
-    from advss_zoo.reproduction import pages
-
-    cells = {"what": what, "model": model}
-    for metric in metrics:
-        cells[pages.HEADINGS[metric]] = pages.cell(metric, values.get(metric))
-        if metric in WITH_INTERVALS:
-            found = bounds.get(metric)
-            cells[f"{pages.HEADINGS[metric]} 95%"] = pages.interval(found) if found else ""
-    return cells
+    for line in pages.lines(found):
+        cells = {"what": line.label, "model": line.model}
+        for metric in found.metrics:
+            cells[pages.HEADINGS[metric]] = pages.cell(metric, line.values.get(metric))
+            if metric in WITH_INTERVALS:
+                bounds = line.ci95.get(metric)
+                cells[f"{pages.HEADINGS[metric]} 95%"] = pages.interval(bounds) if bounds else ""
+        if show_n:
+            cells["n"] = line.n
+        if show_strengths:
+            cells["strengths"] = line.strengths
+        rows.append(cells)
+    return rows
 
 
 def _remarks(found: Comparison) -> None:
