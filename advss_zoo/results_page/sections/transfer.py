@@ -1,4 +1,4 @@
-"""Which models the adversarial images of which model fool: DataTable 4 and Figure 5 of the paper."""
+"""Which models the adversarial images of which model fool: Table 4 and Figure 5 of the paper."""
 
 from __future__ import annotations
 
