@@ -95,7 +95,7 @@ def particulars(comparison: Comparison) -> tuple[bool, bool]:
     return any(ours.n != TEST_IMAGES for ours in everything), any(ours.strengths for ours in everything)
 
 
-class Line(NamedTuple):
+class TableLine(NamedTuple):
     """One model's numbers, the paper's or ours, as a table shows them."""
 
     label: str
@@ -106,18 +106,18 @@ class Line(NamedTuple):
     strengths: str = ""
 
 
-def lines(comparison: Comparison) -> Iterator[Line]:
+def lines(comparison: Comparison) -> Iterator[TableLine]:
     """For each model one with the paper's numbers and below it one with ours, or more where there are more picks."""
     for row in comparison.rows:
         if row.paper:
-            yield Line(row.label, "paper", row.paper)
+            yield TableLine(row.label, "paper", row.paper)
         for where, values in row.elsewhere.items():
-            yield Line(row.label, f"paper, {where}", values)
+            yield TableLine(row.label, f"paper, {where}", values)
         if not row.measured:
-            yield Line(row.label, our_name(row, None))
+            yield TableLine(row.label, our_name(row, None))
         for ours in row.measured:
             strengths = " ".join(map(str, ours.strengths))
-            yield Line(row.label, our_name(row, ours), ours.values, ours.ci95, f"{ours.n:,}", strengths)
+            yield TableLine(row.label, our_name(row, ours), ours.values, ours.ci95, f"{ours.n:,}", strengths)
 
 
 def _table(comparison: Comparison) -> list[list[str]]:
