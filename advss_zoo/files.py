@@ -92,14 +92,18 @@ def explained(action: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hints = {
-            errno.ENOSPC: "Free some space and run the same command again.",
-            errno.EROFS: "Choose another folder; set ADVSS_CACHE to move the cache.",
-            errno.EACCES: "Choose another folder; set ADVSS_CACHE to move the cache.",
-            errno.ENOLCK: "Choose a folder on a disk of this machine.",
-        }
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise AdvssError(f"Cannot {action} {path}: {reason}.", hints.get(error.errno or 0)) from error
+        raise refusal(action, path, error) from error
+
+
+def refusal(action: str, path: Path, error: OSError) -> AdvssError:
+    hints = {
+        errno.ENOSPC: "Free some space and run the same command again.",
+        errno.EROFS: "Choose another folder; set ADVSS_CACHE to move the cache.",
+        errno.EACCES: "Choose another folder; set ADVSS_CACHE to move the cache.",
+        errno.ENOLCK: "Choose a folder on a disk of this machine.",
+    }
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return AdvssError(f"Cannot {action} {path}: {reason}.", hints.get(error.errno or 0))
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -170,8 +174,12 @@ def ignore_missing() -> Iterator[None]:
             raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda file: file.write(content))
+
+
 def write_json(path: Path, value: Any) -> None:
-    write_atomically(path, lambda file: file.write(_json(value)))
+    write_bytes(path, _json(value))
 
 
 def plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # From the bottom up. A part may import those of the layers below its own; parts of one layer do not know each other.
 # An import inside a function counts, and so does one for types alone.
 LAYERS = (
-    ("documents", "errors", "process", "noise", "registry", "resources", "seeds", "version"),
+    ("documents", "errors", "process", "noise", "progress", "registry", "resources", "seeds", "version"),
     ("files", "network", "plain_yaml", "texts"),
     ("data", "threat"),  # a `Model` says which threat model it was trained for; the attacks are above the models
     ("models",),

@@ -38,7 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advss_zoo.attacks.autoattack_fab import projection, towards
+from advss_zoo.attacks.autoattack_fab import linearised, projection, towards
 from advss_zoo.attacks.autoattack_square import LocalSquare
 from advss_zoo.attacks.checks import Network, check_finite_gradient, differ, predict
 from advss_zoo.attacks.losses import margin
@@ -391,12 +391,8 @@ class _Malt(_TargetedApgd):
         return likely.gather(1, torch.stack(distances, dim=1).argsort(dim=1))[:, : self.n_target_classes]
 
     def _distance(self: Any, x: Tensor, y: Tensor, target: Tensor) -> Tensor:
-        with torch.enable_grad():
-            z = x.detach().requires_grad_()
-            logits = self.model(z)
-            gap = (logits.gather(1, y[:, None]) - logits.gather(1, target[:, None])).squeeze(1)
-            (slope,) = torch.autograd.grad(gap.sum(), z)
-        return gap.detach() / (slope.flatten(1).norm(p=DUAL[self.norm], dim=1) + 1e-12)
+        gap, slope, _ = linearised(self.model, x, y, target)
+        return -gap / (slope.flatten(1).norm(p=DUAL[self.norm], dim=1) + 1e-12)
 
 
 def _likeliest(logits: Tensor, y: Tensor, most: int) -> Tensor:

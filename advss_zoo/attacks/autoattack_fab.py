@@ -60,7 +60,7 @@ def towards(
         return ~torch.isin(group[rows], group[rows[broken]])
 
     for _ in range(iterations):
-        gap, slope, wrong = _linearised(network, z, y[rows], targets[rows])
+        gap, slope, wrong = linearised(network, z, y[rows], targets[rows])
         near = broken(wrong)
         if near.any():
             stay = drop(near)
@@ -78,8 +78,8 @@ def towards(
     return found
 
 
-def _linearised(network: Network, z: Tensor, y: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """By how much the logit of the target exceeds that of the label, (N,), the gradient of that, and who is wrong."""
+def linearised(network: Network, z: Tensor, y: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return by how much the logit of the target exceeds the label's, (N,), the gradient of that, and who is wrong."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         logits = network(z)

@@ -42,10 +42,11 @@ def get(
     val/. Chen et al. use 10 superclasses, whose list is not published.
     """
     from advss_zoo.data.get import get
-    from advss_zoo.data.reporting import Reporter
+    from advss_zoo.progress import Reporter
 
     out.json = json
-    path = get(name, source, Reporter(out.hint, out.progress))
+    with out.steps() as steps:
+        path = get(name, source, Reporter(steps.say, steps))
     out.line(str(path), {"name": name, "path": str(path), "bytes": path.stat().st_size})
 
 

@@ -86,13 +86,10 @@ class Output:
 
     @written_to_stderr()
     def error(self, text: str, hint: str | None = None) -> None:
-        print(_coloured("Error:", RED), visible(text, LAYOUT), file=sys.stderr, flush=True)
+        plain = "NO_COLOR" in os.environ or not sys.stderr.isatty()
+        print("Error:" if plain else f"{RED}Error:{PLAIN}", visible(text, LAYOUT), file=sys.stderr, flush=True)
         if hint:
             _say(hint)
-
-    def progress(self, label: str, unit: str) -> Progress:
-        """Return a context manager to be called with (done, total) as the work goes on."""
-        return Progress(label, unit)
 
     def steps(self) -> Steps:
         """Return a context manager to be called with (label, unit, done, total, note), as workflows do."""
@@ -176,7 +173,7 @@ class Steps:
     def __call__(self, label: str, unit: str, done: int, total: int, note: str) -> None:
         if self._progress is None or label != self._label:
             self._end()
-            self._label, self._progress = label, self._output.progress(label, unit).__enter__()
+            self._label, self._progress = label, Progress(label, unit).__enter__()
         self._progress(done, total, note)
 
     def say(self, text: str) -> None:
@@ -247,11 +244,6 @@ def _print_aligned(pairs: Mapping[str, str]) -> None:
 @written_to_stderr()
 def _say(text: str) -> None:
     print(visible(text, LAYOUT), file=sys.stderr, flush=True)
-
-
-def _coloured(text: str, colour: str) -> str:
-    plain = "NO_COLOR" in os.environ or not sys.stderr.isatty()
-    return text if plain else f"{colour}{text}{PLAIN}"
 
 
 out = Output()

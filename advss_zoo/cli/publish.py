@@ -11,6 +11,7 @@ from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, ModelArgument, examples, the_model
 from advss_zoo.cli.output import out, size
 from advss_zoo.errors import UsageError
+from advss_zoo.texts import counted
 
 if TYPE_CHECKING:
     from advss_zoo.workflows.publish import PublishedCheckpoint
@@ -66,10 +67,9 @@ def command(
 
 
 def _row(done: PublishedCheckpoint) -> dict[str, str]:
-    count = len(done.changes)
     return {
         "checkpoint": done.full_name,
-        "changed": f"{count} file{'s' * (count != 1)}" if count else "nothing",
+        "changed": counted(len(done.changes), "file") if done.changes else "nothing",
         "to": f"{done.target}@{done.commit}" if done.commit else done.target,
     }
 

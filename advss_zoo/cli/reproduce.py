@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ import typer
 from advss_zoo.cli.interrupts import import_torch
 from advss_zoo.cli.options import JsonOption, examples
 from advss_zoo.cli.output import out
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.texts import duration
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ def command(
             for name in names
         ]
     if markdown:
-        page = pages.render(found).encode()
-        write_atomically(markdown, lambda file: file.write(page))
+        write_bytes(markdown, pages.render(found).encode())
     if json:
         documents = [_document(each, folder, device, profile) for each in found]
         out.line("", document=documents if table == ALL else documents[0])
@@ -96,8 +94,8 @@ def _figure(found: Comparison, folder: Path) -> str | None:
     from advss_zoo.results_page import scene
     from advss_zoo.workflows.reproduce import figure1
 
-    path, picture = folder / f"fig1.{found.tag}.png", scene.to_png(figure1(found))
-    write_atomically(path, lambda file: file.write(picture))
+    path = folder / f"fig1.{found.tag}.png"
+    write_bytes(path, scene.to_png(figure1(found)))
     return str(path)
 
 
@@ -106,10 +104,10 @@ def _costs(missing: tuple[Step, ...], device: str, profile: Profile) -> dict[Ste
     from advss_zoo.reproduction import plan
 
     costs = {}
-    with out.progress("estimating missing steps", "steps") as progress:
+    with out.steps() as progress:
         for done, step in enumerate(missing, start=1):
             costs[step] = plan.seconds(step, device, profile=profile)
-            progress(done, len(missing))
+            progress("estimating missing steps", "steps", done, len(missing), "")
     return costs
 
 
@@ -126,43 +124,23 @@ def _show(found: Comparison, folder: Path, device: str, profile: Profile) -> Non
 
 
 def _rows(found: Comparison) -> list[dict[str, str]]:
-    """For each model a row with the paper's numbers and below it one with ours, or more where there are more picks."""
     from advss_zoo.reproduction import pages
 
     show_n, show_strengths = pages.particulars(found)
     rows = []
-    for row in found.rows:
-        printed = {"paper": row.paper} if row.paper else {}
-        theirs = printed | {f"paper, {where}": values for where, values in row.elsewhere.items()}
-        for model, values in theirs.items():
-            rows.append(_row(row.label, model, found.metrics, values, {}))
-        for ours in row.measured or (None,):
-            numbers = (ours.values, ours.ci95) if ours else ({}, {})
-            cells = _row(row.label, pages.our_name(row, ours), found.metrics, *numbers)
-            rows.append(cells)
-            if ours:
-                cells |= {"n": f"{ours.n:,}", "strengths": " ".join(map(str, ours.strengths))}
-    extra = ["n"] * show_n + ["strengths"] * show_strengths
-    headings = [*(heading for heading in rows[0] if heading not in ("n", "strengths")), *extra]
-    return [{heading: cells.get(heading, "") for heading in headings} for cells in rows]
-
-
-def _row(
-    what: str,
-    model: str,
-    metrics: Sequence[str],
-    values: Mapping[str, float | None],
-    bounds: Mapping[str, tuple[float, float]],
-) -> dict[str, str]:
-    from advss_zoo.reproduction import pages
-
-    cells = {"what": what, "model": model}
-    for metric in metrics:
-        cells[pages.HEADINGS[metric]] = pages.cell(metric, values.get(metric))
-        if metric in WITH_INTERVALS:
-            found = bounds.get(metric)
-            cells[f"{pages.HEADINGS[metric]} 95%"] = pages.interval(found) if found else ""
-    return cells
+    for line in pages.lines(found):
+        cells = {"what": line.label, "model": line.model}
+        for metric in found.metrics:
+            cells[pages.HEADINGS[metric]] = pages.cell(metric, line.values.get(metric))
+            if metric in WITH_INTERVALS:
+                bounds = line.ci95.get(metric)
+                cells[f"{pages.HEADINGS[metric]} 95%"] = pages.interval(bounds) if bounds else ""
+        if show_n:
+            cells["n"] = line.n
+        if show_strengths:
+            cells["strengths"] = line.strengths
+        rows.append(cells)
+    return rows
 
 
 def _remarks(found: Comparison) -> None:

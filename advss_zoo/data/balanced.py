@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from advss_zoo.data.cache import read, write
 from advss_zoo.data.catalogue import GeneratedDataset, Subset
-from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.splits import Index, train_validation_split
 from advss_zoo.errors import DataError
+from advss_zoo.progress import Reporter
 
 PIECE = 8_192  # images in memory at once
 SEED = 20  # of the order in which subsets take images

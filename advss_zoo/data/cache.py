@@ -73,15 +73,6 @@ def intact(dataset: Dataset) -> bool:
     return True
 
 
-def verify(arrays: Mapping[str, Pixels], expected: Mapping[str, str]) -> None:
-    """Compare arrays with their expected sha256.
-
-    Raises:
-        DataError: an array has another sha256 than expected.
-    """
-    compare({key: digest(arrays[key]) for key in expected}, expected)
-
-
 def compare(found: Mapping[str, str], expected: Mapping[str, str]) -> None:
     """Compare the sha256 of arrays with what they are expected to be.
 

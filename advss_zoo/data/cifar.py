@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from advss_zoo.data import sources
-from advss_zoo.data.cache import cache_file, verify, write
-from advss_zoo.data.catalogue import Cifar
-from advss_zoo.data.reporting import Reporter
+from advss_zoo.data.cache import cache_file, compare, write
+from advss_zoo.data.catalogue import Cifar, digest
 from advss_zoo.data.sources import Arrays
 from advss_zoo.errors import DataError
 from advss_zoo.files import expanded
+from advss_zoo.progress import Reporter
 
 
 def fetch(dataset: Cifar, source: Path | None, reporter: Reporter) -> None:
@@ -33,7 +33,8 @@ def fetch(dataset: Cifar, source: Path | None, reporter: Reporter) -> None:
             reporter.say(f"{dataset.title}: trying {label}")
             try:
                 arrays = read()
-                verify(arrays, dataset.sha256 or {})
+                expected = dataset.sha256 or {}
+                compare({key: digest(arrays[key]) for key in expected}, expected)
             except DataError as error:
                 failures.append(f"{label} ({error.message})")
                 reporter.say(f"{dataset.title}: not from {failures[-1]}")

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from advss_zoo.data.cache import Pixels, cache_file, write
 from advss_zoo.data.catalogue import GeneratedDataset
-from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.errors import AdvssError, DataError
 from advss_zoo.files import check_not_pointer, explained
 from advss_zoo.network import open_client
+from advss_zoo.progress import Progress, Reporter
 
 IMAGE = (32, 32, 3)  # as the file of the authors has them: rows, columns, channels
 PIECE = 8_192  # images in memory at once
@@ -76,9 +76,8 @@ def _url(dataset: GeneratedDataset) -> str:
 
 
 def _convert(dataset: GeneratedDataset, path: Path, reporter: Reporter) -> None:
-    with reporter.progress(f"{dataset.title}: converting", "images") as progress:
-        labels = _labels(path, dataset)
-        write(dataset, {"train_images": _images(path, dataset, progress), "train_labels": [labels]})
+    labels = _labels(path, dataset)
+    write(dataset, {"train_images": _images(path, dataset, reporter.progress), "train_labels": [labels]})
 
 
 def _labels(path: Path, dataset: GeneratedDataset) -> NDArray[np.uint8]:
@@ -100,7 +99,7 @@ def _images(path: Path, dataset: GeneratedDataset, progress: Progress) -> Iterat
             end = min(begin + PIECE, dataset.count)
             piece = np.frombuffer(file.read((end - begin) * math.prod(IMAGE)), np.uint8)
             yield piece.reshape(end - begin, *IMAGE).transpose(0, 3, 1, 2)
-            progress(end, dataset.count)
+            progress(f"{dataset.title}: converting", "images", end, dataset.count, "")
 
 
 @contextmanager

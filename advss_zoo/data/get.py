@@ -7,10 +7,8 @@ from pathlib import Path
 from advss_zoo.data import balanced, cifar, edm, imagenet, subset
 from advss_zoo.data.cache import cache_file, intact
 from advss_zoo.data.catalogue import SUBSET, Cifar, GeneratedDataset, GroupedImageNet, Subset, find
-from advss_zoo.data.reporting import Reporter
 from advss_zoo.files import explained
-
-SILENT = Reporter()
+from advss_zoo.progress import SILENT, Reporter
 
 
 def get(name: str, source: Path | None = None, reporter: Reporter = SILENT) -> Path:

@@ -21,9 +21,9 @@ from advss_zoo.data.folder.decoding import FORMATS, MOST_PIXELS, Facts
 from advss_zoo.data.folder.listing import ListedImage, Listing
 from advss_zoo.data.folder.scan import forget, scan
 from advss_zoo.data.imageset import Split
-from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError, UsageError
 from advss_zoo.files import check_not_pointer, explained, read_json
+from advss_zoo.progress import Reporter
 
 RESIZED, SIDE = 256, 224  # pixels: the shorter side as it is resized, and both sides of what is cut from the middle
 SHAPE = (3, SIDE, SIDE)

@@ -20,14 +20,13 @@ from advss_zoo.data.folder.listing import PLAIN, FolderOptions
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import ImageSet, Split
-from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.subset import load_subset
 from advss_zoo.errors import UsageError
+from advss_zoo.progress import SILENT, Reporter
 from advss_zoo.texts import listed
 
 __all__ = ["count_for_training", "in_order", "is_own", "load_data", "names"]
 
-SILENT = Reporter()
 IMAGENET_CLASSES = 1_000
 WORDNET_ID = re.compile(r"n\d{8}")
 

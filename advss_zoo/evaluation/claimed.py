@@ -7,11 +7,11 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field
 
+from advss_zoo.attacks.eps import parse_eps
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation import results
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Norm
-from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.results import RESULT_FILE, Result
 from advss_zoo.evaluation.schema import Count, EvaluatedData, EvaluatedModel, Fraction, Interval, Part, Positive, Text
 from advss_zoo.evaluation.statistics import Estimate

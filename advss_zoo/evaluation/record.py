@@ -12,7 +12,8 @@ import safetensors.torch
 from torch import Tensor
 
 from advss_zoo.evaluation.effort import Effort
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
+from advss_zoo.progress import ignore
 
 
 class Record:
@@ -27,7 +28,7 @@ class Record:
         effort: what the parts that were found on disk had taken.
     """
 
-    def __init__(self, prefix: Path | None = None, announce: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(self, prefix: Path | None = None, announce: Callable[[str], None] = ignore) -> None:
         self.evidence: dict[str, Tensor] = {}
         self.effort = Effort()
         self._prefix = prefix
@@ -54,5 +55,5 @@ class Record:
         effort = Effort.here(time.perf_counter() - started, of.device)
         part = {"part": result.cpu().contiguous()}
         content = safetensors.torch.save(part, metadata={"effort": effort.model_dump_json()})
-        write_atomically(path, lambda file: file.write(content))
+        write_bytes(path, content)
         return result

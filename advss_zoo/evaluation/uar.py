@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from advss_zoo.attacks.kang2019.calibration import CIFAR10, uar
+from advss_zoo.attacks.kang2019.calibration import CIFAR10
 from advss_zoo.data import catalogue
 from advss_zoo.evaluation.protocols.unforeseen import UNTARGETED
 from advss_zoo.evaluation.results import Result
@@ -33,8 +34,8 @@ def score(attack: str, data: str, accuracies: Sequence[float]) -> float | None:
     is that was trained for them, for untargeted attacks no network at all, and for other data than CIFAR-10 neither.
     """
     calibration = CIFAR10.get(attack)
-    if calibration is None or calibration.ata is None or len(accuracies) < len(calibration.eps):
+    if calibration is None or calibration.ata is None or len(accuracies) != len(calibration.eps):
         return None
     if data not in (catalogue.CIFAR10.name, catalogue.SUBSET):
         return None
-    return uar([100 * accuracy for accuracy in accuracies], calibration)
+    return math.fsum(100 * accuracy for accuracy in accuracies) / math.fsum(calibration.ata)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.statistics import wilson_interval
-from advss_zoo.files import read_bytes, write_atomically
+from advss_zoo.files import read_bytes, write_bytes
 
 Integers = NDArray[np.int32]
 Evidence = NDArray[np.int8]
@@ -145,7 +145,7 @@ class Verdicts:
         return self.file_sha256 or hashlib.sha256(self.to_bytes()).hexdigest()
 
     def write(self, path: Path) -> None:
-        write_atomically(path, lambda file: file.write(self.to_bytes()))
+        write_bytes(path, self.to_bytes())
 
     @classmethod
     def read(cls, path: Path) -> Verdicts:

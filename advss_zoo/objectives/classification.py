@@ -30,6 +30,11 @@ class Supervised(ClassObjective, ABC):
     def deployed(self) -> Objective:
         return Classification()
 
+    @property
+    def validation_objective(self) -> Objective:
+        """RA is that of PGD on the cross-entropy with the true class, whatever the adversary of training maximises."""
+        return Classification()
+
 
 class Weighted(Supervised, ABC):
     """Objectives that can count images of rare classes more than others, and learn a teacher's soft labels."""

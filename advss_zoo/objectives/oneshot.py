@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.network import ClassifierHead, Network
 from advss_zoo.models.precision import at_least_float32
-from advss_zoo.objectives.base import VIEW_STRIDE, Batch, Objective, Predictor
-from advss_zoo.objectives.classification import Classification, Supervised
+from advss_zoo.objectives.base import VIEW_STRIDE, Batch, Predictor
+from advss_zoo.objectives.classification import Supervised
 from advss_zoo.objectives.rotation import ANGLES, rotated
 from advss_zoo.threat import Loss
 
@@ -56,10 +56,6 @@ class OneShot(Supervised):
     def correct(self, model: Predictor, inputs: Tensor, batch: Batch) -> Tensor:
         count = len(inputs) // (1 + ANGLES)
         return super().correct(model, inputs[:count], Batch(inputs, batch.targets[:count], batch.index))
-
-    @property
-    def validation_objective(self) -> Objective:
-        return Classification()  # turned copies change nothing in how the images themselves are attacked and judged
 
     def _losses(
         self, model: Predictor, inputs: Tensor, batch: Batch, label_smoothing: float = 0.0

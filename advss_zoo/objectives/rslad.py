@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from advss_zoo.models.precision import at_least_float32
-from advss_zoo.objectives.base import Batch, Objective, Predictor
-from advss_zoo.objectives.classification import Classification, Weighted
+from advss_zoo.objectives.base import Batch, Predictor
+from advss_zoo.objectives.classification import Weighted
 from advss_zoo.threat import Loss
 
 
@@ -33,8 +33,3 @@ class Rslad(Weighted):
 
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:
         return lambda inputs: cross_entropy(at_least_float32(model(inputs)), batch.labels, reduction="sum")
-
-    @property
-    def validation_objective(self) -> Objective:
-        """RA is that of PGD on the cross-entropy with the true class."""
-        return Classification()

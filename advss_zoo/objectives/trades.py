@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 
 from advss_zoo.models.precision import at_least_float32
-from advss_zoo.objectives.base import Batch, Objective, Predictor
-from advss_zoo.objectives.classification import Classification, Weighted
+from advss_zoo.objectives.base import Batch, Predictor
+from advss_zoo.objectives.classification import Weighted
 from advss_zoo.threat import Loss
 
 
@@ -31,11 +31,6 @@ class Trades(Weighted):
         attacked, clean = at_least_float32(model(inputs)), at_least_float32(model(batch.inputs))
         natural = self.cross_entropy(clean, batch)
         return natural + self.beta * _divergence(clean, attacked) / len(inputs)
-
-    @property
-    def validation_objective(self) -> Objective:
-        """RA is that of PGD on the cross-entropy, whatever the adversary of training maximises."""
-        return Classification()
 
     def attack_loss(self, model: Predictor, batch: Batch) -> Loss:
         if self.attack == "ce":

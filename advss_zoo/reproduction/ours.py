@@ -22,8 +22,7 @@ from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.reproduction import paper
 from advss_zoo.reproduction.standing import Profile, Standing
 from advss_zoo.training import log
-from advss_zoo.zoo import RESULTS, checkpoint, ensembles, index, sources
-from advss_zoo.zoo.checkpoint import CONFIG
+from advss_zoo.zoo import CONFIG, RESULTS, checkpoint, ensembles, index, sources
 from advss_zoo.zoo.ensembles import combined_sha256
 from advss_zoo.zoo.index import Entry
 from advss_zoo.zoo.runs import ENSEMBLE, LAST, LOG

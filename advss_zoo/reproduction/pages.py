@@ -5,8 +5,9 @@ It has no date and no time that a machine took just now, so the same results mak
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 
@@ -94,25 +95,38 @@ def particulars(comparison: Comparison) -> tuple[bool, bool]:
     return any(ours.n != TEST_IMAGES for ours in everything), any(ours.strengths for ours in everything)
 
 
+class TableLine(NamedTuple):
+    """One model's numbers, the paper's or ours, as a table shows them."""
+
+    label: str
+    model: str
+    values: Mapping[str, float | None] = {}
+    ci95: Mapping[str, tables.Interval] = {}
+    n: str = ""
+    strengths: str = ""
+
+
+def lines(comparison: Comparison) -> Iterator[TableLine]:
+    """For each model one with the paper's numbers and below it one with ours, or more where there are more picks."""
+    for row in comparison.rows:
+        if row.paper:
+            yield TableLine(row.label, "paper", row.paper)
+        for where, values in row.elsewhere.items():
+            yield TableLine(row.label, f"paper, {where}", values)
+        if not row.measured:
+            yield TableLine(row.label, our_name(row, None))
+        for ours in row.measured:
+            strengths = " ".join(map(str, ours.strengths))
+            yield TableLine(row.label, our_name(row, ours), ours.values, ours.ci95, f"{ours.n:,}", strengths)
+
+
 def _table(comparison: Comparison) -> list[list[str]]:
-    """The heading, and for each model a row with the paper's numbers and one with ours."""
     show_n, show_strengths = particulars(comparison)
     extra = ["images"] * show_n + ["strengths"] * show_strengths
     found = [["", "model", *(HEADINGS[metric] for metric in comparison.metrics), *extra]]
-    for row in comparison.rows:
-        theirs = {"paper": row.paper} if row.paper else {}
-        theirs |= {f"paper, {where}": values for where, values in row.elsewhere.items()}
-        for model, values in theirs.items():
-            numbers = [cell(metric, values.get(metric)) for metric in comparison.metrics]
-            found.append([row.label, model, *numbers, *("" for _ in extra)])
-        for ours in row.measured or (None,):
-            numbers = [
-                cell(metric, ours.values.get(metric), ours.ci95.get(metric)) if ours else NOTHING
-                for metric in comparison.metrics
-            ]
-            told = [f"{ours.n:,}" if ours else ""] * show_n
-            told += [" ".join(map(str, ours.strengths)) if ours else ""] * show_strengths
-            found.append([row.label, our_name(row, ours), *numbers, *told])
+    for line in lines(comparison):
+        numbers = [cell(metric, line.values.get(metric), line.ci95.get(metric)) for metric in comparison.metrics]
+        found.append([line.label, line.model, *numbers, *[line.n] * show_n, *[line.strengths] * show_strengths])
     return found
 
 

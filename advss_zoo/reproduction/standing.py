@@ -10,8 +10,7 @@ from typing import Any, Literal, TypeAlias
 from advss_zoo.errors import AdvssError
 from advss_zoo.reproduction import paper
 from advss_zoo.training import recipe
-from advss_zoo.zoo import checkpoint, index, sources
-from advss_zoo.zoo.checkpoint import CONFIG
+from advss_zoo.zoo import CONFIG, checkpoint, index, sources
 from advss_zoo.zoo.runs import RECIPE
 
 Profile: TypeAlias = Literal["paper", "fast"]

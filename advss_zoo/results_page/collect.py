@@ -21,8 +21,8 @@ from advss_zoo.zoo import CONFIG, index, sources
 from advss_zoo.zoo.checkpoint import Config
 from advss_zoo.zoo.ensembles import EnsembleConfig
 from advss_zoo.zoo.load import read_config
+from advss_zoo.zoo.runs import LOG
 
-LOG_FILE = "log.jsonl"
 LONGEST = 400  # characters of why something was left out
 
 T = TypeVar("T")
@@ -93,9 +93,9 @@ def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Finding
     configs: dict[Path, None] = {}
     left_out: list[str] = []
     for folder in folders:
-        here, runs = sorted(folder.rglob(RESULT_FILE)), sorted(folder.rglob(LOG_FILE))
+        here, runs = sorted(folder.rglob(RESULT_FILE)), sorted(folder.rglob(LOG))
         if not here and not runs:
-            left_out.append(visible(f"{folder} contains no {RESULT_FILE} or {LOG_FILE}."))
+            left_out.append(visible(f"{folder} contains no {RESULT_FILE} or {LOG}."))
         results |= dict.fromkeys(here)
         logs |= {path: _name(path.parent, folder) for path in runs}
         configs |= dict.fromkeys(sorted(folder.rglob(CONFIG)))

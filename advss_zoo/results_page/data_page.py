@@ -19,8 +19,8 @@ from PIL import Image
 from advss_zoo.data.folder import decoding
 from advss_zoo.data.folder.prepared import Prepared
 from advss_zoo.data.folder.summary import Summary
-from advss_zoo.data.reporting import Progress
 from advss_zoo.files import explained
+from advss_zoo.progress import Progress
 from advss_zoo.results_page.figure import Cell, Column, DataTable, Section
 from advss_zoo.results_page.page import render, write_page
 
@@ -62,7 +62,7 @@ def write(prepared: Prepared, path: Path, progress: Progress) -> None:
     """Write the page of a folder, which needs no network and no other file.
 
     Args:
-        progress: called with pictures done and pictures in all.
+        progress: called with pictures done and pictures in all, as "Drawing pictures".
 
     Raises:
         AdvssError: the page cannot be written, or the tables of the folder cannot be read.
@@ -184,7 +184,7 @@ def _pictures(summary: Summary, wanted: Iterable[str], progress: Progress) -> di
     with ThreadPoolExecutor(THREADS) as pool:
         for path, made in zip(paths, pool.map(link, paths), strict=True):
             links[path] = made
-            progress(len(links), len(paths))
+            progress("Drawing pictures", "images", len(links), len(paths), "")
     return links
 
 

@@ -7,11 +7,10 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import BinaryIO
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.results_page import palette
 from advss_zoo.results_page.collect import Findings
 from advss_zoo.results_page.figure import Figure, Section
@@ -30,7 +29,7 @@ from advss_zoo.results_page.sections import (
     transfer,
     unforeseen,
 )
-from advss_zoo.texts import percent
+from advss_zoo.texts import counted, percent
 from advss_zoo.version import __version__
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -53,7 +52,8 @@ class Report:
 
     def __init__(self, found: Findings, baseline: str | None = None) -> None:
         self._material = ReportData(found, baseline)
-        self.sections: tuple[Section, ...] = tuple(part for module in ORDER if (part := module.section(self._material)))
+        parts = [module.section(self._material) for module in ORDER]
+        self.sections: tuple[Section, ...] = tuple(part for part in parts if part.figures or part.context)
 
     @property
     def left_out(self) -> list[str]:
@@ -81,8 +81,8 @@ class Report:
         when = "" if not days else f", measured on {days[0]}"
         if len(days) > 1:
             when = f", measured from {days[0]} to {days[-1]}"
-        results = f"{_counted(len(evaluations), 'result')} of {_counted(self._material.models, 'model')}{when}."
-        trained = f"{_counted(runs, 'training run')}."
+        results = f"{counted(len(evaluations), 'result')} of {counted(self._material.models, 'model')}{when}."
+        trained = f"{counted(runs, 'training run')}."
         return " ".join(text for text, there in ((results, evaluations), (trained, runs)) if there)
 
     def write(self, path: Path) -> None:
@@ -104,7 +104,7 @@ class Report:
             contents = {".svg": svg(figure).encode(), ".png": to_png(figure.scene)}
             for suffix, content in contents.items():
                 paths.append(folder / f"{figure.name}{suffix}")
-                write_atomically(paths[-1], partial(_write, content))
+                write_bytes(paths[-1], content)
         return paths
 
 
@@ -138,20 +138,12 @@ def write_page(path: Path, html: str) -> None:
     Raises:
         AdvssError: the file cannot be written.
     """
-    write_atomically(path, partial(_write, html.encode(errors="replace")))
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'s' * (count != 1)}"
+    write_bytes(path, html.encode(errors="replace"))
 
 
 def svg(figure: Figure) -> str:
     """Return the figure as a file of its own."""
     return _environment().get_template("figure.svg.j2").render(figure=figure, colours=palette.LIGHT)
-
-
-def _write(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
 
 
 def _sum(text: str) -> str:

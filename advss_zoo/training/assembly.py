@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.files import explained, write_atomically, write_json
+from advss_zoo.files import explained, write_bytes, write_json
 from advss_zoo.training import parents
 from advss_zoo.training.recipe import EnsembleRecipe, load_any
 from advss_zoo.zoo import CONFIG, checkpoint, ensembles, load
@@ -54,7 +54,7 @@ def assemble(recipe: EnsembleRecipe, out: Path, members: Sequence[Path] = ()) ->
     with explained("write", folder), _replaced(folder) as new:
         for source, config in zip(members, configs, strict=True):
             shutil.copytree(source, new / MEMBERS / config.full_name, dirs_exist_ok=True)
-        write_atomically(new / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
+        write_bytes(new / RECIPE, recipe.to_yaml().encode())
         write_json(new / CONFIG, ensemble.model_dump(mode="json"))
     return folder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.training.log import Record
 
 
@@ -31,4 +31,4 @@ def draw(records: list[Record], path: Path) -> None:
     right.grid(alpha=0.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    write_atomically(path, lambda file: file.write(buffer.getvalue()))
+    write_bytes(path, buffer.getvalue())

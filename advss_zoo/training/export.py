@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.models.network import Network
 from advss_zoo.training.examples import TrainingData
 from advss_zoo.training.parents import Inherited
@@ -70,4 +70,4 @@ def export(
         deployed = recipe.objective.deployed.build(recipe.architecture).state_dict()
     state = model.state_dict()
     checkpoint.save(out / picked, {name: state[name] for name in deployed}, config)
-    write_atomically(out / picked / RECIPE, lambda file: file.write(recipe.to_yaml().encode()))
+    write_bytes(out / picked / RECIPE, recipe.to_yaml().encode())

@@ -11,9 +11,8 @@ from advss_zoo.files import held, remove_leftovers
 from advss_zoo.training.parents import PARENT
 from advss_zoo.training.recipe import Recipe, load
 from advss_zoo.zoo import CONFIG, SEEN, WEIGHTS
-from advss_zoo.zoo.runs import CURVES, PICKS, RECIPE
+from advss_zoo.zoo.runs import CURVES, LOG, PICKS, RECIPE
 
-LOG = "log.jsonl"
 STATE = "state.safetensors"
 
 

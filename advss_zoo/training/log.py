@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from advss_zoo.files import explained, write_atomically
+from advss_zoo.files import explained, write_bytes
 
 Record = dict[str, Any]
 
@@ -31,4 +31,4 @@ def append(path: Path, record: Record) -> None:
 def rewind(path: Path, step: int) -> None:
     """Forget what was logged after `step`: the run goes on from there and will log it again."""
     kept = [record for record in read(path) if record["step"] <= step]
-    write_atomically(path, lambda file: file.write(b"".join(json.dumps(r).encode() + b"\n" for r in kept)))
+    write_bytes(path, b"".join(json.dumps(r).encode() + b"\n" for r in kept))

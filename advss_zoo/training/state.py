@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from advss_zoo.errors import AdvssError, UsageError
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.models.network import Network
 from advss_zoo.training.optimization import make_average, make_optimizer
 from advss_zoo.training.recipe import Recipe
@@ -112,7 +112,7 @@ def save(path: Path, groups: Groups, facts: Mapping[str, Any]) -> None:
         f"{group}/{key}": value.contiguous() for group, values in groups.items() for key, value in values.items()
     }
     content = safetensors.torch.save(tensors, metadata={"facts": json.dumps(facts)})
-    write_atomically(path, lambda file: file.write(content))
+    write_bytes(path, content)
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:

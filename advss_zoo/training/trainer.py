@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from advss_zoo.errors import AdvssError
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.models.arithmetic import ieee_float32, on_threads
 from advss_zoo.models.network import Network
+from advss_zoo.progress import ignore
 from advss_zoo.training import cost, curves, folder, log, parents, teacher
 from advss_zoo.training.board import Board
 from advss_zoo.training.budget import Budget, Pace
@@ -38,16 +39,12 @@ from advss_zoo.training.schedules import Shortened, Timeline, learning_rate
 from advss_zoo.training.speeds import Stopwatch
 from advss_zoo.training.state import Origin, RunState
 from advss_zoo.training.validation import accuracies, has_collapsed, improve
-from advss_zoo.zoo.runs import CURVES, LAST, RECIPE
+from advss_zoo.zoo.runs import CURVES, LAST, LOG, RECIPE
 
 SAVE_EVERY = 60.0  # seconds between full states: what a kill can cost
 LOG_EVERY = 50  # steps between records of the training loss
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was last seen
-
-
-def _silent(done: int, total: int, note: str) -> None:
-    pass
 
 
 def train(
@@ -56,7 +53,7 @@ def train(
     *,
     resume: bool = False,
     device: str | torch.device = "cpu",
-    progress: Progress = _silent,
+    progress: Progress = ignore,
     budget: Budget | None = None,
 ) -> Path:
     """Run a recipe in the folder `out`; returns the checkpoint folder that the recipe ships.
@@ -97,7 +94,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, out: Path, context: DistributedContext, budget: Budget | None = None) -> None:
         self.recipe, self.out, self.context = recipe, out, context
-        self.log_file, self.state_file = out / folder.LOG, out / folder.STATE
+        self.log_file, self.state_file = out / LOG, out / folder.STATE
         self.data = load_training_data(recipe, context.device)
         torch.manual_seed(recipe.seed)
         model = recipe.objective.build(recipe.architecture).to(context.device).to(memory_format=torch.channels_last)
@@ -124,7 +121,7 @@ class Trainer:
             log.rewind(self.log_file, self.state.step)
             self.board = Board(self.out, self.state.step)
         else:
-            progress = _silent
+            progress = ignore
         try:
             self._loop(progress)
         except DivergenceError as error:
@@ -271,7 +268,7 @@ class Trainer:
 
     def write_recipe(self) -> None:
         """Write the recipe as it is run to the folder."""
-        write_atomically(self.out / RECIPE, lambda file: file.write(self._resolved.to_yaml().encode()))
+        write_bytes(self.out / RECIPE, self._resolved.to_yaml().encode())
 
     def _save(self) -> None:
         """

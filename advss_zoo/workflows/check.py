@@ -10,7 +10,7 @@ from typing import Any
 from advss_zoo.data.folder.listing import FolderOptions
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared, prepare
-from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
+from advss_zoo.progress import Progress, Reporter, Say, ignore
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ def check_data(
         AdvssError: the disk is full, the folder cannot be read, or the page cannot be written.
     """
     options = FolderOptions(parts or {}, group_by, truncated)
-    found = prepare(Path(data), image_size, options, reporter=reporter(progress, say))
+    found = prepare(Path(data), image_size, options, reporter=Reporter(say, progress))
     if html is None:
         return CheckedData(found, None)
     from advss_zoo.results_page import data_page
 
-    data_page.write(found, Path(html), lambda done, total: progress("Drawing pictures", "images", done, total, ""))
+    data_page.write(found, Path(html), progress)
     return CheckedData(found, Path(html))

@@ -30,10 +30,10 @@ from advss_zoo.evaluation.transferred import TransferFrom
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.files import write_json
 from advss_zoo.models.model import Model
+from advss_zoo.progress import Progress, Say, ignore
 from advss_zoo.texts import percent
 from advss_zoo.workflows.diagnose import tried
 from advss_zoo.workflows.evaluate import AnyData, AnyModel, PlannedEvaluation
-from advss_zoo.workflows.progress import Progress, Say, ignore
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import Reference
 

@@ -9,20 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from advss_zoo.attacks.checks import check_counts
+from advss_zoo.attacks.eps import parse_eps
 from advss_zoo.data.catalogue import SUBSET
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import diagnosis
 from advss_zoo.evaluation.ball import DEFAULT_EPS, Ball, Norm
 from advss_zoo.evaluation.checks import check_model
 from advss_zoo.evaluation.diagnosis import Diagnosis
-from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.passes import Padded, images_per_pass
 from advss_zoo.models.adapted import adapt
 from advss_zoo.models.arithmetic import exact_arithmetic
 from advss_zoo.models.model import unwrapped
 from advss_zoo.models.modes import frozen
+from advss_zoo.progress import Say, ignore
 from advss_zoo.workflows.evaluate import AnyData, AnyModel, PlannedEvaluation
-from advss_zoo.workflows.progress import Say, ignore
 
 
 def diagnose(

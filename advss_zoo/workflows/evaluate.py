@@ -32,10 +32,10 @@ from advss_zoo.evaluation.results import Result
 from advss_zoo.evaluation.saved import Saved
 from advss_zoo.models.devices import pick_device
 from advss_zoo.models.model import Model
+from advss_zoo.progress import Progress, Reporter, Say, ignore
 from advss_zoo.results_page.collect import folder_of
 from advss_zoo.texts import listed
 from advss_zoo.workflows.measure import measure
-from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
 from advss_zoo.zoo import load
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.reference import Reference
@@ -362,7 +362,7 @@ def _of_folder(
     if side is None:
         raise UsageError(f"The image size of {_name_of(model)} is unknown.", "Add --image-size N.")
     value_range = known.value_range if known else None
-    report = reporter(progress, say)
+    report = Reporter(say, progress)
     prepared = prepare(folder, side, asked.options, whole=asked.whole, value_range=value_range, reporter=report)
     images = prepared.load("test")
     for line in prepared.summary.reading():

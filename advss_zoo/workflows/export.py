@@ -16,7 +16,7 @@ from advss_zoo.deploy.export import check_difference, describe, to_onnx
 from advss_zoo.deploy.metadata import Metadata
 from advss_zoo.deploy.onnx_model import OnnxModel, require
 from advss_zoo.errors import CheckpointError, UsageError
-from advss_zoo.files import write_atomically
+from advss_zoo.files import write_bytes
 from advss_zoo.models.adapted import adapt
 from advss_zoo.models.model import Model
 from advss_zoo.zoo.open import open_model
@@ -59,7 +59,7 @@ def export(model: Model | Reference | str | Path, to: str | Path) -> Exported:
     network = adapt(opened, images, len(metadata.classes))
     content = to_onnx(network, metadata, images)
     difference = check_difference(network, OnnxModel.parse(content, str(target), "cpu"), images)
-    write_atomically(target, lambda file: file.write(content))
+    write_bytes(target, content)
     return Exported(target, hashlib.sha256(content).hexdigest(), len(content), metadata, difference)
 
 

@@ -17,9 +17,9 @@ from advss_zoo.evaluation.results import RESULT_FILE, Result
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.network import Network
+from advss_zoo.progress import Progress, Say, ignore
 from advss_zoo.training.cost import remember_evaluation
 from advss_zoo.training.speeds import Stopwatch
-from advss_zoo.workflows.progress import Progress, Say, ignore
 from advss_zoo.zoo.runs import RUNS
 
 LOOKS = RUNS / "test-evaluations.jsonl"  # a choice made by looking at test images would show there

@@ -9,7 +9,7 @@ from advss_zoo.deploy.onnx_model import OnnxModel
 from advss_zoo.errors import AdvssError
 from advss_zoo.models import prediction
 from advss_zoo.models.prediction import Classifier, Images, Predictions
-from advss_zoo.workflows.progress import Progress, ignore
+from advss_zoo.progress import Progress, ignore
 from advss_zoo.zoo.reference import Reference, parse_reference
 
 if TYPE_CHECKING:

@@ -9,20 +9,21 @@ from pathlib import Path
 from advss_zoo.data import load as data
 from advss_zoo.errors import UsageError
 from advss_zoo.evaluation import protocols
+from advss_zoo.progress import Progress, ignore
 from advss_zoo.reproduction import paper, plan, tables
 from advss_zoo.reproduction.ours import OurResults
-from advss_zoo.reproduction.paper import Table, Values
+from advss_zoo.reproduction.paper import Table
 from advss_zoo.reproduction.plan import Step
 from advss_zoo.reproduction.standing import Profile, load_recipe, tags
 from advss_zoo.reproduction.tables import Comparison, ComparisonRow
 from advss_zoo.results_page.charts import scatter
 from advss_zoo.results_page.charts.scatter import Dot
 from advss_zoo.results_page.charts.series import Look, Value
+from advss_zoo.results_page.report_data import percent
 from advss_zoo.results_page.scene import Scene
 from advss_zoo.training import assembly, trainer
 from advss_zoo.training.recipe import EnsembleRecipe
 from advss_zoo.workflows.measure import measure
-from advss_zoo.workflows.progress import Progress, ignore
 from advss_zoo.zoo import index
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.runs import RUNS
@@ -67,21 +68,17 @@ def reproduce(
 
 def figure1(comparison: Comparison) -> Scene:
     """Draw Figure 1: accuracy against robustness, the paper's models hollow and ours filled."""
-    theirs = [_dot(row.row, row.paper) for row in comparison.rows]
+    theirs = [
+        Dot(row.row, Value(100 * row.paper["ta"]), Value(100 * row.paper["ra"]), row.paper["epochs"])
+        for row in comparison.rows
+    ]
     ours = [_our_dot(row, Look(place)) for place, row in enumerate(comparison.rows) if row.ours]
     return scatter.draw([*theirs, *ours], "TA: accuracy on clean images (%)", "RA: accuracy under PGD-20 (%)")
 
 
-def _dot(label: str, values: Values) -> Dot:
-    return Dot(label, Value(100 * values["ta"]), Value(100 * values["ra"]), values["epochs"])
-
-
 def _our_dot(row: ComparisonRow, look: Look) -> Dot:
     assert row.ours is not None
-    ta, ra = (
-        Value(100 * (row.ours.values[metric] or 0.0), (100 * row.ours.ci95[metric][0], 100 * row.ours.ci95[metric][1]))
-        for metric in ("ta", "ra")
-    )
+    ta, ra = (percent(row.ours.values[metric] or 0.0, row.ours.ci95[metric]) for metric in ("ta", "ra"))
     return Dot(f"{row.row}, ours", ta, ra, row.ours.values["epochs"], look)
 
 

@@ -31,9 +31,9 @@ from advss_zoo.models.adapted import adapt
 from advss_zoo.models.model import Model, unwrapped
 from advss_zoo.models.modes import frozen
 from advss_zoo.models.network import Network
+from advss_zoo.progress import Progress, Say, ignore
 from advss_zoo.training import speeds, timing
 from advss_zoo.workflows.evaluate import PlannedEvaluation
-from advss_zoo.workflows.progress import Progress, Say, ignore
 from advss_zoo.zoo.places import folder_name
 from advss_zoo.zoo.runs import RUNS
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from advss_zoo.models.devices import pick_device
+from advss_zoo.progress import Progress, ignore
 from advss_zoo.texts import expected
 from advss_zoo.training import cost, trainer
 from advss_zoo.training.assembly import assemble
 from advss_zoo.training.cost import Cost
 from advss_zoo.training.recipe import EnsembleRecipe, Recipe, load_any
-from advss_zoo.workflows.progress import Progress, ignore
 from advss_zoo.zoo.runs import RUNS
 
 AnyRecipe: TypeAlias = Recipe | EnsembleRecipe

@@ -18,7 +18,7 @@ from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.verdicts import Verdicts
 from advss_zoo.models.devices import pick_device
 from advss_zoo.models.model import Model
-from advss_zoo.workflows.progress import Progress, ignore
+from advss_zoo.progress import Progress, ignore
 from advss_zoo.zoo import RESULTS, index, load, sources
 from advss_zoo.zoo.facts import check_card
 from advss_zoo.zoo.index import Entry

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from advss_zoo import resources, texts
-from advss_zoo.files import read_json, write_atomically
+from advss_zoo.files import read_json, write_bytes
 from advss_zoo.texts import format_eps
 from advss_zoo.zoo import CARD, index, metadata, sources
 from advss_zoo.zoo.index import Entry
@@ -44,7 +44,7 @@ def write(full_name: str, checkpoint: Path) -> None:
     values = resources.folder("cards") / f"{full_name}.json"
     card = render(read_json(values)).encode()
     for path in (values.with_suffix(".md"), checkpoint / CARD):
-        write_atomically(path, lambda file: file.write(card))
+        write_bytes(path, card)
 
 
 def table(shown: Iterable[Entry]) -> str:

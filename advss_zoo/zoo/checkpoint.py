@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import advss_zoo.objectives
 from advss_zoo.errors import CheckpointError, all_mistakes
-from advss_zoo.files import check_not_pointer, explained, read_json, sha256_of, write_atomically, write_json
+from advss_zoo.files import check_not_pointer, explained, read_json, sha256_of, write_bytes, write_json
 from advss_zoo.models.families import AnyArchitecture
 from advss_zoo.models.network import Network
 from advss_zoo.models.outputs import MOST_TEMPERATURE
@@ -28,8 +28,7 @@ from advss_zoo.objectives.base import Objective
 from advss_zoo.objectives.classification import Classification
 from advss_zoo.registry import any_of
 from advss_zoo.texts import listed
-from advss_zoo.zoo import CONFIG as CONFIG
-from advss_zoo.zoo import SEEN, WEIGHTS
+from advss_zoo.zoo import CONFIG, SEEN, WEIGHTS
 from advss_zoo.zoo.names import MAX_LENGTH, NAME, TAG
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def save(
     }
     content = safetensors.torch.save(stored, metadata={"format": "pt"})
     config = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
-    write_atomically(folder / WEIGHTS, lambda file: file.write(content))
+    write_bytes(folder / WEIGHTS, content)
     write_json(folder / CONFIG, config.model_dump(mode="json"))
     return config
 

@@ -366,7 +366,7 @@ def _explanation(error: BaseException, address: Address, what: str) -> AdvssErro
     if isinstance(error.__cause__, BadRequestError):  # so the client tells of metadata
         return CheckpointError(f"{host} cannot read the front matter of the card for {address}.")
     if isinstance(error, OSError) and error.errno is not None:
-        return _of_this_machine(error)
+        return files.refusal("write", folder(), error)
     if isinstance(error, OSError):
         return CheckpointError(f"Download of {what} is incomplete.", AGAIN)
     return UnreachableError(f"{host} did not answer like the Hub.", "Check HF_ENDPOINT and proxies.")
@@ -386,14 +386,6 @@ def _refusal(status: int, address: Address) -> AdvssError:
     if status >= 500:
         return UnreachableError(f"{host} returned a server error ({status}).", "Try again later.")
     return CheckpointError(f"{host} refused the request for {address.repository} (status {status}).")
-
-
-def _of_this_machine(error: OSError) -> AdvssError:
-    try:
-        with files.explained("write", folder()):
-            raise error
-    except AdvssError as explanation:
-        return explanation
 
 
 def _host() -> str:

@@ -35,8 +35,8 @@ from advss_zoo.files import check_not_pointer, explained, sha256_of, write_json
 from advss_zoo.models.architecture import Architecture
 from advss_zoo.models.backbones.resnetv2 import ResNetV2Architecture
 from advss_zoo.objectives.classification import Classification
-from advss_zoo.zoo import WEIGHTS, checkpoint, libraries
-from advss_zoo.zoo.checkpoint import CONFIG, Config
+from advss_zoo.zoo import CONFIG, WEIGHTS, checkpoint, libraries
+from advss_zoo.zoo.checkpoint import Config
 from advss_zoo.zoo.names import Name
 from advss_zoo.zoo.reference import Reference
 

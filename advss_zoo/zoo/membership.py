@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from advss_zoo.errors import CheckpointError
-from advss_zoo.files import read_bytes, write_atomically
+from advss_zoo.files import read_bytes, write_bytes
 from advss_zoo.zoo import SEEN
 
 BYTES = 16  # of the 32 of a sha256
@@ -50,7 +50,7 @@ class SeenImages:
     def write(self, folder: Path) -> str:
         """Write the file into the folder of a checkpoint, and return its sha256."""
         content = safetensors.save({"trained": self.trained, "validated": self.validated})
-        write_atomically(folder / SEEN, lambda file: file.write(content))
+        write_bytes(folder / SEEN, content)
         return hashlib.sha256(content).hexdigest()
 
 

@@ -21,7 +21,7 @@ from advss_zoo.models.ensemble import Ensemble
 from advss_zoo.models.identity import weights_sha256
 from advss_zoo.models.model import Model
 from advss_zoo.threat import ThreatModel
-from advss_zoo.zoo import WEIGHTS, checkpoint, ensembles, load, sources
+from advss_zoo.zoo import CONFIG, WEIGHTS, checkpoint, ensembles, load, sources
 from advss_zoo.zoo.reference import Kind, Reference, parse_reference
 
 LIBRARIES = ("torch", "advss_zoo")  # whose code is not a model's own; results name their versions
@@ -147,7 +147,7 @@ def _open_file(reference: Reference, device: str | torch.device) -> Model:
     checkpoint.read_weights(reference.path)
     raise CheckpointError(
         f"{reference} contains weights only, not the configuration of a model.",
-        f"Name it {WEIGHTS}, put a {checkpoint.CONFIG} in the same folder and give the folder.",
+        f"Name it {WEIGHTS}, put a {CONFIG} in the same folder and give the folder.",
     )
 
 

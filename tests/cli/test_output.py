@@ -138,9 +138,9 @@ def test_a_log_says_at_once_what_is_begun(clock: Clock, capsys: pytest.CaptureFi
 def test_of_several_processes_one_speaks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     output = Output()
-    with output.progress("autoattack", "images") as progress:
-        progress(0, 1, "apgd-ce")
-        progress(1, 1)
+    with output.steps() as progress:
+        progress("autoattack", "images", 0, 1, "apgd-ce")
+        progress("autoattack", "images", 1, 1, "")
     output.hint("done")
     output.table([{"RA": "50"}], document=[50])
     output.line("done")

@@ -12,9 +12,9 @@ import pytest
 from advss_zoo.data.catalogue import Dataset, digest
 from advss_zoo.data.get import get
 from advss_zoo.data.load import load_data
-from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.sources import Arrays
 from advss_zoo.errors import AdvssError, DataError
+from advss_zoo.progress import Reporter
 
 
 def assert_loads(tiny: Arrays) -> None:

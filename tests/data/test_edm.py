@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,9 +17,9 @@ from advss_zoo.data.cache import cache_file
 from advss_zoo.data.catalogue import EDM_1M
 from advss_zoo.data.get import get
 from advss_zoo.data.load import load_data
-from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.data.sources import Arrays
 from advss_zoo.errors import DataError
+from advss_zoo.progress import Reporter
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,9 +45,8 @@ class TestFromAFile:
         monkeypatch.setattr(edm, "PIECE", 64)
         counts: list[tuple[int, int]] = []
 
-        @contextmanager
-        def progress(label: str, unit: str) -> Iterator[Progress]:
-            yield lambda done, total: counts.append((done, total))
+        def progress(label: str, unit: str, done: int, total: int, note: str) -> None:
+            counts.append((done, total))
 
         get("edm-1m", npz, Reporter(progress=progress))
         assert load_data("edm-1m", "train").content_sha256 == sha256

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,8 +16,8 @@ from advss_zoo.data.folder import scan
 from advss_zoo.data.get import get
 from advss_zoo.data.imagenet import cropped, groups
 from advss_zoo.data.load import load_data
-from advss_zoo.data.reporting import Progress, Reporter
 from advss_zoo.errors import AdvssError, DataError, UsageError
+from advss_zoo.progress import Reporter
 
 NAME = "restricted-imagenet"
 FOLDERS = {"n02085620": "dog", "n02123045": "cat", "n01641577": "frog"}
@@ -165,14 +163,10 @@ class TestResume:
     def stopped_after(self, images: int, tree: Path) -> list[tuple[int, int]]:
         counts = []
 
-        @contextmanager
-        def progress(label: str, unit: str) -> Iterator[Progress]:
-            def step(done: int, total: int) -> None:
-                counts.append((done, total))
-                if done >= images:
-                    raise KeyboardInterrupt
-
-            yield step
+        def progress(label: str, unit: str, done: int, total: int, note: str) -> None:
+            counts.append((done, total))
+            if done >= images:
+                raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             get(NAME, tree, Reporter(progress=progress))

@@ -59,3 +59,9 @@ def test_there_is_none_without_every_strength_or_a_calibration(result):
     assert scores([*measured(result, "l2", [0.5] * 5), *measured(result, "fog", [0.5] * 6), pgd]) == {}
     names = (f"{name}-untargeted" for name in protocols.expand("unforeseen-linf"))
     assert scores([under(result, name) for name in names]) == {}
+
+
+def test_there_is_none_with_a_strength_that_was_not_calibrated(result):
+    *others, last = measured(result, "linf", [0.5] * 6)
+    odd = last.model_copy(update={"protocol": last.protocol.model_copy(update={"strength": 40.0})})
+    assert scores([*others, last, odd]) == {}

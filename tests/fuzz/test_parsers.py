@@ -30,10 +30,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from advss_zoo import files, plain_yaml, resources
+from advss_zoo.attacks import eps
 from advss_zoo.data import sources as data_sources
 from advss_zoo.data.folder import listing
 from advss_zoo.errors import AdvssError
-from advss_zoo.evaluation import eps, results
+from advss_zoo.evaluation import results
 from advss_zoo.evaluation.adversarial import TENSORS_FILE
 from advss_zoo.evaluation.claimed import ClaimedAccuracy
 from advss_zoo.evaluation.results import Result

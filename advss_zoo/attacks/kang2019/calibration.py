@@ -1,4 +1,4 @@
-"""Strengths and reference accuracies of Kang et al. 2019, and the score that is made of them.
+"""Strengths and reference accuracies of Kang et al. 2019.
 
 Source: github.com/ddkang/advex-uar, `analysis/calibrations/cifar-10/calibs.out` (ResNet-56, 200 steps; the README has
 the same, rounded, without JPEG-L2). The strengths of L1 are those there times 3072, as in the README. For Fog, Gabor
@@ -7,11 +7,7 @@ and Snow there is no calibration for CIFAR-10: their strengths are those for Ima
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from advss_zoo.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -38,19 +34,3 @@ CIFAR10 = {
     "gabor": Calibration((6.25, 12.5, 25, 400, 800, 1600)),
     "snow": Calibration((0.0625, 0.125, 0.25, 2, 4, 8)),
 }
-
-
-def uar(accuracies: Sequence[float], calibration: Calibration) -> float:
-    """Compute UAR: the accuracies under eps1 to eps6 over those of networks trained for the attack.
-
-    Args:
-        accuracies: percent of all images, one for each strength.
-
-    Raises:
-        UsageError: there are no reference accuracies, or not one accuracy for each strength.
-    """
-    if calibration.ata is None:
-        raise UsageError("UAR needs reference accuracies, which are not published for this attack.")
-    if len(accuracies) != len(calibration.ata):
-        raise UsageError(f"UAR needs {len(calibration.ata)} accuracies, one for each eps, got {len(accuracies)}.")
-    return math.fsum(accuracies) / math.fsum(calibration.ata)

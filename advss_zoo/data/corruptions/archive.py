@@ -41,7 +41,7 @@ class Archive:
 
     @property
     def cached(self) -> Path:
-        """Where it is looked for if no folder is given."""
+        """Where it is looked for first."""
         return cache_folder() / "data" / self.title
 
 
@@ -56,14 +56,13 @@ ARCHIVES: Mapping[str, Archive] = MappingProxyType(
 )
 
 
-def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> ImageSet:
+def read(dataset: str, name: str, severity: int) -> ImageSet:
     """Return the published images of one corruption and severity, a read-only view of their file.
 
     The name of the set is like "cifar10-c official snow 3". A file's md5 is computed once, and again when it changes.
 
     Args:
         dataset: "cifar10" or "cifar100".
-        folder: holds NAME.npy and labels.npy, or CIFAR-10-C/ with them; None: see `locate`.
 
     Raises:
         UsageError: there is no such archive, corruption or severity.
@@ -71,8 +70,7 @@ def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> 
         AdvssError: a file cannot be read.
     """
     find(name, severity)
-    root = locate(dataset, folder)
-    archive = ARCHIVES[dataset]
+    root, archive = locate(dataset), ARCHIVES[dataset]
     shape = (len(SEVERITIES) * archive.count,)
     images = _array(archive, root, name, (*shape, 32, 32, 3))
     labels = _array(archive, root, LABELS, shape)
@@ -87,11 +85,8 @@ def read(dataset: str, name: str, severity: int, folder: Path | None = None) -> 
     )
 
 
-def locate(dataset: str, folder: Path | None = None) -> Path:
-    """Return the folder that holds the archive of a data set.
-
-    Args:
-        folder: as for `read`; None is the first of data/ in the cache, $ADVSS_DATA and ./data that holds the archive.
+def locate(dataset: str) -> Path:
+    """Return the folder that holds the archive of a data set: in data/ of the cache, $ADVSS_DATA or ./data.
 
     Raises:
         UsageError: there is no such archive.
@@ -100,11 +95,8 @@ def locate(dataset: str, folder: Path | None = None) -> Path:
     if dataset not in ARCHIVES:
         raise UsageError(f"Corrupted images of {dataset} are not published.", f"Choose from {', '.join(ARCHIVES)}.")
     archive = ARCHIVES[dataset]
-    if folder is None:
-        usual = (str(archive.cached.parent), os.environ.get("ADVSS_DATA"), "data")
-        places = [expanded(place) / archive.title for place in usual if place]
-    else:
-        places = [folder / archive.title, folder]
+    usual = (str(archive.cached.parent), os.environ.get("ADVSS_DATA"), "data")
+    places = [expanded(place) / archive.title for place in usual if place]
     for place in places:
         if place.is_dir():
             return place

@@ -22,14 +22,8 @@ _IMAGE = re.compile(rf".+\.({KINDS})\s*", re.IGNORECASE | re.DOTALL)
 SYSTEM = frozenset(
     (
         *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
-        *(
-            "thumbs.db",
-            "ehthumbs.db",
-            "desktop.ini",
-            "$recycle.bin",
-            "recycler",
-            "system volume information",
-        ),  # Windows
+        *("thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
+        *("$recycle.bin", "recycler", "system volume information"),  # the same, on every disk
         *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin"),  # Synology
         *("@recycle", "@recently-snapshot", "@__thumb", "@transcode"),  # QNAP
         *("lost.dir", "found.000"),  # Android, and what a check of the disk finds

@@ -32,21 +32,9 @@ FILLERS = frozenset(
 """Words that say no more than that images are here."""
 ASIDE = frozenset(
     (
-        *(
-            "meta",
-            "metadata",
-            "annotation",
-            "annotations",
-            "annots",
-            "label",
-            "labels",
-            "list",
-            "lists",
-            "mask",
-            "masks",
-        ),
-        *("segmentation", "segmentations", "trimaps", "doc", "docs", "devkit", "xml", "json", "csv", "splits"),
-        *("attributes", "parts"),
+        *("meta", "metadata", "annotation", "annotations", "annots", "label", "labels", "list", "lists"),
+        *("mask", "masks", "segmentation", "segmentations", "trimaps", "doc", "docs", "devkit", "xml", "json", "csv"),
+        *("splits", "attributes", "parts"),
     )
 )
 """Words for what lies next to a folder of images and is about them."""

@@ -26,9 +26,9 @@ from advss_zoo.data.folder.scan import Scan, Seen
 from advss_zoo.data.folder.summary import Summary, used_rows
 from advss_zoo.data.folder.values import ValueRange, range_of
 from advss_zoo.data.imageset import ImageSet, Split
-from advss_zoo.data.reporting import Reporter
 from advss_zoo.errors import DataError
 from advss_zoo.files import explained, held, read_json, slug, write_atomically, write_json
+from advss_zoo.progress import SILENT, Reporter
 
 FORMAT = 4
 UNUSED = ("skipped", "left_out", "odd")  # what a summary says of single files, which may be too many for JSON
@@ -37,7 +37,6 @@ PIECE_BYTES = 4 << 20
 HASH_BYTES = 16  # of the 32 of a sha256 that are kept of each picture
 LABEL = np.dtype("<u2")  # the cache holds bytes, and there may be more than 256 classes
 FOLDER = "folders"  # in the cache of data sets
-SILENT = Reporter()
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from advss_zoo.data.folder import decoding
 from advss_zoo.data.folder.decoding import Decoded, Facts
 from advss_zoo.data.folder.listing import ListedImage, Listing
 from advss_zoo.data.folder.names import printable
-from advss_zoo.data.reporting import Reporter
 from advss_zoo.files import explained
+from advss_zoo.progress import Reporter
 
 PIECE = 256  # files between two entries in the journal: what a kill can cost
 MOST_THREADS = 8  # each may hold an image of 89 million pixels
@@ -82,13 +82,12 @@ def scan(
         journal.open("wb") as notes,
         _threads() as pool,
         warnings.catch_warnings(action="ignore"),  # Pillow's, about files that are named anyway
-        reporter.progress("Reading images", "images") as progress,
     ):
         notes.writelines(map(_line, [[listing.key, side], *done]))  # anew: a kill may have cut the last line
         _flush(notes)
         file.seek(begin + good * bytes_of(side))
         file.truncate()
-        progress(len(done), len(entries))
+        reporter.progress("Reading images", "images", len(done), len(entries), "")
         for first in range(len(done), len(entries), PIECE):
             piece = entries[first : first + PIECE]
             lines = []
@@ -100,7 +99,7 @@ def scan(
             _flush(file)
             notes.write(b"".join(lines))
             _flush(notes)
-            progress(len(done), len(entries))
+            reporter.progress("Reading images", "images", len(done), len(entries), "")
     return _result(entries, done, pixels, side)
 
 
@@ -112,7 +111,6 @@ def again(found: Scan, listing: Listing, images: Sequence[Seen], reporter: Repor
         found.pixels.open("r+b") as file,
         _threads() as pool,
         warnings.catch_warnings(action="ignore"),
-        reporter.progress("Scaling values", "images") as progress,
     ):
         for first in range(0, len(images), PIECE):
             piece = images[first : first + PIECE]
@@ -122,7 +120,7 @@ def again(found: Scan, listing: Listing, images: Sequence[Seen], reporter: Repor
                     file.seek(each.row * bytes_of(found.side))
                     file.write(result[0].data)
                     seen[each.row] = each._replace(facts=result[1])
-            progress(first + len(piece), len(images))
+            reporter.progress("Scaling values", "images", first + len(piece), len(images), "")
     return replace(found, seen=seen)
 
 

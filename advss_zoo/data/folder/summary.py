@@ -201,8 +201,4 @@ def used_rows(division: Division, listing: Listing) -> Iterator[tuple[str, str, 
     """Return path, label and part of every image that is used: a table that divides the same images alike."""
     for part, images in division.parts.items():
         for seen in images:
-            yield _path(listing, seen), seen.entry.label, part
-
-
-def _path(listing: Listing, seen: Seen) -> str:
-    return str((listing.root / seen.entry.path).absolute())
+            yield str((listing.root / seen.entry.path).absolute()), seen.entry.label, part

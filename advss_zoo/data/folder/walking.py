@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from advss_zoo.data.folder.names import hidden_as, is_image, printable
+from advss_zoo.progress import ignore
 
 
 class Contents(NamedTuple):
@@ -70,7 +71,7 @@ def contents(folder: Path) -> Contents:
     return found
 
 
-def walk(top: Path, refused: Callable[[OSError], object] = lambda error: None) -> Iterator[tuple[Path, Contents]]:
+def walk(top: Path, refused: Callable[[OSError], object] = ignore) -> Iterator[tuple[Path, Contents]]:
     """Go through a folder and all below it, each once; links are followed, hidden folders are not entered.
 
     Args:

@@ -11,10 +11,10 @@ from functools import cache
 from typing import Any, get_args
 
 from advss_zoo.attacks.checks import check_counts, check_seed
+from advss_zoo.attacks.eps import parse_eps
 from advss_zoo.attacks.search import Precision
 from advss_zoo.errors import UsageError, nearest
 from advss_zoo.evaluation.ball import Norm
-from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.protocols.base import Protocol, Settings
 from advss_zoo.evaluation.schema import Constants
 from advss_zoo.registry import subclasses

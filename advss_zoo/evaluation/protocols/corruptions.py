@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -162,26 +162,16 @@ def mean_corruption_error(result: Result, baseline: Result) -> float:
     names = result.protocol.corruptions
     if names is None or _compared(result) != _compared(baseline):
         raise UsageError("mCE needs two results of the same `corruptions` protocol on the same images.")
-    mean = mean_error_ratio(result.details.corruptions, baseline.details.corruptions, names.benchmark)
-    if math.isinf(mean):
+    ours, theirs = result.details.corruptions, baseline.details.corruptions
+    errors = [(_error(ours[name]), _error(theirs[name])) for name in names.benchmark]
+    if not all(reference for _, reference in errors):
         raise UsageError(f"mCE is undefined: {baseline.model.name} makes no errors under some corruption.")
-    return mean
+    return fmean(error / reference for error, reference in errors)
 
 
-def mean_error_ratio(
-    accuracies: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]], names: Iterable[str]
-) -> float:
-    """Return the mean over corruptions of the error, summed over severities, over that of the baseline.
-
-    Infinite where the baseline makes no error under one of them.
-    """
-
-    def error(of: Sequence[float]) -> float:
-        return math.fsum(1 - accuracy for accuracy in of)
-
-    return fmean(
-        error(accuracies[name]) / reference if (reference := error(baseline[name])) else math.inf for name in names
-    )
+def _error(accuracies: Sequence[float]) -> float:
+    """Summed over severities."""
+    return math.fsum(1 - accuracy for accuracy in accuracies)
 
 
 def find_baseline(folder: Path, protocol: Protocol, images: ImageSet | Images) -> Result:

@@ -25,9 +25,7 @@ def draw(rows: Sequence[str], series: Sequence[Series], x_label: str) -> Scene:
     """Draw every row with all series, in percent; missing values are left out."""
     left = min(LONGEST, max(text_width(row) for row in rows)) + 12
     found = [value for one in series for value in one.values.values()]
-    scale = linear(
-        [0, *(max(value.value, *(value.interval or ())) if value.interval else value.value for value in found)]
-    )
+    scale = linear([0, *(max(value.ends) for value in found)])
 
     def across(value: float) -> float:
         return left + scale(value) * (WIDTH - left - 14)

@@ -65,7 +65,7 @@ def draw(dots: Sequence[Dot], x_label: str, y_label: str) -> Scene:
 
 def _ends(values: Sequence[Value]) -> list[float]:
     """Everything that must be inside the frame, and some air around it, but no less than 0 and no more than 100."""
-    found = [end for value in values for end in (value.value, *(value.interval or ()))]
+    found = [end for value in values for end in value.ends]
     low, high = min(found), max(found)
     air = max(0.08 * (high - low), 0.5)
     return [max(0.0, low - air), min(100.0, high + air)]

@@ -17,6 +17,11 @@ class Value:
     value: float
     interval: tuple[float, float] | None = None
 
+    @property
+    def ends(self) -> tuple[float, ...]:
+        """The number and the ends of its interval."""
+        return (self.value, *(self.interval or ()))
+
 
 @dataclass(frozen=True)
 class Look:

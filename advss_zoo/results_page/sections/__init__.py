@@ -1,1 +1,1 @@
-"""The parts of the page. Each module has a function `section` that returns None where there is nothing to show."""
+"""The parts of the page. Each module has a function `section`, whose part is left out where there is nothing in it."""

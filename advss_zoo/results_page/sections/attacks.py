@@ -10,7 +10,7 @@ CLEAN = "(no attack)"
 LEFT, ALONE = "accuracy left (%), from top to bottom", "accuracy under this attack alone (%)"
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     found: dict[str, list[Evaluation]] = {}
     for evaluation in report_data.evaluations:
         if len(evaluation.details.attacks) > 1:
@@ -24,8 +24,6 @@ def section(report_data: ReportData) -> Section | None:
         if several := [evaluation for evaluation in group if evaluation.details.parts]:
             alone = [{part.name: part.accuracy for part in e.details.parts} for e in several]
             figures.append(report_data.dots(f"{name}-alone", f"{title}: each attack alone", ALONE, several, alone))
-    if not figures:
-        return None
     return Section(
         "attacks",
         "Attack by attack",

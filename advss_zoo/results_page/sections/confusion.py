@@ -20,15 +20,13 @@ MOST_CLASSES = 20  # of more a cell is too small to see
 FIRST = ("pgd20", "autoattack")  # of a model's results these are shown rather than others
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     shown = list(islice(_shown(report_data), MOST_MODELS))
     figures = [
         figure
         for place, (label, evaluation) in enumerate(zip(report_data.labels(shown), shown, strict=True), 1)
         for figure in _figures(report_data, evaluation, label, place)
     ]
-    if not figures:
-        return None
     return Section(
         "confusion",
         "Confusions",

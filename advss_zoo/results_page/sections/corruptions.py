@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import suppress
 from statistics import fmean
 
-from advss_zoo.data.corruptions import BENCHMARK
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.protocols.corruptions import mean_error_ratio
+from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
 from advss_zoo.results_page.charts import heatmap
 from advss_zoo.results_page.evidence import Evaluation
 from advss_zoo.results_page.figure import Column, DataTable, Figure, Section
@@ -26,11 +24,9 @@ FAMILIES = (
 )
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     found = [evaluation for evaluation in report_data.evaluations if evaluation.details.corruptions]
     references = _references(report_data, found)
-    if not found:
-        return None
     labels = report_data.labels(found, [evaluation.protocol.label for evaluation in found])
     maps = [
         _map(f"corruptions-{place}", label, report_data, evaluation, references)
@@ -82,16 +78,10 @@ def _references(report_data: ReportData, found: Sequence[Evaluation]) -> list[Ev
 def _against(references: Sequence[Evaluation], report_data: ReportData, evaluation: Evaluation) -> str:
     """A sentence on mCE, where the baseline was measured by the same protocol on the same images."""
     for other in references:
-        measured = [*evaluation.details.corruptions, *other.details.corruptions]
-        if _measured_on(other) != _measured_on(evaluation) or any(measured.count(name) != 2 for name in BENCHMARK):
-            continue
-        mean = mean_error_ratio(evaluation.details.corruptions, other.details.corruptions, BENCHMARK)
-        return f" mCE against {report_data.name(other)}: {100 * mean:.2f}." if math.isfinite(mean) else ""
+        with suppress(UsageError, KeyError):  # a result without verdicts may lack a corruption that it names
+            mean = mean_corruption_error(evaluation, other)
+            return f" mCE against {report_data.name(other)}: {100 * mean:.2f}."
     return ""
-
-
-def _measured_on(evaluation: Evaluation) -> tuple[object, ...]:
-    return evaluation.protocol, evaluation.data.content_sha256, evaluation.data.indices
 
 
 def _map(

@@ -73,10 +73,8 @@ class Room:
         return DataTable(f"Images shown: {self.title}", columns, rows)
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     rooms = tuple(islice(_rooms(report_data), MOST_RESULTS))
-    if not rooms:
-        return None
     return Section(
         "gallery",
         "Adversarial images",

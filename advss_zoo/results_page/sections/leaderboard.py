@@ -59,10 +59,8 @@ class RankingTable:
         return DataTable(self.caption, tuple(columns), tuple((row.name, *_cells(row.scores)) for row in self.rows))
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     boards = tuple(_boards(report_data))
-    if not boards:
-        return None
     return Section(
         "leaderboard",
         "Leaderboard",

@@ -35,12 +35,10 @@ class Group:
     origins: tuple[ResultOrigin, ...]
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     groups: dict[str, list[ResultOrigin]] = {}
     for evaluation in report_data.evaluations:
         groups.setdefault(report_data.name(evaluation), []).append(_origin(report_data, evaluation))
-    if not groups:
-        return None
     return Section(
         "provenance",
         "Where the numbers come from",

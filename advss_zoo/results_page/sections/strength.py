@@ -24,14 +24,12 @@ Point = tuple[float, str, float, Interval | None]  # what is varied, as a number
 Sweep = list[Evaluation]  # of one model on the same images, all but one constant the same, by that constant
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     figures = [
         figure(f"{varied}-{norm}", norm, report_data, sweeps)
         for varied, figure in (("eps", _eps_figure), ("steps", _steps_figure))
         for norm, sweeps in _by_norm(_sweeps(report_data, varied))
     ]
-    if not figures:
-        return None
     return Section(
         "strength",
         "Stronger attacks",
@@ -105,7 +103,7 @@ def _drawn(
     ]
     across = at_values((at for line in points for at, *_ in line), logarithmic=steps)
     values = [found for curve in curves for _, found in curve.points]
-    up = linear([end for found in values for end in (found.value, *(found.interval or ()))] if steps else [0, 100])
+    up = linear([end for found in values for end in found.ends] if steps else [0, 100])
     what = "steps" if steps else "eps"
     bounds = Column("RA", "percent"), Column("95% low", "percent"), Column("95% high", "percent")
     rows = [

@@ -29,12 +29,10 @@ COLUMNS = (
 )
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     attacked = [e for e in report_data.evaluations if e.ra is not None and e.protocol.attack is None]
-    if not attacked:
-        return None
     labels = Counter(e.protocol.label for e in attacked)
-    chosen = [label for label in HEADLINES if label in labels] or [labels.most_common(1)[0][0]]
+    chosen = [label for label in HEADLINES if label in labels] or [label for label, _ in labels.most_common(1)]
     plots = [
         (label, evaluations)
         for label in chosen

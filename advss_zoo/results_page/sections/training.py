@@ -11,13 +11,13 @@ from advss_zoo.results_page.charts.series import Look, Value
 from advss_zoo.results_page.collect import LoggedRun
 from advss_zoo.results_page.evidence import LogRecord
 from advss_zoo.results_page.figure import Column, DataTable, Figure, Section
-from advss_zoo.results_page.report_data import ReportData
+from advss_zoo.results_page.report_data import ReportData, percent
 
 LARGEST = 1e6  # a loss beyond it, or none at all: the run has diverged, and would hide the rest
 MOST_POINTS = 200  # of the curve of a loss; more are averaged
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     figures: list[Figure] = []
     for place, run in enumerate(report_data.runs, 1):
         measured = [record for record in run.records if record.validation]
@@ -27,8 +27,6 @@ def section(report_data: ReportData) -> Section | None:
             figures.append(_accuracies(f"training-{place}-accuracy", run, measured))
         if losses:
             figures.append(_losses(f"training-{place}-loss", run, losses))
-    if not figures:
-        return None
     return Section(
         "training",
         "Training",
@@ -39,10 +37,8 @@ def section(report_data: ReportData) -> Section | None:
 
 
 def _accuracies(name: str, run: LoggedRun, measured: Sequence[LogRecord]) -> Figure:
-    ta = tuple((r.epoch, Value(100 * r.validation.ta)) for r in measured if r.validation)
-    ra = tuple(
-        (r.epoch, Value(100 * r.validation.ra)) for r in measured if r.validation and r.validation.ra is not None
-    )
+    ta = tuple((r.epoch, percent(r.validation.ta)) for r in measured if r.validation)
+    ra = tuple((r.epoch, percent(r.validation.ra)) for r in measured if r.validation and r.validation.ra is not None)
     curves = [Curve("TA", Look(0), ta), *([Curve("RA", Look(1), ra)] if ra else [])]
     epochs = [record.epoch for record in measured]
     table = DataTable(

@@ -1,4 +1,4 @@
-"""Which models the adversarial images of which model fool: DataTable 4 and Figure 5 of the paper."""
+"""Which models the adversarial images of which model fool: Table 4 and Figure 5 of the paper."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from advss_zoo.results_page.figure import Column, DataTable, Figure, Section
 from advss_zoo.results_page.report_data import ReportData, images, size
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     figures: list[Figure] = []
     for evaluation in report_data.evaluations:
         if evaluation.details.transfer:
             figures += _figures(f"transfer-{len(figures) + 1}", report_data, evaluation, evaluation.details.transfer)
-    if not figures:
-        return None
     return Section(
         "transfer",
         "Transfer",

@@ -47,10 +47,8 @@ class Spoke:
         return percent(fmean(accuracies), interval)
 
 
-def section(report_data: ReportData) -> Section | None:
+def section(report_data: ReportData) -> Section:
     groups = _groups(report_data)
-    if not groups:
-        return None
     figures: list[Figure] = []
     for place, (data, models) in enumerate(groups.items(), 1):
         figures += _figures(place, data, report_data, models)

@@ -14,7 +14,7 @@ from advss_zoo.data.imageset import ImageSet
 from advss_zoo.evaluation.confusion import Confusion
 from advss_zoo.evaluation.results import VERDICTS_FILE, Result
 from advss_zoo.evaluation.verdicts import Verdicts
-from advss_zoo.files import explained, write_atomically
+from advss_zoo.files import explained, write_bytes
 from advss_zoo.results_page.collect import collect
 from advss_zoo.results_page.page import Report
 from advss_zoo.texts import format_eps
@@ -42,7 +42,7 @@ def finish(plan: Plan, summary: Summary, folder: Path, runs: Sequence[Path], pla
             shutil.copyfile(run / run_folders.CURVES, target / run_folders.CURVES)
     card = folder / CARD
     text = cards.render(_values(plan, summary, folder, runs, place, result), TEMPLATE)
-    write_atomically(card, lambda file: file.write(text.encode(errors="replace")))
+    write_bytes(card, text.encode(errors="replace"))
     return card
 
 
@@ -132,7 +132,7 @@ def _member(recipe: Recipe, run: Path) -> dict[str, Any]:
 
 def _training(plan: Plan, runs: Sequence[Path]) -> dict[str, Any]:
     """What the logs say."""
-    records = [log.read(run / "log.jsonl") for run in runs]
+    records = [log.read(run / run_folders.LOG) for run in runs]
     config = checkpoint.read_config(runs[0] / plan.recipes[0].deployed)
     assert config.provenance is not None
     measured = [record["validation"] for record in records[0] if "validation" in record]

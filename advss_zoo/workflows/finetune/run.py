@@ -12,17 +12,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from advss_zoo.attacks.eps import parse_eps
 from advss_zoo.data.folder.parts import Part
 from advss_zoo.data.folder.prepared import Prepared, prepare
 from advss_zoo.data.load import is_own
 from advss_zoo.errors import AdvssError, DataError, UsageError, all_mistakes
 from advss_zoo.evaluation import protocols
 from advss_zoo.evaluation.ball import DEFAULT_EPS
-from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.evaluation.results import RESULT_FILE, VERDICTS_FILE, Result, result_slug
 from advss_zoo.files import explained
 from advss_zoo.models.devices import pick_device
 from advss_zoo.models.model import Model
+from advss_zoo.progress import Progress, Reporter, Say, ignore
 from advss_zoo.texts import expected, parse_duration
 from advss_zoo.training import cost, trainer
 from advss_zoo.training import recipe as recipes
@@ -44,7 +45,6 @@ from advss_zoo.workflows.finetune.planning import (
     TrainingLoss,
 )
 from advss_zoo.workflows.measure import measure
-from advss_zoo.workflows.progress import Progress, Say, ignore, reporter
 from advss_zoo.zoo import RESULTS, index
 from advss_zoo.zoo.open import open_model
 from advss_zoo.zoo.runs import RECIPE, RUNS
@@ -253,7 +253,7 @@ class _Request:
 
     def _prepare(self) -> Prepared:
         source, options = Path(self.options.data), self.options.folder_options
-        prepared = prepare(source, self.options.image_size, options, reporter=reporter(self.progress, self.say))
+        prepared = prepare(source, self.options.image_size, options, reporter=Reporter(self.say, self.progress))
         if not prepared.summary.parts["train"]:
             raise DataError(
                 f"All images in {source} are test images.", "Add training images in a folder train/ next to test/."

@@ -19,10 +19,10 @@ from advss_zoo.data.folder.listing import FolderOptions
 from advss_zoo.data.folder.prepared import prepare
 from advss_zoo.data.imageset import Split
 from advss_zoo.data.load import in_order, load_data
-from advss_zoo.data.reporting import Reporter
 from advss_zoo.data.splits import train_and_validation
 from advss_zoo.data.subset import load_subset
 from advss_zoo.errors import AdvssError, DataError, UsageError
+from advss_zoo.progress import Reporter
 
 
 def pixels(seed: int) -> bytes:

@@ -13,7 +13,7 @@ from advss_zoo.data.catalogue import CIFAR10
 from advss_zoo.data.corruptions import BENCHMARK, CORRUPTIONS, corrupt, generated
 from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.protocols import parse
-from advss_zoo.evaluation.protocols.corruptions import find_baseline, mean_corruption_error, mean_error_ratio
+from advss_zoo.evaluation.protocols.corruptions import find_baseline, mean_corruption_error
 from advss_zoo.evaluation.results import check
 from advss_zoo.evaluation.runner import evaluate
 from advss_zoo.evaluation.schema import Constants
@@ -199,10 +199,13 @@ def test_mean_corruption_error(result, few):
         mean_corruption_error(clean, clean)
 
 
-def test_the_error_under_a_corruption_is_summed_over_severities_first():
-    accuracies, baseline = {"fog": [0.5, 1.0], "snow": [0.75, 0.75]}, {"fog": [0.0, 0.0], "snow": [1.0, 1.0]}
-    assert mean_error_ratio(accuracies, baseline, ["fog"]) == 0.25
-    assert mean_error_ratio(accuracies, baseline, ["fog", "snow"]) == np.inf
+def test_the_error_under_a_corruption_is_summed_over_severities_first(result):
+    def having(accuracies):
+        found = result.details.model_copy(update={"corruptions": dict.fromkeys(CORRUPTIONS, accuracies)})
+        return result.model_copy(update={"details": found})
+
+    found = mean_corruption_error(having([0.5, 1, 1, 1, 1]), having([0, 0.5, 0.5, 0.5, 0.5]))
+    assert found == pytest.approx(0.5 / 3)
 
 
 def test_the_baseline_is_that_of_the_same_protocol_and_images(patches, few, tmp_path):

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from advss_zoo.attacks.eps import check_eps
+from advss_zoo.attacks.eps import check_eps, parse_eps
 from advss_zoo.errors import UsageError
-from advss_zoo.evaluation.eps import parse_eps
 from advss_zoo.texts import format_eps
 
 
