@@ -261,9 +261,11 @@ def test_what_is_not_a_model_is_a_sentence(model: Any, tmp_path: Path) -> None:
         az.claim(model, 0.5, limit=4)
 
 
-def test_a_module_without_names_of_classes_is_not_exported_or_asked_for_them(tmp_path: Path) -> None:
-    for use in (lambda: az.export(Small(), tmp_path / "a.onnx"), lambda: az.predict(Small(), Image.new("RGB", (8, 8)))):  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match=r"got Small\..*advss_zoo.Model\(module"):
+@pytest.mark.parametrize("bare", [True, False])
+def test_without_names_of_classes_nothing_is_exported_or_predicted(bare: bool, tmp_path: Path) -> None:
+    model: Any = Small() if bare else az.Model(Small(), "mine")
+    for use in (lambda: az.export(model, tmp_path / "a.onnx"), lambda: az.predict(model, Image.new("RGB", (8, 8)))):
+        with pytest.raises(AdvssError, match=r"advss_zoo.Model\(module, NAME, classes=..., image_size=N\)"):
             use()
 
 
