@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
+from numbers import Real
 
 from advss_zoo.errors import UsageError
 
@@ -19,7 +20,7 @@ def parse_pixels(value: object) -> float:
     Raises:
         ValueError: it is no number without a sign, or divides by zero.
     """
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, Real) and not isinstance(value, bool):
         return float(value)
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     divisor = Fraction(match[2] or 1) if match else Fraction(0)
@@ -49,10 +50,13 @@ def check_eps(eps: float, norm: str | None, name: str = "eps") -> float:
         name: what the message calls it.
 
     Raises:
-        UsageError: it is not positive and finite, or larger than 1 in the norm "linf".
+        UsageError: it is not a number, not positive and finite, or larger than 1 in the norm "linf".
     """
-    if not (isinstance(eps, (int, float)) and math.isfinite(eps) and eps > 0):
-        raise UsageError(f"{name} must be positive and finite, got {eps}.", "Choose a number such as 8/255 or 0.03.")
+    if not isinstance(eps, Real):
+        raise UsageError(f"{name} must be a number, got {eps!r}.", "Choose one such as 8 / 255 or 0.03.")
+    eps = float(eps)
+    if not (math.isfinite(eps) and eps > 0):
+        raise UsageError(f"{name} must be positive and finite, got {eps:g}.", "Choose a number such as 8/255 or 0.03.")
     if norm == "linf" and eps > 1:
         hint = f"Did you mean {eps:g}/255?" if eps < 255 else "Choose a number such as 8/255 or 0.03."
         raise UsageError(f"{name} must be at most 1 in linf, as pixel values go from 0 to 1, got {eps:g}.", hint)

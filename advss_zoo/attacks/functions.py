@@ -267,6 +267,11 @@ def _attacked(
         search: of a network that takes any dtype, images (B,C,H,W) and labels (B,), to adversarial images in float32 or
             float64.
     """
+    if not callable(model):
+        raise UsageError(
+            f"model must be a module or a function of images, got {type(model).__name__}.",
+            "Open one by its name: advss_zoo.load_model(NAME).",
+        )
     _check_images(images)
     with _at_rest(model):
         x = images.detach().clone()  # a tensor that was made in inference mode has no gradient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -44,4 +45,4 @@ def command(
         f"{known.name}: {len(known.classes)} classes, images of {known.image_size}x{known.image_size} pixels{against}; "
         f"{size(done.bytes, 'B')}. Logits differ from PyTorch's by at most {done.difference:.1g}."
     )
-    out.hint(f"Use it: advss predict {done.path} IMAGE")
+    out.hint(f"Use it: advss predict {shlex.quote(str(done.path))} IMAGE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -140,9 +141,10 @@ def _show(run: FinetunedRun) -> None:
         "results": [result.to_dict()],
     }
     out.table([row], document=document)
+    name = shlex.quote(run.name)
     if result.n < (total := run.data.summary.parts["test"]):
         options = run.plan.options
-        again = f"advss eval {run.name} --data {options.data} {options.folder_options.arguments}".rstrip()
+        again = f"advss eval {name} --data {shlex.quote(str(options.data))} {options.folder_options.arguments}".rstrip()
         out.hint(f"On {result.n:,} of {total:,} test images; all: {again}")
-    out.hint(f"Use it: advss predict {run.name} IMAGE")
+    out.hint(f"Use it: advss predict {name} IMAGE")
     out.hint(f"Report: {run.report}  Card: {run.card}  Total time: {duration(run.seconds)}")

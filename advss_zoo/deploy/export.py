@@ -31,7 +31,7 @@ def describe(model: Model) -> Metadata:
     if model.classes is None or model.image_size is None or not model.differentiable:
         raise UsageError(
             f"{model.name} cannot be exported: it is not a torch module with known classes and image size.",
-            "Export a checkpoint: a NAME of the zoo, a run or a folder.",
+            "Give them: advss_zoo.Model(module, NAME, classes=..., image_size=N); or export a checkpoint.",
         )
     if unfit := [label for label in model.classes if not is_name(label)]:
         raise UsageError(

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import os
 import re
+import shlex
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -92,7 +93,9 @@ class OnnxModel:
             AdvssError: it cannot be read, or onnxruntime is not installed.
         """
         if not path.exists():
-            raise CheckpointError(f"{path} does not exist.", f"Export a model to it: advss export NAME --to {path}")
+            raise CheckpointError(
+                f"{path} does not exist.", f"Export a model to it: advss export NAME --to {shlex.quote(str(path))}"
+            )
         return cls.parse(read_bytes(path, MOST_BYTES), str(path), device, output)
 
     @classmethod

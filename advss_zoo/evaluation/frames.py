@@ -10,12 +10,12 @@ from advss_zoo.errors import UsageError
 from advss_zoo.evaluation.results import RESULT_FILE, Result
 
 
-def results_frame(results: Iterable[Result | Path | str]) -> Any:
+def results_frame(results: str | Path | Iterable[Result | Path | str]) -> Any:
     """Tabulate results as a `pandas.DataFrame`, one row a result.
 
     Args:
-        results: results, or folders below which there are some (`result.json`); a folder's come in the order of their
-            paths. Their numbers are not derived again from the verdicts.
+        results: results, or one or several folders below which there are some (`result.json`); a folder's come in the
+            order of their paths. Their numbers are not derived again from the verdicts.
 
     Returns:
         The columns model, data, split, n, protocol, norm, eps, seed, ta, ta_low, ta_high, ra, ra_low, ra_high,
@@ -30,7 +30,8 @@ def results_frame(results: Iterable[Result | Path | str]) -> Any:
         import pandas
     except ImportError as error:
         raise UsageError("results_frame needs pandas, which is not installed.", "Run `pip install pandas`.") from error
-    return pandas.DataFrame([_row(result) for result in _each(results)])
+    several = [results] if isinstance(results, str | Path) else results
+    return pandas.DataFrame([_row(result) for result in _each(several)])
 
 
 def _each(results: Iterable[Result | Path | str]) -> Iterator[Result]:

@@ -83,7 +83,10 @@ def classifier(model: Model) -> Classifier:
     from advss_zoo.models.adapted import adapt
 
     if model.classes is None or model.image_size is None:
-        raise AdvssError(f"{model.name} has no class names or image size.", "Set `classes` and `image_size`.")
+        raise AdvssError(
+            f"{model.name} has no class names or image size.",
+            "Give them: advss_zoo.Model(module, NAME, classes=..., image_size=N).",
+        )
     count = len(model.classes)
 
     network: Callable[[Any], Any] | None = None

@@ -101,7 +101,8 @@ def collect(folders: Iterable[Path], images: Iterable[ImageSet] = ()) -> Finding
         configs |= dict.fromkeys(sorted(folder.rglob(CONFIG)))
     if not results and not logs:
         raise UsageError(
-            " ".join(left_out), "`advss eval --out DIR` writes the former, `advss train --out DIR` the latter."
+            " ".join(left_out) or "No folders were given.",
+            "`advss eval --out DIR` writes the former, `advss train --out DIR` the latter.",
         )
     evaluations = list(_readable(results, read, left_out))
     runs_read = list(_readable(logs, lambda path: _run(path, logs[path]), left_out))

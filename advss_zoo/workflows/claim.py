@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from advss_zoo.data import digests
 from advss_zoo.data.catalogue import SUBSET
@@ -35,7 +36,6 @@ from advss_zoo.texts import percent
 from advss_zoo.workflows.diagnose import tried
 from advss_zoo.workflows.evaluate import AnyData, AnyModel, PlannedEvaluation
 from advss_zoo.zoo.open import open_model
-from advss_zoo.zoo.reference import Reference
 
 CLAIM_FILE = "claim.json"
 # Cheap first. What uses no gradient comes after what does: where it breaks more, gradients are masked.
@@ -165,7 +165,7 @@ def _source(
     if transfer is None or (transfer == "auto" and (planned.images.pixels.shape[1:], classes) != (SHAPE, CLASSES)):
         return None
     name = next(name for name in SOURCES if name != planned.name) if transfer == "auto" else transfer
-    opened = open_model(name, device) if isinstance(name, Reference | str | Path) else name
+    opened = name if isinstance(name, nn.Module) else open_model(name, device)
     source = opened if isinstance(opened, Model) else Model(opened, type(opened).__name__)
     try:
         with tried(replace(planned, model=source), MULTIPLE):

@@ -222,13 +222,12 @@ class PlannedEvaluation:
     ) -> PlannedEvaluation:
         """Open the model and the images; arguments and errors are those of `evaluate`."""
         _check_options(protocols, quantize, save_adversarial, baseline)
-        if eot is not None:
-            check_counts(eot=eot)
+        check_counts(**{name: count for name, count in (("eot", eot), ("limit", limit)) if count is not None})
         folder = None if baseline is None else folder_of(str(baseline))
         asked = _FolderRequest(image_size, whole, FolderOptions(parts or {}, group_by, truncated))
         names = None if classes is None else class_names(classes)
         loaded = _by_name(data, limit, asked, say)
-        opened = open_model(model, device) if isinstance(model, Reference | str | Path) else model
+        opened = model if isinstance(model, nn.Module) else open_model(model, device)
         for protocol in protocols:
             protocol.check_model(opened)
         if loaded is None:
@@ -342,9 +341,14 @@ def _by_name(data: AnyData, limit: int | None, asked: _FolderRequest, say: Say) 
         return images
     if isinstance(data, ImageSet):
         return _first(data, limit)
-    assert not isinstance(data, Path)
-    pixels, labels = _gathered(data, limit) if isinstance(data, DataLoader) else data
-    return pixels[:limit], labels[:limit]
+    pair = _gathered(data, limit) if isinstance(data, DataLoader) else data
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise DataError(
+            f"data must be a data set's name, a folder, (images, labels), an ImageSet or a DataLoader, "
+            f"got {type(pair).__name__}.",
+            "Give a Dataset of torch as DataLoader(dataset, batch_size=64).",
+        )
+    return pair[0][:limit], pair[1][:limit]
 
 
 def _of_folder(
@@ -415,7 +419,10 @@ def _first(images: ImageSet, limit: int | None) -> ImageSet:
 def _gathered(loader: DataLoader[Any], limit: int | None) -> Arrays:
     """Read the batches of a loader, of which no more than are needed."""
     batches, count = [], 0
-    for images, labels, *_ in loader:
+    for batch in loader:
+        if not isinstance(batch, tuple | list) or len(batch) < 2:
+            raise DataError(f"The DataLoader gives {type(batch).__name__}, expected batches of images and labels.")
+        images, labels, *_ = batch
         batches.append((images, labels))
         count += len(labels)
         if limit and count >= limit:

@@ -53,14 +53,14 @@ def predict(
 
 
 def _classifier(model: Model | Reference | str | Path, device: str) -> Classifier:
-    if not isinstance(model, Reference | str | Path):
-        return prediction.classifier(model)
-    reference = parse_reference(model)
-    if reference.kind == "onnx" and reference.path:
-        return _from_onnx(OnnxModel.read(reference.path, device, reference.output))
+    if isinstance(model, Reference | str | Path):
+        model = parse_reference(model)
+        if model.kind == "onnx" and model.path:
+            return _from_onnx(OnnxModel.read(model.path, device, model.output))
+    from advss_zoo.models.model import Model
     from advss_zoo.zoo.open import open_model
 
-    return prediction.classifier(open_model(reference, device))
+    return prediction.classifier(model if isinstance(model, Model) else open_model(model, device))
 
 
 def _from_onnx(model: OnnxModel) -> Classifier:

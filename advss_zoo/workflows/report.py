@@ -20,7 +20,7 @@ class WrittenReport:
 
 
 def report(
-    folders: Iterable[str | Path],
+    folders: str | Path | Iterable[str | Path],
     html: str | Path = "report.html",
     figures: str | Path | None = None,
     baseline: str | None = None,
@@ -28,7 +28,7 @@ def report(
     """Make one page of everything that `advss eval` and `advss train` left below folders.
 
     Args:
-        folders: with results or runs, or names of checkpoints of the zoo.
+        folders: one or several, with results or runs, or names of checkpoints of the zoo.
         html: the page, which needs no network and no other file.
         figures: a folder for each figure as SVG and PNG; None: none.
         baseline: the model among them that mCE of corruptions is against.
@@ -37,7 +37,8 @@ def report(
         UsageError: no folder holds a result or the log of a run, or the baseline none under corruptions.
         AdvssError: nothing of what is there can be read, or a file cannot be written.
     """
-    page = Report(collect(folder_of(str(folder)) for folder in folders), baseline)
+    several = [folders] if isinstance(folders, str | Path) else folders
+    page = Report(collect(folder_of(str(folder)) for folder in several), baseline)
     page.write(Path(html))
     drawn = page.write_figures(Path(figures)) if figures is not None else []
     return WrittenReport(Path(html), tuple(drawn), tuple(page.left_out))

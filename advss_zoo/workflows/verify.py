@@ -70,6 +70,8 @@ def _checks(reference: Reference, limit: int | None, device: str, progress: Prog
     try:
         fetched = sources.fetch(reference)
         load.check(fetched.path)
+    except UsageError:  # what is not a checkpoint has no card to differ from
+        raise
     except AdvssError as error:
         yield Verification("weights", False, error.message)
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -180,7 +181,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a valid safetensors file ({error}).",
-            f"Pickled weights (.pt, .pth, .bin) are not loaded; convert them: advss import {path}"
+            f"Pickled weights (.pt, .pth, .bin) are not loaded; convert them: advss import {shlex.quote(str(path))}"
             if _is_pickle(path)
             else None,
         ) from error

@@ -94,11 +94,16 @@ def parse_reference(reference: Reference | str | Path, *, beside: Path | None = 
         beside: a folder of runs that come first, before the zoo: a recipe's parent is what was just made there.
 
     Raises:
-        UsageError: it means nothing, several things, or a run that is not finished.
+        UsageError: it means nothing, several things, or a run that is not finished; or is of another kind.
         CheckpointError: it is a path, and nothing is there.
     """
     if isinstance(reference, Reference):
         return reference
+    if not isinstance(reference, str | Path):
+        raise UsageError(
+            f"model must be a torch module or the name of a model, got {type(reference).__name__}.",
+            "To predict or export, wrap a module: advss_zoo.Model(module, NAME, classes=..., image_size=N).",
+        )
     found = _at(str(reference)) if isinstance(reference, Path) else _meant(reference, beside)
     return found or _refuse(reference)
 

@@ -6,6 +6,7 @@ in it names; of an ensemble's run it is `ensemble`. Importing this imports no to
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from advss_zoo.errors import CheckpointError, UsageError
@@ -58,7 +59,7 @@ def checkpoint_in(folder: Path) -> Path:
     if (folder / ENSEMBLE / CONFIG).is_file():
         return folder / ENSEMBLE
     if not (folder / LAST / CONFIG).is_file():
-        again = f"advss train {folder / RECIPE} --out {folder} --resume"
+        again = shlex.join(["advss", "train", str(folder / RECIPE), "--out", str(folder), "--resume"])
         asked = "repeat its command with --resume" if (folder / PLAN).is_file() else again
         raise UsageError(f"The run {folder} is not finished.", f"Resume it: {asked}")
     return folder / _deployed(folder / LAST / CONFIG)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -66,6 +68,12 @@ def test_the_bound_is_that_of_the_norm():
 def test_numbers_are_held_to_the_same_bounds(eps, norm):
     with pytest.raises(UsageError):
         check_eps(eps, norm)
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), Fraction(1, 2)])
+def test_any_number_is_a_size(number):
+    assert parse_eps(number) == check_eps(number, "linf") == 0.5
+    assert type(check_eps(number, "linf")) is float
 
 
 def test_what_looks_like_eight_levels_is_not_written_so():

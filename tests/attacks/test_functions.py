@@ -309,7 +309,8 @@ def test_wrong_images_and_labels_are_a_sentence(name, change, says, model):
         ("pgd", {"eps": 0}, "eps must be positive and finite, got 0"),
         ("pgd", {"eps": float("nan")}, "eps must be positive and finite, got nan"),
         ("pgd", {"eps": 8}, "eps must be at most 1 in linf, .* got 8. Did you mean 8/255?"),
-        ("pgd", {"eps": "8/255"}, "eps must be positive and finite, got 8/255"),
+        ("pgd", {"eps": "8/255"}, "eps must be a number, got '8/255'. Choose one such as 8 / 255"),
+        ("pgd", {"eps": torch.tensor(0.1)}, r"eps must be a number, got tensor\(0.1000\)"),
         ("pgd", {"norm": "l2"}, "eps has no default in l2"),
         ("pgd", {"norm": "l1"}, r"unknown norm 'l1'; choose from linf, l2 \(l1: autoattack"),
         ("autoattack", {"norm": "Linf"}, "unknown norm 'Linf'; choose from linf, l2, l1"),
@@ -336,6 +337,7 @@ def test_a_start_of_another_shape_is_a_sentence(model):
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
+        ("p1f4", "model must be a module or a function of images, got str. Open one by its name: advss_zoo.load_model"),
         (lambda z: z, r"The model returned shape \(.*\) for 8 images, expected logits"),
         (lambda z: (z,), "The model returned tuple"),
         (lambda z: z.detach().flatten(1), "output has no gradient with respect to the images"),

@@ -20,16 +20,17 @@ Advss = Callable[..., Any]
 
 
 def test_a_checkpoint_is_exported_and_used_without_torch(advss: Advss) -> None:
-    outcome = advss("export", "p1f4", "--to", "models/p1f4.onnx", "--json")
+    outcome = advss("export", "p1f4", "--to", "my models/p1f4.onnx", "--json")
     assert outcome.status == 0
     document = outcome.json
-    assert document["path"] == "models/p1f4.onnx"
+    assert document["path"] == "my models/p1f4.onnx"
+    assert "advss predict 'my models/p1f4.onnx' IMAGE" in outcome.stderr
     assert document["metadata"]["name"] == "p1f4.mini"
     assert document["difference"] <= 1e-4
     assert "p1f4.mini: 10 classes, images of 32x32 pixels, trained against linf 8/255" in outcome.stderr
-    assert [path.name for path in Path("models").iterdir()] == ["p1f4.onnx"]
+    assert [path.name for path in Path("my models").iterdir()] == ["p1f4.onnx"]
     Image.new("RGB", (50, 40), "blue").save("sky.jpg")
-    by_onnx = without_torch("predict", "models/p1f4.onnx", "sky.jpg", "--json", "--top", "10")
+    by_onnx = without_torch("predict", "my models/p1f4.onnx", "sky.jpg", "--json", "--top", "10")
     assert by_onnx.returncode == 0, by_onnx.stderr
     by_torch = advss("predict", "p1f4", "sky.jpg", "--json", "--top", "10")
     (found,), (wanted,) = json.loads(by_onnx.stdout)["images"], by_torch.json["images"]

@@ -50,9 +50,9 @@ def test_half_a_file_is_a_sentence(path: Path) -> None:
 
 def test_what_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointError, match=r"nowhere\.onnx does not exist\. Export a model to it: advss export NAME --to"
+        CheckpointError, match=r"no where\.onnx does not exist\. Export a model to it: advss export NAME --to '/"
     ):
-        OnnxModel.read(tmp_path / "nowhere.onnx")
+        OnnxModel.read(tmp_path / "no where.onnx")
     with pytest.raises(AdvssError, match="Is a directory"):
         OnnxModel.read(tmp_path)
 

@@ -9,7 +9,7 @@ import pytest
 from results_page import fabricated
 
 import advss_zoo
-from advss_zoo.errors import UsageError
+from advss_zoo.errors import AdvssError, UsageError
 from advss_zoo.evaluation.results import Result
 
 
@@ -34,6 +34,11 @@ def test_a_folder_without_results(tmp_path):
     pytest.importorskip("pandas")
     with pytest.raises(UsageError, match=r"empty contains no result\.json"):
         advss_zoo.results_frame([tmp_path / "empty"])
+    for alone in (tmp_path / "empty", str(tmp_path / "empty")):
+        with pytest.raises(UsageError, match=r"empty contains no result\.json"):
+            advss_zoo.results_frame(alone)
+        with pytest.raises(AdvssError, match="empty"):
+            advss_zoo.report(alone, tmp_path / "report.html")
 
 
 def test_without_pandas_it_says_what_to_install(monkeypatch):

@@ -65,6 +65,8 @@ def test_a_run_may_lie_in_a_folder_whose_name_is_no_text(tmp_path: Path) -> None
 def test_nothing_readable_is_an_error_and_nothing_at_all_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"contains no result\.json or log\.jsonl"):
         collect([tmp_path])
+    with pytest.raises(UsageError, match=r"^No folders were given\."):
+        collect([])
     (tmp_path / "result.json").write_text("[]")
     with pytest.raises(AdvssError, match="cannot be read") as caught:
         collect([tmp_path])

@@ -13,14 +13,16 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import advss_zoo as az
 from advss_zoo.cli import execute
-from advss_zoo.errors import AdvssError, UsageError
+from advss_zoo.errors import AdvssError, DataError, UsageError
 from advss_zoo.evaluation.protocols import parse
 from advss_zoo.evaluation.protocols.corruptions import mean_corruption_error
 
 N = 12
+PIXELS, LABELS = torch.full((2, 3, 8, 8), 0.5), torch.tensor([0, 1])
 
 
 @pytest.fixture(autouse=True)
@@ -235,6 +237,8 @@ def test_a_baseline_is_what_corruption_errors_are_relative_to() -> None:
         ({"parts": {"a": "trian"}}, "parts has 'trian', expected train, val or test"),
         ({"group_by": "patient"}, "--group-by needs a folder of images"),
         ({"limit": 1_001}, "has 1,000 test images"),
+        ({"limit": -1, "data": (PIXELS, LABELS)}, "limit must be an integer of at least 1, got -1"),
+        ({"limit": "4"}, "limit must be an integer of at least 1, got '4'"),
         ({"data": "cifar11"}, "cifar11"),
         ({"eps": "much"}, "'much' is not a positive size"),
         ({"norm": "l0"}, "l0"),
@@ -246,6 +250,36 @@ def test_what_does_not_fit_is_a_sentence(settings: dict[str, Any], says: str) ->
         az.evaluate(Small(), **settings)
     assert says in str(refused.value)
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("model", [None, Small, lambda x: x.flatten(1)])
+def test_what_is_not_a_model_is_a_sentence(model: Any, tmp_path: Path) -> None:
+    says = f"model must be a torch module or the name of a model, got {type(model).__name__}"
+    with pytest.raises(UsageError, match=says):
+        az.evaluate(model, limit=4)
+    with pytest.raises(UsageError, match=says):
+        az.claim(model, 0.5, limit=4)
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_without_names_of_classes_nothing_is_exported_or_predicted(bare: bool, tmp_path: Path) -> None:
+    model: Any = Small() if bare else az.Model(Small(), "mine")
+    for use in (lambda: az.export(model, tmp_path / "a.onnx"), lambda: az.predict(model, Image.new("RGB", (8, 8)))):
+        with pytest.raises(AdvssError, match=r"advss_zoo.Model\(module, NAME, classes=..., image_size=N\)"):
+            use()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(None, 3, {"images": PIXELS}, (PIXELS,), (PIXELS, LABELS, LABELS)),
+        TensorDataset(PIXELS, LABELS),
+        DataLoader(TensorDataset(PIXELS)),
+    ],
+)
+def test_what_is_not_data_is_a_sentence(data: Any) -> None:
+    with pytest.raises(DataError, match=r"images.* and labels|\(images, labels\)"):
+        az.evaluate(Small(), data)
 
 
 def test_images_of_a_class_that_the_model_does_not_know() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from advss_zoo import resources
+from advss_zoo.errors import UsageError
 from advss_zoo.files import read_json
 from advss_zoo.workflows import verify as verify_module
 from advss_zoo.workflows.verify import verify
@@ -103,6 +104,14 @@ def test_a_card_that_says_something_else_than_the_files(copy, key, monkeypatch):
     card = list(itertools.islice(verify(NAME, limit=8, device="cpu"), 2))[1]
     assert (card.name, card.passed) == ("card", False)
     assert f"says {key} = {said!r}, but" in card.detail
+
+
+@pytest.mark.parametrize("name", ["tests:build", "model.onnx"])
+def test_what_is_not_a_checkpoint_folder_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(UsageError, match="is not a checkpoint folder"):
+        list(verify(name))
 
 
 def test_a_trunk_has_weights_and_a_card_to_check():

@@ -55,6 +55,9 @@ def test_an_unfinished_run_says_how_to_go_on() -> None:
     run("mine.mini", "best-ra")
     with pytest.raises(UsageError, match=r"advss train runs/mine.mini/recipe.yaml --out runs/mine.mini --resume"):
         parse_reference("mine")
+    run("my own.mini", "best-ra")
+    with pytest.raises(UsageError, match=r"'runs/my own.mini/recipe.yaml' --out 'runs/my own.mini' --resume"):
+        parse_reference(Path("runs/my own.mini"))
 
 
 def test_two_runs_of_one_name_need_their_tags() -> None:

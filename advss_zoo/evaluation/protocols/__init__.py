@@ -70,13 +70,10 @@ def _family(name: str) -> type[Protocol]:
     for family in _families():
         if re.fullmatch(family.pattern, name):
             return family
-    examples, suites = [example for family in _families() for example in family.examples], list(_suites())
-    near = difflib.get_close_matches(name.lower(), examples + suites, n=1)
-    raise UsageError(
-        f"Unknown protocol {name!r}; choose for example from {', '.join(examples)}, "
-        f"or from the suites {', '.join(suites)}.",
-        f"Did you mean {near[0]}?" if near else None,
-    )
+    examples = [example for family in _families() for example in family.examples]
+    near = difflib.get_close_matches(name.lower(), [*examples, *_suites()], n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"Choose for example from {', '.join(examples)}."
+    raise UsageError(f"Unknown protocol {name!r}.", f"{hint} See `advss eval --help`.")
 
 
 def _check_taken(settings: Settings, families: Iterable[type[Protocol]], names: Sequence[str]) -> None:
