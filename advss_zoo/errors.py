@@ -23,7 +23,10 @@ class AdvssError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        stop = "" if self.message.endswith((".", "!", "?")) else "."  # it may end with the words of a library
+        return f"{self.message}{stop} {self.hint}"
 
 
 class UsageError(AdvssError):

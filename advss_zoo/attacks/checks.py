@@ -14,14 +14,14 @@ from advss_zoo.models.outputs import check_finite
 Network = Callable[[Tensor], Tensor]
 
 
-def check_counts(**counts: int) -> None:
-    """Check that all values are positive integers.
+def check_counts(**counts: int | None) -> None:
+    """Check that all values that are given, so are not None, are positive integers.
 
     Raises:
         UsageError: one of them is not a positive integer.
     """
     for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
+        if count is not None and (not isinstance(count, int) or count < 1):
             raise UsageError(f"{name} must be an integer of at least 1, got {count!r}.")
 
 

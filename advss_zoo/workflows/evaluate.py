@@ -222,7 +222,7 @@ class PlannedEvaluation:
     ) -> PlannedEvaluation:
         """Open the model and the images; arguments and errors are those of `evaluate`."""
         _check_options(protocols, quantize, save_adversarial, baseline)
-        check_counts(**{name: count for name, count in (("eot", eot), ("limit", limit)) if count is not None})
+        check_counts(eot=eot, limit=limit)
         folder = None if baseline is None else folder_of(str(baseline))
         asked = _FolderRequest(image_size, whole, FolderOptions(parts or {}, group_by, truncated))
         names = None if classes is None else class_names(classes)
@@ -261,6 +261,7 @@ class PlannedEvaluation:
         command: str | None = None,
     ) -> list[Result]:
         """Measure, a result for each protocol; arguments and errors are those of `evaluate`."""
+        check_counts(batch_size=batch_size)
         results = []
         for protocol in self.protocols:
             place = Path(out) / self.slug(protocol) if out else None

@@ -246,7 +246,7 @@ def _opener(device: str, say: Say) -> Opened:
 
 def _parts(file: SuiteFile, base: Path, opened: Opened) -> Iterator[SuitePart]:
     """All parts; opening every model first, so that mistakes are found before hours of work."""
-    for model in file.models:
+    for model in dict.fromkeys(file.models):
         for evaluation in file.evaluations:
             if evaluation.models is not None and model not in evaluation.models:
                 continue

@@ -186,7 +186,9 @@ def _imported(module: str, name: str, reference: Reference) -> Callable[[], obje
     try:
         factory: Callable[[], object] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"Cannot import {reference.text!r}: {error}.", "Write package.module:factory.") from error
+        is_there = isinstance(error, ImportError) and not f"{module}.".startswith(f"{error.name}.")
+        hint = f"Install what {module} imports." if is_there else "Write package.module:factory."
+        raise UsageError(f"Cannot import {reference.text!r}: {error}.", hint) from error
     return factory
 
 

@@ -238,6 +238,7 @@ def test_a_baseline_is_what_corruption_errors_are_relative_to() -> None:
         ({"group_by": "patient"}, "--group-by needs a folder of images"),
         ({"limit": 1_001}, "has 1,000 test images"),
         ({"limit": -1, "data": (PIXELS, LABELS)}, "limit must be an integer of at least 1, got -1"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
         ({"limit": "4"}, "limit must be an integer of at least 1, got '4'"),
         ({"data": "cifar11"}, "cifar11"),
         ({"eps": "much"}, "'much' is not a positive size"),

@@ -150,6 +150,11 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing():
     assert all(part.is_done and part.seconds == 0 for part in az.plan_suite(file, "out"))
 
 
+def test_a_model_that_is_named_twice_is_measured_once():
+    twice = SMALL.replace("suite_nets:one,", "suite_nets:one, suite_nets:one,")
+    assert [part.model for part in az.plan_suite(written(twice), "out")].count("suite_nets:one") == 2  # clean, pgd2
+
+
 def test_costs_of_protocols():
     assert parse("pgd20", restarts=2).passes == 41
     assert parse("clean").passes == 1
