@@ -30,7 +30,7 @@ def release(
     stored: Annotated[Literal["bundled", "checkout"], typer.Option(help="In the wheel, or in weights/.")] = "checkout",
     paper: Annotated[tuple[float, float] | None, typer.Option(help="TA and RA in percent, as in the paper.")] = None,
     control: Annotated[str | None, typer.Option(help="The checkpoint without pretraining to compare with.")] = None,
-    default: Annotated[bool, typer.Option(help="Is this what the name without a tag means?")] = True,
+    default: Annotated[bool | None, typer.Option(help="What its name alone means; else if no other tag is.")] = None,
     result: Annotated[list[Path] | None, typer.Option(help="A result folder of `advss eval`; may be repeated.")] = None,
 ) -> None:
     """Copy weights, recipe, curves and results to their place, and write the card."""
@@ -46,7 +46,7 @@ def release(
     for path, found in recorded.items():
         shutil.copytree(path, target / RESULTS / found.slug())
     values = about | {
-        "default": default,
+        "default": _is_first(full_name) if default is None else default,
         "stored": stored,
         "licence": "MIT",
         "summary": summary,
@@ -57,6 +57,11 @@ def release(
     }
     write_json(resources.folder("cards") / f"{full_name}.json", values)
     cards.write(full_name, target)
+
+
+def _is_first(full_name: str) -> bool:
+    name = full_name.partition(".")[0]
+    return not any(entry.name == name and entry.default and entry.full_name != full_name for entry in index.entries())
 
 
 def add(

@@ -78,6 +78,19 @@ def test_a_result_is_added_to_what_is_there(checkout, run, tmp_path):
         add("tiny.test", [tmp_path / "other"])
 
 
+def test_a_name_without_a_tag_goes_on_to_mean_what_it_meant(checkout, fresh_index, run, recipe_file, tmp_path):
+    other = trainer.train(recipe.load(recipe_file, ["epochs=2", "tag=other"]), tmp_path / "other")
+    for folder in (run[0], other, run[0]):
+        release(folder, **WORDS)
+        index.entries.cache_clear()
+    assert [(entry.full_name, entry.default) for entry in index.entries()] == [
+        ("tiny.other", False),
+        ("tiny.test", True),
+    ]
+    release(other, **WORDS, default=True)
+    assert read_json(checkout / "cards" / "tiny.other.json")["default"]
+
+
 def test_a_result_of_other_weights_is_refused(checkout, run, recipe_file):
     folder, result = run
     with pytest.raises(UsageError, match="other weights"):
