@@ -215,7 +215,7 @@ def _refuse(reference: str | Path) -> NoReturn:
     text = str(reference)
     if os.path.lexists(text):
         raise UsageError(
-            f"{text} is not a checkpoint ({CONFIG} is missing), a run ({runs.RECIPE} is missing) or a file of weights.",
+            f"{text} is not a checkpoint (a folder with {CONFIG} and {WEIGHTS}), a run or a file of weights.",
             "Give the folder of a checkpoint or a run, or a NAME of the zoo (see `advss list`).",
         )
     if isinstance(reference, Path) or os.sep in text:

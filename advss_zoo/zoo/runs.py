@@ -11,7 +11,7 @@ from pathlib import Path
 
 from advss_zoo.errors import CheckpointError, UsageError
 from advss_zoo.files import read_json
-from advss_zoo.zoo import CONFIG, names
+from advss_zoo.zoo import CONFIG, WEIGHTS, names
 
 RUNS = Path("runs")  # where the commands look and write unless they are told otherwise
 RECIPE = "recipe.yaml"
@@ -24,9 +24,10 @@ PICKS = ("average", "best-ta", "best-ra", LAST)
 
 
 def is_run(folder: Path) -> bool:
-    """Tell whether a folder is a run. Checkpoints keep their recipe, too, but have a configuration."""
+    """Tell whether a folder is a run. Checkpoints keep their recipe, too, but have a configuration and weights."""
     signs = (RECIPE, PLAN, f"{ENSEMBLE}/{CONFIG}")
-    return not (folder / CONFIG).is_file() and any((folder / sign).is_file() for sign in signs)
+    checkpoint = any((folder / part).is_file() for part in (CONFIG, WEIGHTS))
+    return not checkpoint and any((folder / sign).is_file() for sign in signs)
 
 
 def find(name: str, runs: Path = RUNS) -> Path | None:

@@ -85,6 +85,12 @@ def test_what_is_no_run() -> None:
     Path("runs/eval").mkdir(parents=True)
     assert runs.find("eval") is None
     assert not runs.is_run(run("mine.mini", "last") / "last")
+    damaged = Path("damaged")  # a checkpoint without its configuration, which training again would not mend
+    damaged.mkdir()
+    for name in ("recipe.yaml", "model.safetensors"):
+        (damaged / name).touch()
+    with pytest.raises(UsageError, match=r"damaged is not a checkpoint \(a folder with config\.json"):
+        parse_reference(damaged)
     with pytest.raises(UsageError, match="Unknown checkpoint 'eval'"):
         parse_reference("eval")
     with pytest.raises(CheckpointError, match="runs/nowhere does not exist"):
