@@ -96,6 +96,7 @@ def explained(action: str, path: Path) -> Iterator[None]:
 
 
 def refusal(action: str, path: Path, error: OSError) -> AdvssError:
+    """Return what a refusal of the operating system means, and what can be done about it."""
     hints = {
         errno.ENOSPC: "Free some space and run the same command again.",
         errno.EROFS: "Choose another folder; set ADVSS_CACHE to move the cache.",
@@ -175,6 +176,7 @@ def ignore_missing() -> Iterator[None]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file, or leave what was there; arguments and errors are those of `write_atomically`."""
     write_atomically(path, lambda file: file.write(content))
 
 
