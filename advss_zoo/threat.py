@@ -32,10 +32,13 @@ class ThreatModel:
     eps: float = 8 / 255
 
     def projection(self, x: Tensor) -> Projection:
-        """Return what projects images (B,3,H,W) onto the ball around those of `x`, then clips them to the box."""
+        """Return what projects images (B,3,H,W) onto the ball around those of `x`, then clips them to the box.
+
+        It may overwrite what it is given, which saves a pass over memory at each step.
+        """
         if self.norm == "linf":
             low, high = (x - self.eps).clamp_(0, 1), (x + self.eps).clamp_(0, 1)
-            return lambda z: torch.clamp(z, low, high)
+            return lambda z: torch.clamp(z, low, high, out=z)
 
         def project(z: Tensor) -> Tensor:
             delta = z - x

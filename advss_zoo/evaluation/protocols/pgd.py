@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from advss_zoo.attacks.ascent import ascend, checked, default_step, step, with_restarts
+from advss_zoo.attacks.ascent import checked, default_step, step, with_restarts
 from advss_zoo.attacks.checks import differ
 from advss_zoo.attacks.losses import LOSSES
 from advss_zoo.attacks.search import Precision, describe
@@ -32,7 +32,7 @@ from advss_zoo.evaluation.passes import search
 from advss_zoo.evaluation.protocols.base import Gradient, Protocol, Settings
 from advss_zoo.evaluation.record import Record
 from advss_zoo.texts import format_eps
-from advss_zoo.threat import Loss, ThreatModel
+from advss_zoo.threat import Loss, Projection, ThreatModel
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,15 @@ class PgdProtocol(Protocol):
             losses = each.detach()
             return each.sum()
 
-        after_first, unmoved = self._first_step(loss, x, start)
-        at_first = losses
-        found = ascend(loss, x, after_first, threat=self.threat, steps=self.steps - 1, step_size=self.step_size)
-        return Found(found, unmoved, at_first, losses)
-
-    def _first_step(self, loss: Loss, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Where it leads (B,C,H,W), and which images it leaves where the start is, but for the projection, (B,)."""
         project = self.threat.projection(x)
+        found, unmoved = self._first_step(loss, start, project)
+        at_first = losses
+        for _ in range(self.steps - 1):
+            found = step(loss, found, self.threat, project, self.step_size)
+        return Found(checked(found), unmoved, at_first, losses)
+
+    def _first_step(self, loss: Loss, start: Tensor, project: Projection) -> tuple[Tensor, Tensor]:
+        """Where it leads (B,C,H,W), and which images it leaves where the start is, but for the projection, (B,)."""
         after = step(loss, start, self.threat, project, self.step_size)
         return after, ~differ(after, project(start))
 
@@ -174,7 +175,7 @@ class PgdAny(PgdProtocol):
             right, losses = logits.argmax(dim=1) == y, each.detach()
             return each.sum()
 
-        found, unmoved = self._first_step(partial(loss, y=y), x, start)
+        found, unmoved = self._first_step(partial(loss, y=y), start, self.threat.projection(x))
         at_first, at_last = losses, losses.clone()
         standing = torch.arange(len(x), device=x.device)  # a broken image stays as it is, and leaves the batch
         for _ in range(self.steps - 1):
