@@ -73,6 +73,8 @@ def _mistake(item: ErrorDetails, words: Iterable[str]) -> str:
         key = context["discriminator"].strip("'")
         place = f"{place}.{key}"
         message = f"unknown {key} {context['tag']!r}{nearest(context['tag'], known)}; choose from {', '.join(known)}"
+    elif item["type"] == "value_error":
+        message = str(context["error"])  # without pydantic's "Value error, "
     elif item["type"] in ("model_type", "model_attributes_type"):
         message = f"must be a map of keys, got {item['input']!r}"
     elif item["type"] in ("tuple_type", "list_type"):

@@ -31,7 +31,8 @@ class Explanation(NamedTuple):
 def _explain_typer(error: typer.TyperException) -> Explanation:
     context = getattr(error, "ctx", None)
     hint = f"Run `{context.command_path} --help` to see its arguments." if context else None
-    return Explanation(error.format_message(), hint, error.exit_code)
+    # Typer passes pydantic's prefix on.
+    return Explanation(error.format_message().replace("Value error, ", ""), hint, error.exit_code)
 
 
 def _explain_os(error: OSError) -> Explanation:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import typer
@@ -66,3 +68,9 @@ def test_the_traceback_is_shown_on_demand(capsys: pytest.CaptureFixture[str], mo
     monkeypatch.setenv("ADVSS_DEBUG", "1")
     assert report(UsageError("No such name.")) == 2
     assert "advss_zoo.errors.UsageError: No such name." in capsys.readouterr().err
+
+
+def test_a_wrong_choice_is_said_in_plain_words(advss: Callable[..., Any]) -> None:
+    outcome = advss("finetune", "--norm", "l3")
+    assert outcome.status == 2
+    assert outcome.stderr.startswith("Error: Invalid value for '--norm': 'l3' is not one of 'linf', 'l2'.")

@@ -211,7 +211,7 @@ def test_every_mistake_brings_the_nearest_word(recipe_file, tmp_path):
         "data: unknown data set 'cifra10' (did you mean cifar10?)",
         "'best-ra' or 'last' (did you mean last?)",
         "profile: unknown profile 'papr' of tiny; leave it out",
-        "adversary: Value error, the phases must end at rising fractions",
+        "adversary: the phases must end at rising fractions",
         "optimizer: must be a map of keys, got 'sgd'",
         "the override 'schedule.5.peak=1' does not match a key of the recipe",
         "'batch_size' is not of the form KEY=VALUE, for example epochs=10",
