@@ -218,6 +218,7 @@ class _Work:
 
         report()
         self._check(done)
+        store.claim()
         take(store.shared, passes, is_finished, do)
 
     def measure(self, store: Store | None) -> tuple[Verdicts, Effort]:
@@ -230,6 +231,8 @@ class _Work:
         if len(shared) < len(passes):
             self.progress(done, total, "")
         self._check(done)
+        if store:
+            store.claim()
         for rows in passes:
             announce = partial(self.progress, rows.start, total)
             more, took = (store and store.finished(rows)) or self._pass(rows, store, announce)

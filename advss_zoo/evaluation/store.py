@@ -72,15 +72,15 @@ class Store:
             AdvssError: the verdicts are damaged.
         """
         path, progress = self.path / VERDICTS_FILE, None
-        if not path.exists():
-            return None, Effort()
         with ignore_missing():
             progress = read_json(self.path / PROGRESS_FILE)
+            self._check_owner(_experiment(progress))
+        if not path.exists():
+            return None, Effort()
         if progress is None:
             if result := self.result():  # another process has just finished
                 return result.verdicts.at(images.places), Effort(seconds=result.seconds, device=result.device)
             raise UsageError(f"{self.path / PROGRESS_FILE} is missing, so {path} cannot be resumed.", self._way_out)
-        self._check_owner(_experiment(progress))
         found = Verdicts.read(path)
         if _are_on(found, images, np.arange(len(images))) and len(found) == len(images):
             found = found.at(images.places)  # a kill in `finish`
@@ -89,6 +89,11 @@ class Store:
         if self._adversarial and not self._adversarial.holds(found):
             raise UsageError(f"{self.path} holds an unfinished evaluation without adversarial images.", self._way_out)
         return found, Effort.model_validate(progress)
+
+    def claim(self) -> None:
+        """Say whose the folder is while there are no verdicts: parts and passes in it may be the work of hours."""
+        if not (self.path / VERDICTS_FILE).exists():
+            self._write_progress(Effort())
 
     def parts(self, first: int) -> Path:
         """Return how the files begin that keep the finished parts of the pass from image `first` on."""
@@ -145,9 +150,12 @@ class Store:
         """Write the verdicts of all passes so far, whose parts are then no longer needed."""
         # In this order: verdicts on disk always have an owner, and their images lie there.
         self._flush()
-        write_json(self.path / PROGRESS_FILE, self.experiment.to_dict() | effort.model_dump())
+        self._write_progress(effort)
         verdicts.write(self.path / VERDICTS_FILE)
         _remove(self._unfinished / "parts")
+
+    def _write_progress(self, effort: Effort) -> None:
+        write_json(self.path / PROGRESS_FILE, self.experiment.to_dict() | effort.model_dump())
 
     def finish(self, result: Result, verdicts: Verdicts) -> None:
         """Write the result of these verdicts, which are in the order of the data."""

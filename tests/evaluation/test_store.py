@@ -233,13 +233,15 @@ def test_members_that_are_called_something_else_are_a_sentence(attack, pictures,
 # Folders that belong to others.
 
 
-@pytest.mark.parametrize("after", [64, None], ids=["unfinished", "finished"])
+@pytest.mark.parametrize("state", ["begun", "unfinished", "finished"])
 @pytest.mark.parametrize("other", ["weights", "file", "data", "labels", "order", "index", "eps", "seed", "protocol"])
-def test_a_folder_of_another_run_is_refused_and_left_alone(other, after, patches, pictures, tmp_path):
-    if after:
-        interrupted(patches, pictures, tmp_path, after)
-    else:
+def test_a_folder_of_another_run_is_refused_and_left_alone(other, state, patches, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "SAVE_EVERY", 3_600.0 if state == "begun" else 0.0)
+    if state == "finished":
         evaluate(patches, pictures, "pgd2", out=tmp_path)
+    else:
+        interrupted(patches, pictures, tmp_path, 64)
+    assert (tmp_path / "verdicts.npz").exists() == (state != "begun")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     protocol, model = parse("pgd2"), Model(patches, "other")
     images, labels = pictures.images.copy(), pictures.labels.copy()

@@ -406,15 +406,13 @@ def test_a_kill_before_or_after_a_save(name, protocol, runs, model, data, tmp_pa
         assert len(runs) <= 8, "what was done is not done again"
 
 
-def test_parts_of_another_evaluation_are_not_taken(protocol, runs, model, data, tmp_path):
+def test_parts_of_another_evaluation_are_neither_taken_nor_lost(protocol, model, data, tmp_path):
     with pytest.raises(Kill):
         attempt(model, data, protocol, tmp_path, killed_at(4))
-    other = replace(protocol, seed=1)
-    runs.clear()
-    result = attempt(model, data, other, tmp_path)
-    assert result.verdicts == evaluate(model, data, other).verdicts
-    assert runs[0] == ("apgd-ce", runs[0][1])
-    assert not list(tmp_path.glob("unfinished-*"))
+    parts = set(tmp_path.glob("unfinished-*/parts/*"))
+    with pytest.raises(UsageError, match=r"another evaluation: .*\(other constants: seed\)"):
+        attempt(model, data, replace(protocol, seed=1), tmp_path)
+    assert set(tmp_path.glob("unfinished-*/parts/*")) == parts != set()
 
 
 def test_time_that_killed_processes_spent_is_counted(protocol, runs, model, data, tmp_path, monkeypatch):
