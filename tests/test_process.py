@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,27 @@ def test_freed_memory_is_not_paged_in_again():
         return int(subprocess.run([sys.executable, "-c", FAULTS, how], check=True, capture_output=True).stdout)
 
     assert faults("kept") < 100 < faults("left")
+
+
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+LARGE = """
+from pathlib import Path
+import numpy as np
+from advss_zoo.process import keep_freed_memory
+
+keep_freed_memory()
+blocks = [np.ones(2**20, np.float32) for _ in range(16)]  # 4 MB each
+for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+    if line.startswith("AnonHugePages:"):
+        print(line.split()[1])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="for glibc")
+@pytest.mark.skipif(not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(), reason="the system has none")
+def test_memory_comes_in_large_pages() -> None:
+    found = subprocess.run([sys.executable, "-c", LARGE], check=True, capture_output=True).stdout
+    assert int(found) > 32 * 1024, "kB, of 64 MB"
 
 
 @pytest.mark.parametrize("system", ["win32", "darwin"])
