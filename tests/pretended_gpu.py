@@ -228,6 +228,7 @@ def pretended_gpu() -> Iterator[PretendedGpu]:
         patch.object(torch.cuda, "is_available", lambda: True),
         patch.object(torch.cuda, "device_count", lambda: 1),
         patch.object(torch.cuda, "get_device_name", lambda device=None: "pretended"),
+        patch.object(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True),
         patch.object(torch.cuda, "_exchange_device", lambda index: 0),
         patch.object(torch.cuda, "_maybe_exchange_device", lambda index: 0),
         patch.object(torch.cuda, "current_device", lambda: 0),

@@ -55,6 +55,17 @@ def pick_device(device: str | torch.device) -> str:
     return wanted
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device has instructions for bfloat16, and torch uses them; where not, float32 is faster."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities()
+    instructions = any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last one is Arm's
+    return instructions and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def current(device: torch.device) -> AbstractContextManager[object]:
     """Make a GPU the one that code means which says "cuda" alone, as a user's model may; undone on leaving."""
     import torch

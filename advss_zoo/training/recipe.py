@@ -212,7 +212,9 @@ class Recipe(_Named):
     averaging: Averaging = Averaging()
     validation: Validation = Validation()
     deployed: Literal["average", "best-ta", "best-ra", "last"] = "best-ta"
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="of the forward passes; weights are always fp32")
+    precision: Literal["fp32", "bf16"] = Field(
+        "bf16", description="of the forward passes; bf16 where the device has it"
+    )
     seed: int = Field(20, ge=0)
 
     @field_validator("adversary", "schedule", "resolution")

@@ -109,7 +109,8 @@ def test_smaller_images_are_shown_to_the_teacher_in_the_size_it_knows():
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_the_teacher_computes_in_the_precision_of_the_run_and_without_gradients(precision, dtype):
+def test_the_teacher_computes_in_the_precision_of_the_run_and_without_gradients(precision, dtype, monkeypatch):
+    monkeypatch.setattr("advss_zoo.training.precision.computes_bfloat16", lambda device: True)
     model = Says(0.0, 1.0)
     teacher = Teacher(TeacherOptions(model="another"), model, Precision(precision, torch.device("cpu")))
     labelled = teacher.label(batch_of(0), 0)
