@@ -132,7 +132,10 @@ def _devices() -> Iterator[Check]:
         import torch
     except Exception:  # reported above, with the fix
         return
-    yield Check("cpu", True, f"{torch.get_num_threads()} threads")
+    from advss_zoo.models.devices import computes_bfloat16
+
+    half = "bfloat16" if computes_bfloat16("cpu") else "no instructions for bfloat16"
+    yield Check("cpu", True, f"{torch.get_num_threads()} threads, {half}")
     if not torch.cuda.is_available():
         yield Check("gpu", True, "not available to torch")
     for number in range(torch.cuda.device_count()):

@@ -145,6 +145,7 @@ def command(
     share_among(processes or (one_a_core(limit) if shares else 1))
     import_torch()
     from advss_zoo.evaluation import robustbench as for_robustbench
+    from advss_zoo.models.devices import computes_bfloat16
     from advss_zoo.workflows.evaluate import PlannedEvaluation, choose
     from advss_zoo.zoo.places import folder_name, pick_of
     from advss_zoo.zoo.runs import RUNS
@@ -184,6 +185,8 @@ def command(
         )
         if reference.kind == "onnx":
             steps.say(f"onnxruntime computes on the {'CPU' if evaluation.device == 'cpu' else 'GPU'}.")
+        if search == "bf16" and not computes_bfloat16(evaluation.device):
+            steps.say("This processor has no instructions for bfloat16: without --search bf16 it is faster.")
         pick = "-".join(filter(None, (pick_of(part.path) for part in reference.parts if part.path))) or None
         name = folder_name(evaluation.name, evaluation.images.name, pick=pick, limit=limit)
         base = folder or RUNS / "eval" / name

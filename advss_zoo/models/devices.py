@@ -55,11 +55,11 @@ def pick_device(device: str | torch.device) -> str:
     return wanted
 
 
-def computes_bfloat16(device: torch.device) -> bool:
+def computes_bfloat16(device: str | torch.device) -> bool:
     """Tell whether a device has instructions for bfloat16, and torch uses them; where not, float32 is faster."""
     import torch
 
-    if device.type == "cuda":
+    if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     has = torch.cpu.get_capabilities()
     instructions = any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # the last one is Arm's

@@ -39,6 +39,7 @@ def test_a_healthy_machine(advss: Advss, tmp_path: Path) -> None:
         checks
     )
     assert str(tmp_path / "cache") in checks["cache"]["found"]
+    assert "bfloat16" in checks["cpu"]["found"]
     assert checks["cifar10"]["found"] == "not downloaded"
     assert "advss data get cifar10" in checks["cifar10"]["fix"]
     assert list(tmp_path.iterdir()) == []  # looking changes nothing

@@ -120,6 +120,16 @@ def test_in_a_pipe_the_table_is_all_there_is_on_stdout(model: str, advss: Advss)
     assert Path("mine/clean/result.json").exists()
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_a_search_in_bfloat16_is_advised_against_where_it_is_slow(
+    able: bool, model: str, advss: Advss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("advss_zoo.models.devices.computes_bfloat16", lambda device: able)
+    outcome = advss("eval", model, "--attack", "pgd1", "--limit", "2", "--search", "bf16")
+    assert outcome.status == 0
+    assert ("no instructions for bfloat16" in outcome.stderr) == (not able)
+
+
 def test_the_same_command_again_gives_the_same_result_at_once(model: str, advss: Advss) -> None:
     arguments = ["eval", model, "--attack", "pgd2", "--limit", "16", "--json"]
     assert advss(*arguments).json == advss(*arguments).json
