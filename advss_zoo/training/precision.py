@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -27,7 +28,7 @@ class Precision:
     def __call__(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
-    @property
+    @cached_property
     def dtype(self) -> torch.dtype:
         return DTYPES[self.name if computes_bfloat16(self.device) else "fp32"]
 
